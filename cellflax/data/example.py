@@ -1,0 +1,69 @@
+"""What every data source yields: annotated images, and which part of each is for validation."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+IGNORE = -1
+EDGE, INTERIOR, BACKGROUND = 0, 1, 2
+CLASS_NAMES = ("edge", "interior", "background")
+
+
+@dataclass(frozen=True)
+class Example:
+    """One annotated image.
+
+    Attributes:
+        name: where it came from, unique in its data set ("set1", "field_0003").
+        image: (H, W, C) float32, raw intensities in the order of the data set's channels.
+        classes: (H, W) int8 class of each pixel (P1: 0 cell edge, 1 cell interior, 2 background);
+            -1 is not annotated and never trained on.
+        cells: (H, W) int32 instance labels, 0 = background: the reference for cell metrics.
+        nuclei: (H, W) int32 nucleus labels, where the source has them.
+        pixel_size_um: edge of a pixel, if known.
+    """
+
+    name: str
+    image: np.ndarray
+    classes: np.ndarray
+    cells: np.ndarray
+    nuclei: np.ndarray | None = None
+    pixel_size_um: float | None = None
+
+
+@dataclass(frozen=True)
+class Region:
+    """A rectangle of one example that is held out: rows y0..y1, columns x0..x1 (half-open, pixels)."""
+
+    example: Example
+    y0: int
+    x0: int
+    y1: int
+    x1: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """The rectangle as an index."""
+        return slice(self.y0, self.y1), slice(self.x0, self.x1)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Training examples and the regions held out of them.
+
+    Attributes:
+        train: examples with `classes` = IGNORE wherever a held-out region, or a cell that reaches into
+            one, lies.
+        validation: held-out regions, never empty; their examples carry the full annotation.
+        channels: names of the image channels, in order.
+        class_names: names of the classes, by index.
+        source: one line for screen, checkpoint and reports ("DeepCell HeLa_joint, 5 images").
+        simulated: True if the images are a simulated stand-in.
+    """
+
+    train: tuple[Example, ...]
+    validation: tuple[Region, ...]
+    channels: tuple[str, ...]
+    class_names: tuple[str, ...]
+    source: str
+    simulated: bool = False
