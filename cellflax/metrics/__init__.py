@@ -1,0 +1,1 @@
+"""Metrics of cells (overlap, detection) and pixels: arrays in, records out."""

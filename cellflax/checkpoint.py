@@ -1,0 +1,260 @@
+"""Checkpoints: the only user of Orbax.
+
+A checkpoint is a directory with one numbered folder per kept step, each holding the arrays of a `TrainState`
+under readable names ("params.stages.0.1.transform.kernel") and a JSON record: the configuration, where the
+data came from, how far training is, and a checksum of every array. Loading builds the network from the
+record's own configuration, so a copied folder is all that prediction needs, and nothing in it can run code.
+"""
+
+import json
+import logging
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+from orbax.checkpoint import v1 as ocp
+
+from cellflax.errors import UserError
+from cellflax.models import build_model
+from cellflax.schemas import from_json
+from cellflax.state import TrainState
+from cellflax.training_config import TrainConfig
+
+FORMAT = 1
+DIRECTORY = "checkpoints"
+
+_policies = ocp.training.preservation_policies
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A network with its weights and everything that prediction must do as training did.
+
+    Attributes:
+        config: the configuration it was trained with.
+        record: all that the checkpoint says about itself (JSON).
+        step: training step of the weights.
+        path: the checkpoint it was read from.
+        border: pixels lost on each side.
+        multiple: output sizes must be divisible by this.
+        receptive_field: edge of the square of pixels that one output sees.
+        probability: compiled (1, H, W, C) -> softmax (1, H - 2 border, W - 2 border, K).
+    """
+
+    config: TrainConfig
+    record: dict[str, Any]
+    step: int
+    path: Path
+    border: int
+    multiple: int
+    receptive_field: int
+    probability: Callable[[np.ndarray], jax.Array]
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the image channels, in order."""
+        return tuple(self.record["data"]["channels"])
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the output classes, in order."""
+        return tuple(self.record["data"]["class_names"])
+
+    @property
+    def simulated(self) -> bool:
+        """Whether it was trained on simulated images."""
+        return bool(self.record["data"]["simulated"])
+
+
+class Checkpoints:
+    """The checkpoints of one run: the newest and the best are kept.
+
+    Args:
+        run: the run's directory.
+    """
+
+    def __init__(self, run: Path):
+        logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax narrates every save
+        self.directory = (run / DIRECTORY).resolve()
+        keep = [
+            _policies.LatestN(1),
+            _policies.BestN(get_metric_fn=_score, n=1, keep_checkpoints_without_metrics=False),
+        ]
+        self._checkpointer = ocp.training.Checkpointer(
+            self.directory,
+            preservation_policy=_policies.AnyPreservationPolicy(keep),
+            cleanup_tmp_directories=True,
+        )
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._checkpointer.close()
+
+    def save(self, state: TrainState, record: dict[str, Any], score: float | None) -> None:
+        """Write one checkpoint; a half-written one is never taken for whole.
+
+        Args:
+            state: what to save, under its own step.
+            record: JSON to keep with it.
+            score: larger is better; None for a checkpoint that was not validated.
+        """
+        arrays = _named(state)
+        sums = {name: zlib.crc32(np.ascontiguousarray(value)) for name, value in jax.device_get(arrays).items()}
+        self._checkpointer.save(
+            int(state.step),
+            arrays,
+            force=True,
+            overwrite=True,
+            metrics=None if score is None else {"score": score},
+            custom_metadata={"format": FORMAT, "crc32": sums, "score": score, **record},
+        )
+
+    def latest(self) -> int | None:
+        """The newest step, or None in a new directory."""
+        newest = self._checkpointer.latest
+        return None if newest is None else newest.step
+
+    def restore(self, template: TrainState) -> tuple[TrainState, dict[str, Any]]:
+        """Read the newest checkpoint onto the devices of `template`.
+
+        Args:
+            template: a state of the same structure; its values are not used.
+
+        Raises:
+            UserError: if it is damaged, or not one of this network and optimiser.
+        """
+        step = self.latest()
+        assert step is not None, "no checkpoint to restore"
+        path = self.directory / str(step)
+        record = _read_record(path)
+        return _restore(path, template, record), record
+
+
+def _score(metrics: dict[str, float]) -> float:
+    return metrics["score"]
+
+
+def load_model(path: str | Path, step: str = "best") -> TrainedModel:
+    """Rebuild a trained network from a checkpoint alone.
+
+    Args:
+        path: a run directory, its `checkpoints` folder, or one numbered checkpoint in it.
+        step: "best", "last" or a number, where `path` leaves it open.
+
+    Raises:
+        UserError: if there is no checkpoint, it is damaged, or this version cannot read it.
+    """
+    path = _find(Path(path), step)
+    record = _read_record(path)
+    config = from_json(TrainConfig, record["config"])
+    channels, classes = len(record["data"]["channels"]), len(record["data"]["class_names"])
+    model = build_model(config.model, channels=channels, classes=classes, seed=0)
+    graph, params, stats = nnx.split(model, nnx.Param, ...)
+    weights = _restore(path, {"params": params, "stats": stats}, record)
+
+    @jax.jit
+    def probability(weights, image):
+        return jax.nn.softmax(nnx.merge(graph, weights["params"], weights["stats"])(image))
+
+    return TrainedModel(
+        config=config,
+        record=record,
+        step=int(path.name),
+        path=path,
+        border=model.border,
+        multiple=model.multiple,
+        receptive_field=model.receptive_field,
+        probability=lambda image: probability(weights, image),
+    )
+
+
+def _find(path: Path, step: str) -> Path:
+    if not path.exists():
+        raise UserError(f"checkpoint {path} does not exist; give a run directory, as training prints it last")
+    for directory in (path / DIRECTORY, path):
+        steps = sorted(int(p.name) for p in directory.glob("*") if p.name.isdigit() and _has_record(p))
+        if steps:
+            break
+    else:
+        if path.name.isdigit() and _has_record(path):
+            return path.resolve()
+        raise UserError(
+            f"{path} holds no cellflax checkpoint; give a run directory, its {DIRECTORY} folder or one numbered "
+            "folder in that"
+        )
+    if step == "last":
+        return (directory / str(steps[-1])).resolve()
+    if step == "best":
+        scores = {s: (_read_record(directory / str(s)).get("score")) for s in steps}
+        scored = {s: score for s, score in scores.items() if score is not None}
+        best = max(scored, key=lambda s: scored[s]) if scored else steps[-1]
+        return (directory / str(best)).resolve()
+    if not step.isdigit() or int(step) not in steps:
+        raise UserError(f"step={step} is not in {directory}; use best, last or one of {', '.join(map(str, steps))}")
+    return (directory / step).resolve()
+
+
+def _has_record(path: Path) -> bool:
+    return (path / "_CHECKPOINT_METADATA").is_file()
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    """The JSON record of one checkpoint folder."""
+    try:
+        record = json.loads((path / "_CHECKPOINT_METADATA").read_text())["custom_metadata"]
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"checkpoint {path} is damaged: its record cannot be read; copy it again") from error
+    if not isinstance(record, dict) or "crc32" not in record or "config" not in record:
+        raise UserError(f"{path} is an Orbax checkpoint, but not one of cellflax")
+    if record.get("format") != FORMAT:
+        raise UserError(
+            f"checkpoint {path} has format {record.get('format')}, this cellflax reads format {FORMAT}; update "
+            "cellflax or train again"
+        )
+    return record
+
+
+def _restore[T](path: Path, template: T, record: dict[str, Any]) -> T:
+    """Read the arrays of a template's structure, checking names, shapes and checksums."""
+    expected = _named(template)
+    try:
+        stored = ocp.pytree_metadata(path, "state").metadata
+    except Exception as error:  # Orbax raises many types for a damaged checkpoint
+        raise UserError(f"checkpoint {path} is damaged: its arrays cannot be read; copy it again") from error
+    for name, leaf in expected.items():
+        if name not in stored or tuple(stored[name].shape) != tuple(leaf.shape):
+            found = tuple(stored[name].shape) if name in stored else "nothing"
+            raise UserError(
+                f"checkpoint {path} is of another network: {name} should be {tuple(leaf.shape)}, found {found}"
+            )
+    abstract = {
+        name: jax.ShapeDtypeStruct(stored[name].shape, stored[name].dtype, sharding=_any_sharding(expected))
+        for name in stored
+    }
+    try:
+        arrays = ocp.load_pytree(path, abstract, checkpointable_name="state")
+    except Exception as error:
+        raise UserError(f"checkpoint {path} is damaged: its arrays cannot be read; copy it again") from error
+    for name in expected:
+        if zlib.crc32(np.ascontiguousarray(arrays[name])) != record["crc32"].get(name):
+            raise UserError(f"checkpoint {path} is damaged: {name} differs from its checksum; copy it again")
+    _, structure = jax.tree_util.tree_flatten(template)
+    return jax.tree_util.tree_unflatten(structure, [arrays[name] for name in expected])
+
+
+def _any_sharding(arrays: dict[str, jax.Array]) -> jax.sharding.Sharding:
+    return next(iter(arrays.values())).sharding
+
+
+def _named(tree: Any) -> dict[str, jax.Array]:
+    """Leaves by name, in the order of the flattened tree."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    names = (jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in leaves)
+    return {name.removesuffix(".value"): leaf for name, (_, leaf) in zip(names, leaves, strict=True)}

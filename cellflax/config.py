@@ -1,0 +1,204 @@
+"""Command-line entries: compose `conf/`, check it into a dataclass, run, and report mistakes in one line.
+
+Every command is one function of one typed configuration:
+
+    @entry("train", TrainConfig)
+    def main(config: TrainConfig) -> float: ...
+
+Hydra composes `conf/train.yaml`, whose defaults list begins with `train_schema`; group members are listed in
+`cellflax.schemas.GROUPS` and begin with `<kind>_schema`.
+"""
+
+import functools
+import math
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, is_dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from cellflax.config_errors import SCHEMA_SUFFIX, error_line
+from cellflax.errors import UserError
+from cellflax.schemas import GROUPS, field_types, from_json, group_types, to_json, unknown_key
+
+__all__ = ["GROUPS", "config_directory", "entry", "from_json", "job_directory", "to_json"]
+
+
+def config_directory() -> Path:
+    """Where the YAML files are: inside an installed package, else beside the package in a checkout."""
+    package = Path(__file__).resolve().parent
+    for directory in (package / "conf", package.parent / "conf"):
+        if directory.is_dir():
+            return directory
+    raise UserError(f"no conf directory in {package} or {package.parent}; install cellflax again")
+
+
+def entry[T](name: str, schema: type[T]) -> Callable[[Callable[[T], float | None]], Callable[[], None]]:
+    """Make a function of a typed configuration into a command.
+
+    The command takes its arguments from `sys.argv`. A user's mistake prints `error: ...` in one line and
+    exits with status 1; `debug=true` or CELLFLAX_DEBUG=1 shows the traceback instead. What the function
+    returns goes to Hydra's sweeper (`-m`); there, a failed job prints its line with its overrides and counts
+    as NaN, the sweep goes on, and the exit status is 1.
+
+    Args:
+        name: the command's configuration, `conf/<name>.yaml`.
+        schema: dataclass of the whole configuration.
+    """
+
+    def decorate(function: Callable[[T], float | None]) -> Callable[[], None]:
+        @functools.wraps(function)
+        def main() -> None:
+            _Command(name, schema, function, debug=_take_debug_flag()).run()
+
+        return main
+
+    return decorate
+
+
+def job_directory() -> Path:
+    """The output directory that Hydra chose for the running job (in a sweep, one per job)."""
+    return Path(HydraConfig.get().runtime.output_dir)
+
+
+@dataclass
+class _Command[T]:
+    """One run of the command line: a job, or the jobs of a sweep."""
+
+    name: str
+    schema: type[T]
+    function: Callable[[T], float | None]
+    debug: bool
+    process: int = field(default_factory=os.getpid)
+    failed_jobs: int = 0
+    crashed: bool = False
+
+    def run(self) -> None:
+        os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then lets exceptions through to us
+        try:
+            _check_arguments()
+            self._store_schemas()
+
+            def job(config: DictConfig) -> float | None:
+                return self._job(config)
+
+            job.__module__ = f"cellflax.{self.name}"  # Hydra names the job after it
+            hydra.main(version_base="1.3", config_path=str(config_directory()), config_name=self.name)(job)()
+        except KeyboardInterrupt:
+            print("error: interrupted", file=sys.stderr)
+            sys.exit(130)
+        except Exception as error:
+            # Before a job starts, Hydra raises plain ValueError for some unusable arguments.
+            line = error_line(error)
+            if line is None and isinstance(error, ValueError):
+                line = " ".join(str(error).split())
+            if self.debug or self.crashed or line is None:
+                raise
+            _exit(line)
+        if self.failed_jobs:
+            sys.exit(1)
+
+    def _store_schemas(self) -> None:
+        store = ConfigStore.instance()
+        store.store(name=self.name + SCHEMA_SUFFIX, node=self.schema)
+        for group in _groups_of(self.schema):
+            for kind, schema in group_types(group).items():
+                store.store(group=group, name=kind + SCHEMA_SUFFIX, node=schema)
+
+    def _job(self, config: DictConfig) -> float | None:
+        try:
+            return self.function(_typed(config, self.schema))
+        except Exception as error:
+            line = error_line(error)
+            if self.debug or line is None:
+                self.crashed = True
+                raise
+            job = HydraConfig.get()
+            if job.mode is not RunMode.MULTIRUN:
+                _exit(line)  # raised on, Hydra would print a line of its own
+            if os.getpid() != self.process:
+                raise  # a launcher's worker process: only an exception reaches the sweep
+            print(f"error: job {' '.join(job.overrides.task)}: {line}", file=sys.stderr)
+            self.failed_jobs += 1
+            return math.nan
+
+
+def _typed[T](config: DictConfig, schema: type[T]) -> T:
+    """Turn a composed configuration into its dataclass, running the range checks."""
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise UserError(f"no value for {', '.join(missing)}: add {' '.join(f'{key}=...' for key in missing)}")
+    _check_node(config, "")
+    typed = OmegaConf.to_object(config)
+    if not isinstance(typed, schema):
+        raise TypeError(f"the defaults list must begin with a {schema.__name__} schema")
+    return typed
+
+
+def _check_node(node: Any, key: str) -> None:
+    """Refuse what OmegaConf lets through: keys added with `+`, group members without their schema.
+
+    `to_object` would drop such keys without a word.
+    """
+    if isinstance(node, ListConfig):
+        for i in range(len(node)):
+            if not OmegaConf.is_interpolation(node, i):
+                _check_node(node[i], f"{key}[{i}]")
+    elif isinstance(node, DictConfig) and is_dataclass(schema := OmegaConf.get_type(node)):
+        hints = field_types(schema)
+        for name in map(str, node):
+            full_key = f"{key}.{name}" if key else name
+            if name not in hints:
+                raise UserError(unknown_key(full_key, hints))
+            if OmegaConf.is_interpolation(node, name):
+                continue
+            if hints[name] is Any and node[name] is not None:
+                _check_member(node, name, full_key)
+            _check_node(node[name], full_key)
+
+
+def _check_member(node: DictConfig, group: str, key: str) -> None:
+    kinds = group_types(group)
+    if OmegaConf.get_type(node, group) not in kinds.values():
+        options = " or ".join(kind + SCHEMA_SUFFIX for kind in kinds)
+        raise UserError(f"{key} has no schema: its file must begin with the defaults [{options}, _self_]")
+
+
+def _groups_of(schema: type) -> list[str]:
+    """Names of the groups that a schema has anywhere inside."""
+    groups = []
+    for name, hint in field_types(schema).items():
+        if hint is Any:
+            groups.append(name)
+        elif is_dataclass(hint) and isinstance(hint, type):
+            groups += _groups_of(hint)
+    return groups
+
+
+def _take_debug_flag() -> bool:
+    """Take `debug=true` off the command line: it must hold even where composing fails."""
+    flags = [argument for argument in sys.argv[1:] if argument.lower() in ("debug=true", "debug=false")]
+    sys.argv[1:] = [argument for argument in sys.argv[1:] if argument not in flags]
+    if flags:
+        return flags[-1].lower() == "debug=true"
+    return os.environ.get("CELLFLAX_DEBUG") == "1"
+
+
+def _check_arguments() -> None:
+    """Refuse an unsafe option, and let `-m` stand anywhere (argparse wants all overrides together)."""
+    # Hydra's hidden --experimental-rerun unpickles a file; argparse takes any prefix of it.
+    if any(argument.startswith("--e") for argument in sys.argv[1:]):
+        raise UserError("--experimental-rerun is not available: it would run code from a file")
+    sys.argv[1:] = sorted(sys.argv[1:], key=lambda argument: argument not in ("-m", "--multirun"))
+
+
+def _exit(line: str) -> NoReturn:
+    print(f"error: {line}", file=sys.stderr)
+    sys.exit(1)

@@ -1,0 +1,117 @@
+"""Which files belong to which image: FILE | DIR | GLOB, and channels kept in separate files."""
+
+import glob
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cellflax.errors import UserError
+
+SUFFIXES = (".tif", ".tiff", ".png")
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """The files of one image.
+
+    Attributes:
+        name: unique among the images found together; outputs are named after it.
+        paths: one file with all channels, or one file per channel.
+        channels: name of each file's channel; empty if one file holds all channels.
+    """
+
+    name: str
+    paths: tuple[Path, ...]
+    channels: tuple[str, ...] = ()
+
+
+def list_files(text: str | Path) -> list[Path]:
+    """TIFF and PNG files that FILE | DIR | GLOB stands for, sorted; `**` in a GLOB searches sub-folders.
+
+    Raises:
+        UserError: if there are none.
+    """
+    path = Path(text).expanduser()
+    if path.is_file():
+        return [path]
+    pattern = os.path.join(glob.escape(str(path)), "*") if path.is_dir() else str(path)
+    found = sorted(Path(match) for match in glob.glob(pattern, recursive=True))
+    images = [file for file in found if file.suffix.lower() in SUFFIXES and file.is_file()]
+    if images:
+        return images
+    if path.is_dir():
+        raise UserError(f"{path}: no TIFF or PNG images in this folder; for its sub-folders give '{path}/**'")
+    raise UserError(f"{path}: no such TIFF or PNG file, folder or pattern")
+
+
+def group_channels(files: Sequence[Path], channels: Sequence[str] = ()) -> list[ImageFiles]:
+    """Gather files into images.
+
+    Without `channels`, every file is an image. With them, each is a part of a file name (upper or lower
+    case; `c1` does not match `c10`), and files of one folder that agree in the rest of the name are one
+    image: `a_phase.tif` and `a_nuclear.tif` are "a"; `set1/phase.png` and `set1/nuclear.png` are "set1".
+    Files that match no channel are left out.
+
+    Raises:
+        UserError: if an image lacks a channel, a file fits two channels, or a channel of an image has two
+            files.
+    """
+    if len({channel.lower() for channel in channels}) != len(channels) or not all(channels):
+        raise UserError(f"channels={list(channels)}: each must be a different, non-empty part of a file name")
+    if not channels:
+        return _unique_names([ImageFiles(file.stem, (file,)) for file in files])
+    groups: dict[tuple[Path, str], dict[str, Path]] = defaultdict(dict)
+    for file in files:
+        matched = [channel for channel in channels if _part(channel).search(file.stem)]
+        if len(matched) > 1:
+            both = " and ".join(matched)
+            raise UserError(f"{file}: fits the channels {both}; give longer parts in channels=")
+        if matched:
+            rest = _part(matched[0]).sub("", file.stem, count=1)
+            group = groups[file.parent, re.sub(r"([-_ .])[-_ .]+", r"\1", rest).strip("-_ .")]
+            if matched[0] in group:
+                raise UserError(
+                    f"{file}: {group[matched[0]].name} is also channel {matched[0]} of this image; keep one"
+                )
+            group[matched[0]] = file
+    if not groups:
+        example = f" (the first is {files[0].name})" if files else ""
+        raise UserError(f"channels={list(channels)}: none is a part of any input file's name{example}")
+    images = []
+    for (folder, name), group in groups.items():
+        missing = [channel for channel in channels if channel not in group]
+        if missing:
+            present = next(iter(group.values()))
+            raise UserError(f"{present}: no file for channel {missing[0]} of the same image in {folder}")
+        images.append(
+            ImageFiles(name or folder.resolve().name, tuple(group[c] for c in channels), tuple(channels))
+        )
+    return _unique_names(images)
+
+
+def _part(channel: str) -> re.Pattern[str]:
+    before = r"(?<!\d)" if channel[0].isdigit() else ""
+    after = r"(?!\d)" if channel[-1].isdigit() else ""
+    return re.compile(before + re.escape(channel) + after, re.IGNORECASE)
+
+
+def _unique_names(images: list[ImageFiles]) -> list[ImageFiles]:
+    """Images whose names clash are named after their folders too: HeLa/raw, 3T3/raw -> HeLa_raw, 3T3_raw."""
+    counts = Counter(image.name for image in images)
+    if max(counts.values(), default=0) <= 1:
+        return images
+    top = os.path.commonpath([image.paths[0].resolve().parent for image in images])
+    named = []
+    for image in images:
+        folders = image.paths[0].resolve().parent.relative_to(top).parts
+        if folders and folders[-1] == image.name:  # named after its folder already
+            folders = folders[:-1]
+        named.append(ImageFiles("_".join((*folders, image.name)), image.paths, image.channels))
+    clash = [name for name, count in Counter(image.name for image in named).items() if count > 1]
+    if clash:
+        same = [image.paths[0].name for image in named if image.name == clash[0]]
+        raise UserError(f"{' and '.join(same)}: both would be named {clash[0]}; rename one of them")
+    return named

@@ -1,0 +1,172 @@
+"""Images and label images as arrays: TIFF (OME, ImageJ, plain) and PNG, recognised by content."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+
+from cellflax.data.files import ImageFiles, group_channels, list_files
+from cellflax.data.tiff import default_channel_names, read_tiff, write_labels, write_probability
+from cellflax.errors import UserError
+
+__all__ = [
+    "Image",
+    "ImageFiles",
+    "group_channels",
+    "list_files",
+    "read_channels",
+    "read_image",
+    "read_labels",
+    "write_labels",
+    "write_probability",
+]
+
+_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_PNG_MAGIC = b"\x89PNG"
+
+
+@dataclass(frozen=True)
+class Image:
+    """Pixels of one image as the file holds them.
+
+    Attributes:
+        pixels: (H, W, C) in the file's own data type.
+        channels: name of each channel.
+        pixel_size_um: edge of a pixel, if the file says.
+        path: the file, or the first of several.
+    """
+
+    pixels: np.ndarray
+    channels: tuple[str, ...]
+    pixel_size_um: float | None
+    path: Path
+
+
+def read_image(path: str | Path, channel: int | str | None = None) -> Image:
+    """Read one plane with its channels; an alpha channel is dropped.
+
+    The format is that of the content: the public data sets have TIFFs called `.png`.
+
+    Args:
+        path: TIFF or PNG file.
+        channel: read this channel alone, by index or by the name that the file gives it.
+
+    Raises:
+        UserError: if the file is missing, damaged, of another format, or holds a stack or movie.
+    """
+    path = Path(path)
+    pixels, names, size = _decode(path)
+    if pixels.dtype.kind not in "biuf":
+        raise UserError(f"{path}: pixels of type {pixels.dtype} are not supported; save integers or floats")
+    if min(pixels.shape) < 1:
+        raise UserError(f"{path}: the image is empty, its shape is {pixels.shape}")
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    if channel is None:
+        return Image(pixels, names, size, path)
+    index = names.index(channel) if channel in names else channel
+    if not isinstance(index, int) or not 0 <= index < len(names):
+        raise UserError(f"{path}: no channel {channel}; it has {', '.join(names)}")
+    return Image(pixels[..., index : index + 1], (names[index],), size, path)
+
+
+def _decode(path: Path) -> tuple[np.ndarray, tuple[str, ...], float | None]:
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be opened ({error.strerror})") from error
+    if not magic:
+        raise UserError(f"{path}: the file is empty (0 bytes)")
+    if magic not in _TIFF_MAGIC and magic != _PNG_MAGIC:
+        raise UserError(f"{path}: neither TIFF nor PNG; convert it to one of them")
+    # tifffile reports a damaged file by log lines as well as by the exception that is told below.
+    logger = logging.getLogger("tifffile")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        return _decode_png(path) if magic == _PNG_MAGIC else read_tiff(path)
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:  # the decoders raise whatever a damaged file leads them into
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path}: damaged or incomplete ({reason}); copy or export it again") from error
+    finally:
+        logger.setLevel(level)
+
+
+def _decode_png(path: Path) -> tuple[np.ndarray, tuple[str, ...], float | None]:
+    array = imagecodecs.png_decode(path.read_bytes())
+    pixels = array.reshape(*array.shape[:2], -1)
+    if pixels.shape[-1] in (2, 4):
+        pixels = pixels[..., :-1]
+    return pixels, default_channel_names(pixels.shape[-1]), None
+
+
+def read_labels(path: str | Path) -> np.ndarray:
+    """Read a label image or mask, (H, W) int32, 0 = background; values are kept as they are.
+
+    Raises:
+        UserError: for several channels, NaN, fractions, negative values or values above 2^31 - 1.
+    """
+    image = read_image(path)
+    if image.pixels.shape[-1] != 1:
+        raise UserError(
+            f"{path}: labels must have one channel, it has {image.pixels.shape[-1]}; "
+            "a colour picture of labels is not a label image"
+        )
+    values = image.pixels[..., 0]
+    if values.dtype.kind == "f":
+        if not np.isfinite(values).all():
+            raise UserError(f"{path}: labels contain NaN or infinity; background must be 0")
+        if (values != np.rint(values)).any():
+            raise UserError(f"{path}: labels must be whole numbers, it holds fractions (a probability map?)")
+    if values.min() < 0 or values.max() > np.iinfo(np.int32).max:
+        raise UserError(f"{path}: labels must be in 0 ... 2147483647, got {values.min()} ... {values.max()}")
+    return values.astype(np.int32)
+
+
+def read_channels(files: ImageFiles) -> Image:
+    """Read an image, stacking channels kept in separate files, and check that it can be analysed.
+
+    Raises:
+        UserError: if shapes or pixel sizes differ between the files, or a channel is not finite or constant.
+    """
+    images = [read_image(path) for path in files.paths]
+    for image in images[1:]:
+        if image.pixels.shape[:2] != images[0].pixels.shape[:2]:
+            raise UserError(
+                f"{image.path}: shape {image.pixels.shape[:2]} differs from {images[0].pixels.shape[:2]} of "
+                f"{images[0].path.name}; channels of one image must have the same shape"
+            )
+    if files.channels:
+        for image in images:
+            if image.pixels.shape[-1] != 1:
+                raise UserError(
+                    f"{image.path}: with channels= each file must hold one, it has {image.pixels.shape[-1]}"
+                )
+    channels = files.channels or images[0].channels
+    pixels = np.concatenate([image.pixels for image in images], axis=-1)
+    for index, name in enumerate(channels):
+        _check_content(images[index if files.channels else 0].path, name, pixels[..., index])
+    return Image(pixels, channels, _common_size_um(images), images[0].path)
+
+
+def _check_content(path: Path, name: str, values: np.ndarray) -> None:
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise UserError(f"{path}: channel {name} contains NaN or infinity; replace these pixels first")
+    if values.min() == values.max():
+        raise UserError(f"{path}: channel {name} is constant ({values.flat[0]}); is it the right file?")
+
+
+def _common_size_um(images: list[Image]) -> float | None:
+    known = [image for image in images if image.pixel_size_um is not None]
+    for image in known[1:]:
+        a, b = known[0].pixel_size_um or 0.0, image.pixel_size_um or 0.0
+        if abs(a - b) > 0.01 * max(a, b):
+            raise UserError(
+                f"{image.path}: pixel size {b:g} um differs from {a:g} um of {known[0].path.name}; "
+                "channels of one image must agree"
+            )
+    return known[0].pixel_size_um if known else None

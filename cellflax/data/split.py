@@ -1,0 +1,115 @@
+"""What is held out for validation: whole images, or a strip of each image with every cell that reaches in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+import numpy as np
+from skimage import segmentation
+
+from cellflax.data.example import IGNORE, INTERIOR, Example, Region
+from cellflax.errors import UserError
+
+# Pixels around a cell that carry its edge annotation (up to 3 px) and are held out with it.
+CELL_MARGIN_PX = 5
+
+
+class Split(Enum):
+    """How validation data are separated from training data."""
+
+    image = "image"
+    region = "region"
+
+
+@dataclass
+class SplitOptions:
+    """Settings of the split, part of every data set that is read from files.
+
+    Attributes:
+        split: `image` holds out whole images, `region` a strip at one side of each image.
+        validation_fraction: share of the images, or of each image's width or height, that is held out.
+        split_seed: chooses the images, or the sides.
+    """
+
+    split: Split = Split.image
+    validation_fraction: float = 0.1
+    split_seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.validation_fraction < 1:
+            raise UserError(f"data.validation_fraction must be in (0, 1), got {self.validation_fraction}")
+        if self.split_seed < 0:
+            raise UserError(f"data.split_seed must be >= 0, got {self.split_seed}")
+
+
+def split_examples(
+    examples: Sequence[Example], options: SplitOptions
+) -> tuple[tuple[Example, ...], tuple[Region, ...]]:
+    """Separate training examples from held-out regions; no cell has pixels in both.
+
+    Raises:
+        UserError: if either side would be left without a cell.
+    """
+    divide = _by_image if options.split is Split.image else _by_region
+    train, validation = divide(list(examples), options)
+    setting = f"data.validation_fraction={options.validation_fraction} with data.split={options.split.name}"
+    if not any((example.classes == INTERIOR).any() for example in train):
+        raise UserError(f"{setting} leaves no cell to train on; lower it or add images")
+    if not any(region.example.cells[region.slices].any() for region in validation):
+        raise UserError(f"{setting} holds out no cell; raise it, change data.split_seed or add images")
+    return train, validation
+
+
+def whole(example: Example) -> Region:
+    """The region that is all of an example."""
+    return Region(example, 0, 0, *example.classes.shape)
+
+
+def _by_image(
+    examples: list[Example], options: SplitOptions
+) -> tuple[tuple[Example, ...], tuple[Region, ...]]:
+    if len(examples) < 2:
+        raise UserError(
+            f"data.split=image needs at least 2 images, there is {len(examples)}; use data.split=region"
+        )
+    count = max(1, round(options.validation_fraction * len(examples)))
+    held_out = set(np.random.default_rng(options.split_seed).permutation(len(examples))[:count].tolist())
+    train = tuple(example for i, example in enumerate(examples) if i not in held_out)
+    return train, tuple(whole(examples[i]) for i in sorted(held_out))
+
+
+def _by_region(
+    examples: list[Example], options: SplitOptions
+) -> tuple[tuple[Example, ...], tuple[Region, ...]]:
+    rng = np.random.default_rng(options.split_seed)
+    train, validation = [], []
+    for example in examples:
+        strips = _strips(example, options.validation_fraction)
+        order = rng.permutation(len(strips))
+        # The first side, in random order, that shows a cell; an image without one has nothing to hold out.
+        strip = next((strips[i] for i in order if example.cells[strips[i].slices].any()), None)
+        train.append(example if strip is None else _without(strip))
+        validation += [] if strip is None else [strip]
+    return tuple(train), tuple(validation)
+
+
+def _strips(example: Example, fraction: float) -> list[Region]:
+    """Strips at the top, bottom, left and right side that are `fraction` of the image, at least one pixel."""
+    height, width = example.classes.shape
+    rows, columns = max(1, round(fraction * height)), max(1, round(fraction * width))
+    return [
+        Region(example, 0, 0, rows, width),
+        Region(example, height - rows, 0, height, width),
+        Region(example, 0, 0, height, columns),
+        Region(example, 0, width - columns, height, width),
+    ]
+
+
+def _without(strip: Region) -> Example:
+    """The strip's example with the strip, and every cell or cell edge that reaches into it, not annotated."""
+    example = strip.example
+    territory = segmentation.expand_labels(example.cells, CELL_MARGIN_PX)
+    reaching = np.unique(territory[strip.slices])
+    excluded = np.isin(territory, reaching[reaching > 0])
+    excluded[strip.slices] = True
+    return replace(example, classes=np.where(excluded, IGNORE, example.classes).astype(np.int8))

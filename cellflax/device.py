@@ -1,0 +1,26 @@
+"""Set-up of JAX, the same for every command."""
+
+import os
+import platform
+
+import jax
+
+from cellflax.data.registry import cache_directory
+
+
+def set_up_jax(precision: str = "float32") -> str:
+    """Choose the precision of matrix products, keep compiled programs on disk, and say what runs where.
+
+    Args:
+        precision: float32, tensorfloat32 or bfloat16; CPUs compute in float32 whatever it says.
+
+    Returns:
+        One line for the screen.
+    """
+    jax.config.update("jax_default_matmul_precision", precision)
+    jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "compiled"))
+    devices = jax.devices()
+    kind = devices[0].device_kind if devices[0].platform != "cpu" else f"{platform.machine()} CPU"
+    cores = f", {len(os.sched_getaffinity(0))} cores" if hasattr(os, "sched_getaffinity") else ""
+    where = f"{len(devices)} x {kind}{cores if devices[0].platform == 'cpu' else ''}"
+    return f"device: {where}; precision: {precision}; JAX {jax.__version__}"

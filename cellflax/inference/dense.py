@@ -1,0 +1,51 @@
+"""Whole images through a network whose every output sees a bounded neighbourhood: exact, tile by tile."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+Apply = Callable[[np.ndarray], np.ndarray]
+
+# Images are padded up to a multiple of this before they count as another shape to compile for.
+SHAPE_STEP = 64
+
+
+def predict_tiles(apply: Apply, image: np.ndarray, *, border: int, multiple: int, tile: int = 512) -> np.ndarray:
+    """Run `apply` over an image of any size in equal tiles; the result is that of the whole image.
+
+    Neighbouring tiles share `border` pixels of input on each side, so their outputs join without seams, and
+    memory is bounded by the tile. Pixels beyond the image are mirrored. All tiles have one shape, so that
+    one compilation serves the image (and all larger ones): the last of a row is moved back, not cut.
+
+    Args:
+        apply: (1, h + 2 border, w + 2 border, C) -> (1, h, w, K).
+        image: (H, W, C) normalised.
+        border: pixels lost by `apply` on each side.
+        multiple: h and w are divisible by this.
+        tile: largest h and w.
+
+    Returns:
+        (H, W, K) float32.
+    """
+    step = int(np.lcm(SHAPE_STEP, multiple))
+    largest = max(tile // step, 1) * step
+    shape = image.shape[:2]
+    edges = [min(-(-size // step) * step, largest) for size in shape]
+    missing = [max(edge - size, 0) for edge, size in zip(edges, shape, strict=True)]
+    padding = [(border, border + extra) for extra in missing]
+    padded = np.pad(image, [*padding, (0, 0)], mode="reflect")
+    output: np.ndarray | None = None
+    for y in _starts(shape[0] + missing[0], edges[0]):
+        for x in _starts(shape[1] + missing[1], edges[1]):
+            window = padded[y : y + edges[0] + 2 * border, x : x + edges[1] + 2 * border]
+            result = np.asarray(apply(window[None]))[0]
+            if output is None:
+                output = np.empty((*shape, result.shape[-1]), np.float32)
+            part = output[y : y + edges[0], x : x + edges[1]]
+            part[...] = result[: part.shape[0], : part.shape[1]]
+    assert output is not None
+    return output
+
+
+def _starts(size: int, edge: int) -> list[int]:
+    return [*range(0, size - edge, edge), size - edge]

@@ -1,0 +1,163 @@
+"""The training loop: steps, reports, validation and checkpoints in a fixed order."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from cellflax.checkpoint import Checkpoints
+from cellflax.data.sampler import SamplerData
+from cellflax.errors import UserError
+from cellflax.optimizers import learning_rate
+from cellflax.progress import Progress
+from cellflax.runlog import RunLog
+from cellflax.state import StepSums, TrainState, TrainStep
+from cellflax.stopping import Clock, SignalWatch, Tally
+from cellflax.training_config import Monitor, TrainConfig
+from cellflax.validation import Validator
+
+
+class Loop:
+    """Runs one training.
+
+    Args:
+        config: of the run.
+        step: compiled update; its state and sums are donated.
+        data: the training set on the device.
+        validator: scores a network on the held-out regions.
+        graph: structure of the network.
+        checkpoints: where states are saved.
+        log: where metrics go.
+        record: what every checkpoint says beside its arrays.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        step: TrainStep,
+        data: SamplerData,
+        validator: Validator,
+        graph: nnx.GraphDef,
+        checkpoints: Checkpoints,
+        log: RunLog,
+        record: dict[str, Any],
+    ):
+        self.config, self.step, self.data, self.validator = config, step, data, validator
+        self.checkpoints, self.log, self.record = checkpoints, log, record
+        self.probability = jax.jit(
+            lambda params, stats, image: jax.nn.softmax(nnx.merge(graph, params, stats)(image))
+        )
+
+    def run(self, state: TrainState, tally: Tally, signals: SignalWatch) -> Tally:
+        """Train from a state to the last step or a reason to stop; the last state is always saved."""
+        trainer = self.config.trainer
+        clock = Clock(tally.elapsed_s)
+        first = int(state.step)
+        with Progress(trainer.steps, first, self.config.logger.line_seconds) as bar:
+            reports = _Reports(self.config, self.validator.class_names, self.log, bar)
+            for start, end in _intervals(first, trainer.steps, trainer.log_every, trainer.validate_every):
+                if tally.reason is not None:
+                    break
+                # 1. Update. Nothing here waits for the device.
+                sums = StepSums.zero(len(self.validator.class_names))
+                step = start
+                while step < end and signals.received is None:
+                    state, sums = self.step(state, self.data, sums)
+                    step += 1
+                # 2. Report the interval before this one, whose sums are ready by now.
+                reports.push(step, sums)
+                out_of_time = trainer.max_minutes is not None and clock.seconds() > 60 * trainer.max_minutes
+                due = step == trainer.steps or step % trainer.validate_every == 0 or out_of_time
+                if not due and signals.received is None:
+                    continue
+                # 3. Before anything is kept, be sure that the cost is a number.
+                reports.flush()
+                # 4. Validate, unless somebody is waiting for us to stop.
+                score = None
+                if signals.received is None:
+                    score = self._validate(step, state, bar)
+                    tally.validated(step, score)
+                    tally.reason = self._reason(step, tally, out_of_time)
+                # 5. Save, so that running again goes on from here.
+                tally.elapsed_s = clock.seconds()
+                self.checkpoints.save(state, {**self.record, "training": tally.to_json()}, score)
+                if signals.received is not None:
+                    break
+        return tally
+
+    def _validate(self, step: int, state: TrainState, bar: Progress) -> float:
+        """Score the held-out regions; larger is better."""
+        metrics, overlay = self.validator(lambda image: self.probability(state.params, state.stats, image))
+        self.record["validation"] = metrics
+        self.log.log(step, {f"validation_{name}": value for name, value in metrics.items()})
+        self.log.log_image(step, "validation_overlay", overlay)
+        bar.note(
+            f"step {step}: validation loss {metrics['loss']:.3f}, cells' Jaccard {metrics['jaccard']:.3f} and "
+            f"Dice {metrics['dice']:.3f}"
+        )
+        return metrics["jaccard"] if self.config.trainer.monitor is Monitor.jaccard else -metrics["loss"]
+
+    def _reason(self, step: int, tally: Tally, out_of_time: bool) -> str | None:
+        trainer = self.config.trainer
+        if step == trainer.steps:
+            return "all steps done"
+        if out_of_time:
+            return f"trainer.max_minutes={trainer.max_minutes:g} are over"
+        if trainer.patience and tally.stale >= trainer.patience:
+            return f"no improvement in {tally.stale} validations"
+        return None
+
+
+class _Reports:
+    """Means over intervals of steps, logged one interval late so that the device is never waited for."""
+
+    def __init__(self, config: TrainConfig, class_names: tuple[str, ...], log: RunLog, bar: Progress):
+        self.rate = learning_rate(config.optimizer, config.trainer.steps)
+        self.class_names, self.log, self.bar = class_names, log, bar
+        self.pending: tuple[int, StepSums] | None = None
+
+    def push(self, step: int, sums: StepSums) -> None:
+        """Keep the sums of the interval that ended at `step`; log those of the one before."""
+        self.flush()
+        self.pending = step, sums
+
+    def flush(self) -> None:
+        """Log what is pending.
+
+        Raises:
+            UserError: if the cost was not finite.
+        """
+        if self.pending is None:
+            return
+        step, sums = self.pending[0], jax.device_get(self.pending[1])
+        self.pending = None
+        steps = int(sums.steps)
+        if steps == 0:
+            return
+        loss = float(sums.loss) / steps
+        if not math.isfinite(loss + float(sums.penalty)):
+            raise UserError(
+                f"the cost stopped being a number between steps {step - steps} and {step}; lower "
+                "optimizer.learning_rate, or set optimizer.clip_norm=1"
+            )
+        metrics = {
+            "train_loss": loss,
+            "train_penalty": float(sums.penalty) / steps,
+            "learning_rate": float(self.rate(jnp.asarray(step - 1))),
+        }
+        accuracy = sums.correct / np.maximum(sums.total, np.finfo(np.float32).tiny)
+        metrics |= {f"train_accuracy_{n}": float(a) for n, a in zip(self.class_names, accuracy, strict=True)}
+        self.log.log(step, metrics)
+        self.bar.update(step, f"loss {loss:.3f}")
+
+
+def _intervals(step: int, steps: int, *every: int) -> Iterator[tuple[int, int]]:
+    """Cut the steps from `step` on wherever something is due; the cuts do not depend on where they begin."""
+    while step < steps:
+        end = min(steps, *((step // n + 1) * n for n in every))
+        yield step, end
+        step = end

@@ -1,0 +1,241 @@
+"""How much the cells of two label images overlap, and the accuracy index of Van Valen et al. 2016.
+
+Everything here and in `detection` starts from one sparse table of joint label counts, made in one pass
+over the pixels; nothing loops over pairs of cells.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import ndimage, sparse
+from skimage import measure
+
+from cellflax.errors import UserError
+
+_DISK_1 = ndimage.generate_binary_structure(2, 1)  # the 3 x 3 cross: a disk of radius 1
+
+
+@dataclass(frozen=True)
+class OverlapTable:
+    """Areas and intersections of the cells of two label images; background (0) is left out.
+
+    Attributes:
+        reference_labels: (R,) labels of the reference cells, ascending.
+        predicted_labels: (P,) labels of the predicted cells, ascending.
+        reference_area: (R,) int64, pixels.
+        predicted_area: (P,) int64, pixels.
+        intersection: (R, P) sparse int64, pixels common to reference cell r and predicted cell p.
+    """
+
+    reference_labels: np.ndarray
+    predicted_labels: np.ndarray
+    reference_area: np.ndarray
+    predicted_area: np.ndarray
+    intersection: sparse.csr_array
+
+    def pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows, columns and Jaccard index |r ∩ p| / |r ∪ p| of all pairs of cells that overlap."""
+        table = self.intersection.tocoo()
+        rows, columns = table.coords
+        union = self.reference_area[rows] + self.predicted_area[columns] - table.data
+        return rows, columns, table.data / union
+
+
+def overlap_table(reference: np.ndarray, predicted: np.ndarray) -> OverlapTable:
+    """Count the joint labels of two label images.
+
+    Args:
+        reference: (H, W) integer labels of any width, 0 = background; labels need not be consecutive.
+        predicted: (H, W) likewise.
+
+    Raises:
+        ValueError: for different shapes, or arrays that are not integers.
+    """
+    if reference.shape != predicted.shape:
+        raise ValueError(f"reference is {reference.shape} but predicted is {predicted.shape}")
+    for name, labels in (("reference", reference), ("predicted", predicted)):
+        if not np.issubdtype(labels.dtype, np.integer):
+            raise ValueError(f"{name} must hold integer labels, got {labels.dtype}")
+    # Hashing, unlike the sort of np.unique, stays linear in the pixels.
+    rows, reference_labels = map(np.asarray, pd.factorize(reference.ravel(), sort=True))
+    columns, predicted_labels = map(np.asarray, pd.factorize(predicted.ravel(), sort=True))
+    ones = np.ones(reference.size, np.int64)
+    shape = (len(reference_labels), len(predicted_labels))
+    joint = sparse.coo_array((ones, (rows, columns)), shape=shape).tocsr()
+    row_is_cell, column_is_cell = reference_labels != 0, predicted_labels != 0
+    return OverlapTable(
+        reference_labels=reference_labels[row_is_cell],
+        predicted_labels=predicted_labels[column_is_cell],
+        reference_area=np.bincount(rows, minlength=shape[0])[row_is_cell],
+        predicted_area=np.bincount(columns, minlength=shape[1])[column_is_cell],
+        intersection=joint[np.flatnonzero(row_is_cell)][:, np.flatnonzero(column_is_cell)],
+    )
+
+
+@dataclass(frozen=True)
+class CellAccuracy:
+    """The best-overlapping predicted cell of every reference cell.
+
+    Attributes:
+        reference_label: (R,) labels of the reference cells.
+        reference_area: (R,) pixels.
+        matched_label: (R,) predicted cell of largest Jaccard index (the lowest label of equals);
+            0 where none overlaps. One predicted cell may be the best of several reference cells.
+        matched_area: (R,) pixels, 0 where none overlaps.
+        jaccard: (R,) |r ∩ p| / |r ∪ p|, 0 where none overlaps.
+        dice: (R,) 2 |r ∩ p| / (|r| + |p|), 0 where none overlaps.
+        in_index: (R,) bool, the cells the means are taken over: those that hold a nucleus, or all.
+    """
+
+    reference_label: np.ndarray
+    reference_area: np.ndarray
+    matched_label: np.ndarray
+    matched_area: np.ndarray
+    jaccard: np.ndarray
+    dice: np.ndarray
+    in_index: np.ndarray
+
+    @property
+    def n_cells(self) -> int:
+        """Number of reference cells the means are taken over."""
+        return int(self.in_index.sum())
+
+    @property
+    def mean_jaccard(self) -> float:
+        """The paper's Jaccard index (JI); NaN without cells."""
+        return float(self.jaccard[self.in_index].mean()) if self.n_cells else float("nan")
+
+    @property
+    def mean_dice(self) -> float:
+        """The paper's Dice index (DI); NaN without cells."""
+        return float(self.dice[self.in_index].mean()) if self.n_cells else float("nan")
+
+
+def best_overlaps(table: OverlapTable, in_index: np.ndarray) -> CellAccuracy:
+    """Find the best-overlapping predicted cell of each reference cell; `in_index` as in CellAccuracy."""
+    rows, columns, jaccard = table.pairs()
+    best_first = np.lexsort((columns, -jaccard, rows))
+    matched, first = np.unique(rows[best_first], return_index=True)
+    best = best_first[first]
+    n = len(table.reference_labels)
+    label = np.zeros(n, table.predicted_labels.dtype)
+    area = np.zeros(n, np.int64)
+    best_jaccard = np.zeros(n)
+    label[matched] = table.predicted_labels[columns[best]]
+    area[matched] = table.predicted_area[columns[best]]
+    best_jaccard[matched] = jaccard[best]
+    return CellAccuracy(
+        reference_label=table.reference_labels,
+        reference_area=table.reference_area,
+        matched_label=label,
+        matched_area=area,
+        jaccard=best_jaccard,
+        dice=2 * best_jaccard / (1 + best_jaccard),
+        in_index=in_index,
+    )
+
+
+def erode_cells(labels: np.ndarray) -> np.ndarray:
+    """Erode every cell of an (H, W) label image, or a bool mask, by disk(1).
+
+    A pixel stays if its four neighbours carry its own label, so that touching cells come apart; as in
+    scikit-image the image's border erodes nothing.
+    """
+    values = labels.view(np.uint8) if labels.dtype == bool else labels
+    lowest = ndimage.minimum_filter(values, footprint=_DISK_1, mode="nearest")
+    highest = ndimage.maximum_filter(values, footprint=_DISK_1, mode="nearest")
+    return np.where(lowest == highest, labels, np.zeros_like(labels))
+
+
+def crop_border(image: np.ndarray, border: int) -> np.ndarray:
+    """Cut `border` pixels off each side of an (H, W, ...) image.
+
+    Raises:
+        UserError: if nothing is left.
+    """
+    height, width = image.shape[:2]
+    if 2 * border >= min(height, width):
+        raise UserError(
+            f"border={border} leaves nothing of a {height} x {width} image; give a smaller border"
+        )
+    return image[border : height - border, border : width - border]
+
+
+def compared_cells(
+    reference: np.ndarray, predicted: np.ndarray, *, border: int = 0, erode_reference: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Reduce two images to the label images that are compared.
+
+    The order matters, and is the one that gives the paper's published values: the reference is eroded,
+    both are cropped, and only then is a reference mask split into connected components.
+
+    Args:
+        reference: (H, W) integer labels, or a bool mask whose 4-connected components are the cells.
+        predicted: (H, W) likewise; the components of a mask are found before cropping.
+        border: pixels cut off each side.
+        erode_reference: erode each reference cell by disk(1).
+
+    Returns:
+        Integer labels of both, (H - 2 border, W - 2 border).
+    """
+    if erode_reference:
+        reference = erode_cells(reference)
+    if predicted.dtype == bool:
+        predicted = np.asarray(measure.label(predicted, connectivity=1))
+    reference, predicted = crop_border(reference, border), crop_border(predicted, border)
+    if reference.dtype == bool:
+        reference = np.asarray(measure.label(reference, connectivity=1))
+    return reference, predicted
+
+
+def compare_cells(
+    reference: np.ndarray,
+    predicted: np.ndarray,
+    *,
+    nuclei: np.ndarray | None = None,
+    border: int = 0,
+    erode_reference: bool = False,
+) -> tuple[OverlapTable, np.ndarray]:
+    """Overlap table of the compared cells, and which reference cells hold a nucleus.
+
+    Args:
+        reference: as in `compared_cells`.
+        predicted: likewise.
+        nuclei: (H, W), not zero inside nuclei; without it every reference cell counts as holding one.
+        border: pixels cut off each side.
+        erode_reference: erode each reference cell by disk(1).
+
+    Returns:
+        The table, and (R,) bool.
+    """
+    if nuclei is not None and nuclei.shape != reference.shape:
+        raise ValueError(f"reference is {reference.shape} but nuclei is {nuclei.shape}")
+    reference, predicted = compared_cells(
+        reference, predicted, border=border, erode_reference=erode_reference
+    )
+    table = overlap_table(reference, predicted)
+    if nuclei is None:
+        return table, np.ones(len(table.reference_labels), bool)
+    with_nucleus = np.unique(reference[crop_border(nuclei, border) != 0])
+    return table, np.isin(table.reference_labels, with_nucleus)
+
+
+def accuracy_index(
+    reference: np.ndarray,
+    predicted: np.ndarray,
+    *,
+    nuclei: np.ndarray | None = None,
+    border: int = 0,
+    erode_reference: bool = False,
+) -> CellAccuracy:
+    """Score predicted cells by the index of Van Valen et al. 2016, PLoS Comput Biol 12(11):e1005177.
+
+    For every reference cell that holds a nucleus, the Jaccard and Dice index of the best-overlapping
+    predicted cell; the paper's Table 1 gives the means. Its settings are border=30 (the receptive field's
+    radius for 61 x 61 networks), erode_reference=True, and the nuclei of its own segmentation.
+    Arguments as in `compare_cells`.
+    """
+    return best_overlaps(
+        *compare_cells(reference, predicted, nuclei=nuclei, border=border, erode_reference=erode_reference)
+    )

@@ -1,0 +1,141 @@
+"""All cell metrics of an image in one record, which pools over images and turns into JSON."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import reduce
+from operator import add
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cellflax.metrics.detection import (
+    IOU_THRESHOLDS,
+    CellError,
+    MatchCounts,
+    count_matches,
+    mean_average_precision,
+    reference_errors,
+    spurious_predictions,
+)
+from cellflax.metrics.overlap import CellAccuracy, best_overlaps, compare_cells
+
+
+@dataclass(frozen=True)
+class CellScores:
+    """Metrics of one image, or of several pooled cell by cell.
+
+    Attributes:
+        accuracy: best overlap of each of the R reference cells.
+        errors: (R,) CellError value of each reference cell.
+        matches: one-to-one matching at each of IOU_THRESHOLDS.
+        n_predicted: number of predicted cells.
+        n_spurious: predicted cells with less than half of their area on reference cells.
+    """
+
+    accuracy: CellAccuracy
+    errors: np.ndarray
+    matches: tuple[MatchCounts, ...]
+    n_predicted: int
+    n_spurious: int
+
+    def summary(self) -> dict[str, Any]:
+        """Values for JSON; undefined ratios (0 / 0) are None.
+
+        `jaccard_index` and `dice_index` are means over the `n_cells_in_index` reference cells that hold a
+        nucleus; everything else counts all cells.
+        """
+        at_half = self.matches[0]
+        counts = np.bincount(self.errors, minlength=len(CellError))
+        return {
+            "jaccard_index": _defined(self.accuracy.mean_jaccard),
+            "dice_index": _defined(self.accuracy.mean_dice),
+            "n_cells_in_index": self.accuracy.n_cells,
+            "n_reference": len(self.errors),
+            "n_predicted": self.n_predicted,
+            "precision": _defined(at_half.precision),
+            "recall": _defined(at_half.recall),
+            "f1": _defined(at_half.f1),
+            "panoptic_quality": _defined(at_half.panoptic_quality),
+            "segmentation_quality": _defined(at_half.segmentation_quality),
+            "recognition_quality": _defined(at_half.f1),
+            "mean_average_precision": _defined(mean_average_precision(self.matches)),
+            "by_iou": [
+                {
+                    "iou": match.threshold,
+                    "true_positives": match.true_positives,
+                    "false_positives": match.false_positives,
+                    "false_negatives": match.false_negatives,
+                    "precision": _defined(match.precision),
+                    "recall": _defined(match.recall),
+                    "f1": _defined(match.f1),
+                    "average_precision": _defined(match.average_precision),
+                }
+                for match in self.matches
+            ],
+            "cells": {error.name.lower(): int(counts[error]) for error in CellError},
+            "spurious": self.n_spurious,
+        }
+
+
+def score_cells(
+    reference: np.ndarray,
+    predicted: np.ndarray,
+    *,
+    nuclei: np.ndarray | None = None,
+    border: int = 0,
+    erode_reference: bool = False,
+) -> CellScores:
+    """Score one image; arguments as in `overlap.compare_cells`."""
+    table, in_index = compare_cells(
+        reference, predicted, nuclei=nuclei, border=border, erode_reference=erode_reference
+    )
+    return CellScores(
+        accuracy=best_overlaps(table, in_index),
+        errors=reference_errors(table),
+        matches=tuple(count_matches(table, threshold) for threshold in IOU_THRESHOLDS),
+        n_predicted=len(table.predicted_labels),
+        n_spurious=int(spurious_predictions(table).sum()),
+    )
+
+
+def pool(scores: Sequence[CellScores]) -> CellScores:
+    """Pool images: every cell weighs the same, whichever image it is in."""
+    accuracy = CellAccuracy(
+        *(np.concatenate([getattr(s.accuracy, f.name) for s in scores]) for f in fields(CellAccuracy))
+    )
+    return CellScores(
+        accuracy=accuracy,
+        errors=np.concatenate([s.errors for s in scores]),
+        matches=tuple(reduce(add, at) for at in zip(*(s.matches for s in scores), strict=True)),
+        n_predicted=sum(s.n_predicted for s in scores),
+        n_spurious=sum(s.n_spurious for s in scores),
+    )
+
+
+def cell_table(scores: dict[str, CellScores]) -> pd.DataFrame:
+    """One row per reference cell; areas in pixels after border and erosion were applied."""
+    return pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "image": name,
+                    "reference_label": score.accuracy.reference_label,
+                    "matched_label": score.accuracy.matched_label,
+                    "jaccard": score.accuracy.jaccard,
+                    "dice": score.accuracy.dice,
+                    "reference_area_px": score.accuracy.reference_area,
+                    "matched_area_px": score.accuracy.matched_area,
+                    "in_index": score.accuracy.in_index,
+                    "error_class": [CellError(error).name.lower() for error in score.errors],
+                }
+            )
+            for name, score in scores.items()
+        ],
+        ignore_index=True,
+    )
+
+
+def _defined(value: float) -> float | None:
+    return None if math.isnan(value) else value

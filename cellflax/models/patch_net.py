@@ -1,0 +1,257 @@
+"""P1's patch networks (Van Valen et al. 2016), run on patches or densely with the same parameters."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from cellflax.errors import UserError
+from cellflax.models.layers import Convolution, Normalization, max_pool, merge_phases, split_phases
+
+
+class Regularization(Enum):
+    """How the hidden layers are kept in range."""
+
+    batch_norm = "batch_norm"
+    dropout = "dropout"
+    none = "none"
+
+
+@dataclass
+class Stage:
+    """Convolutions between two poolings: edge of each kernel in pixels, and number of filters of each."""
+
+    kernels: list[int] = field(default_factory=list)
+    filters: list[int] = field(default_factory=list)
+
+
+def _stages_61() -> list[Stage]:
+    wide = [64, 64]
+    return [Stage([3, 4], wide), Stage([3, 3], wide), Stage([3, 3], wide), Stage([4], [200])]
+
+
+@dataclass
+class PatchNetConfig:
+    """One network of P1's family: stages with a 2 x 2 max pooling between them, then dense layers.
+
+    The defaults are the paper's batch-normalised 61 x 61 network.
+
+    Attributes:
+        stages: convolutions before, between and after the poolings (P1, Cn-m and P2).
+        dense: widths of the hidden fully connected layers (P1, Dn).
+        side_filters: multi-resolution variant: filters of the branch that leaves after each pooling and
+            collapses to one pixel, 0 for none; empty for the plain network.
+        regularization: batch_norm, dropout (after the last convolution and after each dense layer) or none.
+        dropout: share of activations dropped, for regularization=dropout.
+        batch_norm_momentum: share of the running statistics kept per step.
+        batch_norm_epsilon: added to the variance.
+    """
+
+    stages: list[Stage] = field(default_factory=_stages_61)
+    dense: list[int] = field(default_factory=lambda: [200])
+    side_filters: list[int] = field(default_factory=list)
+    regularization: Regularization = Regularization.batch_norm
+    dropout: float = 0.5
+    batch_norm_momentum: float = 0.95
+    batch_norm_epsilon: float = 1e-5
+
+    def __post_init__(self):
+        if not self.stages:
+            raise UserError("model.stages is empty: give at least one stage of convolutions")
+        for i, stage in enumerate(self.stages):
+            if len(stage.kernels) != len(stage.filters) or not stage.kernels:
+                raise UserError(
+                    f"model.stages[{i}] needs as many kernels as filters and at least one of each, got "
+                    f"kernels {list(stage.kernels)} and filters {list(stage.filters)}"
+                )
+            if min(*stage.kernels, *stage.filters) < 1:
+                raise UserError(f"model.stages[{i}]: kernels and filters must be 1 or more")
+        if any(width < 1 for width in self.dense):
+            raise UserError(f"model.dense must hold widths of 1 or more, got {list(self.dense)}")
+        if self.side_filters and len(self.side_filters) > len(self.stages) - 1:
+            raise UserError(
+                f"model.side_filters has {len(self.side_filters)} branches, but there are only "
+                f"{len(self.stages) - 1} poolings for them to leave after"
+            )
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"model.dropout must be in [0, 1), got {self.dropout}")
+        if not 0 <= self.batch_norm_momentum < 1:
+            raise UserError(f"model.batch_norm_momentum must be in [0, 1), got {self.batch_norm_momentum}")
+        if self.batch_norm_epsilon <= 0:
+            raise UserError(f"model.batch_norm_epsilon must be above 0, got {self.batch_norm_epsilon}")
+        if self.receptive_field % 2 == 0:
+            raise UserError(
+                f"model.stages see {self.receptive_field} x {self.receptive_field} pixels: the receptive field "
+                "must be odd, so that a patch has a central pixel; change one kernel by one"
+            )
+
+    @property
+    def receptive_field(self) -> int:
+        """Edge of the square of input pixels that one output sees."""
+        return self.size_entering(0)
+
+    def size_entering(self, stage: int) -> int:
+        """Edge in pixels of the map that enters a stage when the network runs on one patch."""
+        size = 1
+        for i in reversed(range(stage, len(self.stages))):
+            size = (size if i == len(self.stages) - 1 else 2 * size) + sum(k - 1 for k in self.stages[i].kernels)
+        return size
+
+
+class _Block(nnx.Module):
+    """A convolution or dense layer, batch normalisation if configured, ReLU.
+
+    Args:
+        filters_in: input channels.
+        filters: output channels.
+        kernel: edge of the convolution's kernel; None for a fully connected layer at every pixel, which is
+            a matrix product and not a 1 x 1 convolution: its gradient is four times as fast on CPU.
+        config: says whether there is a batch normalisation.
+        rngs: initialisation keys.
+    """
+
+    def __init__(
+        self, filters_in: int, filters: int, kernel: int | None, config: PatchNetConfig, *, rngs: nnx.Rngs
+    ):
+        normalized = config.regularization is Regularization.batch_norm
+        if kernel is None:
+            self.transform = _linear(filters_in, filters, use_bias=not normalized, rngs=rngs)
+        else:
+            self.transform = Convolution(filters_in, filters, kernel, use_bias=not normalized, rngs=rngs)
+        self.normalization = (
+            Normalization(
+                filters, momentum=config.batch_norm_momentum, epsilon=config.batch_norm_epsilon, rngs=rngs
+            )
+            if normalized
+            else None
+        )
+
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        x = self.transform(x)
+        if self.normalization is not None:
+            x = self.normalization(x, train=train)
+        return jax.nn.relu(x)
+
+
+def _linear(filters_in: int, filters: int, *, use_bias: bool, rngs: nnx.Rngs) -> nnx.Linear:
+    initializer = nnx.initializers.he_normal()
+    return nnx.Linear(filters_in, filters, use_bias=use_bias, kernel_init=initializer, rngs=rngs)
+
+
+class PatchNet(nnx.Module):
+    """A convolutional classifier of the central pixel of a patch.
+
+    Attributes:
+        border: pixels lost on each side: the output at (0, 0) belongs to the input pixel (border, border).
+        multiple: `dense` is cheapest, and in training exact, for output sizes divisible by this.
+
+    Args:
+        config: the architecture.
+        channels: image channels.
+        classes: output classes.
+        rngs: initialisation keys.
+    """
+
+    def __init__(self, config: PatchNetConfig, *, channels: int, classes: int, rngs: nnx.Rngs):
+        self.receptive_field = config.receptive_field
+        self.border = config.receptive_field // 2
+        self.multiple = 2 ** (len(config.stages) - 1)
+        self.dropout = (
+            nnx.Dropout(config.dropout) if config.regularization is Regularization.dropout else None
+        )
+        stages, sides, joined = [], [], 0
+        width = channels
+        for i, stage in enumerate(config.stages):
+            side = config.side_filters[i - 1] if 0 < i <= len(config.side_filters) else 0
+            sides.append(_Block(width, side, config.size_entering(i), config, rngs=rngs) if side else None)
+            joined += side
+            blocks = []
+            for kernel, filters in zip(stage.kernels, stage.filters, strict=True):
+                blocks.append(_Block(width, filters, kernel, config, rngs=rngs))
+                width = filters
+            stages.append(nnx.List(blocks))
+        self.stages, self.sides = nnx.List(stages), nnx.List(sides)
+        width += joined
+        hidden = []
+        for filters in config.dense:
+            hidden.append(_Block(width, filters, None, config, rngs=rngs))
+            width = filters
+        self.hidden = nnx.List(hidden)
+        self.output = _linear(width, classes, use_bias=True, rngs=rngs)
+
+    def __call__(self, x: jax.Array, *, train: bool = False, key: jax.Array | None = None) -> jax.Array:
+        """Logits of every pixel that has a full receptive field: patches as patches, larger images densely.
+
+        Args:
+            x: (N, H, W, C), H and W at least the receptive field.
+            train: use batch statistics and dropout.
+            key: dropout key, needed in training with dropout.
+
+        Returns:
+            (N, H - 2 border, W - 2 border, classes).
+
+        Raises:
+            ValueError: if the image is smaller than the receptive field, or in dense training if an output
+                size is not divisible by `multiple`.
+        """
+        single = x.shape[1:3] == (self.receptive_field, self.receptive_field)
+        return (self.patches if single else self.dense)(x, train=train, key=key)
+
+    def patches(self, x: jax.Array, *, train: bool = False, key: jax.Array | None = None) -> jax.Array:
+        """The paper's execution: (N, R, R, C) -> (N, 1, 1, classes), pooling with stride 2."""
+        if x.shape[1:3] != (self.receptive_field, self.receptive_field):
+            raise ValueError(f"patches must be {self.receptive_field} pixels wide, got {x.shape[1:3]}")
+        branches = []
+        for i, (stage, side) in enumerate(zip(self.stages, self.sides, strict=True)):
+            if i:
+                x = max_pool(x, 2)
+            if side is not None:
+                branches.append(side(x, train=train))
+            for block in stage:
+                x = block(x, train=train)
+        return self._classify([x, *branches], train, key)
+
+    def dense(self, x: jax.Array, *, train: bool = False, key: jax.Array | None = None) -> jax.Array:
+        """All pixels at once as fragments: (N, H, W, C) -> (N, H - 2 border, W - 2 border, classes).
+
+        P1 evaluates densely with "d-regularly sparse" (dilated) kernels. Here each pooling is taken at
+        every pixel and its 2 x 2 phases are moved into the batch, so that every convolution stays dense;
+        each output is the same sum of the same products.
+        """
+        height, width = (size - 2 * self.border for size in x.shape[1:3])
+        if height < 1 or width < 1:
+            raise ValueError(f"image {x.shape[1:3]} is smaller than the receptive field {self.receptive_field}")
+        extra = (-height % self.multiple, -width % self.multiple)
+        if any(extra):
+            if train:  # padding would enter the batch statistics
+                raise ValueError(f"dense training needs outputs divisible by {self.multiple}, got {height, width}")
+            x = jnp.pad(x, ((0, 0), (0, extra[0]), (0, extra[1]), (0, 0)))
+        branches = []
+        for i, (stage, side) in enumerate(zip(self.stages, self.sides, strict=True)):
+            if i:
+                x = split_phases(max_pool(x, 1))
+            if side is not None:
+                branches.append(merge_phases(side(x, train=train), i))
+            for block in stage:
+                x = block(x, train=train)
+        if branches:  # phases of different stages meet only on the pixel grid
+            x = self._classify([merge_phases(x, len(self.stages) - 1), *branches], train, key)
+        else:
+            x = merge_phases(self._classify([x], train, key), len(self.stages) - 1)
+        return x[:, :height, :width]
+
+    def _classify(self, branches: list[jax.Array], train: bool, key: jax.Array | None) -> jax.Array:
+        x = jnp.concatenate(branches, axis=-1) if len(branches) > 1 else branches[0]
+        x = self._drop(x, train, key, 0)
+        for i, layer in enumerate(self.hidden):
+            x = self._drop(layer(x, train=train), train, key, i + 1)
+        return self.output(x)
+
+    def _drop(self, x: jax.Array, train: bool, key: jax.Array | None, index: int) -> jax.Array:
+        if self.dropout is None or not train:
+            return x
+        if key is None:
+            raise ValueError("training with dropout needs a key")
+        return self.dropout(x, deterministic=False, rngs=jax.random.fold_in(key, index))

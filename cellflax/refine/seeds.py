@@ -1,0 +1,180 @@
+"""One seed per cell, from a nuclear-marker image or from labels that somebody else made."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+from skimage import filters, measure, segmentation
+
+from cellflax.errors import UserError
+from cellflax.refine.maxima import prominent_maxima
+
+# Lengths of the method as shares of the nucleus diameter.
+_SMOOTHING = 0.06  # of the image: removes camera noise and chromatin texture, keeps gaps between nuclei
+_BACKGROUND_WINDOW = 2.0  # nothing as large as a nucleus survives an opening of this width
+_SPLIT_SMOOTHING = 0.05  # of the distance transform: its ridge follows every notch of the outline
+_MIN_BRIGHTNESS_STEP = 1e-3  # of the brightest signal: stands in for the noise of a noise-free image
+
+
+@dataclass
+class NucleiSeedsConfig:
+    """How nuclei are found in a nuclear-marker image.
+
+    Attributes:
+        diameter_px: typical diameter of a nucleus in pixels; every other length follows from it.
+        diameter_um: the same in micrometres; replaces diameter_px where the pixel size is known.
+        outline: a nucleus ends where it has fallen to this share of its own brightness over the background.
+        split_depth: touching nuclei are cut where the distance to the outline dips by this share of the
+            diameter; smaller values cut more.
+        min_contrast: the faintest nucleus, in standard deviations of the background.
+        min_area: smallest nucleus, as a share of a disc of the typical diameter.
+        max_area: largest, likewise.
+    """
+
+    diameter_px: float = 24.0
+    diameter_um: float | None = None
+    outline: float = 0.5
+    split_depth: float = 0.025
+    min_contrast: float = 5.0
+    min_area: float = 0.15
+    max_area: float = 6.0
+
+    def __post_init__(self):
+        for key in ("diameter_px", "diameter_um", "split_depth"):
+            value = getattr(self, key)
+            if value is not None and value <= 0:
+                raise UserError(f"seeds.{key} must be greater than 0, got {value}")
+        if not 0 < self.outline < 1:
+            raise UserError(f"seeds.outline must be in (0, 1), got {self.outline}")
+        if self.min_contrast < 0:
+            raise UserError(f"seeds.min_contrast must be 0 or more, got {self.min_contrast}")
+        if not 0 <= self.min_area < self.max_area:
+            raise UserError(
+                f"seeds.min_area must be 0 or more and less than max_area, got {self.min_area} and {self.max_area}"
+            )
+
+
+def nuclei_seeds(
+    nuclear: np.ndarray, config: NucleiSeedsConfig, pixel_size_um: float | None = None
+) -> np.ndarray:
+    """Find nuclei in a nuclear-marker image.
+
+    The brightness of nuclei varies tenfold within a field, so one threshold either loses the dim ones or
+    swells the bright ones. Here Otsu's threshold on the logarithm of the signal over the noise only finds
+    candidates; each is then cut at a share of its own brightness, where a blurred outline really lies.
+    Touching nuclei are split by a watershed of the distance transform, before (so that a dim nucleus is not
+    judged by a bright neighbour) and after.
+
+    Args:
+        nuclear: (H, W) raw intensities.
+        config: the method.
+        pixel_size_um: edge of a pixel, needed for `diameter_um`.
+
+    Returns:
+        (H, W) int32, nuclei 1...n in reading order, each one 4-connected component without holes; 0 elsewhere.
+
+    Raises:
+        UserError: for an image that is not (H, W) or holds values that are not finite.
+    """
+    if nuclear.ndim != 2:
+        raise UserError(
+            f"the nuclear image must be (height, width), got shape {nuclear.shape}: give one channel"
+        )
+    if not np.isfinite(nuclear).all():
+        raise UserError("the nuclear image holds NaN or infinite values; replace them before segmenting")
+    diameter = _diameter_px(config, pixel_size_um)
+    signal, noise = _signal_and_noise(nuclear.astype(np.float32), diameter)
+    if signal.max() <= 0:
+        return np.zeros(nuclear.shape, np.int32)
+    brightness = np.log1p(signal / noise)
+    candidates = ndimage.binary_fill_holes(brightness > filters.threshold_otsu(brightness))
+    nuclei = _split_touching(measure.label(candidates, connectivity=1), diameter, config.split_depth)
+    nuclei = _cut_at_own_brightness(nuclei, signal, config.outline, config.min_contrast * noise)
+    nuclei = _split_touching(nuclei, diameter, config.split_depth)
+    disc = np.pi * diameter**2 / 4
+    return _solid_components(nuclei, config.min_area * disc, config.max_area * disc)
+
+
+def seeds_from_labels(array: np.ndarray) -> np.ndarray:
+    """Take a label image as it is, and a binary mask (at most one value besides 0) as its components.
+
+    Args:
+        array: (H, W) bool, integers, or floats that are whole numbers (published masks come as 0.0 and 1.0).
+
+    Returns:
+        (H, W) int32; the labels of a label image are kept, those of 4-connected components are 1...n.
+
+    Raises:
+        UserError: if the values cannot be labels.
+    """
+    if array.ndim != 2:
+        raise UserError(f"a nuclei image must be (height, width), got shape {array.shape}: give one channel")
+    if array.dtype != bool and (not np.isfinite(array).all() or np.any(array != np.floor(array))):
+        raise UserError(
+            "a nuclei image must hold labels or a mask, got fractions: binarise it or give labels"
+        )
+    if array.min(initial=0) < 0 or array.max(initial=0) > np.iinfo(np.int32).max:
+        raise UserError(f"nuclei labels must be 0 to 2147483647, got {array.min():g} to {array.max():g}")
+    inside = array[array != 0]
+    if inside.size == 0 or np.all(inside == inside[0]):
+        return measure.label(array != 0, connectivity=1).astype(np.int32)
+    return array.astype(np.int32)
+
+
+def _diameter_px(config: NucleiSeedsConfig, pixel_size_um: float | None) -> float:
+    if pixel_size_um is not None and pixel_size_um <= 0:
+        raise UserError(f"the pixel size must be greater than 0 um, got {pixel_size_um}")
+    if config.diameter_um is None or pixel_size_um is None:
+        return config.diameter_px
+    return config.diameter_um / pixel_size_um
+
+
+def _signal_and_noise(nuclear: np.ndarray, diameter: float) -> tuple[np.ndarray, float]:
+    """Smoothed intensity over the local background, 0 where there is no more than that, and its noise."""
+    smooth = ndimage.gaussian_filter(nuclear, _SMOOTHING * diameter)
+    window = max(3, round(_BACKGROUND_WINDOW * diameter))
+    background = ndimage.gaussian_filter(ndimage.grey_opening(smooth, size=(window, window)), diameter)
+    # The opening follows the lowest values; the median lifts it to the middle of the background.
+    contrast = smooth - background
+    contrast -= np.median(contrast)
+    noise = 1.4826 * np.median(np.abs(contrast))  # standard deviation from the median absolute deviation
+    return np.maximum(contrast, 0), max(float(noise), _MIN_BRIGHTNESS_STEP * float(contrast.max()))
+
+
+def _split_touching(labels: np.ndarray, diameter: float, depth: float) -> np.ndarray:
+    """Cut each label between the prominent maxima of its own distance transform."""
+    split = np.zeros_like(labels)
+    n = 0
+    for region in measure.regionprops(labels):
+        shape = np.pad(region.image, 1)
+        distance = ndimage.gaussian_filter(ndimage.distance_transform_edt(shape), _SPLIT_SMOOTHING * diameter)
+        markers = prominent_maxima(distance, shape, depth * diameter)
+        pieces = segmentation.watershed(-distance, markers, mask=shape)[1:-1, 1:-1]
+        split[region.slice] += np.where(pieces > 0, pieces + n, 0)
+        n += pieces.max()
+    return split
+
+
+def _cut_at_own_brightness(
+    labels: np.ndarray, signal: np.ndarray, share: float, min_signal: float
+) -> np.ndarray:
+    """Keep the pixels above a share of the 90th percentile of their own label; drop faint labels."""
+    threshold = np.full(labels.max() + 1, np.inf)
+    for region in measure.regionprops(labels, intensity_image=signal):
+        # Not the maximum: a bright speck of chromatin or debris would shrink the nucleus.
+        bright = np.percentile(region.image_intensity[region.image], 90)
+        if bright >= min_signal:
+            threshold[region.label] = share * bright
+    return np.where(signal > threshold[labels], labels, 0)
+
+
+def _solid_components(labels: np.ndarray, min_area: float, max_area: float) -> np.ndarray:
+    """Fill the holes of every component and number those whose area is within the limits, in reading order."""
+    solid = np.zeros(labels.shape, np.int32)
+    n = 0
+    for region in measure.regionprops(measure.label(labels, connectivity=1)):
+        shape = ndimage.binary_fill_holes(region.image)
+        if min_area <= shape.sum() <= max_area:
+            n += 1
+            solid[region.slice][shape] = n
+    return solid

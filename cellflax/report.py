@@ -1,0 +1,99 @@
+"""Pictures of results, drawn without a display."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from skimage.segmentation import find_boundaries
+
+# Okabe and Ito's palette, told apart with every kind of colour vision.
+REFERENCE_COLOUR = "#E69F00"
+PREDICTED_COLOUR = "#56B4E9"
+BOTH_COLOUR = "#FFFFFF"
+_PANEL_PX = 800  # longer side of a panel
+_DPI = 100
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture of an overlay.
+
+    Attributes:
+        title: printed above it.
+        predicted: (H, W) integer labels.
+        reference: (H, W) integer labels, or None where there is no truth.
+        image: (H, W) intensities for the background; without it the reference cells are drawn in grey.
+    """
+
+    title: str
+    predicted: np.ndarray
+    reference: np.ndarray | None = None
+    image: np.ndarray | None = None
+
+
+def stretch(image: np.ndarray) -> np.ndarray:
+    """Scale an (H, W) image to [0, 1] between its percentiles 0.5 and 99.5."""
+    low, high = np.percentile(image, (0.5, 99.5))
+    scale = high - low if high > low else 1.0
+    return np.clip((image.astype(np.float32) - low) / scale, 0, 1)
+
+
+def outline_overlay(panel: Panel) -> np.ndarray:
+    """Draw a panel as (H', W', 3) float32 in [0, 1], its longer side 800 to 1600 px.
+
+    Small images are enlarged and large ones thinned out by a whole factor. Reference outlines are orange,
+    predicted ones blue, and white where both run.
+    """
+    side = max(panel.predicted.shape)
+    zoom, step = math.ceil(_PANEL_PX / side), math.ceil(side / (2 * _PANEL_PX))
+    mode = "inner" if side * zoom == _PANEL_PX else "thick"  # two pixels outlive the reduction to a panel
+
+    def resize(array: np.ndarray) -> np.ndarray:
+        return array[::step, ::step].repeat(zoom, axis=0).repeat(zoom, axis=1)
+
+    cells = panel.predicted if panel.reference is None else panel.reference
+    grey = 0.25 * (cells > 0) if panel.image is None else stretch(panel.image)
+    picture = np.repeat(resize(grey)[..., None].astype(np.float32), 3, axis=-1)
+    predicted = find_boundaries(resize(panel.predicted), mode=mode)
+    picture[predicted] = to_rgb(PREDICTED_COLOUR)
+    if panel.reference is not None:
+        reference = find_boundaries(resize(panel.reference), mode=mode)
+        picture[reference] = to_rgb(REFERENCE_COLOUR)
+        picture[reference & predicted] = to_rgb(BOTH_COLOUR)
+    return picture
+
+
+def overlay_figure(panels: Sequence[Panel]) -> Figure:
+    """Draw panels, up to three in a row, under one legend."""
+    columns = min(3, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    inches = _PANEL_PX / _DPI
+    aspect = max(panel.predicted.shape[0] / panel.predicted.shape[1] for panel in panels)
+    figure = Figure(figsize=(columns * inches, rows * (inches * min(aspect, 2) + 0.4) + 0.4), dpi=_DPI)
+    figure.set_layout_engine("compressed")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for ax in axes:
+        ax.set_axis_off()
+    for ax, panel in zip(axes, panels, strict=False):
+        ax.imshow(outline_overlay(panel))
+        ax.set_title(panel.title)
+    entries = [(PREDICTED_COLOUR, "prediction")]
+    if any(panel.reference is not None for panel in panels):
+        entries = [(REFERENCE_COLOUR, "reference"), *entries, (BOTH_COLOUR, "both")]
+    figure.legend(
+        handles=[Patch(facecolor=colour, edgecolor="black", label=label) for colour, label in entries],
+        loc="outside lower center",
+        ncols=len(entries),
+        frameon=False,
+    )
+    return figure
+
+
+def save_overlay(path: Path, panels: Sequence[Panel]) -> None:
+    """Write `overlay_figure` as a PNG."""
+    overlay_figure(panels).savefig(path, bbox_inches="tight")

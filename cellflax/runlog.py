@@ -1,0 +1,163 @@
+"""The record of a run: `metrics.jsonl` always, Weights & Biases unless disabled."""
+
+import json
+import math
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from cellflax.errors import UserError
+
+
+class WandbMode(Enum):
+    """Where Weights & Biases keeps the run."""
+
+    offline = "offline"  # below the run directory; `wandb sync` uploads it later
+    online = "online"
+    disabled = "disabled"
+
+
+@dataclass
+class LoggerConfig:
+    """What is recorded beside `metrics.jsonl`.
+
+    Attributes:
+        wandb: offline (no network), online or disabled.
+        project: W&B project.
+        entity: W&B user or team; the account's default if null.
+        group: W&B group, to keep the runs of a sweep or ensemble together.
+        tags: W&B tags.
+        line_seconds: without a terminal, seconds between two progress lines.
+    """
+
+    wandb: WandbMode = WandbMode.offline
+    project: str = "cellflax"
+    entity: str | None = None
+    group: str | None = None
+    tags: list[str] = field(default_factory=list)
+    line_seconds: float = 30.0
+
+    def __post_init__(self):
+        if not self.project:
+            raise UserError("logger.project must not be empty; logger.wandb=disabled turns W&B off")
+        if not self.line_seconds > 0:
+            raise UserError(f"logger.line_seconds must be > 0, got {self.line_seconds}")
+
+
+class RunLog:
+    """Scalars and pictures of one run, by step; a context manager.
+
+    `metrics.jsonl` has one JSON object per line, `{"step": 10, "loss": 0.5}`, with null for values that are
+    not finite. It is opened for each line, so that it is complete up to the last call whatever ends the
+    process.
+
+    Args:
+        directory: the run's directory, which exists.
+        config: what else is recorded.
+        run_config: the run's whole configuration as JSON types, for W&B.
+
+    Raises:
+        UserError: W&B cannot start (no account, no network).
+    """
+
+    def __init__(self, directory: Path, config: LoggerConfig, run_config: Mapping[str, Any]):
+        self.metrics_path = directory / "metrics.jsonl"
+        self._wandb = (
+            None if config.wandb is WandbMode.disabled else _start_wandb(directory, config, run_config)
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.finish(failed=error is not None)
+
+    def log(self, step: int, scalars: Mapping[str, Any]) -> None:
+        """Record scalars (Python, NumPy or JAX) at a step."""
+        values = {name: _number(value) for name, value in scalars.items()}
+        finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
+        with self.metrics_path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": int(step), **finite}, allow_nan=False) + "\n")
+        if self._wandb is not None:
+            self._wandb.log({"step": int(step), **values})
+
+    def log_image(self, step: int, name: str, image: np.ndarray) -> None:
+        """Record a picture, (H, W, 3) uint8; it goes to W&B only."""
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ValueError(f"expected a picture (H, W, 3) of uint8, got {image.shape} of {image.dtype}")
+        if self._wandb is not None:
+            import wandb
+
+            self._wandb.log({"step": int(step), name: wandb.Image(image)})
+
+    def truncate(self, step: int) -> None:
+        """Drop the lines after a step, and a line torn by a kill: a resumed run writes them again."""
+        if not self.metrics_path.exists():
+            return
+        kept = []
+        for line in self.metrics_path.read_text(encoding="utf-8").splitlines():
+            try:
+                if json.loads(line)["step"] <= step:
+                    kept.append(line + "\n")
+            except json.JSONDecodeError:
+                break
+        temporary = self.metrics_path.with_suffix(".tmp")
+        temporary.write_text("".join(kept), encoding="utf-8")
+        os.replace(temporary, self.metrics_path)
+
+    def finish(self, failed: bool = False) -> None:
+        """End the W&B run; calling again does nothing."""
+        if self._wandb is not None:
+            run, self._wandb = self._wandb, None
+            run.finish(exit_code=int(failed))
+
+
+def _start_wandb(directory: Path, config: LoggerConfig, run_config: Mapping[str, Any]) -> Any:
+    import wandb  # half a second, and not needed when disabled
+    from wandb.errors import Error as WandbError
+
+    try:
+        run = wandb.init(
+            dir=directory,
+            id=_wandb_id(directory),
+            resume="allow" if config.wandb is WandbMode.online else None,
+            name=directory.name,
+            project=config.project,
+            entity=config.entity,
+            group=config.group,
+            tags=config.tags,
+            config=dict(run_config),
+            mode=config.wandb.value,
+            reinit="create_new",  # the jobs of a sweep share one process
+            settings=wandb.Settings(silent=True, console="off"),
+        )
+    except (WandbError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"W&B cannot start: {reason} (set up with `wandb login`, or use logger.wandb=offline)"
+        ) from error
+    # Our own step axis: W&B's may not go back, as a resumed run does.
+    run.define_metric("*", step_metric="step")
+    return run
+
+
+def _wandb_id(directory: Path) -> str:
+    """The run's W&B identity, the same whenever the run is resumed."""
+    path = directory / "wandb_id.txt"
+    if not path.exists():
+        path.write_text(uuid.uuid4().hex[:12] + "\n", encoding="utf-8")
+    return path.read_text(encoding="utf-8").strip()
+
+
+def _number(value: Any) -> int | float:
+    number = value.item() if hasattr(value, "item") else value
+    return number if isinstance(number, int) else float(number)

@@ -1,0 +1,250 @@
+"""Train a network: python -m cellflax.train +experiment=hela_cyto [key=value ...]; -m sweeps over values.
+
+Reads the data set of `conf/data`, trains the network of `conf/model`, validates on held-out regions, and
+writes `config.json`, `metrics.jsonl`, `checkpoints/` and `summary.json` to the run directory. Running again
+in the same directory (`run=DIR`) resumes where the last checkpoint was.
+"""
+
+import json
+import math
+import sys
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+from jax.sharding import Mesh
+
+import cellflax
+from cellflax.checkpoint import Checkpoints
+from cellflax.config import entry, job_directory, to_json
+from cellflax.jsonfile import differences, write_json
+from cellflax.data.datasets import load_dataset
+from cellflax.data.example import Dataset, Example
+from cellflax.data.normalize import normalize
+from cellflax.data.sampler import Sampler
+from cellflax.device import set_up_jax
+from cellflax.errors import UserError
+from cellflax.losses import cross_entropy
+from cellflax.loop import Loop
+from cellflax.models import build_model
+from cellflax.optimizers import build_optimizer
+from cellflax.refine import WatershedConfig
+from cellflax.refine.seeds import nuclei_seeds
+from cellflax.runlog import RunLog
+from cellflax.state import TrainState, TrainStep, create_state, data_mesh, make_train_step, replicate
+from cellflax.stopping import SignalWatch, Tally
+from cellflax.training_config import TrainConfig
+from cellflax.validation import HeldOut, Validator
+
+# What may change when a run is resumed: nothing that could change its result.
+_MAY_CHANGE = ("run", "logger", "trainer.max_minutes", "trainer.devices", "trainer.log_every")
+
+
+@entry("train", TrainConfig)
+def main(config: TrainConfig) -> float:
+    """Train in the run directory that Hydra chose, and return the best validation score (larger is better) to a sweep."""
+    run = job_directory()
+    try:
+        summary = train(config, run)
+    finally:
+        jax.clear_caches()  # the jobs of a sweep share one process
+    print(f"run: {run}", flush=True)
+    return summary["score"]
+
+
+def train(config: TrainConfig, run: Path) -> dict[str, Any]:
+    """Train one network.
+
+    Args:
+        config: what to do.
+        run: directory to write to; a run that is there already, with the same configuration, is resumed.
+
+    Returns:
+        The contents of summary.json.
+
+    Raises:
+        UserError: if data or configuration cannot be used, or the cost stops being a number.
+        SystemExit: after SIGTERM or Ctrl-C, with a checkpoint saved.
+    """
+    # 1. Say what will happen, where, and on which data.
+    device = set_up_jax(config.trainer.precision.name)
+    _print(device)
+    dataset = load_dataset(config.data)
+    _announce(dataset)
+    stored = _stored_config(config)
+    run.mkdir(parents=True, exist_ok=True)
+    _check_same_run(run / "config.json", stored)
+
+    # 2. Build the network and everything around it; nothing here depends on a checkpoint.
+    job = _prepare(config, dataset)
+    record = {"config": stored, "data": _describe(dataset), "cellflax": cellflax.__version__, "device": device}
+
+    with Checkpoints(run) as checkpoints, RunLog(run, config.logger, stored) as log, SignalWatch() as signals:
+        # 3. Resume, if there is anything to resume.
+        state, tally = job.state, Tally()
+        if checkpoints.latest() is not None:
+            state, restored = checkpoints.restore(state)
+            tally = Tally(**restored["training"])
+            _print(f"resuming at step {int(state.step)} of {config.trainer.steps}")
+        log.truncate(int(state.step))
+        write_json(run / "config.json", stored)
+
+        # 4. Train, validate and save until the last step or a reason to stop.
+        loop = Loop(config, job.step, job.sampler.data, job.validator, job.graph, checkpoints, log, record)
+        tally = loop.run(state, tally, signals)
+
+    # 5. Sum up.
+    summary = _summary(run, record, config, tally)
+    write_json(run / "summary.json", summary)
+    if signals.received is not None:
+        _print(f"stopped by {signals.received.name} and saved; the same command with run={run} goes on from here")
+        sys.exit(128 + signals.received)
+    _print(
+        f"{tally.reason}: best validation {config.trainer.monitor.name} {abs(tally.best_score or 0):.3f} at step "
+        f"{tally.best_step}, {tally.elapsed_s / 60:.1f} minutes"
+    )
+    return summary
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What the loop needs: the compiled step with its data, the state at step 0, and the validator."""
+
+    graph: nnx.GraphDef
+    state: TrainState
+    step: TrainStep
+    sampler: Sampler
+    validator: Validator
+
+
+def _prepare(config: TrainConfig, dataset: Dataset) -> _Job:
+    classes = len(dataset.class_names)
+    network = build_model(
+        config.model, channels=len(dataset.channels), classes=classes, seed=config.seed
+    )
+    window = network.receptive_field
+    sampler = Sampler(
+        config.sampler,
+        tuple(replace(e, image=_normalized(e, config, window)) for e in dataset.train),
+        border=network.border,
+        multiple=network.multiple,
+        classes=classes,
+    )
+    optimizer = build_optimizer(config.optimizer, config.trainer.steps)
+    graph, state = create_state(network, optimizer)
+    mesh = _mesh(config)
+    step = make_train_step(graph, optimizer, cross_entropy, config.loss.l2, sampler, config.seed, mesh)
+    validator = Validator(
+        held_out=_held_out(config, dataset, window, network.border),
+        class_names=dataset.class_names,
+        refine=config.refine,
+        balance=config.sampler.balance,
+        border=network.border,
+        multiple=network.multiple,
+    )
+    sampler.data = replicate(sampler.data, mesh)
+    return _Job(graph, replicate(state, mesh), step, sampler, validator)
+
+
+def _mesh(config: TrainConfig) -> Mesh:
+    wanted, available = config.trainer.devices, jax.device_count()
+    if wanted is not None and wanted > available:
+        raise UserError(f"trainer.devices={wanted}, but there are {available}; lower it or leave it null")
+    count = wanted or math.gcd(available, config.sampler.batch)
+    if config.sampler.batch % count:
+        raise UserError(
+            f"sampler.batch={config.sampler.batch} cannot be split over trainer.devices={count}; use a multiple"
+        )
+    return data_mesh(count)
+
+
+def _normalized(example: Example, config: TrainConfig, window: int) -> np.ndarray:
+    return normalize(example.image, config.normalize, window, example.name)
+
+
+def _held_out(config: TrainConfig, dataset: Dataset, window: int, border: int) -> tuple[HeldOut, ...]:
+    channel = None
+    if config.seed_channel is not None and isinstance(config.refine, WatershedConfig):
+        if config.seed_channel not in dataset.channels:
+            raise UserError(
+                f"seed_channel={config.seed_channel} is not among the channels {', '.join(dataset.channels)}; "
+                "name one of them, or null to refine without nuclei"
+            )
+        channel = dataset.channels.index(config.seed_channel)
+    regions = []
+    for region in dataset.validation:
+        example = region.example
+        seeds = None
+        if channel is not None:
+            seeds = nuclei_seeds(example.image[..., channel], config.seeds, example.pixel_size_um)
+        regions.append(HeldOut.of(region, _normalized(example, config, window), seeds, border))
+    return tuple(regions)
+
+
+def _stored_config(config: TrainConfig) -> dict[str, Any]:
+    """The configuration as a checkpoint keeps it: without the place where it happens to run."""
+    return {key: value for key, value in to_json(config).items() if key != "run"}
+
+
+def _check_same_run(path: Path, config: dict[str, Any]) -> None:
+    """Refuse to resume a run with a configuration that would change its result."""
+    if not path.exists():
+        return
+    try:
+        before = json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(f"{path} cannot be read; remove it, or give another directory as run=...") from error
+    for key, (old, new) in differences(before, config).items():
+        if not key.startswith(_MAY_CHANGE):
+            raise UserError(
+                f"{path.parent} holds a run with {key}={old}, not {new}; give the same value to resume it, or "
+                "another directory as run=..."
+            )
+
+
+def _describe(dataset: Dataset) -> dict[str, Any]:
+    """What a checkpoint says about the data it was trained on."""
+    sizes = {example.pixel_size_um for example in dataset.train}
+    return {
+        "source": dataset.source,
+        "simulated": dataset.simulated,
+        "channels": list(dataset.channels),
+        "class_names": list(dataset.class_names),
+        "pixel_size_um": sizes.pop() if len(sizes) == 1 else None,
+        "train": [example.name for example in dataset.train],
+        "validation": [region.example.name for region in dataset.validation],
+    }
+
+
+def _announce(dataset: Dataset) -> None:
+    if dataset.simulated:
+        _print("!" * 100)
+        _print("SIMULATED DATA: this network learns from simulated images; do not publish what it measures on others")
+        _print("!" * 100)
+    cells = sum(len(np.unique(r.example.cells[r.slices])) - 1 for r in dataset.validation)
+    _print(f"data: {dataset.source}; channels {', '.join(dataset.channels)}")
+    _print(f"validation: {cells} cells in {len(dataset.validation)} held-out regions")
+
+
+def _summary(run: Path, record: dict[str, Any], config: TrainConfig, tally: Tally) -> dict[str, Any]:
+    return {
+        "name": config.name,
+        "run": str(run),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        **{key: record[key] for key in ("cellflax", "device", "data")},
+        "training": tally.to_json(),
+        "monitor": config.trainer.monitor.name,
+        "score": tally.best_score,
+    }
+
+
+def _print(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

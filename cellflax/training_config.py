@@ -1,0 +1,104 @@
+"""The configuration of a training run: what `conf/train.yaml` composes and a checkpoint stores."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from cellflax.data.normalize import NormalizeConfig
+from cellflax.errors import UserError
+from cellflax.refine.seeds import NucleiSeedsConfig
+from cellflax.runlog import LoggerConfig
+
+
+class Monitor(Enum):
+    """Which validation metric says that one checkpoint is better than another."""
+
+    jaccard = "jaccard"
+    loss = "loss"
+
+
+class Precision(Enum):
+    """Precision of matrix products and convolutions on accelerators; CPUs always compute in float32."""
+
+    float32 = "float32"
+    tensorfloat32 = "tensorfloat32"
+    bfloat16 = "bfloat16"
+
+
+@dataclass
+class TrainerConfig:
+    """The training loop.
+
+    Attributes:
+        steps: updates in all.
+        validate_every: steps between validations; each is followed by a checkpoint.
+        log_every: steps between lines of metrics.jsonl.
+        monitor: what the best checkpoint is best in: jaccard (of validation cells) or loss.
+        patience: validations without improvement before training stops early; 0 never stops.
+        max_minutes: wall-clock budget, counted over resumptions; null for none.
+        devices: how many devices share the batch; null takes all.
+        precision: of matrix products on accelerators.
+    """
+
+    steps: int = 5000
+    validate_every: int = 500
+    log_every: int = 50
+    monitor: Monitor = Monitor.jaccard
+    patience: int = 0
+    max_minutes: float | None = None
+    devices: int | None = None
+    precision: Precision = Precision.float32
+
+    def __post_init__(self):
+        for key in ("steps", "validate_every", "log_every"):
+            if getattr(self, key) < 1:
+                raise UserError(f"trainer.{key} must be 1 or more, got {getattr(self, key)}")
+        if self.patience < 0:
+            raise UserError(f"trainer.patience must be 0 or more, got {self.patience}")
+        if self.max_minutes is not None and self.max_minutes <= 0:
+            raise UserError(f"trainer.max_minutes must be above 0 or null, got {self.max_minutes}")
+        if self.devices is not None and self.devices < 1:
+            raise UserError(f"trainer.devices must be 1 or more, or null for all, got {self.devices}")
+
+
+@dataclass
+class TrainConfig:
+    """Everything that decides what a training run does.
+
+    Attributes:
+        name: of the experiment; part of the default run directory.
+        run: directory that the run writes to; where it already holds a run, that is resumed.
+        seed: of initialisation, sampling and dropout.
+        model: network (group model).
+        data: images and annotations (group data).
+        normalize: intensity normalisation, in training and prediction.
+        sampler: training batches (group sampler).
+        loss: cost (group loss).
+        optimizer: (group optimizer).
+        refine: from probabilities to cells, in validation and, unless overridden, in prediction (group refine).
+        seed_channel: channel whose nuclei seed the refinement; null for none.
+        seeds: how nuclei are found in that channel.
+        trainer: the loop.
+        logger: metrics and W&B.
+    """
+
+    name: str = "train"
+    run: str = "runs/train"
+    seed: int = 0
+    model: Any = None
+    data: Any = None
+    normalize: NormalizeConfig = field(default_factory=NormalizeConfig)
+    sampler: Any = None
+    loss: Any = None
+    optimizer: Any = None
+    refine: Any = None
+    seed_channel: str | None = None
+    seeds: NucleiSeedsConfig = field(default_factory=NucleiSeedsConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    logger: LoggerConfig = field(default_factory=LoggerConfig)
+
+    def __post_init__(self):
+        if not self.name or "/" in self.name:
+            raise UserError(f"name must be a word without slashes, got {self.name!r}")
+        if self.seed < 0:
+            raise UserError(f"seed must be 0 or more, got {self.seed}")

@@ -1,0 +1,347 @@
+"""Data sets: layouts on disk, the split, and the one-line message of each mistake."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from scipy import ndimage
+
+from cellflax.data.datasets import DeepCellData, FolderData, SimulatedData, load_dataset
+from cellflax.data.deepcell import OnMissing
+from cellflax.data.example import EDGE, IGNORE, INTERIOR, Dataset, Example
+from cellflax.data.simulation.hela import HelaFieldConfig
+from cellflax.data.split import CELL_MARGIN_PX, Split, SplitOptions, split_examples
+from cellflax.errors import UserError
+
+# A tenth of the 64 x 60 pixels would end before the first cell.
+BY_REGION: dict = {"split": Split.region, "validation_fraction": 0.2}
+SMALL_FIELD = HelaFieldConfig(height=96, width=96)
+SMALL_STAND_IN = SimulatedData(fields=1, validation_fields=1, field=SMALL_FIELD)
+
+
+def _labels() -> np.ndarray:
+    """Nine square cells of 12 x 12 px with gaps of 4 px on 64 x 60 pixels."""
+    labels = np.zeros((64, 60), np.uint16)
+    for i in range(9):
+        y, x = 8 + 16 * (i // 3), 8 + 16 * (i % 3)
+        labels[y : y + 12, x : x + 12] = i + 1
+    return labels
+
+
+def _noise(channels: int | None = None, seed: int = 0) -> np.ndarray:
+    shape = (64, 60) if channels is None else (channels, 64, 60)
+    return np.random.default_rng(seed).integers(100, 900, shape, np.uint16)
+
+
+def _write(path: Path, array: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tifffile.imwrite(path, array, photometric="minisblack")
+
+
+def _write_set(folder: Path, *, edge: int = 0, interior: int = 1) -> None:
+    """One training set in the DeepCell layout, around the interiors of `_labels`."""
+    mask = _labels() > 0
+    _write(folder / "phase.tif", _noise(seed=1))
+    _write(folder / "nuclear.tif", _noise(seed=2))
+    _write(folder / f"feature_{edge}.tif", (ndimage.binary_dilation(mask) & ~mask).astype(np.uint8) * 255)
+    _write(folder / f"feature_{interior}.tif", mask.astype(np.uint8) * 255)
+
+
+def _cells_on_both_sides(dataset: Dataset, margin_px: int = 0) -> list[tuple[str, int]]:
+    """Cells with a pixel, or one within the margin, annotated in training and held out, by brute force."""
+    trained = {example.name: example.classes != IGNORE for example in dataset.train}
+    both = []
+    for region in dataset.validation:
+        held_out = np.zeros(region.example.cells.shape, bool)
+        held_out[region.slices] = True
+        for cell in np.unique(region.example.cells)[1:]:
+            pixels = region.example.cells == cell
+            reach = ndimage.distance_transform_edt(~pixels) <= margin_px
+            if (reach & held_out).any() and (pixels & trained.get(region.example.name, False)).any():
+                both.append((region.example.name, int(cell)))
+    return both
+
+
+def _example(name: str = "x") -> Example:
+    cells = _labels().astype(np.int32)
+    classes = np.where(cells > 0, INTERIOR, EDGE).astype(np.int8)
+    return Example(name, _noise(1).transpose(1, 2, 0).astype(np.float32), classes, cells)
+
+
+@pytest.mark.parametrize("layout", ["deepcell", "repository", "single"])
+def test_deepcell_layouts(tmp_path, monkeypatch, layout):
+    """Below root/deepcell or root itself; sets in numerical order, or the folder as the only set."""
+    base = tmp_path / "deepcell" if layout == "deepcell" else tmp_path
+    names = ["mine"] if layout == "single" else [f"set{i}" for i in (1, 2, 10)]
+    for name in names:
+        _write_set(base / "training_data" / ("mine" if layout == "single" else f"mine/{name}"))
+    (base / "training_data/mine/notes").mkdir()
+    monkeypatch.setenv("CELLFLAX_DATA", str(tmp_path))
+    dataset = load_dataset(DeepCellData(folder="training_data/mine", **BY_REGION))
+    assert [example.name for example in dataset.train] == names
+    assert dataset.channels == ("phase", "nuclear")
+    assert not dataset.simulated
+    example = dataset.validation[0].example
+    np.testing.assert_array_equal(example.cells, _labels())
+    np.testing.assert_array_equal(example.image[..., 0], _noise(seed=1))
+    np.testing.assert_array_equal(example.image[..., 1], _noise(seed=2))
+    assert example.image.dtype == np.float32
+    np.testing.assert_array_equal(example.classes == INTERIOR, _labels() > 0)
+
+
+def test_semantic_feature_numbers(tmp_path):
+    """In the co-culture sets the interiors are in feature_1 or feature_2, the other file is empty."""
+    _write_set(tmp_path / "training_data/mine", edge=0, interior=2)
+    _write(tmp_path / "training_data/mine/feature_1.tif", np.zeros((64, 60), np.uint8))
+    config = DeepCellData(root=str(tmp_path), folder="training_data/mine", **BY_REGION)
+    with pytest.raises(UserError, match=r"feature_1.tif: holds no annotation; choose data.edge_feature"):
+        load_dataset(config)
+    dataset = load_dataset(replace(config, interior_feature=2))
+    np.testing.assert_array_equal(dataset.validation[0].example.cells, _labels())
+
+
+@pytest.mark.parametrize("channels", [["phase", "nuclear"], ["nuclear", "phase"]])
+def test_missing_files_give_the_stand_in_and_say_so(tmp_path, monkeypatch, channels):
+    monkeypatch.setenv("CELLFLAX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("CELLFLAX_DATA", raising=False)
+    dataset = load_dataset(DeepCellData(channels=channels, stand_in=SMALL_STAND_IN))
+    assert dataset.simulated
+    assert dataset.channels == tuple(channels)
+    assert f"training_data/HeLa_joint not found below {tmp_path / 'cache'}" in dataset.source
+    reference = load_dataset(SMALL_STAND_IN)
+    order = [reference.channels.index(channel) for channel in channels]
+    np.testing.assert_array_equal(dataset.train[0].image, reference.train[0].image[..., order])
+    np.testing.assert_array_equal(
+        dataset.validation[0].example.image, reference.validation[0].example.image[..., order]
+    )
+
+
+def test_simulated_fields_differ_and_repeat():
+    first, again = load_dataset(SMALL_STAND_IN), load_dataset(SMALL_STAND_IN)
+    more = load_dataset(replace(SMALL_STAND_IN, fields=2))
+    np.testing.assert_array_equal(first.train[0].image, again.train[0].image)
+    np.testing.assert_array_equal(first.train[0].image, more.train[0].image)
+    held_out = first.validation[0].example
+    assert not np.array_equal(first.train[0].image, held_out.image)
+    assert not np.array_equal(more.train[0].image, more.train[1].image)
+    assert held_out.nuclei is not None
+    assert ((held_out.nuclei == 0) | (held_out.nuclei == held_out.cells)).all()
+    assert first.validation[0].slices == (slice(0, 96), slice(0, 96))
+
+
+@pytest.mark.parametrize("labels_folder", [None, "labels", "masks"])
+@pytest.mark.parametrize("separate_channels", [False, True])
+def test_folder_layouts(tmp_path, labels_folder, separate_channels):
+    images = tmp_path / "images" if labels_folder else tmp_path
+    for name in ("a", "b"):
+        if separate_channels:
+            _write(images / f"{name}_phase.tif", _noise(seed=1))
+            _write(images / f"{name}_nuclear.tif", _noise(seed=2))
+        else:
+            _write(images / f"{name}.tif", np.stack([_noise(seed=1), _noise(seed=2)]))
+        label_file = (
+            tmp_path / labels_folder / f"{name}.tif" if labels_folder else images / f"{name}_masks.tif"
+        )
+        _write(label_file, _labels() * 7)
+    channels = ["phase", "nuclear"] if separate_channels else []
+    dataset = load_dataset(FolderData(root=str(tmp_path), channels=channels))
+    assert sorted([dataset.train[0].name, dataset.validation[0].example.name]) == ["a", "b"]
+    assert dataset.channels == (tuple(channels) or ("channel_0", "channel_1"))
+    example = dataset.train[0]
+    np.testing.assert_array_equal(example.cells, _labels() * 7)
+    np.testing.assert_array_equal(example.image, np.stack([_noise(seed=1), _noise(seed=2)], -1))
+    # Gaps of 4 px: the edge takes 2 px from either side, interiors are the cells.
+    np.testing.assert_array_equal(example.classes == INTERIOR, _labels() > 0)
+    assert (example.classes[20:24, 8:20] == EDGE).all()
+
+
+def test_binary_masks_are_split_into_cells(tmp_path):
+    for name in ("a", "b"):
+        _write(tmp_path / f"{name}.tif", _noise())
+        _write(tmp_path / f"{name}_mask.tif", (_labels() > 0).astype(np.uint8) * 255)
+    dataset = load_dataset(FolderData(root=str(tmp_path)))
+    np.testing.assert_array_equal(dataset.train[0].cells, _labels())
+
+
+@pytest.mark.parametrize(("fraction", "count"), [(0.01, 1), (0.1, 1), (0.25, 2), (0.5, 5), (0.99, None)])
+def test_split_by_image(fraction, count):
+    examples = [_example(f"x{i}") for i in range(10)]
+    options = SplitOptions(validation_fraction=fraction, split_seed=3)
+    if count is None:
+        with pytest.raises(UserError, match="leaves no cell to train on"):
+            split_examples(examples, options)
+        return
+    train, validation = split_examples(examples, options)
+    held_out = {region.example.name for region in validation}
+    assert len(held_out) == len(validation) == count
+    assert {example.name for example in train} == {f"x{i}" for i in range(10)} - held_out
+    assert all(region.slices == (slice(0, 64), slice(0, 60)) for region in validation)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_split_by_region_holds_out_whole_cells(seed):
+    example = _example()
+    options = SplitOptions(split=Split.region, validation_fraction=0.2, split_seed=seed)
+    train, validation = split_examples([example], options)
+    dataset = Dataset(train, validation, ("phase",), ("edge", "interior", "background"), "test")
+    strip = np.zeros(example.cells.shape, bool)
+    strip[validation[0].slices] = True
+    assert strip.mean() == pytest.approx(0.2, abs=0.01)
+    assert (train[0].classes[strip] == IGNORE).all()
+    assert _cells_on_both_sides(dataset, CELL_MARGIN_PX - 1) == []
+    # One row or column of three cells reaches in and goes; the others stay, edges of their own included.
+    left = set(np.unique(example.cells[train[0].classes != IGNORE])) - {0}
+    assert len(left) == 6
+    np.testing.assert_array_equal(validation[0].example.classes, example.classes)
+
+
+def test_split_by_region_takes_a_side_with_cells():
+    """Cells 1 and 9 reach the strips at the top, left and right, none the one at the bottom."""
+    example = _example()
+    cells = np.where(np.isin(example.cells, (1, 9)), example.cells, 0)
+    example = replace(example, cells=cells, classes=np.where(cells > 0, INTERIOR, EDGE).astype(np.int8))
+    chosen = set()
+    for seed in range(20):
+        options = SplitOptions(split=Split.region, validation_fraction=0.15, split_seed=seed)
+        _, (region,) = split_examples([example], options)
+        chosen.add((region.y0, region.x0, region.y1, region.x1))
+    assert chosen == {(0, 0, 10, 60), (0, 0, 64, 9), (0, 51, 64, 60)}
+
+
+def _no_mask(root: Path) -> None:
+    (root / "b_masks.tif").unlink()
+
+
+def _bad_pixels(value: float):
+    def write(root: Path) -> None:
+        _write(root / "b.tif", np.full((64, 60), value, np.float32))
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("spoil", "options", "message"),
+    [
+        (_no_mask, {}, "b.tif: no label image; name it b_masks.tif"),
+        (lambda root: (root / "b.tif").unlink(), {}, "b_masks.tif: no image b"),
+        (lambda root: _write(root / "b_masks.tif", _labels()[:9]), {}, "b_masks.tif: shape .9, 60. differs"),
+        (lambda root: _write(root / "b_masks.tif", _labels() * 0), {}, "b_masks.tif: labels are all zero"),
+        (lambda root: (root / "b_masks.tif").write_bytes(b""), {}, "b_masks.tif: the file is empty"),
+        (lambda root: _write(root / "b_mask.tif", _labels()), {}, "labels the same image"),
+        (lambda root: _write(root / "b.tif", _noise(2)), {}, "b.tif: 2 channels, but a has 1"),
+        (_bad_pixels(np.nan), {}, "b.tif: channel channel_0 contains NaN"),
+        (_bad_pixels(5.0), {}, "b.tif: channel channel_0 is constant"),
+        (None, {"channels": ["phase"]}, "none is a part of any input file's name"),
+        (None, {"validation_fraction": 0.9}, "leaves no cell to train on"),
+        (None, {"split": Split.region, "validation_fraction": 0.02}, "holds out no cell"),
+        (None, {"split": Split.region, "validation_fraction": 0.99}, "leaves no cell to train on"),
+        (lambda root: (_no_mask(root), (root / "b.tif").unlink()), {}, "there is 1; use data.split=region"),
+        (lambda root: (root / "images").mkdir(), {}, "one folder, labels or masks"),
+        (None, {"root": None}, "data.root is not set"),
+        (None, {"root": "/no/where"}, "data.root=/no/where: no such folder"),
+    ],
+)
+def test_bad_folders(tmp_path, spoil, options, message):
+    for name in ("a", "b"):
+        _write(tmp_path / f"{name}.tif", _noise())
+        _write(tmp_path / f"{name}_masks.tif", _labels())
+    if spoil is not None:
+        spoil(tmp_path)
+    with pytest.raises(UserError, match=message) as error:
+        load_dataset(FolderData(**{"root": str(tmp_path), **options}))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "options", "message"),
+    [
+        (lambda folder: (folder / "nuclear.tif").unlink(), {}, "no file for channel nuclear"),
+        (lambda folder: (folder / "feature_0.tif").unlink(), {}, "0 files feature_0"),
+        (lambda folder: _write(folder / "feature_1.tif", _labels()[1:]), {}, "feature_1.tif: shape"),
+        (None, {"folder": "training_data/other", "on_missing": OnMissing.error}, "data.on_missing=download"),
+        (None, {"folder": "training_data/other", "channels": ["actin"]}, "no simulated stand-in"),
+        (None, {"root": "/no/where"}, "data.root=/no/where: no such folder"),
+        (None, {"folder": "training_data/x", "on_missing": OnMissing.download}, "no known public files"),
+    ],
+)
+def test_bad_deepcell_folders(tmp_path, spoil, options, message):
+    folder = tmp_path / "training_data/mine"
+    _write_set(folder)
+    if spoil is not None:
+        spoil(folder)
+    options = {"root": str(tmp_path), "folder": "training_data/mine", "stand_in": SMALL_STAND_IN, **options}
+    with pytest.raises(UserError, match=message) as error:
+        load_dataset(DeepCellData(**options))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("schema", "options", "message"),
+    [
+        (
+            DeepCellData,
+            {"validation_fraction": 0.0},
+            r"data.validation_fraction must be in \(0, 1\), got 0.0",
+        ),
+        (FolderData, {"validation_fraction": 2.0}, r"data.validation_fraction must be in \(0, 1\), got 2.0"),
+        (FolderData, {"split_seed": -1}, "data.split_seed must be >= 0"),
+        (FolderData, {"edge_px": 0}, "data.edge_px must be >= 1, got 0"),
+        (DeepCellData, {"channels": []}, "data.channels must name"),
+        (DeepCellData, {"edge_feature": 1}, "must differ, both are 1"),
+        (DeepCellData, {"min_cell_px": -3}, "data.min_cell_px must be >= 0"),
+        (SimulatedData, {"fields": 0}, "data.fields must be >= 1, got 0"),
+        (SimulatedData, {"validation_fields": 0}, "data.validation_fields must be >= 1"),
+    ],
+)
+def test_ranges(schema, options, message):
+    with pytest.raises(UserError, match=message):
+        schema(**options)
+
+
+@pytest.mark.real_data
+def test_download_reads_what_it_fetched(data_root, tmp_path, monkeypatch):
+    monkeypatch.setenv("CELLFLAX_CACHE", str(tmp_path))
+    monkeypatch.delenv("CELLFLAX_DATA", raising=False)
+    config = DeepCellData(
+        folder="training_data/ecoli",
+        channels=["phase"],
+        on_missing=OnMissing.download,
+        mirror=str(data_root / "deepcell"),
+    )
+    dataset = load_dataset(config)
+    assert dataset.source == "DeepCell ecoli, 2 images"
+    again = load_dataset(replace(config, on_missing=OnMissing.error, mirror="/no/where"))
+    np.testing.assert_array_equal(again.train[0].image, dataset.train[0].image)
+
+
+@pytest.mark.real_data
+def test_hela_joint(data_root):
+    dataset = load_dataset(DeepCellData(root=str(data_root)))
+    assert not dataset.simulated
+    assert len(dataset.train) == 4
+    assert len(dataset.validation) == 1
+    for example in (*dataset.train, dataset.validation[0].example):
+        assert example.image.shape == (1080, 1280, 2)
+        edge, interior, background = (np.mean(example.classes == k) for k in range(3))
+        assert 0.03 < edge < 0.08
+        assert 0.25 < interior < 0.36
+        assert edge + interior + background == pytest.approx(1)
+        assert 100 < example.cells.max() < 250
+        assert np.bincount(example.cells.ravel())[1:].min() >= 20
+        phase, nuclear = np.median(example.image, axis=(0, 1))
+        assert phase > 5 * nuclear > 0
+
+
+@pytest.mark.real_data
+def test_hela_joint_by_region_shares_no_cell(data_root):
+    dataset = load_dataset(DeepCellData(root=str(data_root), split=Split.region))
+    assert len(dataset.validation) == len(dataset.train) == 5
+    for region, example in zip(dataset.validation, dataset.train, strict=True):
+        cells = region.example.cells
+        held_out = set(np.unique(cells[region.slices])) - {0}
+        trained = set(np.unique(cells[example.classes != IGNORE])) - {0}
+        assert len(held_out) >= 10
+        assert not held_out & trained
+        assert 0.09 < np.mean(example.classes == IGNORE) < 0.15

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+from scipy import ndimage
+from skimage import segmentation
+
+from cellflax.refine.clean import expand, fill_holes, remove_small, renumber
+from tests.metrics.drawing import random_labels
+from tests.refine.drawing import n_components
+
+
+def test_only_holes_enclosed_by_one_cell_are_filled():
+    labels = np.array(
+        [
+            [1, 1, 1, 2, 2, 0, 3],
+            [1, 0, 1, 0, 2, 0, 3],  # a hole of cell 1; a gap between 1 and 2
+            [1, 1, 1, 2, 2, 0, 3],
+            [4, 4, 4, 0, 3, 3, 3],
+            [0, 4, 0, 0, 3, 0, 0],  # open to the image's border
+        ]
+    )
+    expected = labels.copy()
+    expected[1, 1] = 1
+    np.testing.assert_array_equal(fill_holes(labels), expected)
+
+
+def test_a_hole_meets_its_cell_on_every_side():
+    ring = np.pad(np.zeros((1, 1), np.int32), 1, constant_values=7)
+    for missing in ((0, 1), (1, 0), (1, 2), (2, 1)):
+        other = np.pad(ring, 1)
+        other[missing[0] + 1, missing[1] + 1] = 9
+        assert fill_holes(other)[2, 2] == 0, f"the gap touches the other cell at {missing}"
+    assert fill_holes(np.pad(ring, 1))[2, 2] == 7
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_holes_agree_with_filling_each_cell_alone(seed):
+    labels = random_labels(seed, (20, 23), 9)
+    labels[np.random.default_rng(seed).random(labels.shape) < 0.1] = 0
+    expected = labels.copy()
+    for label in np.unique(labels[labels > 0]):
+        alone = ndimage.binary_fill_holes(labels == label)
+        holes, n = ndimage.label(alone & (labels != label))
+        for hole in range(1, n + 1):  # a hole that holds another cell stays
+            if not labels[holes == hole].any():
+                expected[holes == hole] = label
+    np.testing.assert_array_equal(fill_holes(labels), expected)
+
+
+def test_small_labels_go_except_the_spared():
+    labels = np.array([[1, 2, 2, 3, 3, 3]])
+    np.testing.assert_array_equal(remove_small(labels, 3), [[0, 0, 0, 3, 3, 3]])
+    np.testing.assert_array_equal(remove_small(labels, 3, first=2), [[1, 0, 0, 3, 3, 3]])
+
+
+def test_expansion_is_by_euclidean_distance_and_meets_half_way():
+    labels = np.zeros((15, 17), np.int32)
+    labels[5:8, 3:6], labels[5:8, 11:14] = 1, 2
+    np.testing.assert_array_equal(expand(labels, 2), segmentation.expand_labels(labels, 2))
+    grown = expand(labels, 6)
+    assert [np.sum(grown[6] == label) for label in (1, 2)] in ([9, 8], [8, 9])
+    assert n_components(grown == 1) == n_components(grown == 2) == 1
+    assert expand(labels, 0) is labels
+
+
+def test_renumbering_keeps_the_order():
+    np.testing.assert_array_equal(renumber(np.array([[0, 9, 4, 9, 30]])), [[0, 2, 1, 2, 3]])

@@ -1,0 +1,291 @@
+import json
+import subprocess
+import sys
+
+import matplotlib.image
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from skimage.segmentation import find_boundaries
+
+from cellflax.data.pairs import common_stem, pair_files
+from cellflax.errors import UserError
+from cellflax.evaluate import EvaluateConfig, evaluate, format_table
+from cellflax.report import PREDICTED_COLOUR, REFERENCE_COLOUR, Panel, outline_overlay
+from tests.metrics.drawing import grid
+
+REFERENCE = grid("11.22 11.22 11... 33333")
+PREDICTED = grid("55.5. 55.5. ..7.. 77777")  # Jaccard 4/8, 2/8, 5/6
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Predicted and reference label images of two fields: `a` as drawn, `b` perfect."""
+    write(tmp_path / "predicted" / "a_labels.tif", PREDICTED)
+    write(tmp_path / "predicted" / "b_labels.tif", REFERENCE)
+    write(tmp_path / "predicted" / "b_probability.tif", np.full(REFERENCE.shape, 0.5, np.float32))
+    write(tmp_path / "reference" / "a_masks.tif", REFERENCE)
+    write(tmp_path / "reference" / "b_masks.tif", REFERENCE)
+    return tmp_path
+
+
+def write(path, array):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tifffile.imwrite(path, array)
+
+
+def config(folders, **changes):
+    paths = {key: str(folders / key) for key in ("predicted", "reference")}
+    return EvaluateConfig(**{**paths, "output": str(folders / "out"), **changes})
+
+
+def test_two_fields(folders):
+    metrics = evaluate(config(folders))
+    assert json.loads((folders / "out" / "metrics.json").read_text()) == metrics
+    assert list(metrics["images"]) == ["a", "b"]
+    a, pooled = metrics["images"]["a"], metrics["pooled"]
+    assert a["jaccard_index"] == pytest.approx((4 / 8 + 2 / 8 + 5 / 6) / 3)
+    assert pooled["jaccard_index"] == pytest.approx((4 / 8 + 2 / 8 + 5 / 6 + 3) / 6)
+    assert pooled["n_reference"] == 6
+    assert pooled["n_predicted"] == 5
+    assert pooled["by_iou"][0]["true_positives"] == 2 + 3
+    assert (pooled["precision"], pooled["recall"]) == pytest.approx((5 / 5, 5 / 6))
+    # Cell 2 lies half in prediction 5, not mostly; its IoU is 1/4.
+    assert pooled["cells"] == {"missed": 0, "merged": 0, "split": 0, "correct": 5, "inaccurate": 1}
+    assert pooled["spurious"] == 0
+    assert metrics["notes"] == []
+
+    table = pd.read_csv(folders / "out" / "per_cell.csv")
+    assert list(table["image"]) == ["a"] * 3 + ["b"] * 3
+    assert list(table["reference_label"]) == [1, 2, 3] * 2
+    assert list(table["matched_label"]) == [5, 5, 7, 1, 2, 3]
+    assert list(table["reference_area_px"]) == [6, 4, 5] * 2
+    assert list(table["matched_area_px"]) == [6, 6, 6, 6, 4, 5]
+    assert list(table["error_class"])[:3] == ["correct", "inaccurate", "correct"]
+    assert table["jaccard"].mean() == pytest.approx(pooled["jaccard_index"])
+
+    lines = format_table(metrics).splitlines()
+    assert [line.split()[0] for line in lines] == ["cells", "a", "b", "all"]
+    assert "0.764" in lines[-1]
+    assert "1 more" in format_table(metrics, max_images=1)
+    assert matplotlib.image.imread(folders / "out" / "overlay.png").ndim == 3
+
+
+def test_nuclei_border_and_erosion_reach_the_metrics(folders):
+    nuclei = np.zeros((6, 7), np.uint8)
+    nuclei[2, 2] = 255
+    reference = np.pad(grid("111222 111222 111222 111222"), 1)[:, :7]
+    write(folders / "p.tif", reference)
+    write(folders / "r.tif", reference)
+    write(folders / "n.tif", nuclei)
+    changes = {"predicted": str(folders / "p.tif"), "reference": str(folders / "r.tif")}
+    metrics = evaluate(
+        config(folders, **changes, nuclei=str(folders / "n.tif"), border=1, erode_reference=True)
+    )
+    # Of the left cell (4 x 3 px), touching its neighbour, 2 x 1 px remain.
+    assert metrics["pooled"]["n_reference"] == 2
+    assert metrics["pooled"]["n_cells_in_index"] == 1
+    assert metrics["pooled"]["jaccard_index"] == pytest.approx(2 / 12)
+    assert metrics["settings"]["erode_reference"] is True
+    assert list(metrics["images"]) == ["p"]  # single files need no common name
+
+
+def test_masks_and_simulated_images_are_said(folders):
+    write(folders / "predicted" / "b_labels.tif", (REFERENCE > 0).astype(np.uint8) * 255)
+    (folders / "predicted" / "provenance.json").write_text('{"simulated": true}')
+    (folders / "reference" / "SIMULATED.txt").touch()
+    metrics = evaluate(config(folders))
+    trained, made, masks = metrics["notes"]
+    assert trained.startswith("simulated: the model")
+    assert made.startswith("simulated: the reference")
+    assert masks.startswith("predicted: images with a single non-zero value were taken as masks")
+    # Of the mask, 1 and 3 touch: two components.
+    assert metrics["images"]["b"]["n_predicted"] == 2
+
+
+def test_nothing_predicted_scores_zero(folders):
+    write(folders / "predicted" / "a_labels.tif", np.zeros_like(REFERENCE))
+    a = evaluate(config(folders))["images"]["a"]
+    assert a["jaccard_index"] == 0
+    assert a["precision"] is None
+    assert a["cells"]["missed"] == 3
+
+
+def fraction(folders):
+    write(folders / "predicted" / "a_labels.tif", PREDICTED + np.float32(0.25))
+
+
+def not_a_number(folders):
+    write(folders / "reference" / "a_masks.tif", np.where(REFERENCE > 2, np.nan, 1).astype(np.float32))
+
+
+def other_shape(folders):
+    write(folders / "reference" / "a_masks.tif", REFERENCE[:3])
+
+
+def no_partner(folders):
+    (folders / "reference" / "b_masks.tif").rename(folders / "reference" / "c_masks.tif")
+
+
+def reference_left_over(folders):
+    write(folders / "reference" / "c_masks.tif", REFERENCE)
+
+
+def two_of_one_name(folders):
+    write(folders / "reference" / "a_nuclei.tif", REFERENCE)
+
+
+def damaged(folders):
+    (folders / "predicted" / "a_labels.tif").write_bytes(b"II*\0 and no more")
+
+
+def all_background(folders):
+    for name in "ab":
+        write(folders / "reference" / f"{name}_masks.tif", np.zeros_like(REFERENCE))
+
+
+def nuclei_elsewhere(folders):
+    for name in "ab":
+        write(folders / "nuclei" / f"{name}_nuclei.tif", np.where(REFERENCE == 0, 1, 0).astype(np.uint8))
+
+
+def one_nucleus_image(folders):
+    write(folders / "nuclei" / "a_nuclei.tif", REFERENCE)
+
+
+def wrong_image(folders):
+    for name in "ab":
+        write(folders / "image" / f"{name}.tif", np.arange(12.0, dtype=np.float32).reshape(3, 4))
+
+
+def broken_provenance(folders):
+    (folders / "predicted" / "provenance.json").write_text("[1, 2")
+
+
+def output_is_a_file(folders):
+    (folders / "out").write_text("")
+
+
+def unchanged(folders):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("spoil", "changes", "message"),
+    [
+        (unchanged, {"predicted": ""}, "predicted is not given; add predicted="),
+        (unchanged, {"reference": "{}/nowhere"}, "nowhere"),
+        (unchanged, {"border": 2}, "border=2 leaves nothing of a 4 x 5 image"),
+        (fraction, {}, "a_labels.tif: labels must be whole numbers"),
+        (not_a_number, {}, "a_masks.tif: labels contain NaN"),
+        (other_shape, {}, "a_masks.tif: shape (3, 5) differs from (4, 5) of "),
+        (no_partner, {}, "b_labels.tif: reference={}/reference has no file named b"),
+        (reference_left_over, {}, "c_masks.tif: predicted={}/predicted has no file named c"),
+        (two_of_one_name, {}, "both stand for a; give a pattern such as '*_nuclei.tif'"),
+        (damaged, {}, "a_labels.tif: damaged or incomplete"),
+        (all_background, {}, "reference: no cells inside the border of 0 px"),
+        (nuclei_elsewhere, {"nuclei": "{}/nuclei"}, "nuclei: no reference cell holds a nucleus"),
+        (one_nucleus_image, {"nuclei": "{}/nuclei"}, "b_labels.tif: nuclei={}/nuclei has no file named b"),
+        (wrong_image, {"image": "{}/image"}, "a.tif: shape (3, 4) differs from (4, 5)"),
+        (broken_provenance, {}, "provenance.json: not a provenance record"),
+        (output_is_a_file, {}, "cannot make this directory"),
+    ],
+)
+def test_mistakes_end_in_one_line(folders, spoil, changes, message):
+    spoil(folders)
+    fill = {key: value.format(folders) if isinstance(value, str) else value for key, value in changes.items()}
+    with pytest.raises(UserError) as caught:
+        evaluate(config(folders, **fill))
+    assert message.format(folders) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (folders / "out" / "metrics.json").exists()
+
+
+def test_negative_border():
+    with pytest.raises(UserError, match="border must be >= 0 pixels, got -3"):
+        EvaluateConfig(border=-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("a_labels.tif", "a"),
+        ("a_cp_masks.png", "a"),
+        ("a_cells_labels.tif", "a"),
+        ("A-Mask.tiff", "A"),
+        ("a_img.tif", "a"),
+        ("field_12.tif", "field_12"),
+        ("masks.tif", "masks"),
+        ("unmasks.tif", "unmasks"),
+    ],
+)
+def test_common_stem(tmp_path, name, stem):
+    assert common_stem(tmp_path / name) == stem
+
+
+def test_images_are_found_by_the_beginning_of_their_names(folders):
+    for name in ("a_phase", "a_nuclear", "b_phase", "b_nuclear", "bb_phase"):
+        write(folders / "image" / f"{name}.tif", REFERENCE)
+    arguments = str(folders / "predicted"), str(folders / "reference"), None
+    pairs = pair_files(*arguments, str(folders / "image" / "*_phase.tif"))
+    assert [pair.image.name for pair in pairs if pair.image] == ["a_phase.tif", "b_phase.tif"]
+    with pytest.raises(UserError, match="has 2 files named a_"):
+        pair_files(*arguments, str(folders / "image"))
+
+
+def test_overlay_colours_are_the_outlines():
+    side = 800  # drawn pixel by pixel
+    reference, predicted = np.zeros((2, side, side), int)
+    reference[100:300, 100:300] = 1
+    predicted[150:350, 100:300] = 4
+    picture = outline_overlay(Panel("", predicted, reference, np.zeros((side, side))))
+    drawn = np.round(picture * 255).astype(int)
+
+    def has(colour):
+        return (drawn == [int(colour[i : i + 2], 16) for i in (1, 3, 5)]).all(axis=-1)
+
+    of_reference = find_boundaries(reference, mode="inner")
+    of_predicted = find_boundaries(predicted, mode="inner")
+    np.testing.assert_array_equal(has(REFERENCE_COLOUR), of_reference & ~of_predicted)
+    np.testing.assert_array_equal(has(PREDICTED_COLOUR), of_predicted & ~of_reference)
+    np.testing.assert_array_equal(has("#FFFFFF"), of_reference & of_predicted)
+
+
+def test_command(folders):
+    """The command line, from another directory, with a mistake and without."""
+
+    def run(*arguments):
+        command = [sys.executable, "-m", "cellflax.evaluate", *arguments]
+        return subprocess.run(command, cwd=folders, capture_output=True, text=True, check=False)
+
+    good = run("predicted=predicted", "reference=reference", "output=scores")
+    assert good.returncode == 0, good.stderr
+    assert "all 2 images" in good.stdout
+    assert sorted(p.name for p in (folders / "scores").iterdir()) == [
+        "metrics.json", "overlay.png", "per_cell.csv",
+    ]  # fmt: skip
+    assert sorted(p.name for p in folders.iterdir()) == ["predicted", "reference", "scores"]
+    bad = run("predicted=predicted", "reference=nowhere")
+    assert bad.returncode == 1
+    assert bad.stderr.count("\n") == 1
+    assert "nowhere" in bad.stderr
+
+
+@pytest.mark.real_data
+def test_published_hela_masks(data_root, tmp_path):
+    folder = data_root / "deepcell" / "validation_data" / "HeLa"
+    metrics = evaluate(
+        EvaluateConfig(
+            predicted=str(folder / "Masks" / "cytoplasm_mask_0.png"),
+            reference=str(folder / "Validation" / "hela_validation_interior.tif"),
+            nuclei=str(folder / "Masks" / "nuclear_mask_0.png"),
+            image=str(folder / "RawImages" / "phase.tif"),
+            border=30,
+            erode_reference=True,
+            output=str(tmp_path),
+        )
+    )
+    assert metrics["pooled"]["jaccard_index"] == pytest.approx(0.834, abs=1e-3)
+    assert metrics["pooled"]["dice_index"] == pytest.approx(0.907, abs=1e-3)
+    assert metrics["pooled"]["n_cells_in_index"] == 28
