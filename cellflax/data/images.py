@@ -8,7 +8,13 @@ import imagecodecs
 import numpy as np
 
 from cellflax.data.files import ImageFiles, group_channels, list_files
-from cellflax.data.tiff import default_channel_names, read_tiff, write_labels, write_probability
+from cellflax.data.tiff import (
+    default_channel_names,
+    read_tiff,
+    write_image,
+    write_labels,
+    write_probability,
+)
 from cellflax.errors import UserError
 
 __all__ = [
@@ -19,6 +25,7 @@ __all__ = [
     "read_channels",
     "read_image",
     "read_labels",
+    "write_image",
     "write_labels",
     "write_probability",
 ]

@@ -62,8 +62,8 @@ def pair_files(
                 f"{here[stem]}: {option}={text} has no file named {stem}, with or without _labels, _masks, "
                 "_cells ...; rename it, or give patterns that pair up"
             )
-    nuclei_of = _partners("nuclei", nuclei, found)
-    image_of = _partners("image", image, found)
+    nuclei_of = partners("nuclei", nuclei, found)
+    image_of = partners("image", image, found)
     return [
         Pair(stem, found[stem], truth[stem], nuclei_of.get(stem), image_of.get(stem))
         for stem in sorted(found)
@@ -87,7 +87,17 @@ def _by_stem(option: str, text: str) -> dict[str, Path]:
     return by_stem
 
 
-def _partners(option: str, text: str | None, pairs: dict[str, Path]) -> dict[str, Path]:
+def partners(option: str, text: str | None, pairs: dict[str, Path]) -> dict[str, Path]:
+    """The file of FILE | DIR | GLOB that belongs to each name; nothing if `text` is None.
+
+    Args:
+        option: the argument's name, for errors.
+        text: where to look.
+        pairs: file of each name, for errors; a single name takes a single file whatever it is called.
+
+    Raises:
+        UserError: if a name has no file, or several.
+    """
     if text is None:
         return {}
     files = _by_stem(option, text)

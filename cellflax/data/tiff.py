@@ -123,6 +123,13 @@ def _tag_sizes_um(page: tifffile.TiffPage, unit: str) -> tuple[float, float] | N
     return scale * x.value[1] / x.value[0], scale * y.value[1] / y.value[0]
 
 
+def write_image(path: str | Path, pixels: np.ndarray, pixel_size_um: float | None = None) -> None:
+    """Write an (H, W) image in its own data type as a compressed OME-TIFF."""
+    if pixels.ndim != 2:
+        raise ValueError(f"an image must be (H, W), got {pixels.shape}")
+    _write(Path(path), pixels, {}, pixel_size_um)
+
+
 def write_labels(path: str | Path, labels: np.ndarray, pixel_size_um: float | None = None) -> None:
     """Write (H, W) labels as a compressed OME-TIFF: uint16, or uint32 from label 65,536 on."""
     if labels.ndim != 2 or labels.dtype.kind not in "biu" or (labels.size and labels.min() < 0):

@@ -1,0 +1,1 @@
+"""From labelled cells to tables of numbers."""

@@ -1,8 +1,13 @@
-"""Last steps that every refinement shares: holes, specks, growth and numbering of labelled cells."""
+"""Steps that every refinement shares: components, holes, specks, growth and numbering of labelled cells."""
 
 import numpy as np
 from scipy import ndimage
-from skimage import segmentation
+from skimage import measure, segmentation
+
+
+def components(image: np.ndarray) -> np.ndarray:
+    """Label the 4-connected components 1...n of an (H, W) mask, or of each label of a label image; int32."""
+    return np.asarray(measure.label(image, connectivity=1), np.int32)
 
 
 def fill_holes(labels: np.ndarray) -> np.ndarray:
@@ -14,17 +19,19 @@ def fill_holes(labels: np.ndarray) -> np.ndarray:
     Args:
         labels: (H, W) integer labels, 0 = background.
     """
-    # One border of background joins all that reaches the image's border into one component.
+    # A frame of background joins all that reaches the image's border into one component.
     padded = np.pad(labels, 1)
-    holes, n_holes = ndimage.label(padded == 0)
+    holes = components(padded == 0)
+    n_holes = holes.max()
     lowest = np.full(n_holes + 1, np.iinfo(labels.dtype).max, labels.dtype)
     highest = np.zeros(n_holes + 1, labels.dtype)
     for axis in (0, 1):
-        for hole, beside in _neighbours(holes, axis), _neighbours(holes, axis, backwards=True):
-            neighbour = padded[beside]
-            touching = (holes[hole] > 0) & (neighbour > 0)
-            np.minimum.at(lowest, holes[hole][touching], neighbour[touching])
-            np.maximum.at(highest, holes[hole][touching], neighbour[touching])
+        for step in (-1, 1):
+            # What rolls over the border is frame.
+            neighbour = np.roll(padded, step, axis)
+            touching = (holes > 0) & (neighbour > 0)
+            np.minimum.at(lowest, holes[touching], neighbour[touching])
+            np.maximum.at(highest, holes[touching], neighbour[touching])
     owner = np.where(lowest == highest, highest, 0)
     owner[[0, holes[0, 0]]] = 0
     return np.where(padded > 0, padded, owner[holes])[1:-1, 1:-1]
@@ -41,20 +48,12 @@ def expand(labels: np.ndarray, distance_px: int) -> np.ndarray:
     """Grow cells into the background by up to `distance_px` pixels; they meet half way and stay connected."""
     if distance_px == 0:
         return labels
-    distance = ndimage.distance_transform_edt(labels == 0)
+    distance = np.asarray(ndimage.distance_transform_edt(labels == 0))
     return segmentation.watershed(distance, labels, mask=distance <= distance_px)
 
 
 def renumber(labels: np.ndarray) -> np.ndarray:
     """Number the labels 1...n without gaps, keeping their order; int32."""
-    return segmentation.relabel_sequential(labels)[0].astype(np.int32)
-
-
-def _neighbours(
-    holes: np.ndarray, axis: int, backwards: bool = False
-) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Two indices of an image, such that the second gives the pixels beside those of the first."""
-    index, beside = [slice(None), slice(None)], [slice(None), slice(None)]
-    index[axis], beside[axis] = slice(None, -1), slice(1, None)
-    pair = (index[0], index[1]), (beside[0], beside[1])
-    return pair[::-1] if backwards else pair
+    values, number = np.unique(labels, return_inverse=True)
+    background = np.searchsorted(values, 0, side="right")  # 1, or 0 where cells cover the whole image
+    return (number + 1 - background).astype(np.int32)

@@ -1,5 +1,7 @@
 """Markers for watersheds: the maxima of a landscape that stand out from their surroundings."""
 
+import warnings
+
 import numpy as np
 from skimage import measure, morphology
 
@@ -19,6 +21,9 @@ def prominent_maxima(height: np.ndarray, region: np.ndarray, depth: float) -> np
         (H, W) int32 markers 1...n, 0 elsewhere.
     """
     height = np.where(region, height, 0.0)
-    flattened = morphology.reconstruction(height - depth, height)
-    markers = measure.label(morphology.local_maxima(flattened) & region).astype(np.int32)
+    with warnings.catch_warnings():
+        # scikit-image 0.26 sets the shape of an array, which NumPy 2.5 deprecates.
+        warnings.filterwarnings("ignore", "Setting the shape", DeprecationWarning)
+        flattened = morphology.reconstruction(height - depth, height)
+    markers = np.asarray(measure.label(morphology.local_maxima(flattened) & region), np.int32)
     return markers if markers.any() else region.astype(np.int32)

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.polynomial import polynomial
 from scipy import ndimage
 from skimage import filters, measure, segmentation
 
 from cellflax.errors import UserError
+from cellflax.refine.clean import components
 from cellflax.refine.maxima import prominent_maxima
 
 # Lengths of the method as shares of the nucleus diameter.
@@ -50,7 +52,8 @@ class NucleiSeedsConfig:
             raise UserError(f"seeds.min_contrast must be 0 or more, got {self.min_contrast}")
         if not 0 <= self.min_area < self.max_area:
             raise UserError(
-                f"seeds.min_area must be 0 or more and less than max_area, got {self.min_area} and {self.max_area}"
+                f"seeds.min_area must be 0 or more and less than seeds.max_area, "
+                f"got {self.min_area} and {self.max_area}"
             )
 
 
@@ -71,24 +74,24 @@ def nuclei_seeds(
         pixel_size_um: edge of a pixel, needed for `diameter_um`.
 
     Returns:
-        (H, W) int32, nuclei 1...n in reading order, each one 4-connected component without holes; 0 elsewhere.
+        (H, W) int32 labels 1...n in reading order, each one 4-connected component without holes.
 
     Raises:
         UserError: for an image that is not (H, W) or holds values that are not finite.
     """
     if nuclear.ndim != 2:
         raise UserError(
-            f"the nuclear image must be (height, width), got shape {nuclear.shape}: give one channel"
+            f"a nuclear image must be (height, width), got shape {nuclear.shape}: give one channel"
         )
     if not np.isfinite(nuclear).all():
-        raise UserError("the nuclear image holds NaN or infinite values; replace them before segmenting")
+        raise UserError("a nuclear image holds NaN or infinite values; replace them before segmenting")
     diameter = _diameter_px(config, pixel_size_um)
     signal, noise = _signal_and_noise(nuclear.astype(np.float32), diameter)
     if signal.max() <= 0:
         return np.zeros(nuclear.shape, np.int32)
     brightness = np.log1p(signal / noise)
     candidates = ndimage.binary_fill_holes(brightness > filters.threshold_otsu(brightness))
-    nuclei = _split_touching(measure.label(candidates, connectivity=1), diameter, config.split_depth)
+    nuclei = _split_touching(components(candidates), diameter, config.split_depth)
     nuclei = _cut_at_own_brightness(nuclei, signal, config.outline, config.min_contrast * noise)
     nuclei = _split_touching(nuclei, diameter, config.split_depth)
     disc = np.pi * diameter**2 / 4
@@ -110,14 +113,12 @@ def seeds_from_labels(array: np.ndarray) -> np.ndarray:
     if array.ndim != 2:
         raise UserError(f"a nuclei image must be (height, width), got shape {array.shape}: give one channel")
     if array.dtype != bool and (not np.isfinite(array).all() or np.any(array != np.floor(array))):
-        raise UserError(
-            "a nuclei image must hold labels or a mask, got fractions: binarise it or give labels"
-        )
+        raise UserError("a nuclei image must hold labels or a mask, got fractions: threshold it first")
     if array.min(initial=0) < 0 or array.max(initial=0) > np.iinfo(np.int32).max:
         raise UserError(f"nuclei labels must be 0 to 2147483647, got {array.min():g} to {array.max():g}")
     inside = array[array != 0]
     if inside.size == 0 or np.all(inside == inside[0]):
-        return measure.label(array != 0, connectivity=1).astype(np.int32)
+        return components(array != 0)
     return array.astype(np.int32)
 
 
@@ -133,12 +134,32 @@ def _signal_and_noise(nuclear: np.ndarray, diameter: float) -> tuple[np.ndarray,
     """Smoothed intensity over the local background, 0 where there is no more than that, and its noise."""
     smooth = ndimage.gaussian_filter(nuclear, _SMOOTHING * diameter)
     window = max(3, round(_BACKGROUND_WINDOW * diameter))
-    background = ndimage.gaussian_filter(ndimage.grey_opening(smooth, size=(window, window)), diameter)
-    # The opening follows the lowest values; the median lifts it to the middle of the background.
-    contrast = smooth - background
+    smooth -= _illumination(_background(smooth, window), window)
+    contrast = smooth - _background(smooth, window)
+    # The background follows the lowest values; the median is the middle of what the nuclei leave free.
     contrast -= np.median(contrast)
     noise = 1.4826 * np.median(np.abs(contrast))  # standard deviation from the median absolute deviation
     return np.maximum(contrast, 0), max(float(noise), _MIN_BRIGHTNESS_STEP * float(contrast.max()))
+
+
+def _background(smooth: np.ndarray, window: int) -> np.ndarray:
+    return ndimage.gaussian_filter(ndimage.grey_opening(smooth, size=(window, window)), window / 2)
+
+
+def _illumination(background: np.ndarray, window: int) -> np.ndarray:
+    """Quadratic trend of the background, from the part where the window stays within the image.
+
+    Towards a bright side of the image the opening stays behind, for want of pixels beyond; what is left of
+    a trend there would look like a nucleus.
+    """
+    rows, columns = (np.arange(window, n - window, max(1, window // 4)) for n in background.shape)
+    if min(len(rows), len(columns)) < 3:
+        return np.zeros_like(background)
+    sample = background[np.ix_(rows, columns)]
+    y, x = (np.linspace(-1, 1, n, dtype=np.float32) for n in background.shape)
+    powers = polynomial.polyvander2d(*np.meshgrid(y[rows], x[columns], indexing="ij"), [2, 2])
+    fit, *_ = np.linalg.lstsq(powers.reshape(sample.size, 9), sample.ravel())
+    return polynomial.polygrid2d(y, x, fit.reshape(3, 3)).astype(np.float32)
 
 
 def _split_touching(labels: np.ndarray, diameter: float, depth: float) -> np.ndarray:
@@ -169,11 +190,11 @@ def _cut_at_own_brightness(
 
 
 def _solid_components(labels: np.ndarray, min_area: float, max_area: float) -> np.ndarray:
-    """Fill the holes of every component and number those whose area is within the limits, in reading order."""
+    """Fill the holes of every component and number those within the area limits, in reading order."""
     solid = np.zeros(labels.shape, np.int32)
     n = 0
-    for region in measure.regionprops(measure.label(labels, connectivity=1)):
-        shape = ndimage.binary_fill_holes(region.image)
+    for region in measure.regionprops(components(labels)):
+        shape = np.asarray(ndimage.binary_fill_holes(region.image))
         if min_area <= shape.sum() <= max_area:
             n += 1
             solid[region.slice][shape] = n

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from skimage import measure
 
 from cellflax.errors import UserError
-from cellflax.refine.clean import expand, fill_holes, remove_small, renumber
+from cellflax.refine.clean import components, expand, fill_holes, remove_small, renumber
 
 
 @dataclass
@@ -54,7 +53,7 @@ def refine_by_threshold(config: ThresholdConfig, interior: np.ndarray) -> np.nda
     Returns:
         (H, W) int32 labels 1...n in reading order, 0 = background.
     """
-    labels = measure.label(interior > config.interior, connectivity=1).astype(np.int32)
+    labels = components(interior > config.interior)
     labels = remove_small(labels, config.min_area_px)
     if config.fill_holes:
         labels = fill_holes(labels)

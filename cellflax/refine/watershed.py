@@ -8,7 +8,7 @@ from scipy import ndimage
 from skimage import measure, segmentation
 
 from cellflax.errors import UserError
-from cellflax.refine.clean import expand, fill_holes, remove_small, renumber
+from cellflax.refine.clean import components, expand, fill_holes, remove_small, renumber
 from cellflax.refine.maxima import prominent_maxima
 from cellflax.refine.threshold import check_interior_threshold, check_not_negative
 
@@ -103,7 +103,7 @@ def _own_seeds(config: WatershedConfig, interior: np.ndarray, inside: np.ndarray
     smooth = ndimage.gaussian_filter(interior, config.seed_smoothing_px)
     seeds = np.zeros(inside.shape, np.int32)
     n = 0
-    for region in measure.regionprops(measure.label(inside, connectivity=1)):
+    for region in measure.regionprops(components(inside)):
         markers = prominent_maxima(smooth[region.slice], region.image, config.seed_depth)
         seeds[region.slice] += np.where(markers > 0, markers + n, 0)
         n += int(markers.max())
@@ -121,8 +121,8 @@ def _seeds_inside(seeds: np.ndarray, inside: np.ndarray, min_overlap: float) -> 
 
 def _largest_pieces(labels: np.ndarray) -> np.ndarray:
     """Keep of each label 1...n its largest 4-connected component."""
-    pieces, n_pieces = measure.label(labels, connectivity=1, return_num=True)
-    owner = np.zeros(n_pieces + 1, labels.dtype)
+    pieces = components(labels)
+    owner = np.zeros(pieces.max() + 1, labels.dtype)
     owner[pieces] = labels
     by_area = np.argsort(np.bincount(pieces.ravel()), kind="stable")
     largest = np.zeros(labels.max() + 1, np.intp)
@@ -132,8 +132,8 @@ def _largest_pieces(labels: np.ndarray) -> np.ndarray:
 
 def _add_unseeded(markers: np.ndarray, inside: np.ndarray) -> np.ndarray:
     """Append every component of the inside that no marker reaches as a marker of its own."""
-    components, n = measure.label(inside | (markers > 0), connectivity=1, return_num=True)
-    unseeded = np.ones(n + 1, bool)
-    unseeded[components[markers > 0]] = False
+    parts = components(inside | (markers > 0))
+    unseeded = np.ones(parts.max() + 1, bool)
+    unseeded[parts[markers > 0]] = False
     unseeded[0] = False
-    return np.where(unseeded[components], components + markers.max(), markers)
+    return np.where(unseeded[parts], parts + markers.max(), markers)

@@ -24,10 +24,10 @@ def test_a_hand_drawn_rectangle():
     assert (cell["centroid-0_um"], cell["centroid-1_um"]) == (1.75, 2.75)
     assert (cell["area_px"], cell["area_um2"]) == (24, 6)
     assert (cell["perimeter_px"], cell["perimeter_um"]) == (16, 8)  # through the pixels' centres: 2 (3 + 5)
-    # Of the ellipse with the rectangle's second moments: 4 sqrt((n^2 - 1) / 12) and a pixel's own 1/12.
-    assert cell["axis_major_length_px"] == pytest.approx(4 * np.sqrt(36 / 12))
-    assert cell["axis_minor_length_um"] == pytest.approx(0.5 * 4 * np.sqrt(16 / 12))
-    assert cell["eccentricity"] == pytest.approx(np.sqrt(1 - (4 / 6) ** 2))
+    # Of the ellipse with the same second moments, which for n points in a row are (n^2 - 1) / 12.
+    assert cell["axis_major_length_px"] == pytest.approx(4 * np.sqrt(35 / 12))
+    assert cell["axis_minor_length_um"] == pytest.approx(0.5 * 4 * np.sqrt(15 / 12))
+    assert cell["eccentricity"] == pytest.approx(np.sqrt(1 - 15 / 35))
     assert cell["solidity"] == 1
     assert abs(cell["orientation_rad"]) == pytest.approx(np.pi / 2)  # along the columns
     assert (cell["intensity_mean_phase"], cell["intensity_std_phase"]) == (2, 1)
@@ -55,7 +55,9 @@ def test_agrees_with_regionprops():
         assert row["solidity"] == region.solidity
         np.testing.assert_allclose(row[["centroid-0_px", "centroid-1_px"]].astype(float), region.centroid)
         np.testing.assert_allclose(
-            row[["intensity_mean_phase", "intensity_mean_nuclear"]].astype(float), region.intensity_mean
+            row[["intensity_mean_phase", "intensity_mean_nuclear"]].astype(float),
+            region.intensity_mean,
+            rtol=1e-6,
         )
         assert row["intensity_std_nuclear"] == pytest.approx(pixels[:, 1].std(dtype=np.float64))
         assert row["probability_mean_interior"] == row["intensity_mean_phase"]

@@ -48,8 +48,8 @@ def test_the_edge_class_separates_where_the_interior_is_level():
     wall = np.zeros(SHAPE)
     wall[:, 26] = 0.5
     wall *= LEFT | RIGHT
-    seeds = seeds_at((20, 20), (20, 40))
-    labels = refine(WatershedConfig(), probability_of(interior, wall), CLASSES, seeds)
+    probability, seeds = probability_of(interior, wall), seeds_at((20, 20), (20, 40))
+    labels = refine(WatershedConfig(), probability, CLASSES, seeds)
     assert np.all(labels[:, :26][LEFT[:, :26]] == 1)
     assert np.all(labels[:, 27:][(LEFT | RIGHT)[:, 27:]] == 2)
     level = refine(
@@ -100,16 +100,15 @@ def test_a_seed_in_pieces_counts_as_its_largest():
 
 
 def test_components_without_a_seed():
-    apart = disc(SHAPE, 10, 10, 6) | disc(SHAPE, 28, 45, 8)
     seeds = seeds_at((10, 10))
-    labels = refine(WatershedConfig(), probability_of(apart), CLASSES, seeds)
-    np.testing.assert_array_equal(labels, disc(SHAPE, 10, 10, 6))
-    labels = refine(WatershedConfig(keep_unseeded=True), probability_of(apart), CLASSES, seeds)
-    np.testing.assert_array_equal(labels, disc(SHAPE, 10, 10, 6) + 2 * disc(SHAPE, 28, 45, 8))
-    large = WatershedConfig(keep_unseeded=True, min_area_px=1000)
-    np.testing.assert_array_equal(
-        refine(large, probability_of(apart), CLASSES, seeds), disc(SHAPE, 10, 10, 6)
-    )
+    first, second = disc(SHAPE, 10, 10, 6), disc(SHAPE, 28, 45, 8)
+    for config, expected in (
+        (WatershedConfig(), first),
+        (WatershedConfig(keep_unseeded=True), first + 2 * second),
+        (WatershedConfig(keep_unseeded=True, min_area_px=1000), first),  # a seeded cell may be small
+    ):
+        labels = refine(config, probability_of(first | second), CLASSES, seeds)
+        np.testing.assert_array_equal(labels, expected)
 
 
 def test_without_seeds_a_faint_small_cell_is_not_lost():
@@ -201,7 +200,7 @@ GOOD = probability_of(np.zeros(SHAPE))
             GOOD,
             ("interior", "background"),
             None,
-            r"\(height, width, 2\) for the classes interior, background",
+            "for the classes interior, background",
         ),
         (GOOD, ("a", "b", "c"), None, "no class is called interior"),
         (np.full_like(GOOD, np.nan), CLASSES, None, "NaN"),

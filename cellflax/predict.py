@@ -1,0 +1,238 @@
+"""Segment images with a trained network: python -m cellflax.predict checkpoint=RUN input=FILE|DIR|GLOB output=DIR.
+
+Writes `<name>_labels.tif` for every image, `cells.csv` with a row per cell, `overlay.png`, and
+`provenance.json`. Normalisation, channels and refinement are those of the checkpoint.
+"""
+
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import cellflax
+from cellflax.checkpoint import TrainedModel, load_model
+from cellflax.config import entry, to_json
+from cellflax.data.images import (
+    Image,
+    ImageFiles,
+    group_channels,
+    list_files,
+    read_channels,
+    read_labels,
+    write_labels,
+    write_probability,
+)
+from cellflax.data.normalize import normalize
+from cellflax.data.pairs import partners
+from cellflax.device import set_up_jax
+from cellflax.errors import UserError
+from cellflax.inference.dense import predict_tiles
+from cellflax.jsonfile import write_json
+from cellflax.measure.cells import cell_table
+from cellflax.refine import RefineConfig, WatershedConfig, refine
+from cellflax.refine.seeds import nuclei_seeds, seeds_from_labels
+from cellflax.report import Panel, save_overlay
+
+_MAX_PANELS = 6
+# Cells of another apparent size than in training are another problem; the network has never seen it.
+_PIXEL_SIZE_TOLERANCE = 0.1
+
+
+@dataclass
+class PredictConfig:
+    """Options of `cellflax.predict`.
+
+    Attributes:
+        checkpoint: run directory of a training, its `checkpoints` folder, or one numbered checkpoint.
+        step: best, last or a number, where `checkpoint` leaves it open.
+        input: images, FILE | DIR | GLOB.
+        output: directory for the results.
+        channels: where each channel has its own file: the part of the file names that tells which, in the
+            order of the checkpoint's channels; empty where one file holds all channels.
+        nuclei: nucleus masks or labels that seed the cells, FILE | DIR | GLOB, paired with the images by name.
+            Without it, nuclei are found in the checkpoint's seed channel, if it has one.
+        pixel_size_um: of all images, where the files do not say.
+        save_probability: also write `<name>_probability.tif`, CYX float32.
+        tile: largest edge in pixels of what the network sees at once; smaller takes less memory.
+        refine: from probabilities to cells (group refine); null takes the checkpoint's.
+    """
+
+    checkpoint: str = ""
+    step: str = "best"
+    input: str = ""
+    output: str = "predictions"
+    channels: list[str] = field(default_factory=list)
+    nuclei: str | None = None
+    pixel_size_um: float | None = None
+    save_probability: bool = False
+    tile: int = 512
+    refine: Any = None
+
+    def __post_init__(self):
+        if self.tile < 64:
+            raise UserError(f"tile must be 64 pixels or more, got {self.tile}")
+        if self.pixel_size_um is not None and self.pixel_size_um <= 0:
+            raise UserError(f"pixel_size_um must be above 0, got {self.pixel_size_um}")
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The result for one image.
+
+    Attributes:
+        labels: (H, W) int32 cells, 0 = background.
+        probability: (H, W, K) float32.
+        cells: one row per cell.
+    """
+
+    labels: np.ndarray
+    probability: np.ndarray
+    cells: pd.DataFrame
+
+
+@entry("predict", PredictConfig)
+def main(config: PredictConfig) -> None:
+    """Segment all images of `input`."""
+    for key in ("checkpoint", "input"):
+        if not getattr(config, key):
+            raise UserError(f"{key} is not given; add {key}=...")
+    predict(config)
+
+
+def predict(config: PredictConfig) -> pd.DataFrame:
+    """Segment images and write the results; returns the table of all cells.
+
+    Raises:
+        UserError: if the checkpoint or an image cannot be used. Results of the images before it stay, and the
+            table of their cells is called `cells.partial.csv`.
+    """
+    model = load_model(config.checkpoint, config.step)
+    _print(set_up_jax(model.config.trainer.precision.name))
+    _print(f"checkpoint: {model.path}, trained on {model.record['data']['source']}")
+    if model.simulated:
+        _print("SIMULATED DATA: this network was trained on simulated images; do not publish what it measures")
+    images = group_channels(list_files(config.input), config.channels)
+    nuclei = partners("nuclei", config.nuclei, {image.name: image.paths[0] for image in images})
+    output = Path(config.output)
+    output.mkdir(parents=True, exist_ok=True)
+    for stale in ("cells.csv", "cells.partial.csv", "provenance.json"):
+        (output / stale).unlink(missing_ok=True)
+
+    tables, panels, complete = [], [], False
+    try:
+        for files in images:
+            image = _read(files, model, config)
+            seeds = _seeds(image, nuclei.get(files.name), model, config)
+            result = segment(model, image, seeds, config.refine or model.config.refine, config.tile)
+            write_labels(output / f"{files.name}_labels.tif", result.labels, image.pixel_size_um)
+            if config.save_probability:
+                path = output / f"{files.name}_probability.tif"
+                write_probability(path, result.probability, model.class_names, image.pixel_size_um)
+            tables.append(result.cells.assign(image=files.name))
+            if len(panels) < _MAX_PANELS:
+                panels.append(Panel(files.name, result.labels, image=image.pixels[..., 0]))
+            _print(f"{files.name}: {len(result.cells)} cells")
+        complete = True
+    finally:
+        if tables:
+            _write_table(output / ("cells.csv" if complete else "cells.partial.csv"), tables)
+        provenance = _provenance(model, config, [files.name for files in images[: len(tables)]], complete)
+        write_json(output / "provenance.json", provenance)
+    save_overlay(output / "overlay.png", panels)
+    _print(f"results: {output}")
+    return pd.concat(tables, ignore_index=True)
+
+
+def segment(
+    model: TrainedModel, image: Image, seeds: np.ndarray | None, how: RefineConfig, tile: int = 512
+) -> Segmentation:
+    """Segment one image in memory.
+
+    Args:
+        model: trained network.
+        image: (H, W, C) raw intensities, channels in the model's order.
+        seeds: (H, W) nucleus labels, or None.
+        how: from probabilities to cells.
+        tile: largest edge of what the network sees at once, pixels.
+    """
+    normalized = normalize(
+        image.pixels, model.config.normalize, model.receptive_field, str(image.path)
+    )
+    probability = predict_tiles(
+        model.probability, normalized, border=model.border, multiple=model.multiple, tile=tile
+    )
+    labels = refine(how, probability, model.class_names, seeds)
+    cells = cell_table(
+        labels,
+        image=image.pixels,
+        channels=model.channels,
+        probability=probability,
+        class_names=model.class_names,
+        pixel_size_um=image.pixel_size_um,
+    )
+    return Segmentation(labels, probability, cells)
+
+
+def _read(files: ImageFiles, model: TrainedModel, config: PredictConfig) -> Image:
+    """Read one image and check it against what the network was trained on."""
+    image = read_channels(files)
+    wanted = model.channels
+    if image.pixels.shape[-1] != len(wanted):
+        raise UserError(
+            f"{image.path}: has {image.pixels.shape[-1]} channels, the checkpoint needs {len(wanted)} "
+            f"({', '.join(wanted)}); for one file per channel give channels=[{','.join(wanted)}]"
+        )
+    size = config.pixel_size_um or image.pixel_size_um
+    trained = model.record["data"]["pixel_size_um"]
+    if size and trained and abs(size / trained - 1) > _PIXEL_SIZE_TOLERANCE:
+        _print(f"warning: {files.name} has {size:g} um per pixel, training had {trained:g}; rescale the image")
+    return Image(image.pixels, wanted, size, image.path)
+
+
+def _seeds(
+    image: Image, nuclei: Path | None, model: TrainedModel, config: PredictConfig
+) -> np.ndarray | None:
+    """Nuclei that seed the cells: given ones, else those of the checkpoint's seed channel, else none."""
+    if nuclei is not None:
+        labels = seeds_from_labels(read_labels(nuclei))
+        if labels.shape != image.pixels.shape[:2]:
+            raise UserError(f"{nuclei}: {labels.shape} nuclei for an image of {image.pixels.shape[:2]}")
+        return labels
+    channel = model.config.seed_channel
+    if channel is None or not isinstance(config.refine or model.config.refine, WatershedConfig):
+        return None
+    nuclear = image.pixels[..., model.channels.index(channel)]
+    return nuclei_seeds(nuclear, model.config.seeds, image.pixel_size_um)
+
+
+def _write_table(path: Path, tables: list[pd.DataFrame]) -> None:
+    table = pd.concat(tables, ignore_index=True)
+    table.insert(0, "image", table.pop("image"))
+    temporary = path.with_name(path.name + ".tmp")
+    table.to_csv(temporary, index=False)
+    os.replace(temporary, path)
+
+
+def _provenance(
+    model: TrainedModel, config: PredictConfig, done: list[str], complete: bool
+) -> dict[str, Any]:
+    return {
+        "cellflax": cellflax.__version__,
+        "simulated": model.simulated,
+        "complete": complete,
+        "images": done,
+        "settings": to_json(config),
+        "checkpoint": {"path": str(model.path), "step": model.step, "data": model.record["data"]},
+    }
+
+
+def _print(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
