@@ -106,7 +106,9 @@ class Checkpoints:
             score: larger is better; None for a checkpoint that was not validated.
         """
         arrays = _named(state)
-        sums = {name: zlib.crc32(np.ascontiguousarray(value)) for name, value in jax.device_get(arrays).items()}
+        sums = {
+            name: zlib.crc32(np.ascontiguousarray(value)) for name, value in jax.device_get(arrays).items()
+        }
         self._checkpointer.save(
             int(state.step),
             arrays,
@@ -197,7 +199,9 @@ def _find(path: Path, step: str) -> Path:
         best = max(scored, key=lambda s: scored[s]) if scored else steps[-1]
         return (directory / str(best)).resolve()
     if not step.isdigit() or int(step) not in steps:
-        raise UserError(f"step={step} is not in {directory}; use best, last or one of {', '.join(map(str, steps))}")
+        raise UserError(
+            f"step={step} is not in {directory}; use best, last or one of {', '.join(map(str, steps))}"
+        )
     return (directory / step).resolve()
 
 
@@ -209,9 +213,9 @@ def _read_record(path: Path) -> dict[str, Any]:
     """The JSON record of one checkpoint folder."""
     try:
         record = json.loads((path / "_CHECKPOINT_METADATA").read_text())["custom_metadata"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"checkpoint {path} is damaged: its record cannot be read; copy it again") from error
-    if not isinstance(record, dict) or "crc32" not in record or "config" not in record:
+    if not isinstance(record, dict) or not {"crc32", "config", "data"} <= record.keys():
         raise UserError(f"{path} is an Orbax checkpoint, but not one of cellflax")
     if record.get("format") != FORMAT:
         raise UserError(
@@ -225,7 +229,7 @@ def _restore[T](path: Path, template: T, record: dict[str, Any]) -> T:
     """Read the arrays of a template's structure, checking names, shapes and checksums."""
     expected = _named(template)
     try:
-        stored = ocp.pytree_metadata(path, "state").metadata
+        stored = ocp.metadata(path, checkpointable_name="state").metadata
     except Exception as error:  # Orbax raises many types for a damaged checkpoint
         raise UserError(f"checkpoint {path} is damaged: its arrays cannot be read; copy it again") from error
     for name, leaf in expected.items():
@@ -239,7 +243,7 @@ def _restore[T](path: Path, template: T, record: dict[str, Any]) -> T:
         for name in stored
     }
     try:
-        arrays = ocp.load_pytree(path, abstract, checkpointable_name="state")
+        arrays = ocp.load(path, abstract, checkpointable_name="state")
     except Exception as error:
         raise UserError(f"checkpoint {path} is damaged: its arrays cannot be read; copy it again") from error
     for name in expected:

@@ -16,6 +16,7 @@ import numpy as np
 
 from cellflax import __version__
 from cellflax.config import entry
+from cellflax.data.example import SIMULATED_NOTE
 from cellflax.data.images import read_image
 from cellflax.data.pairs import Pair, pair_files, read_pair
 from cellflax.errors import UserError
@@ -124,7 +125,7 @@ def _simulation_notes(pairs: Sequence[Pair]) -> list[str]:
             if simulated:
                 notes.append(f"simulated: the model behind {folder} was trained on simulated images")
     for folder in sorted({pair.reference.parent for pair in pairs}):
-        if (folder / "SIMULATED.txt").exists():
+        if (folder / SIMULATED_NOTE).exists():
             notes.append(f"simulated: the reference in {folder} comes from simulated images")
     return notes
 

@@ -1,6 +1,8 @@
 """The training loop: steps, reports, validation and checkpoints in a fixed order."""
 
+import itertools
 import math
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,13 +22,16 @@ from cellflax.stopping import Clock, SignalWatch, Tally
 from cellflax.training_config import Monitor, TrainConfig
 from cellflax.validation import Validator
 
+# Steps dispatched ahead of the device: it is never idle, and a signal or the clock need not wait for many.
+_MAX_QUEUED = 4
+
 
 class Loop:
     """Runs one training.
 
     Args:
         config: of the run.
-        step: compiled update; its state and sums are donated.
+        step: compiled update; its state is donated.
         data: the training set on the device.
         validator: scores a network on the held-out regions.
         graph: structure of the network.
@@ -56,23 +61,30 @@ class Loop:
         """Train from a state to the last step or a reason to stop; the last state is always saved."""
         trainer = self.config.trainer
         clock = Clock(tally.elapsed_s)
-        first = int(state.step)
+        first = saved = int(state.step)
+        intervals = _intervals(first, trainer.steps, trainer.log_every, trainer.validate_every)
+        if tally.validated_step != first and self._due(first):
+            intervals = itertools.chain([(first, first)], intervals)  # a signal came before this validation
+        else:
+            tally.reason = self._reason(first, tally, self._out_of_time(tally.elapsed_s))
         with Progress(trainer.steps, first, self.config.logger.line_seconds) as bar:
             reports = _Reports(self.config, self.validator.class_names, self.log, bar)
-            for start, end in _intervals(first, trainer.steps, trainer.log_every, trainer.validate_every):
+            for start, end in intervals:
                 if tally.reason is not None:
                     break
-                # 1. Update. Nothing here waits for the device.
+                # 1. Update.
                 sums = StepSums.zero(len(self.validator.class_names))
-                step = start
+                step, queued = start, deque([sums])
                 while step < end and signals.received is None:
                     state, sums = self.step(state, self.data, sums)
                     step += 1
+                    queued.append(sums)
+                    if len(queued) > _MAX_QUEUED:
+                        jax.block_until_ready(queued.popleft())
                 # 2. Report the interval before this one, whose sums are ready by now.
                 reports.push(step, sums)
-                out_of_time = trainer.max_minutes is not None and clock.seconds() > 60 * trainer.max_minutes
-                due = step == trainer.steps or step % trainer.validate_every == 0 or out_of_time
-                if not due and signals.received is None:
+                out_of_time = self._out_of_time(clock.seconds())
+                if not self._due(step) and not out_of_time and signals.received is None:
                     continue
                 # 3. Before anything is kept, be sure that the cost is a number.
                 reports.flush()
@@ -82,9 +94,11 @@ class Loop:
                     score = self._validate(step, state, bar)
                     tally.validated(step, score)
                     tally.reason = self._reason(step, tally, out_of_time)
-                # 5. Save, so that running again goes on from here.
+                # 5. Save, so that running again goes on from here; never over a validated checkpoint.
                 tally.elapsed_s = clock.seconds()
-                self.checkpoints.save(state, {**self.record, "training": tally.to_json()}, score)
+                if score is not None or step > saved:
+                    self.checkpoints.save(state, {**self.record, "training": tally.to_json()}, score)
+                    saved = step
                 if signals.received is not None:
                     break
         return tally
@@ -100,6 +114,16 @@ class Loop:
             f"Dice {metrics['dice']:.3f}"
         )
         return metrics["jaccard"] if self.config.trainer.monitor is Monitor.jaccard else -metrics["loss"]
+
+    def _due(self, step: int) -> bool:
+        """Whether a step is one to validate after."""
+        return step == self.config.trainer.steps or (
+            step > 0 and step % self.config.trainer.validate_every == 0
+        )
+
+    def _out_of_time(self, seconds: float) -> bool:
+        budget = self.config.trainer.max_minutes
+        return budget is not None and seconds > 60 * budget
 
     def _reason(self, step: int, tally: Tally, out_of_time: bool) -> str | None:
         trainer = self.config.trainer

@@ -97,9 +97,6 @@ class Segmentation:
 @entry("predict", PredictConfig)
 def main(config: PredictConfig) -> None:
     """Segment all images of `input`."""
-    for key in ("checkpoint", "input"):
-        if not getattr(config, key):
-            raise UserError(f"{key} is not given; add {key}=...")
     predict(config)
 
 
@@ -110,11 +107,21 @@ def predict(config: PredictConfig) -> pd.DataFrame:
         UserError: if the checkpoint or an image cannot be used. Results of the images before it stay, and the
             table of their cells is called `cells.partial.csv`.
     """
+    for key in ("checkpoint", "input"):
+        if not getattr(config, key):
+            raise UserError(f"{key} is not given; add {key}=...")
     model = load_model(config.checkpoint, config.step)
+    how = config.refine or model.config.refine
+    if config.nuclei is not None and not isinstance(how, WatershedConfig):
+        raise UserError(
+            f"nuclei={config.nuclei} has no use without seeds; add refine=watershed or leave it out"
+        )
     _print(set_up_jax(model.config.trainer.precision.name))
     _print(f"checkpoint: {model.path}, trained on {model.record['data']['source']}")
     if model.simulated:
-        _print("SIMULATED DATA: this network was trained on simulated images; do not publish what it measures")
+        _print(
+            "SIMULATED DATA: this network was trained on simulated images; do not publish what it measures"
+        )
     images = group_channels(list_files(config.input), config.channels)
     nuclei = partners("nuclei", config.nuclei, {image.name: image.paths[0] for image in images})
     output = Path(config.output)
@@ -126,8 +133,8 @@ def predict(config: PredictConfig) -> pd.DataFrame:
     try:
         for files in images:
             image = _read(files, model, config)
-            seeds = _seeds(image, nuclei.get(files.name), model, config)
-            result = segment(model, image, seeds, config.refine or model.config.refine, config.tile)
+            seeds = _seeds(image, nuclei.get(files.name), model, how)
+            result = segment(model, image, seeds, how, config.tile)
             write_labels(output / f"{files.name}_labels.tif", result.labels, image.pixel_size_um)
             if config.save_probability:
                 path = output / f"{files.name}_probability.tif"
@@ -159,9 +166,7 @@ def segment(
         how: from probabilities to cells.
         tile: largest edge of what the network sees at once, pixels.
     """
-    normalized = normalize(
-        image.pixels, model.config.normalize, model.receptive_field, str(image.path)
-    )
+    normalized = normalize(image.pixels, model.config.normalize, model.receptive_field, str(image.path))
     probability = predict_tiles(
         model.probability, normalized, border=model.border, multiple=model.multiple, tile=tile
     )
@@ -189,13 +194,13 @@ def _read(files: ImageFiles, model: TrainedModel, config: PredictConfig) -> Imag
     size = config.pixel_size_um or image.pixel_size_um
     trained = model.record["data"]["pixel_size_um"]
     if size and trained and abs(size / trained - 1) > _PIXEL_SIZE_TOLERANCE:
-        _print(f"warning: {files.name} has {size:g} um per pixel, training had {trained:g}; rescale the image")
+        _print(
+            f"warning: {files.name} has {size:g} um per pixel, training had {trained:g}; rescale the image"
+        )
     return Image(image.pixels, wanted, size, image.path)
 
 
-def _seeds(
-    image: Image, nuclei: Path | None, model: TrainedModel, config: PredictConfig
-) -> np.ndarray | None:
+def _seeds(image: Image, nuclei: Path | None, model: TrainedModel, how: RefineConfig) -> np.ndarray | None:
     """Nuclei that seed the cells: given ones, else those of the checkpoint's seed channel, else none."""
     if nuclei is not None:
         labels = seeds_from_labels(read_labels(nuclei))
@@ -203,7 +208,7 @@ def _seeds(
             raise UserError(f"{nuclei}: {labels.shape} nuclei for an image of {image.pixels.shape[:2]}")
         return labels
     channel = model.config.seed_channel
-    if channel is None or not isinstance(config.refine or model.config.refine, WatershedConfig):
+    if channel is None or not isinstance(how, WatershedConfig):
         return None
     nuclear = image.pixels[..., model.channels.index(channel)]
     return nuclei_seeds(nuclear, model.config.seeds, image.pixel_size_um)

@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from cellflax.config import entry
+from cellflax.data.example import SIMULATED_NOTE
 from cellflax.data.images import write_image, write_labels
 from cellflax.data.simulation import HelaFieldConfig, simulate_hela_field
 from cellflax.errors import UserError
-
-SIMULATED_NOTE = "SIMULATED.txt"
 
 
 @dataclass

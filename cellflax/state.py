@@ -64,7 +64,9 @@ def data_mesh(devices: int | None = None) -> Mesh:
     return jax.make_mesh((count,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:count])
 
 
-def create_state(model: nnx.Module, optimizer: optax.GradientTransformation) -> tuple[nnx.GraphDef, TrainState]:
+def create_state(
+    model: nnx.Module, optimizer: optax.GradientTransformation
+) -> tuple[nnx.GraphDef, TrainState]:
     """Split a new model into its structure and the state at step 0."""
     graph, params, stats = nnx.split(model, nnx.Param, ...)
     return graph, TrainState(jnp.zeros((), jnp.int32), params, stats, optimizer.init(params))
@@ -77,7 +79,9 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
 
 def objective(
     graph: nnx.GraphDef, loss: Loss, l2: float
-) -> Callable[[nnx.State, nnx.State, Batch, jax.Array], tuple[jax.Array, tuple[nnx.State, jax.Array, jax.Array]]]:
+) -> Callable[
+    [nnx.State, nnx.State, Batch, jax.Array], tuple[jax.Array, tuple[nnx.State, jax.Array, jax.Array]]
+]:
     """The cost of one batch as a function of the parameters.
 
     Returns:
@@ -106,7 +110,7 @@ def make_train_step(
 ) -> TrainStep:
     """Compile one update: draw the batch of this step, differentiate, apply.
 
-    The batch is a function of (seed, step) alone, so that resuming needs only the state. State and sums are
+    The batch is a function of (seed, step) alone, so that resuming needs only the state. The state is
     donated. Under the mesh the batch is split over the devices, and so are the statistics of batch
     normalisation reduced over all of it: one device and several agree.
     """
@@ -135,5 +139,5 @@ def make_train_step(
         return TrainState(state.step + 1, params, stats, opt_state), sums
 
     return jax.jit(
-        step, in_shardings=(whole, whole, whole), out_shardings=(whole, whole), donate_argnums=(0, 2)
+        step, in_shardings=(whole, whole, whole), out_shardings=(whole, whole), donate_argnums=0
     )

@@ -38,18 +38,21 @@ class Tally:
         elapsed_s: seconds of training, over resumptions.
         best_score: the best validation so far; larger is better.
         best_step: where it was reached.
-        stale: validations since then.
+        validated_step: the last step that was validated.
+        stale: validations since the best.
         reason: why training ended, or null while it goes on.
     """
 
     elapsed_s: float = 0.0
     best_score: float | None = None
     best_step: int | None = None
+    validated_step: int | None = None
     stale: int = 0
     reason: str | None = None
 
     def validated(self, step: int, score: float) -> None:
         """Count one validation."""
+        self.validated_step = step
         if self.best_score is None or score > self.best_score:
             self.best_score, self.best_step, self.stale = score, step, 0
         else:

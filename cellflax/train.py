@@ -21,15 +21,15 @@ from jax.sharding import Mesh
 import cellflax
 from cellflax.checkpoint import Checkpoints
 from cellflax.config import entry, job_directory, to_json
-from cellflax.jsonfile import differences, write_json
 from cellflax.data.datasets import load_dataset
 from cellflax.data.example import Dataset, Example
 from cellflax.data.normalize import normalize
 from cellflax.data.sampler import Sampler
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
-from cellflax.losses import cross_entropy
+from cellflax.jsonfile import differences, write_json
 from cellflax.loop import Loop
+from cellflax.losses import cross_entropy
 from cellflax.models import build_model
 from cellflax.optimizers import build_optimizer
 from cellflax.refine import WatershedConfig
@@ -46,7 +46,7 @@ _MAY_CHANGE = ("run", "logger", "trainer.max_minutes", "trainer.devices", "train
 
 @entry("train", TrainConfig)
 def main(config: TrainConfig) -> float:
-    """Train in the run directory that Hydra chose, and return the best validation score (larger is better) to a sweep."""
+    """Train in the directory that Hydra chose; a sweep gets the best validation score (larger is better)."""
     run = job_directory()
     try:
         summary = train(config, run)
@@ -81,7 +81,13 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
 
     # 2. Build the network and everything around it; nothing here depends on a checkpoint.
     job = _prepare(config, dataset)
-    record = {"config": stored, "data": _describe(dataset), "cellflax": cellflax.__version__, "device": device}
+    _print(f"training on {job.devices} of {jax.device_count()} devices")
+    record = {
+        "config": stored,
+        "data": _describe(dataset),
+        "cellflax": cellflax.__version__,
+        "device": device,
+    }
 
     with Checkpoints(run) as checkpoints, RunLog(run, config.logger, stored) as log, SignalWatch() as signals:
         # 3. Resume, if there is anything to resume.
@@ -101,7 +107,9 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
     summary = _summary(run, record, config, tally)
     write_json(run / "summary.json", summary)
     if signals.received is not None:
-        _print(f"stopped by {signals.received.name} and saved; the same command with run={run} goes on from here")
+        _print(
+            f"stopped by {signals.received.name} and saved; the same command with run={run} goes on from here"
+        )
         sys.exit(128 + signals.received)
     _print(
         f"{tally.reason}: best validation {config.trainer.monitor.name} {abs(tally.best_score or 0):.3f} at step "
@@ -119,13 +127,12 @@ class _Job:
     step: TrainStep
     sampler: Sampler
     validator: Validator
+    devices: int
 
 
 def _prepare(config: TrainConfig, dataset: Dataset) -> _Job:
     classes = len(dataset.class_names)
-    network = build_model(
-        config.model, channels=len(dataset.channels), classes=classes, seed=config.seed
-    )
+    network = build_model(config.model, channels=len(dataset.channels), classes=classes, seed=config.seed)
     window = network.receptive_field
     sampler = Sampler(
         config.sampler,
@@ -147,7 +154,7 @@ def _prepare(config: TrainConfig, dataset: Dataset) -> _Job:
         multiple=network.multiple,
     )
     sampler.data = replicate(sampler.data, mesh)
-    return _Job(graph, replicate(state, mesh), step, sampler, validator)
+    return _Job(graph, replicate(state, mesh), step, sampler, validator, mesh.size)
 
 
 def _mesh(config: TrainConfig) -> Mesh:
@@ -223,7 +230,9 @@ def _describe(dataset: Dataset) -> dict[str, Any]:
 def _announce(dataset: Dataset) -> None:
     if dataset.simulated:
         _print("!" * 100)
-        _print("SIMULATED DATA: this network learns from simulated images; do not publish what it measures on others")
+        _print(
+            "SIMULATED DATA: this network learns from simulated images; do not publish what it measures on others"
+        )
         _print("!" * 100)
     cells = sum(len(np.unique(r.example.cells[r.slices])) - 1 for r in dataset.validation)
     _print(f"data: {dataset.source}; channels {', '.join(dataset.channels)}")

@@ -1,0 +1,1 @@
+"""Images and annotations in, training batches out: reading, splitting, normalising, sampling, simulating."""

@@ -6,6 +6,8 @@ import numpy as np
 
 IGNORE = -1
 EDGE, INTERIOR, BACKGROUND = 0, 1, 2
+# A file of this name says that the images beside it are simulated.
+SIMULATED_NOTE = "SIMULATED.txt"
 CLASS_NAMES = ("edge", "interior", "background")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from cellflax.data.annotation import classes_from_labels, instances_from_mask
-from cellflax.data.example import CLASS_NAMES, Dataset, Example
+from cellflax.data.example import CLASS_NAMES, SIMULATED_NOTE, Dataset, Example
 from cellflax.data.images import Image, ImageFiles, group_channels, list_files, read_channels, read_labels
 from cellflax.data.split import SplitOptions, split_examples
 from cellflax.errors import UserError
@@ -59,12 +59,15 @@ def load_folder(config: FolderData) -> Dataset:
         channels = channels or image.channels
         examples.append(_example(files.name, image, label_files[files.name], config.edge_px))
     train, validation = split_examples(examples, config)
+    simulated = any((path.parent / SIMULATED_NOTE).exists() for files in images for path in files.paths)
+    kind = "simulated" if simulated else "of your own"
     return Dataset(
         train=train,
         validation=validation,
         channels=channels,
         class_names=CLASS_NAMES,
-        source=f"{root.resolve().name}, {len(examples)} image{'s' * (len(examples) > 1)} of your own",
+        source=f"{root.resolve().name}, {len(examples)} image{'s' * (len(examples) > 1)} {kind}",
+        simulated=simulated,
     )
 
 

@@ -158,7 +158,7 @@ class Sampler:
         y, x = corner[0], corner[1]
         # Pixels near the border are in fewer of the possible crops; their weight makes up for it.
         positions = data.sizes[image][:, None] + 1
-        pixels = corner[:, None] + jnp.arange(self.size)
+        pixels = corner[:, None] + jnp.arange(self.size)[None, :]
         first = jnp.maximum(pixels - self.size + 1, -half)
         last = jnp.minimum(pixels, data.sizes[image][:, None] - half)
         share = jnp.maximum(last - first + 1, 1) / positions * data.sizes[image][:, None] / self.size

@@ -11,6 +11,9 @@ from jax import lax
 # On CPU, XLA's kernel gradient falls behind one matrix product per tap from about this many filters on
 # (benchmarks/convolution.py); below it, XLA's own is faster. GPUs always take XLA's.
 WIDE_FILTERS = 128
+# The branches of the multi-resolution networks have up to 28 x 28 taps: as many products take half a minute
+# to compile and are no faster.
+WIDE_KERNEL = 7
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
@@ -77,9 +80,10 @@ class Convolution(nnx.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """(N, H, W, C) -> (N, H-k+1, W-k+1, filters)."""
         kernel = self.kernel[...]
-        wide = kernel.shape[-1] >= WIDE_FILTERS and jax.default_backend() == "cpu"
+        wide = kernel.shape[-1] >= WIDE_FILTERS and kernel.shape[0] <= WIDE_KERNEL
+        wide = wide and jax.default_backend() == "cpu"
         x = (wide_convolution if wide else _valid_convolution)(x, kernel)
-        return x if self.bias is None else x + self.bias[...]
+        return x if self.bias is None else x + self.bias[...].reshape(1, 1, 1, -1)
 
 
 class Normalization(nnx.BatchNorm):

@@ -75,6 +75,8 @@ class PatchNetConfig:
                 f"model.side_filters has {len(self.side_filters)} branches, but there are only "
                 f"{len(self.stages) - 1} poolings for them to leave after"
             )
+        if any(filters < 0 for filters in self.side_filters):
+            raise UserError(f"model.side_filters must hold 0 or more, got {list(self.side_filters)}")
         if not 0 <= self.dropout < 1:
             raise UserError(f"model.dropout must be in [0, 1), got {self.dropout}")
         if not 0 <= self.batch_norm_momentum < 1:
@@ -96,7 +98,9 @@ class PatchNetConfig:
         """Edge in pixels of the map that enters a stage when the network runs on one patch."""
         size = 1
         for i in reversed(range(stage, len(self.stages))):
-            size = (size if i == len(self.stages) - 1 else 2 * size) + sum(k - 1 for k in self.stages[i].kernels)
+            size = (size if i == len(self.stages) - 1 else 2 * size) + sum(
+                k - 1 for k in self.stages[i].kernels
+            )
         return size
 
 
@@ -222,11 +226,15 @@ class PatchNet(nnx.Module):
         """
         height, width = (size - 2 * self.border for size in x.shape[1:3])
         if height < 1 or width < 1:
-            raise ValueError(f"image {x.shape[1:3]} is smaller than the receptive field {self.receptive_field}")
+            raise ValueError(
+                f"image {x.shape[1:3]} is smaller than the receptive field {self.receptive_field}"
+            )
         extra = (-height % self.multiple, -width % self.multiple)
         if any(extra):
             if train:  # padding would enter the batch statistics
-                raise ValueError(f"dense training needs outputs divisible by {self.multiple}, got {height, width}")
+                raise ValueError(
+                    f"dense training needs outputs divisible by {self.multiple}, got {height, width}"
+                )
             x = jnp.pad(x, ((0, 0), (0, extra[0]), (0, extra[1]), (0, 0)))
         branches = []
         for i, (stage, side) in enumerate(zip(self.stages, self.sides, strict=True)):

@@ -26,7 +26,7 @@ def refine(
         class_names: K names. Classes whose name starts with "interior" are summed (a co-culture has one
             per cell type), likewise those that start with "edge", which may be missing.
         seeds: (H, W) integer labels, one per cell, 0 = none; see `seeds.nuclei_seeds` and
-            `seeds.seeds_from_labels`. For the watershed only.
+            `seeds.seeds_from_labels`. The threshold has no use for them.
 
     Returns:
         (H, W) int32 labels 1...n, 0 = background; n may be 0.
@@ -36,8 +36,6 @@ def refine(
     """
     interior, edge = _class_maps(probability, class_names)
     if isinstance(config, ThresholdConfig):
-        if seeds is not None:
-            raise UserError("refine=threshold has no use for nuclei; take refine=watershed or leave them out")
         return refine_by_threshold(config, interior)
     if seeds is not None:
         _check_seeds(seeds, interior.shape)

@@ -90,7 +90,7 @@ def nuclei_seeds(
     if signal.max() <= 0:
         return np.zeros(nuclear.shape, np.int32)
     brightness = np.log1p(signal / noise)
-    candidates = ndimage.binary_fill_holes(brightness > filters.threshold_otsu(brightness))
+    candidates = np.asarray(ndimage.binary_fill_holes(brightness > filters.threshold_otsu(brightness)))
     nuclei = _split_touching(components(candidates), diameter, config.split_depth)
     nuclei = _cut_at_own_brightness(nuclei, signal, config.outline, config.min_contrast * noise)
     nuclei = _split_touching(nuclei, diameter, config.split_depth)

@@ -61,9 +61,10 @@ def test_nothing_gives_no_cells():
     assert labels.max() == 0
 
 
-def test_seeds_are_refused():
-    with pytest.raises(UserError, match="take refine=watershed"):
-        refine(ThresholdConfig(), probability_of(np.zeros(SHAPE)), CLASSES, np.zeros(SHAPE, np.int32))
+def test_seeds_change_nothing():
+    probability = probability_of(disc(SHAPE, 20, 30, 9))
+    seeds = np.zeros(SHAPE, np.int32)
+    assert refine(ThresholdConfig(), probability, CLASSES, seeds).max() == 1
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,8 @@ class HelaFieldConfig:
         touching_fraction: share of the cells that settle beside another one.
         mitotic_fraction: share of rounded-up cells.
         index_difference: refractive index of the cytoplasm minus that of the medium: phase contrast.
-        polarity: positive or negative phase contrast.
+        polarity: positive or negative phase contrast; the published HeLa-S3 images show cells brighter than
+            their surroundings with dark outlines, as negative contrast does.
         illumination_variation: range of the illumination over the field, relative to its mean.
         phase_electrons: photo-electrons per background pixel in the phase image.
         nuclear_electrons: photo-electrons per pixel of the median nucleus.
@@ -62,7 +63,7 @@ class HelaFieldConfig:
     touching_fraction: float = 0.85
     mitotic_fraction: float = 0.04
     index_difference: float = 0.015
-    polarity: PhasePolarity = PhasePolarity.POSITIVE
+    polarity: PhasePolarity = PhasePolarity.NEGATIVE
     illumination_variation: float = 0.1
     phase_electrons: float = 3600.0
     nuclear_electrons: float = 700.0

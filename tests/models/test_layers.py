@@ -1,0 +1,92 @@
+"""Layers against XLA's own operators."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from jax import lax
+
+from cellflax.models import layers
+from cellflax.models.layers import Convolution, max_pool, merge_phases, split_phases, wide_convolution
+
+
+def normal(seed: int, *shape: int) -> jax.Array:
+    return jax.random.normal(jax.random.key(seed), shape)
+
+
+def reference_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    return lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def reference_pool(x: jax.Array, step: int) -> jax.Array:
+    return lax.reduce_window(x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, step, step, 1), "VALID")
+
+
+def assert_relative(actual: jax.Array, expected: jax.Array, tolerance: float) -> None:
+    np.testing.assert_array_less(jnp.abs(actual - expected).max(), tolerance * jnp.abs(expected).max())
+
+
+@pytest.mark.parametrize("kernel_size", [(3, 3), (4, 2), (1, 1), (5, 7)])
+def test_wide_convolution_has_the_values_and_gradients_of_xla(kernel_size):
+    x, kernel = normal(0, 2, 9, 11, 5), normal(1, *kernel_size, 5, 6)
+    out, pullback = jax.vjp(wide_convolution, x, kernel)
+    expected, expected_pullback = jax.vjp(reference_convolution, x, kernel)
+    assert_relative(out, expected, 1e-6)
+    cotangent = normal(2, *out.shape)
+    for actual, wanted in zip(pullback(cotangent), expected_pullback(cotangent), strict=True):
+        assert_relative(actual, wanted, 1e-4)
+
+
+@pytest.mark.parametrize("filters", [layers.WIDE_FILTERS - 1, layers.WIDE_FILTERS])
+def test_convolution_has_one_gradient_whichever_way_it_is_taken(filters):
+    convolution = Convolution(3, filters, 3, use_bias=True, rngs=nnx.Rngs(0))
+    convolution.bias[...] = normal(3, filters)
+    graph, params = nnx.split(convolution, nnx.Param)
+    x = normal(4, 2, 6, 7, 3)
+
+    def cost(params, x):
+        return jnp.sum(jnp.sin(nnx.merge(graph, params)(x)))
+
+    def reference(kernel, bias, x):
+        return jnp.sum(jnp.sin(reference_convolution(x, kernel) + bias.reshape(1, 1, 1, -1)))
+
+    actual = jax.grad(cost, argnums=(0, 1))(params, x)
+    kernel, bias, image = jax.grad(reference, argnums=(0, 1, 2))(
+        convolution.kernel[...], convolution.bias[...], x
+    )
+    assert_relative(actual[0]["kernel"][...], kernel, 1e-4)
+    assert_relative(actual[0]["bias"][...], bias, 1e-4)
+    assert_relative(actual[1], image, 1e-4)
+
+
+def test_convolution_starts_he_normal_without_bias():
+    kernel = Convolution(64, 64, 3, use_bias=False, rngs=nnx.Rngs(0)).kernel[...]
+    assert float(kernel.std()) == pytest.approx(np.sqrt(2 / (3 * 3 * 64)), rel=0.02)
+    assert Convolution(1, 1, 3, use_bias=False, rngs=nnx.Rngs(0)).bias is None
+
+
+@pytest.mark.parametrize("step", [1, 2])
+@pytest.mark.parametrize("shape", [(2, 6, 8, 3), (1, 7, 5, 2), (1, 2, 2, 1)])
+def test_max_pool_has_the_values_and_gradient_of_reduce_window(shape, step):
+    x = normal(5, *shape)
+    expected, expected_pullback = jax.vjp(lambda x: reference_pool(x, step), x)
+    out, pullback = jax.vjp(lambda x: max_pool(x, step), x)
+    np.testing.assert_array_equal(out, expected)
+    cotangent = normal(6, *out.shape)
+    np.testing.assert_allclose(pullback(cotangent)[0], expected_pullback(cotangent)[0], rtol=1e-6, atol=1e-6)
+
+
+def test_phases_are_every_second_pixel():
+    x = normal(7, 3, 4, 6, 2)
+    expected = jnp.concatenate([x[:, i::2, j::2] for i in range(2) for j in range(2)])
+    np.testing.assert_array_equal(split_phases(x), expected)
+
+
+@pytest.mark.parametrize("times", [0, 1, 2, 3])
+def test_merging_undoes_splitting(times):
+    x = phases = normal(8, 2, 16, 24, 3)
+    for _ in range(times):
+        phases = split_phases(phases)
+    assert phases.shape == (2 * 4**times, 16 // 2**times, 24 // 2**times, 3)
+    np.testing.assert_array_equal(merge_phases(phases, times), x)
