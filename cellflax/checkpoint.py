@@ -6,8 +6,10 @@ data came from, how far training is, and a checksum of every array. Loading buil
 record's own configuration, so a copied folder is all that prediction needs, and nothing in it can run code.
 """
 
+import gc
 import json
 import logging
+import sys
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -76,6 +78,9 @@ class Checkpoints:
 
     Args:
         run: the run's directory.
+
+    Raises:
+        UserError: if there are checkpoints whose metrics cannot be read.
     """
 
     def __init__(self, run: Path):
@@ -85,11 +90,17 @@ class Checkpoints:
             _policies.LatestN(1),
             _policies.BestN(get_metric_fn=_score, n=1, keep_checkpoints_without_metrics=False),
         ]
-        self._checkpointer = ocp.training.Checkpointer(
-            self.directory,
-            preservation_policy=_policies.AnyPreservationPolicy(keep),
-            cleanup_tmp_directories=True,
-        )
+        try:
+            self._checkpointer = ocp.training.Checkpointer(
+                self.directory,
+                preservation_policy=_policies.AnyPreservationPolicy(keep),
+                cleanup_tmp_directories=True,
+            )
+        except Exception as error:  # Orbax raises many types for a damaged checkpoint
+            raise UserError(
+                f"{self.directory} cannot be read ({_first_line(error)}); remove the damaged checkpoint, or give "
+                "another directory as run=..."
+            ) from error
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -229,7 +240,7 @@ def _restore[T](path: Path, template: T, record: dict[str, Any]) -> T:
     """Read the arrays of a template's structure, checking names, shapes and checksums."""
     expected = _named(template)
     try:
-        stored = ocp.metadata(path, checkpointable_name="state").metadata
+        stored = dict(ocp.metadata(path, checkpointable_name="state").metadata)
     except Exception as error:  # Orbax raises many types for a damaged checkpoint
         raise UserError(f"checkpoint {path} is damaged: its arrays cannot be read; copy it again") from error
     for name, leaf in expected.items():
@@ -242,15 +253,36 @@ def _restore[T](path: Path, template: T, record: dict[str, Any]) -> T:
         name: jax.ShapeDtypeStruct(stored[name].shape, stored[name].dtype, sharding=_any_sharding(expected))
         for name in stored
     }
-    try:
-        arrays = ocp.load(path, abstract, checkpointable_name="state")
-    except Exception as error:
-        raise UserError(f"checkpoint {path} is damaged: its arrays cannot be read; copy it again") from error
+    arrays = _load(path, abstract)
+    if arrays is None:
+        _collect_quietly()
+        raise UserError(f"checkpoint {path} is damaged: its arrays cannot be read; copy it again")
     for name in expected:
         if zlib.crc32(np.ascontiguousarray(arrays[name])) != record["crc32"].get(name):
             raise UserError(f"checkpoint {path} is damaged: {name} differs from its checksum; copy it again")
     _, structure = jax.tree_util.tree_flatten(template)
     return jax.tree_util.tree_unflatten(structure, [arrays[name] for name in expected])
+
+
+def _load(path: Path, abstract: dict[str, jax.ShapeDtypeStruct]) -> dict[str, jax.Array] | None:
+    """The arrays, or None if any cannot be read."""
+    try:
+        return ocp.load(path, abstract, checkpointable_name="state")
+    except Exception:  # Orbax raises many types for a damaged checkpoint
+        return None
+
+
+def _collect_quietly() -> None:
+    """Collect garbage without a word: the reads that Orbax leaves behind when one fails complain as they go."""
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        gc.collect()
+    finally:
+        sys.unraisablehook = hook
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _any_sharding(arrays: dict[str, jax.Array]) -> jax.sharding.Sharding:

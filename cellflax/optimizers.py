@@ -125,7 +125,8 @@ def build_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransf
         case SgdConfig():
             update = optax.sgd(rate, momentum=config.momentum, nesterov=True)
         case RmspropConfig():
-            update = optax.rmsprop(rate, decay=config.rho, eps=config.epsilon)
+            # As P1's Keras: epsilon outside the root. Inside, 1e-8 would hold back gradients below 1e-4.
+            update = optax.rmsprop(rate, decay=config.rho, eps=config.epsilon, eps_in_sqrt=False)
         case AdamwConfig():
             update = optax.adamw(rate, weight_decay=config.weight_decay, mask=kernel_mask)
         case _:

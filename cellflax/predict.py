@@ -30,12 +30,13 @@ from cellflax.data.normalize import normalize
 from cellflax.data.pairs import partners
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
-from cellflax.inference.dense import predict_tiles
+from cellflax.inference.dense import predict_averaged
 from cellflax.jsonfile import write_json
 from cellflax.measure.cells import cell_table
 from cellflax.refine import RefineConfig, WatershedConfig, refine
 from cellflax.refine.seeds import nuclei_seeds, seeds_from_labels
 from cellflax.report import Panel, save_overlay
+from cellflax.training_config import check_transforms
 
 _MAX_PANELS = 6
 # Cells of another apparent size than in training are another problem; the network has never seen it.
@@ -58,6 +59,8 @@ class PredictConfig:
         pixel_size_um: of all images, where the files do not say.
         save_probability: also write `<name>_probability.tif`, CYX float32.
         tile: largest edge in pixels of what the network sees at once; smaller takes less memory.
+        test_time_augmentation: rotations and reflections averaged, 1, 4 or 8; each costs the time of one. Null
+            takes the checkpoint's.
         refine: from probabilities to cells (group refine); null takes the checkpoint's.
     """
 
@@ -70,9 +73,12 @@ class PredictConfig:
     pixel_size_um: float | None = None
     save_probability: bool = False
     tile: int = 512
+    test_time_augmentation: int | None = None
     refine: Any = None
 
     def __post_init__(self):
+        if self.test_time_augmentation is not None:
+            check_transforms(self.test_time_augmentation)
         if self.tile < 64:
             raise UserError(f"tile must be 64 pixels or more, got {self.tile}")
         if self.pixel_size_um is not None and self.pixel_size_um <= 0:
@@ -112,6 +118,7 @@ def predict(config: PredictConfig) -> pd.DataFrame:
             raise UserError(f"{key} is not given; add {key}=...")
     model = load_model(config.checkpoint, config.step)
     how = config.refine or model.config.refine
+    transforms = config.test_time_augmentation or model.config.test_time_augmentation
     if config.nuclei is not None and not isinstance(how, WatershedConfig):
         raise UserError(
             f"nuclei={config.nuclei} has no use without seeds; add refine=watershed or leave it out"
@@ -134,7 +141,7 @@ def predict(config: PredictConfig) -> pd.DataFrame:
         for files in images:
             image = _read(files, model, config)
             seeds = _seeds(image, nuclei.get(files.name), model, how)
-            result = segment(model, image, seeds, how, config.tile)
+            result = segment(model, image, seeds, how, tile=config.tile, transforms=transforms)
             write_labels(output / f"{files.name}_labels.tif", result.labels, image.pixel_size_um)
             if config.save_probability:
                 path = output / f"{files.name}_probability.tif"
@@ -155,7 +162,13 @@ def predict(config: PredictConfig) -> pd.DataFrame:
 
 
 def segment(
-    model: TrainedModel, image: Image, seeds: np.ndarray | None, how: RefineConfig, tile: int = 512
+    model: TrainedModel,
+    image: Image,
+    seeds: np.ndarray | None,
+    how: RefineConfig,
+    *,
+    tile: int = 512,
+    transforms: int = 1,
 ) -> Segmentation:
     """Segment one image in memory.
 
@@ -165,10 +178,11 @@ def segment(
         seeds: (H, W) nucleus labels, or None.
         how: from probabilities to cells.
         tile: largest edge of what the network sees at once, pixels.
+        transforms: rotations and reflections averaged, 1, 4 or 8.
     """
     normalized = normalize(image.pixels, model.config.normalize, model.receptive_field, str(image.path))
-    probability = predict_tiles(
-        model.probability, normalized, border=model.border, multiple=model.multiple, tile=tile
+    probability = predict_averaged(
+        model.probability, normalized, transforms, border=model.border, multiple=model.multiple, tile=tile
     )
     labels = refine(how, probability, model.class_names, seeds)
     cells = cell_table(

@@ -78,6 +78,7 @@ class TrainConfig:
         refine: from probabilities to cells, in validation and, unless overridden, in prediction (group refine).
         seed_channel: channel whose nuclei seed the refinement; null for none.
         seeds: how nuclei are found in that channel.
+        test_time_augmentation: rotations and reflections averaged in prediction (not while training): 1, 4 or 8.
         trainer: the loop.
         logger: metrics and W&B.
     """
@@ -94,6 +95,7 @@ class TrainConfig:
     refine: Any = None
     seed_channel: str | None = None
     seeds: NucleiSeedsConfig = field(default_factory=NucleiSeedsConfig)
+    test_time_augmentation: int = 1
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
 
@@ -102,3 +104,10 @@ class TrainConfig:
             raise UserError(f"name must be a word without slashes, got {self.name!r}")
         if self.seed < 0:
             raise UserError(f"seed must be 0 or more, got {self.seed}")
+        check_transforms(self.test_time_augmentation)
+
+
+def check_transforms(count: int) -> None:
+    """Refuse a number of averaged rotations and reflections that favours some directions."""
+    if count not in (1, 4, 8):
+        raise UserError(f"test_time_augmentation must be 1, 4 or 8, got {count}")

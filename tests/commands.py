@@ -16,13 +16,18 @@ import numpy as np
 
 REPOSITORY = Path(__file__).parents[1]
 
-# One device, so that it computes the same in this process, which has four, as in one of its own.
-TINY = (
+# A network that compiles in seconds.
+TINY_NETWORK = (
     "+debug=quick",
     "model.stages=[{kernels:[4],filters:[8]},{kernels:[3],filters:[8]}]",
     "model.dense=[8]",
     "sampler.size=32",
     "data.fields=1",
+    "optimizer.warmup_steps=0",
+)
+# On one device, so that it computes the same in this process, which has four, as in one of its own.
+TINY = (
+    *TINY_NETWORK,
     "trainer.devices=1",
     "trainer.steps=12",
     "trainer.validate_every=4",

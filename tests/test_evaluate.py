@@ -80,9 +80,7 @@ def test_nuclei_border_and_erosion_reach_the_metrics(folders):
     write(folders / "r.tif", reference)
     write(folders / "n.tif", nuclei)
     changes = {"predicted": str(folders / "p.tif"), "reference": str(folders / "r.tif")}
-    metrics = evaluate(
-        config(folders, **changes, nuclei=str(folders / "n.tif"), border=1, erode_reference=True)
-    )
+    metrics = evaluate(config(folders, **changes, nuclei=str(folders / "n.tif"), border=1, erode_reference=True))
     # Of the left cell (4 x 3 px), touching its neighbour, 2 x 1 px remain.
     assert metrics["pooled"]["n_reference"] == 2
     assert metrics["pooled"]["n_cells_in_index"] == 1

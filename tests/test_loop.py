@@ -56,9 +56,7 @@ class Training:
         n = int(state.step)
         cost = jnp.nan if self.nan_from is not None and n >= self.nan_from else jnp.float32(n)
         params = {"w": 1.5 * state.params["w"] + n, "n": state.params["n"] + 1}
-        return TrainState(state.step + 1, params, {}, ()), sums._replace(
-            steps=sums.steps + 1, loss=sums.loss + cost
-        )
+        return TrainState(state.step + 1, params, {}, ()), sums._replace(steps=sums.steps + 1, loss=sums.loss + cost)
 
     def __call__(self, probability) -> tuple[dict[str, float], np.ndarray]:
         """Stand in for the validator."""
@@ -69,9 +67,7 @@ class Training:
 
     def go(self) -> Tally:
         """Start, or resume, as `train` does."""
-        state = TrainState(
-            jnp.zeros((), jnp.int32), {"w": jnp.ones(3), "n": jnp.zeros((), jnp.int32)}, {}, ()
-        )
+        state = TrainState(jnp.zeros((), jnp.int32), {"w": jnp.ones(3), "n": jnp.zeros((), jnp.int32)}, {}, ())
         with (
             Checkpoints(self.run) as checkpoints,
             RunLog(self.run, self.config.logger, {}) as log,

@@ -15,9 +15,7 @@ DISABLED = LoggerConfig(wandb=WandbMode.disabled)
 
 
 def lines_of(log: RunLog) -> list[dict]:
-    return [
-        json.loads(line, parse_constant=pytest.fail) for line in log.metrics_path.read_text().splitlines()
-    ]
+    return [json.loads(line, parse_constant=pytest.fail) for line in log.metrics_path.read_text().splitlines()]
 
 
 def test_one_json_object_per_line(tmp_path):
@@ -124,9 +122,7 @@ def test_resumed_run_keeps_its_wandb_identity_and_own_step_axis(tmp_path, monkey
     assert (first_run.exit_codes, second_run.exit_codes) == ([1], [0])
 
 
-@pytest.mark.parametrize(
-    "error", [wandb.errors.UsageError("No API key configured.\nmore"), OSError("unreachable")]
-)
+@pytest.mark.parametrize("error", [wandb.errors.UsageError("No API key configured.\nmore"), OSError("unreachable")])
 def test_wandb_that_cannot_start_is_one_line(tmp_path, monkeypatch, error):
     def init(**_):
         raise error
@@ -137,9 +133,7 @@ def test_wandb_that_cannot_start_is_one_line(tmp_path, monkeypatch, error):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("shape", "dtype"), [((4, 5), np.uint8), ((4, 5, 4), np.uint8), ((4, 5, 3), np.float32)]
-)
+@pytest.mark.parametrize(("shape", "dtype"), [((4, 5), np.uint8), ((4, 5, 4), np.uint8), ((4, 5, 3), np.float32)])
 def test_picture_of_another_form_is_refused(tmp_path, shape, dtype):
     with pytest.raises(ValueError, match=r"\(H, W, 3\) of uint8"):
         RunLog(tmp_path, DISABLED, {}).log_image(1, "x", np.zeros(shape, dtype))

@@ -12,7 +12,7 @@ from cellflax.config import from_json
 from cellflax.schemas import to_json
 from cellflax.training_config import TrainConfig
 from tests import toy_command
-from tests.commands import TINY, checkpoint_steps, metrics_of, record_of, run_command
+from tests.commands import TINY, TINY_NETWORK, checkpoint_steps, metrics_of, record_of, run_command
 
 
 def contents(run: Path) -> dict[str, bytes]:
@@ -136,7 +136,7 @@ def test_experiment_of_ones_own(tmp_path):
     )
     run = tmp_path / "run"
     result = run_command(
-        train.main, *TINY[:6], f"run={run}", f"--config-dir={tmp_path / 'mine'}", "+experiment=short"
+        train.main, f"--config-dir={tmp_path / 'mine'}", *TINY_NETWORK, "+experiment=short", f"run={run}"
     )
     assert result.status == 0, result.err
     assert summary_of(run)["name"] == "short"
@@ -170,7 +170,7 @@ def test_another_configuration_is_refused(trained, change, message):
 
 
 def test_learning_rate_too_high(tmp_path):
-    result = run_command(train.main, *TINY, "optimizer.learning_rate=1e30", "optimizer.warmup_steps=0", f"run={tmp_path}")
+    result = run_command(train.main, *TINY, "optimizer.learning_rate=1e30", f"run={tmp_path}")
     assert result.status == 1
     assert "the cost stopped being a number between steps 0 and 2; lower optimizer.learning_rate" in result.error
     assert not (tmp_path / "summary.json").exists()

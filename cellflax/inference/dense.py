@@ -49,5 +49,31 @@ def predict_tiles(
     return output
 
 
+def predict_averaged(
+    apply: Apply, image: np.ndarray, transforms: int, *, border: int, multiple: int, tile: int = 512
+) -> np.ndarray:
+    """Average `predict_tiles` over rotations and reflections of the image (test-time augmentation).
+
+    Args:
+        apply: as in `predict_tiles`.
+        image: (H, W, C) normalised.
+        transforms: how many of the eight: 1 the image as it is, 4 its quarter turns, 8 and their reflections.
+        border: as in `predict_tiles`; likewise `multiple` and `tile`.
+        multiple: see `border`.
+        tile: see `border`.
+
+    Returns:
+        (H, W, K) float32, in the orientation of `image`.
+    """
+    total = np.zeros(1, np.float32)
+    for k in range(transforms):
+        turned = np.rot90(image, k % 4)
+        turned = turned[:, ::-1] if k >= 4 else turned
+        predicted = predict_tiles(apply, turned, border=border, multiple=multiple, tile=tile)
+        predicted = predicted[:, ::-1] if k >= 4 else predicted
+        total = total + np.rot90(predicted, -(k % 4))
+    return total / transforms
+
+
 def _starts(size: int, edge: int) -> list[int]:
     return [*range(0, size - edge, edge), size - edge]

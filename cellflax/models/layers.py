@@ -86,15 +86,34 @@ class Convolution(nnx.Module):
         return x if self.bias is None else x + self.bias[...].reshape(1, 1, 1, -1)
 
 
-class Normalization(nnx.BatchNorm):
-    """Batch normalisation over (N, H, W); under a mesh the statistics are those of the global batch."""
+class Normalization(nnx.Module):
+    """Batch normalisation over (N, H, W); under a mesh the statistics are those of the global batch.
 
-    def __init__(self, filters: int, *, momentum: float, epsilon: float, rngs: nnx.Rngs):
-        super().__init__(filters, momentum=momentum, epsilon=epsilon, rngs=rngs)
+    `nnx.BatchNorm` in one pass over the activations instead of four: on CPU their traffic counts.
 
-    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Normalise by the batch in training, by the running statistics otherwise."""
-        return super().__call__(x, use_running_average=not train)
+    Args:
+        filters: channels.
+        momentum: share of the running statistics kept per step.
+        epsilon: added to the variance.
+    """
+
+    def __init__(self, filters: int, *, momentum: float, epsilon: float):
+        self.momentum, self.epsilon = momentum, epsilon
+        self.scale, self.bias = nnx.Param(jnp.ones(filters)), nnx.Param(jnp.zeros(filters))
+        self.mean, self.var = nnx.BatchStat(jnp.zeros(filters)), nnx.BatchStat(jnp.ones(filters))
+
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """Normalise (N, H, W, C) by the running statistics; in training by the batch's, which move those."""
+        mean, var = self.mean[...], self.var[...]
+        if train:
+            running_mean, running_var, keep = mean, var, self.momentum
+            mean = jnp.mean(x, axis=(0, 1, 2))
+            var = jnp.maximum(jnp.mean(jnp.square(x), axis=(0, 1, 2)) - jnp.square(mean), 0)
+            self.mean[...] = keep * running_mean + (1 - keep) * mean
+            self.var[...] = keep * running_var + (1 - keep) * var
+        factor = self.scale[...] * jax.lax.rsqrt(var + self.epsilon)
+        shape = (1,) * (x.ndim - 1) + (-1,)
+        return x * factor.reshape(shape) + (self.bias[...] - mean * factor).reshape(shape)
 
 
 @partial(jax.jit, static_argnames="step")

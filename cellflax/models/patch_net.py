@@ -126,7 +126,9 @@ class _Block(nnx.Module):
             self.transform = Convolution(filters_in, filters, kernel, use_bias=not normalized, rngs=rngs)
         self.normalization = (
             Normalization(
-                filters, momentum=config.batch_norm_momentum, epsilon=config.batch_norm_epsilon, rngs=rngs
+                filters,
+                momentum=config.batch_norm_momentum,
+                epsilon=config.batch_norm_epsilon,
             )
             if normalized
             else None

@@ -141,9 +141,7 @@ def test_folder_layouts(tmp_path, labels_folder, separate_channels):
             _write(images / f"{name}_nuclear.tif", _noise(seed=2))
         else:
             _write(images / f"{name}.tif", np.stack([_noise(seed=1), _noise(seed=2)]))
-        label_file = (
-            tmp_path / labels_folder / f"{name}.tif" if labels_folder else images / f"{name}_masks.tif"
-        )
+        label_file = tmp_path / labels_folder / f"{name}.tif" if labels_folder else images / f"{name}_masks.tif"
         _write(label_file, _labels() * 7)
     channels = ["phase", "nuclear"] if separate_channels else []
     dataset = load_dataset(FolderData(root=str(tmp_path), channels=channels))

@@ -85,9 +85,7 @@ def test_colour_and_alpha(tmp_path):
     assert image.channels == ("red", "green", "blue")
     np.testing.assert_array_equal(image.pixels, rgba[..., :3])
     options = {"photometric": "rgb", "extrasamples": ["unassalpha"]}
-    np.testing.assert_array_equal(
-        read_image(_tiff(tmp_path / "x.tif", rgba, **options)).pixels, rgba[..., :3]
-    )
+    np.testing.assert_array_equal(read_image(_tiff(tmp_path / "x.tif", rgba, **options)).pixels, rgba[..., :3])
 
 
 def test_one_channel_by_name_or_index(tmp_path):
@@ -210,9 +208,7 @@ def _truncated_plain(path: Path) -> Path:
 
 
 def _truncated_png(path: Path) -> Path:
-    path.write_bytes(
-        imagecodecs.png_encode(np.random.default_rng(0).integers(0, 255, (99, 99), np.uint8))[:4000]
-    )
+    path.write_bytes(imagecodecs.png_encode(np.random.default_rng(0).integers(0, 255, (99, 99), np.uint8))[:4000])
     return path
 
 
@@ -327,9 +323,7 @@ def test_bad_channel_groups(names, channels, message):
 
 
 def test_channels_of_separate_files_are_stacked_in_order(tmp_path):
-    a = _tiff(
-        tmp_path / "a.tif", PLANE.astype(np.uint8), imagej=True, resolution=(2, 2), metadata={"unit": "um"}
-    )
+    a = _tiff(tmp_path / "a.tif", PLANE.astype(np.uint8), imagej=True, resolution=(2, 2), metadata={"unit": "um"})
     b = _tiff(tmp_path / "b.tif", PLANE[::-1])
     image = read_channels(ImageFiles("x", (b, a), ("phase", "nuclear")))
     assert image.channels == ("phase", "nuclear")

@@ -92,9 +92,7 @@ class TestField:
 
     @pytest.mark.parametrize("polarity", PhasePolarity)
     def test_isolated_cells_have_a_halo_of_opposite_sign(self, polarity):
-        config = HelaFieldConfig(
-            height=300, width=300, cells_per_mm2=60.0, touching_fraction=0.0, mitotic_fraction=0.0
-        )
+        config = HelaFieldConfig(height=300, width=300, cells_per_mm2=60.0, touching_fraction=0.0, mitotic_fraction=0.0)
         config = replace(config, polarity=polarity, illumination_variation=0.0)
         field = simulate_hela_field(config, 1)
         outside_px = ndimage.distance_transform_edt(field.cells == 0)
@@ -198,9 +196,7 @@ class TestCells:
             assert outline.radii_um.min() > 3.0
 
     def test_cells_settle_apart_and_in_contact(self):
-        centres = settle_cells(
-            np.random.default_rng(0), 60, (400.0, 300.0), 100.0, 20.0, touching_fraction=1.0
-        )
+        centres = settle_cells(np.random.default_rng(0), 60, (400.0, 300.0), 100.0, 20.0, touching_fraction=1.0)
         distances = np.linalg.norm(centres[:, None] - centres[None], axis=-1) + 1e9 * np.eye(len(centres))
         assert len(centres) == 60
         assert distances.min() >= 20.0

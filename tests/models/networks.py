@@ -55,6 +55,8 @@ def _filled(rng: np.random.Generator, path: tuple, leaf: jax.ShapeDtypeStruct) -
             values = rng.uniform(1, 3, leaf.shape)
         case "mean" | "bias":
             values = rng.normal(0, 0.3, leaf.shape)
+        case "steps":
+            values = np.zeros(leaf.shape)
         case _:
             raise AssertionError(f"unknown variable {name}")
     return jnp.asarray(values, leaf.dtype)

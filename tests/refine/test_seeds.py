@@ -32,9 +32,7 @@ def recovered(found: np.ndarray, truth: np.ndarray, min_jaccard: float) -> bool:
 
 def test_bright_and_dim_nuclei_come_out_at_their_true_size():
     """The brightest is 50 times the dimmest: one threshold would lose one or swell the other."""
-    image, truth = blurred_field(
-        [(40, 40), (40, 120), (120, 60), (130, 190)], brightness=[5000, 100, 1000, 250]
-    )
+    image, truth = blurred_field([(40, 40), (40, 120), (120, 60), (130, 190)], brightness=[5000, 100, 1000, 250])
     assert recovered(nuclei_seeds(image, NucleiSeedsConfig()), truth, 0.85)
 
 

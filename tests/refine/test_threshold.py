@@ -50,9 +50,7 @@ def test_interior_classes_are_summed():
     halves = np.stack([0 * cell, 0.4 * cell, 0.4 * cell, 1 - 0.8 * cell], -1)
     names = ("edge", "interior_3t3", "interior_mcf10a", "background")
     np.testing.assert_array_equal(refine(ThresholdConfig(interior=0.5), halves, names), cell)
-    assert (
-        refine(ThresholdConfig(interior=0.5), halves, ("edge", "interior", "debris", "background")).max() == 0
-    )
+    assert refine(ThresholdConfig(interior=0.5), halves, ("edge", "interior", "debris", "background")).max() == 0
 
 
 def test_nothing_gives_no_cells():

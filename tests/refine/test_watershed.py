@@ -52,9 +52,7 @@ def test_the_edge_class_separates_where_the_interior_is_level():
     labels = refine(WatershedConfig(), probability, CLASSES, seeds)
     assert np.all(labels[:, :26][LEFT[:, :26]] == 1)
     assert np.all(labels[:, 27:][(LEFT | RIGHT)[:, 27:]] == 2)
-    level = refine(
-        WatershedConfig(landscape=Landscape.interior), probability_of(interior, wall), CLASSES, seeds
-    )
+    level = refine(WatershedConfig(landscape=Landscape.interior), probability_of(interior, wall), CLASSES, seeds)
     assert np.any(level[:, 27:30] == 1)
 
 
@@ -148,9 +146,7 @@ def test_cells_are_connected_numbered_and_hold_their_seed(seed, grain, n_seeds, 
     rng = np.random.default_rng(seed)
     shape = (int(rng.integers(1, 40)), int(rng.integers(1, 40)))
     probability = random_probability(rng, shape, grain)
-    config = WatershedConfig(
-        min_area_px=int(rng.integers(0, 20)), expand_px=expand_px, keep_unseeded=keep_unseeded
-    )
+    config = WatershedConfig(min_area_px=int(rng.integers(0, 20)), expand_px=expand_px, keep_unseeded=keep_unseeded)
     seeds = None
     if n_seeds is not None:
         seeds = np.zeros(shape, np.int32)
@@ -230,8 +226,6 @@ def test_published_probabilities(data_root, line, marker, min_jaccard, min_dice,
         seeds = nuclei_seeds(tifffile.imread(folder / f"RawImages/{marker}.tif"), NucleiSeedsConfig())
     labels = refine(WatershedConfig(), np.stack(maps, -1), CLASSES, seeds)
     (reference,) = (folder / "Validation").glob("*_interior.tif")
-    score = accuracy_index(
-        tifffile.imread(reference) > 0, labels, nuclei=published, border=30, erode_reference=True
-    )
+    score = accuracy_index(tifffile.imread(reference) > 0, labels, nuclei=published, border=30, erode_reference=True)
     assert score.mean_jaccard >= min_jaccard
     assert score.mean_dice >= min_dice

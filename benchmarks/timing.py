@@ -1,0 +1,74 @@
+"""Timing and tables that the benchmarks share."""
+
+import os
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+
+import jax
+
+from cellflax.device import set_up_jax
+
+try:
+    import torch
+except ModuleNotFoundError:
+    torch = None
+
+NO_TORCH = "PyTorch is not installed here: its rows are left out (benchmarks/README.md says how to add it)."
+
+
+@dataclass(frozen=True)
+class Time:
+    """Medians over the rounds.
+
+    Attributes:
+        wall_s: elapsed seconds.
+        cpu_s: seconds of processor time, summed over threads; less disturbed by other programs.
+    """
+
+    wall_s: float
+    cpu_s: float
+
+    def scaled(self, factor: float) -> "Time":
+        return Time(self.wall_s * factor, self.cpu_s * factor)
+
+    def row(self, ours: "Time") -> list[str]:
+        """Cells of a table: seconds, core-seconds, and how many times as long as `ours` by each."""
+        ratios = (self.wall_s / ours.wall_s, self.cpu_s / ours.cpu_s)
+        return [f"{self.wall_s:.4g}", f"{self.cpu_s:.4g}", *(f"{ratio:.2f}" for ratio in ratios)]
+
+
+COLUMNS = ["seconds", "core-seconds", "ratio", "ratio of core-seconds"]
+
+
+def start() -> None:
+    """Give PyTorch the cores that JAX takes, and print what the figures were measured on."""
+    line = f"{date.today()}; {set_up_jax()}"
+    if torch is not None:
+        torch.set_num_threads(len(os.sched_getaffinity(0)))
+        line += f"; PyTorch {torch.__version__}, {torch.get_num_threads()} threads"
+    print(f"{line}; load average {os.getloadavg()[0]:.1f}", flush=True)
+    if torch is None:
+        print(NO_TORCH)
+
+
+def compare(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str, Time]:
+    """Time each of `runs`, which take turns: what slows the machine for a while slows all of them.
+
+    The first call of each compiles and is not counted.
+    """
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
+    for timed in [False] + rounds * [True]:
+        for name, run in runs.items():
+            wall, cpu = time.perf_counter(), time.process_time()
+            jax.block_until_ready(run())
+            if timed:
+                times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+    return {name: Time(*map(statistics.median, zip(*pairs, strict=True))) for name, pairs in times.items()}
+
+
+def print_table(header: list[str], rows: list[list[str]]) -> None:
+    """Print a Markdown table."""
+    print("", *("| " + " | ".join(row) + " |" for row in [header, len(header) * ["---"], *rows]), sep="\n", flush=True)

@@ -1,0 +1,97 @@
+"""Random transforms: which occur, how often, and that image and annotation stay together."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cellflax.data.augment import AugmentConfig, augment
+from cellflax.data.example import IGNORE
+from cellflax.errors import UserError
+
+SIZE, BORDER, DRAWS = 6, 3, 800
+
+
+def coordinates(edge: int) -> np.ndarray:
+    """(edge, edge, 2) rows and columns, counted from the first labelled pixel."""
+    return np.stack(np.indices((edge, edge)), -1).astype(np.float32) - (edge - SIZE) / 2
+
+
+def draw(config: AugmentConfig, image: np.ndarray, classes: np.ndarray, weight: np.ndarray, draws: int = DRAWS):
+    """Many transforms of one image: arrays with a leading axis of draws."""
+    keys = jax.random.split(jax.random.key(0), draws)
+    drawn = jax.jit(jax.vmap(lambda key: augment(key, *map(jnp.asarray, (image, classes, weight)), config)))(keys)
+    return tuple(np.asarray(x) for x in drawn)
+
+
+def dihedral(config: AugmentConfig, image: np.ndarray) -> list[np.ndarray]:
+    """The transforms that should occur, by NumPy."""
+    turned = [np.rot90(image, k) for k in range(4 if config.rotate else 1)]
+    return turned + [x[:, ::-1] for x in turned] if config.reflect else turned
+
+
+@pytest.mark.parametrize(
+    ("rotate", "reflect", "count"), [(True, True, 8), (True, False, 4), (False, True, 2), (False, False, 1)]
+)
+def test_every_transform_occurs_equally_often_and_no_other(rotate, reflect, count):
+    config = AugmentConfig(rotate=rotate, reflect=reflect)
+    image = coordinates(SIZE + 2 * BORDER)
+    annotation = image[BORDER:-BORDER, BORDER:-BORDER]
+    classes = (10 * annotation[..., 0] + annotation[..., 1]).astype(np.int8)
+    images, drawn, weights = draw(config, image, classes, classes.astype(np.float32))
+
+    expected = dihedral(config, image)
+    same = np.array([(images == e).all((1, 2, 3)) for e in expected])
+    assert len(expected) == count
+    np.testing.assert_array_equal(same.sum(0), 1)
+    assert np.all(np.abs(same.sum(1) - DRAWS / count) <= 4 * np.sqrt(DRAWS / count))
+    # Classes and weights went the same way, and lie in the middle of the image.
+    middle = images[:, BORDER:-BORDER, BORDER:-BORDER]
+    np.testing.assert_array_equal(drawn, 10 * middle[..., 0] + middle[..., 1])
+    np.testing.assert_array_equal(weights, drawn)
+    assert drawn.dtype == np.int8
+
+
+@pytest.mark.parametrize("border", [3, 4])
+@pytest.mark.parametrize("rotate", [False, True])
+def test_shear_keeps_the_annotation_on_the_image(border, rotate):
+    """Intensities and classes both count columns, or rows: they must agree to half a pixel wherever valid."""
+    size = 12
+    columns = np.broadcast_to(np.arange(size + 2 * border, dtype=np.float32) - border, (size + 2 * border,) * 2)
+    classes = columns[border:-border, border:-border].astype(np.int8)
+    config = AugmentConfig(rotate=rotate, reflect=rotate, shear_degrees=20)
+    image, drawn, weight = draw(config, columns[..., None], classes, np.ones((size, size), np.float32), 50)
+    middle = image[:, border:-border, border:-border, 0]
+    valid = drawn != IGNORE
+    assert np.abs(middle - drawn)[valid].max() <= 0.5 + 1e-4
+    assert np.all((middle < -0.5 + 1e-4) | (middle > size - 0.5 - 1e-4) | valid)
+    assert 0.7 < valid.mean() < 0.99
+    np.testing.assert_array_equal(weight, valid)
+
+
+def test_shear_angles_are_uniform_up_to_the_limit():
+    size, limit = 21, 30
+    columns = np.broadcast_to(np.arange(size, dtype=np.float32), (size, size))
+    config = AugmentConfig(rotate=False, reflect=False, shear_degrees=limit)
+    ones = np.ones((size, size), np.float32)
+    image, _, _ = draw(config, columns[..., None], ones.astype(np.int8), ones)
+    slope = image[:, size // 2 + 1, size // 2, 0] - image[:, size // 2, size // 2, 0]
+    steepest = np.tan(np.deg2rad(limit))
+    assert np.abs(slope).max() <= steepest + 1e-4
+    shares = np.histogram(slope, bins=4, range=(-steepest, steepest))[0]
+    assert np.all(np.abs(shares - DRAWS / 4) < 4 * np.sqrt(DRAWS / 4))
+
+
+def test_a_single_pixel_annotation_stays_on_the_centre():
+    image = coordinates(SIZE + 1)
+    config = AugmentConfig(shear_degrees=45)
+    images, classes, weights = draw(config, image, np.full((1, 1), 2, np.int8), np.ones((1, 1), np.float32), 50)
+    np.testing.assert_allclose(images[:, 3, 3], np.broadcast_to(image[3, 3], (50, 2)), atol=1e-5)
+    np.testing.assert_array_equal(classes, 2)
+    np.testing.assert_array_equal(weights, 1)
+
+
+@pytest.mark.parametrize("degrees", [-1.0, 46.0])
+def test_unusable_shears_are_refused(degrees):
+    with pytest.raises(UserError, match=rf"sampler.augment.shear_degrees must be in \[0, 45\], got {degrees}"):
+        AugmentConfig(shear_degrees=degrees)

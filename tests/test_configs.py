@@ -1,0 +1,117 @@
+"""Every YAML file below conf/ composes into its dataclass, by the names a user types."""
+
+import re
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from cellflax import config as mechanism
+from cellflax.config import config_directory
+from cellflax.evaluate import EvaluateConfig
+from cellflax.models.patch_net import PatchNetConfig
+from cellflax.predict import PredictConfig
+from cellflax.schemas import GROUPS, field_types, from_json, to_json
+from cellflax.simulate import SimulateConfig
+from cellflax.training_config import TrainConfig
+
+CONF = config_directory()
+COMMANDS = {
+    "train": TrainConfig,
+    "predict": PredictConfig,
+    "evaluate": EvaluateConfig,
+    "simulate": SimulateConfig,
+}
+WHOLE = {"experiment", "debug"}  # folders of additions to a whole configuration: +experiment=...
+
+FILES = sorted(path.relative_to(CONF).with_suffix("") for path in CONF.rglob("*.yaml"))
+OPTIONS = [(str(path.parent), path.name) for path in FILES if str(path.parent) != "."]
+CHOICES = [(group, option) for group, option in OPTIONS if group not in WHOLE]
+
+
+def composed(command: str, *overrides: str) -> Any:
+    """Compose as the command does, into its dataclass."""
+    schema = COMMANDS[command]
+    mechanism._Command(command, schema, lambda _: None, debug=True)._store_schemas()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return mechanism._typed(compose(command, list(overrides)), schema)
+
+
+def users_of(group: str) -> list[str]:
+    """Commands that have a group."""
+    return [name for name, schema in COMMANDS.items() if group in field_types(schema)]
+
+
+def chosen(group: str, option: str) -> Any:
+    """What an option of a group becomes."""
+    return getattr(composed(users_of(group)[0], f"{group}={option}"), group)
+
+
+def test_every_command_has_its_file_and_every_file_is_reached():
+    assert {str(path) for path in FILES if str(path.parent) == "."} == set(COMMANDS)
+    assert all(users_of(group) for group, _ in CHOICES)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command(command):
+    typed = composed(command)
+    assert type(typed) is COMMANDS[command]
+    assert from_json(COMMANDS[command], to_json(typed)) == typed
+
+
+@pytest.mark.parametrize(("group", "option"), CHOICES)
+def test_option(group, option):
+    for command in users_of(group):
+        typed = composed(command, f"{group}={option}")
+        schemas = mechanism.group_types(group).values() if group in GROUPS else [field_types(type(typed))[group]]
+        assert type(getattr(typed, group)) in schemas
+        assert from_json(COMMANDS[command], to_json(typed)) == typed
+
+
+@pytest.mark.parametrize(("group", "option"), [option for option in OPTIONS if option[0] in WHOLE])
+def test_addition(group, option):
+    typed = composed("train", f"+{group}={option}")
+    assert typed != composed("train")
+    assert typed.name == option  # runs are found under the experiment's name
+    assert from_json(TrainConfig, to_json(typed)) == typed
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_kind_has_an_option(group):
+    kinds = {type(chosen(group, option)) for other, option in CHOICES if other == group}
+    assert kinds == set(mechanism.group_types(group).values())
+
+
+@pytest.mark.parametrize("option", [option for group, option in OPTIONS if group == "model"])
+def test_networks_are_named_after_their_receptive_field(option):
+    model = chosen("model", option)
+    assert isinstance(model, PatchNetConfig)
+    number = re.match(r"patch_net_(\d+)", option)
+    assert number is not None
+    assert model.receptive_field == int(number[1])
+
+
+@pytest.mark.parametrize(("group", "option"), CHOICES)
+def test_the_first_option_of_a_kind_lists_every_key(group, option):
+    """Files are where users look keys up; a file that builds on another one lists what it changes."""
+    text = (CONF / group / f"{option}.yaml").read_text()
+    listed = set(re.findall(r"^(\w+):", text, re.MULTILINE)) - {"defaults"}
+    builds_on_another = "_schema" not in text and "defaults:" in text
+    assert builds_on_another or listed == field_types(type(chosen(group, option))).keys()
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_files_say_what_they_are(group, option):
+    lines = (CONF / group / f"{option}.yaml").read_text().splitlines()
+    comment = lines[1:] if group in WHOLE else lines
+    assert comment[0].startswith("# ")
+    if group in WHOLE:
+        assert lines[0] == "# @package _global_"
+        assert f"#   python -m cellflax.train +{group}={option}" in comment
+
+
+def test_quick_training_is_smaller_than_any_experiment():
+    quick = composed("train", "+debug=quick").trainer.steps
+    for group, option in OPTIONS:
+        if group == "experiment":
+            assert composed("train", f"+experiment={option}").trainer.steps > quick

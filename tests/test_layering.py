@@ -1,0 +1,132 @@
+"""Imports point one way, and nothing in the package can run code from a file."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "cellflax"
+
+# Layers, as DESIGN.md draws them: each imports those below, never those above.
+ENTRIES = {"train", "predict", "evaluate", "simulate", "annotate", "track", "quantify", "convert"}
+STATE = {"state", "losses", "optimizers"}
+LIBRARY = {"data", "inference", "refine", "labeling", "tracking", "measure", "metrics", "models"}
+FOUNDATION = {"", "errors"}
+
+# Who may use what lives at the edges; no library package is among them.
+USERS_OF = {"hydra": {"config", "config_errors"}, "wandb": {"runlog"}, "orbax": {"checkpoint"}}
+
+# What could run code from a file: unpickling, and evaluating text.
+UNSAFE_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+UNSAFE_CALLS = {"eval", "exec", "compile", "__import__"}
+
+
+def modules() -> dict[str, ast.Module]:
+    """Syntax trees by path within the package, such as `data/images`."""
+    return {
+        str(path.relative_to(PACKAGE).with_suffix("")): ast.parse(path.read_text())
+        for path in sorted(PACKAGE.rglob("*.py"))
+    }
+
+
+MODULES = modules()
+
+
+def imported(tree: ast.Module) -> set[str]:
+    """Full names of all that a module imports, at its top or within its functions."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            assert node.module is not None
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def own(name: str) -> set[str]:
+    """First parts, below the package, of a module's imports from the package: `data`, `errors`, ..."""
+    parts = [full.split(".") for full in imported(MODULES[name]) if full.split(".")[0] == "cellflax"]
+    return {part[1] if len(part) > 1 and is_module(part[1]) else "" for part in parts}
+
+
+def is_module(name: str) -> bool:
+    return (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file()
+
+
+def top(name: str) -> str:
+    return name.split("/")[0]
+
+
+def test_the_packages_are_found():
+    assert {"train", "predict", "evaluate", "simulate", "checkpoint", "data/images"} <= MODULES.keys()
+    assert "data" in own("train")
+    assert "hydra" in {name.split(".")[0] for name in imported(MODULES["config"])}
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if top(name) in LIBRARY])
+def test_library_imports_only_library(name):
+    foreign = {full.split(".")[0] for full in imported(MODULES[name])} & USERS_OF.keys()
+    assert not foreign
+    assert own(name) <= LIBRARY | FOUNDATION
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if top(name) in STATE])
+def test_training_state_imports_no_edge(name):
+    assert own(name) <= LIBRARY | FOUNDATION | STATE
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if top(name) not in ENTRIES])
+def test_nothing_imports_an_entry(name):
+    assert not own(name) & ENTRIES
+
+
+@pytest.mark.parametrize("library", USERS_OF)
+def test_edges_stay_where_they_are(library):
+    users = {top(name) for name, tree in MODULES.items() if library in {full.split(".")[0] for full in imported(tree)}}
+    assert users == USERS_OF[library]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_code_from_files(name):
+    assert not {full.split(".")[0] for full in imported(MODULES[name])} & UNSAFE_MODULES
+    for node in ast.walk(MODULES[name]):
+        if isinstance(node, ast.Call):
+            if isinstance(node.func, ast.Name):
+                assert node.func.id not in UNSAFE_CALLS, f"line {node.lineno}"
+            allowed = [k.value for k in node.keywords if k.arg == "allow_pickle"]
+            assert all(isinstance(v, ast.Constant) and v.value is False for v in allowed), f"line {node.lineno}"
+
+
+def test_no_target_in_the_configuration():
+    """`_target_` would let a configuration file name what to call."""
+    for path in (PACKAGE.parent / "conf").rglob("*.yaml"):
+        assert "_target_" not in path.read_text(), path
+
+
+def test_no_import_cycle():
+    """Between modules, by what they import at their top."""
+    graph = {}
+    for name, tree in MODULES.items():
+        full = {
+            n
+            for node in tree.body
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for n in imported(ast.Module([node], []))
+        }
+        paths = {n.removeprefix("cellflax.").replace(".", "/") for n in full if n.startswith("cellflax.")}
+        graph[name] = {
+            m for p in paths for m in (p, p.rpartition("/")[0], p + "/__init__") if m in MODULES and m != name
+        }
+    done: set[str] = set()
+
+    def visit(name: str, above: tuple[str, ...]) -> None:
+        assert name not in above, " -> ".join((*above[above.index(name) :], name))
+        if name not in done:
+            for other in graph[name]:
+                visit(other, (*above, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
