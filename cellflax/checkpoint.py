@@ -117,9 +117,7 @@ class Checkpoints:
             score: larger is better; None for a checkpoint that was not validated.
         """
         arrays = _named(state)
-        sums = {
-            name: zlib.crc32(np.ascontiguousarray(value)) for name, value in jax.device_get(arrays).items()
-        }
+        sums = {name: zlib.crc32(np.ascontiguousarray(value)) for name, value in jax.device_get(arrays).items()}
         self._checkpointer.save(
             int(state.step),
             arrays,
@@ -210,9 +208,7 @@ def _find(path: Path, step: str) -> Path:
         best = max(scored, key=lambda s: scored[s]) if scored else steps[-1]
         return (directory / str(best)).resolve()
     if not step.isdigit() or int(step) not in steps:
-        raise UserError(
-            f"step={step} is not in {directory}; use best, last or one of {', '.join(map(str, steps))}"
-        )
+        raise UserError(f"step={step} is not in {directory}; use best, last or one of {', '.join(map(str, steps))}")
     return (directory / step).resolve()
 
 

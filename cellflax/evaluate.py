@@ -106,8 +106,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
 def _require_cells(config: EvaluateConfig, pooled: CellScores) -> None:
     if not len(pooled.errors):
         raise UserError(
-            f"reference={config.reference}: no cells inside the border of {config.border} px; "
-            "is it a label image?"
+            f"reference={config.reference}: no cells inside the border of {config.border} px; is it a label image?"
         )
     if not pooled.accuracy.n_cells:
         raise UserError(f"nuclei={config.nuclei}: no reference cell holds a nucleus; is it the same field?")

@@ -53,9 +53,7 @@ class Loop:
     ):
         self.config, self.step, self.data, self.validator = config, step, data, validator
         self.checkpoints, self.log, self.record = checkpoints, log, record
-        self.probability = jax.jit(
-            lambda params, stats, image: jax.nn.softmax(nnx.merge(graph, params, stats)(image))
-        )
+        self.probability = jax.jit(lambda params, stats, image: jax.nn.softmax(nnx.merge(graph, params, stats)(image)))
 
     def run(self, state: TrainState, tally: Tally, signals: SignalWatch) -> Tally:
         """Train from a state to the last step or a reason to stop; the last state is always saved."""
@@ -117,9 +115,7 @@ class Loop:
 
     def _due(self, step: int) -> bool:
         """Whether a step is one to validate after."""
-        return step == self.config.trainer.steps or (
-            step > 0 and step % self.config.trainer.validate_every == 0
-        )
+        return step == self.config.trainer.steps or (step > 0 and step % self.config.trainer.validate_every == 0)
 
     def _out_of_time(self, seconds: float) -> bool:
         budget = self.config.trainer.max_minutes

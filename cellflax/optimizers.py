@@ -107,9 +107,7 @@ def learning_rate(config: OptimizerConfig, steps: int) -> optax.Schedule:
     if config.schedule is Schedule.cosine:
         after = optax.cosine_decay_schedule(config.learning_rate, steps - warmup)
     elif config.schedule is Schedule.exponential:
-        after = optax.exponential_decay(
-            config.learning_rate, config.epoch_steps, config.decay, staircase=True
-        )
+        after = optax.exponential_decay(config.learning_rate, config.epoch_steps, config.decay, staircase=True)
     else:
         after = optax.constant_schedule(config.learning_rate)
     if not warmup:

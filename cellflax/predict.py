@@ -120,15 +120,11 @@ def predict(config: PredictConfig) -> pd.DataFrame:
     how = config.refine or model.config.refine
     transforms = config.test_time_augmentation or model.config.test_time_augmentation
     if config.nuclei is not None and not isinstance(how, WatershedConfig):
-        raise UserError(
-            f"nuclei={config.nuclei} has no use without seeds; add refine=watershed or leave it out"
-        )
+        raise UserError(f"nuclei={config.nuclei} has no use without seeds; add refine=watershed or leave it out")
     _print(set_up_jax(model.config.trainer.precision.name))
     _print(f"checkpoint: {model.path}, trained on {model.record['data']['source']}")
     if model.simulated:
-        _print(
-            "SIMULATED DATA: this network was trained on simulated images; do not publish what it measures"
-        )
+        _print("SIMULATED DATA: this network was trained on simulated images; do not publish what it measures")
     images = group_channels(list_files(config.input), config.channels)
     nuclei = partners("nuclei", config.nuclei, {image.name: image.paths[0] for image in images})
     output = Path(config.output)
@@ -208,9 +204,7 @@ def _read(files: ImageFiles, model: TrainedModel, config: PredictConfig) -> Imag
     size = config.pixel_size_um or image.pixel_size_um
     trained = model.record["data"]["pixel_size_um"]
     if size and trained and abs(size / trained - 1) > _PIXEL_SIZE_TOLERANCE:
-        _print(
-            f"warning: {files.name} has {size:g} um per pixel, training had {trained:g}; rescale the image"
-        )
+        _print(f"warning: {files.name} has {size:g} um per pixel, training had {trained:g}; rescale the image")
     return Image(image.pixels, wanted, size, image.path)
 
 
@@ -236,9 +230,7 @@ def _write_table(path: Path, tables: list[pd.DataFrame]) -> None:
     os.replace(temporary, path)
 
 
-def _provenance(
-    model: TrainedModel, config: PredictConfig, done: list[str], complete: bool
-) -> dict[str, Any]:
+def _provenance(model: TrainedModel, config: PredictConfig, done: list[str], complete: bool) -> dict[str, Any]:
     return {
         "cellflax": cellflax.__version__,
         "simulated": model.simulated,

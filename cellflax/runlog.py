@@ -69,9 +69,7 @@ class RunLog:
 
     def __init__(self, directory: Path, config: LoggerConfig, run_config: Mapping[str, Any]):
         self.metrics_path = directory / "metrics.jsonl"
-        self._wandb = (
-            None if config.wandb is WandbMode.disabled else _start_wandb(directory, config, run_config)
-        )
+        self._wandb = None if config.wandb is WandbMode.disabled else _start_wandb(directory, config, run_config)
 
     def __enter__(self) -> Self:
         return self

@@ -64,9 +64,7 @@ def data_mesh(devices: int | None = None) -> Mesh:
     return jax.make_mesh((count,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:count])
 
 
-def create_state(
-    model: nnx.Module, optimizer: optax.GradientTransformation
-) -> tuple[nnx.GraphDef, TrainState]:
+def create_state(model: nnx.Module, optimizer: optax.GradientTransformation) -> tuple[nnx.GraphDef, TrainState]:
     """Split a new model into its structure and the state at step 0."""
     graph, params, stats = nnx.split(model, nnx.Param, ...)
     return graph, TrainState(jnp.zeros((), jnp.int32), params, stats, optimizer.init(params))
@@ -79,9 +77,7 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
 
 def objective(
     graph: nnx.GraphDef, loss: Loss, l2: float
-) -> Callable[
-    [nnx.State, nnx.State, Batch, jax.Array], tuple[jax.Array, tuple[nnx.State, jax.Array, jax.Array]]
-]:
+) -> Callable[[nnx.State, nnx.State, Batch, jax.Array], tuple[jax.Array, tuple[nnx.State, jax.Array, jax.Array]]]:
     """The cost of one batch as a function of the parameters.
 
     Returns:
@@ -138,6 +134,4 @@ def make_train_step(
         )
         return TrainState(state.step + 1, params, stats, opt_state), sums
 
-    return jax.jit(
-        step, in_shardings=(whole, whole, whole), out_shardings=(whole, whole), donate_argnums=0
-    )
+    return jax.jit(step, in_shardings=(whole, whole, whole), out_shardings=(whole, whole), donate_argnums=0)

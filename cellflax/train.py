@@ -107,9 +107,7 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
     summary = _summary(run, record, config, tally)
     write_json(run / "summary.json", summary)
     if signals.received is not None:
-        _print(
-            f"stopped by {signals.received.name} and saved; the same command with run={run} goes on from here"
-        )
+        _print(f"stopped by {signals.received.name} and saved; the same command with run={run} goes on from here")
         sys.exit(128 + signals.received)
     _print(
         f"{tally.reason}: best validation {config.trainer.monitor.name} {abs(tally.best_score or 0):.3f} at step "
@@ -230,9 +228,7 @@ def _describe(dataset: Dataset) -> dict[str, Any]:
 def _announce(dataset: Dataset) -> None:
     if dataset.simulated:
         _print("!" * 100)
-        _print(
-            "SIMULATED DATA: this network learns from simulated images; do not publish what it measures on others"
-        )
+        _print("SIMULATED DATA: this network learns from simulated images; do not publish what it measures on others")
         _print("!" * 100)
     cells = sum(len(np.unique(r.example.cells[r.slices])) - 1 for r in dataset.validation)
     _print(f"data: {dataset.source}; channels {', '.join(dataset.channels)}")

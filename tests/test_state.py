@@ -18,8 +18,8 @@ from cellflax.state import StepSums, TrainState, create_state, data_mesh, make_t
 from tests.models.networks import trained_like
 
 STEPS = 20
-# 5 x 5 pixels; within the tests, batch renormalisation comes in.
-NETWORK = PatchNetConfig(stages=[Stage([2], [4]), Stage([2], [6])], dense=[7], batch_renorm_after=5)
+# 5 x 5 pixels.
+NETWORK = PatchNetConfig(stages=[Stage([2], [4]), Stage([2], [6])], dense=[7])
 PLAIN = AugmentConfig(rotate=False, reflect=False)
 CROPS = CropsConfig(batch=4, size=8, augment=PLAIN)
 

@@ -47,9 +47,7 @@ def augment(
     key_turn, key_flip, key_shear = jax.random.split(key, 3)
     arrays = (image, classes, weight)
     if config.shear_degrees > 0:
-        slope = jnp.tan(
-            jnp.deg2rad(config.shear_degrees) * jax.random.uniform(key_shear, minval=-1, maxval=1)
-        )
+        slope = jnp.tan(jnp.deg2rad(config.shear_degrees) * jax.random.uniform(key_shear, minval=-1, maxval=1))
         arrays = _shear(*arrays, slope)
     if config.rotate:
         turns = jax.random.randint(key_turn, (), 0, 4)

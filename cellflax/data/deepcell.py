@@ -63,9 +63,7 @@ class DeepCellData(SplitOptions):
             if getattr(self, name) < 0:
                 raise UserError(f"data.{name} must be >= 0, got {getattr(self, name)}")
         if self.edge_feature == self.interior_feature:
-            raise UserError(
-                f"data.edge_feature and data.interior_feature must differ, both are {self.edge_feature}"
-            )
+            raise UserError(f"data.edge_feature and data.interior_feature must differ, both are {self.edge_feature}")
 
 
 def load_deepcell(config: DeepCellData) -> Dataset:

@@ -86,9 +86,7 @@ def group_channels(files: Sequence[Path], channels: Sequence[str] = ()) -> list[
         if missing:
             present = next(iter(group.values()))
             raise UserError(f"{present}: no file for channel {missing[0]} of the same image in {folder}")
-        images.append(
-            ImageFiles(name or folder.resolve().name, tuple(group[c] for c in channels), tuple(channels))
-        )
+        images.append(ImageFiles(name or folder.resolve().name, tuple(group[c] for c in channels), tuple(channels)))
     return _unique_names(images)
 
 

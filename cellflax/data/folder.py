@@ -111,8 +111,7 @@ def _example(name: str, image: Image, label_file: Path, edge_px: int) -> Example
     labels = read_labels(label_file)
     if labels.shape != image.pixels.shape[:2]:
         raise UserError(
-            f"{label_file}: shape {labels.shape} differs from {image.pixels.shape[:2]} of its image "
-            f"{image.path.name}"
+            f"{label_file}: shape {labels.shape} differs from {image.pixels.shape[:2]} of its image {image.path.name}"
         )
     if not labels.any():
         raise UserError(f"{label_file}: labels are all zero, no cell; annotate it or remove the image")

@@ -36,9 +36,7 @@ class NormalizeConfig:
             raise UserError(f"normalize.window_px must be odd and 3 or more, got {self.window_px}")
 
 
-def normalize(
-    image: np.ndarray, config: NormalizeConfig, receptive_field: int, name: str = "image"
-) -> np.ndarray:
+def normalize(image: np.ndarray, config: NormalizeConfig, receptive_field: int, name: str = "image") -> np.ndarray:
     """Normalise each channel of one image: divide by its median, subtract the local mean.
 
     Args:

@@ -36,9 +36,7 @@ def common_stem(path: Path) -> str:
     return stem
 
 
-def pair_files(
-    predicted: str, reference: str, nuclei: str | None = None, image: str | None = None
-) -> list[Pair]:
+def pair_files(predicted: str, reference: str, nuclei: str | None = None, image: str | None = None) -> list[Pair]:
     """Pair the files of FILE | DIR | GLOB arguments by common stem.
 
     One predicted against one reference file needs no common name. Where files of a folder carry a suffix
@@ -64,10 +62,7 @@ def pair_files(
             )
     nuclei_of = partners("nuclei", nuclei, found)
     image_of = partners("image", image, found)
-    return [
-        Pair(stem, found[stem], truth[stem], nuclei_of.get(stem), image_of.get(stem))
-        for stem in sorted(found)
-    ]
+    return [Pair(stem, found[stem], truth[stem], nuclei_of.get(stem), image_of.get(stem)) for stem in sorted(found)]
 
 
 def _by_stem(option: str, text: str) -> dict[str, Path]:

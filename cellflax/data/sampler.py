@@ -168,9 +168,7 @@ class Sampler:
         """Cut out the crop whose labelled part has its corner at (y, x), weight it, augment it."""
         start = (y + self.margin - self.border, x + self.margin - self.border)
         edge = self.size + 2 * self.border
-        crop = jax.lax.dynamic_slice(data.images, (image, *start, 0), (1, edge, edge, data.images.shape[-1]))[
-            0
-        ]
+        crop = jax.lax.dynamic_slice(data.images, (image, *start, 0), (1, edge, edge, data.images.shape[-1]))[0]
         start = (y + self.margin, x + self.margin)
         classes = jax.lax.dynamic_slice(data.classes, (image, *start), (1, self.size, self.size))[0]
         annotated = classes != IGNORE
@@ -195,9 +193,7 @@ def _stack(examples: tuple[Example, ...], margin: int, classes: int, balance: fl
         rest = ((0, height - rows), (0, width - columns))
         reflected = np.pad(example.image, (*around, (0, 0)), mode="reflect")
         images.append(np.pad(reflected, (*rest, (0, 0))))
-        padded.append(
-            np.pad(np.pad(example.classes, rest, constant_values=IGNORE), around, constant_values=IGNORE)
-        )
+        padded.append(np.pad(np.pad(example.classes, rest, constant_values=IGNORE), around, constant_values=IGNORE))
         for k in range(classes):
             y, x = np.nonzero(example.classes == k)
             pixels.append(y * width + x)

@@ -65,22 +65,16 @@ def whole(example: Example) -> Region:
     return Region(example, 0, 0, *example.classes.shape)
 
 
-def _by_image(
-    examples: list[Example], options: SplitOptions
-) -> tuple[tuple[Example, ...], tuple[Region, ...]]:
+def _by_image(examples: list[Example], options: SplitOptions) -> tuple[tuple[Example, ...], tuple[Region, ...]]:
     if len(examples) < 2:
-        raise UserError(
-            f"data.split=image needs at least 2 images, there is {len(examples)}; use data.split=region"
-        )
+        raise UserError(f"data.split=image needs at least 2 images, there is {len(examples)}; use data.split=region")
     count = max(1, round(options.validation_fraction * len(examples)))
     held_out = set(np.random.default_rng(options.split_seed).permutation(len(examples))[:count].tolist())
     train = tuple(example for i, example in enumerate(examples) if i not in held_out)
     return train, tuple(whole(examples[i]) for i in sorted(held_out))
 
 
-def _by_region(
-    examples: list[Example], options: SplitOptions
-) -> tuple[tuple[Example, ...], tuple[Region, ...]]:
+def _by_region(examples: list[Example], options: SplitOptions) -> tuple[tuple[Example, ...], tuple[Region, ...]]:
     rng = np.random.default_rng(options.split_seed)
     train, validation = [], []
     for example in examples:

@@ -33,9 +33,7 @@ def read_tiff(path: Path) -> tuple[np.ndarray, tuple[str, ...], float | None]:
     with tifffile.TiffFile(path) as tiff:
         first = tiff.series[0]
         if sum(series.shape == first.shape for series in tiff.series) > 1:
-            raise UserError(
-                f"{path}: holds {len(tiff.series)} images (positions or scenes); export one per file"
-            )
+            raise UserError(f"{path}: holds {len(tiff.series)} images (positions or scenes); export one per file")
         pixels = _to_yxc(path, first.asarray(), first.axes)
         if first.keyframe.extrasamples and first.keyframe.extrasamples[-1] in _ALPHA:
             pixels = pixels[..., :-1]

@@ -10,9 +10,7 @@ Apply = Callable[[np.ndarray], np.ndarray]
 SHAPE_STEP = 64
 
 
-def predict_tiles(
-    apply: Apply, image: np.ndarray, *, border: int, multiple: int, tile: int = 512
-) -> np.ndarray:
+def predict_tiles(apply: Apply, image: np.ndarray, *, border: int, multiple: int, tile: int = 512) -> np.ndarray:
     """Run `apply` over an image of any size in equal tiles; the result is that of the whole image.
 
     Neighbouring tiles share `border` pixels of input on each side, so their outputs join without seams, and

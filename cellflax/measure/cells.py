@@ -80,10 +80,7 @@ def _shape_columns(labels: np.ndarray, pixel_size_um: float | None) -> dict[str,
         table[name + suffix] = found[name]
     height, width = labels.shape
     table["touches_border"] = (
-        (found["bbox-0"] == 0)
-        | (found["bbox-1"] == 0)
-        | (found["bbox-2"] == height)
-        | (found["bbox-3"] == width)
+        (found["bbox-0"] == 0) | (found["bbox-1"] == 0) | (found["bbox-2"] == height) | (found["bbox-3"] == width)
     )
     if pixel_size_um is not None:
         for name, power in _SHAPE.items():
@@ -92,9 +89,7 @@ def _shape_columns(labels: np.ndarray, pixel_size_um: float | None) -> dict[str,
     return table
 
 
-def _check_planes(
-    what: str, array: np.ndarray, axis: str, names: Sequence[str], shape: tuple[int, ...]
-) -> None:
+def _check_planes(what: str, array: np.ndarray, axis: str, names: Sequence[str], shape: tuple[int, ...]) -> None:
     if array.shape != (*shape, len(names)):
         raise UserError(
             f"{what} has shape {array.shape}, but the cells are {shape} and the {axis} are "

@@ -156,9 +156,7 @@ def crop_border(image: np.ndarray, border: int) -> np.ndarray:
     """
     height, width = image.shape[:2]
     if 2 * border >= min(height, width):
-        raise UserError(
-            f"border={border} leaves nothing of a {height} x {width} image; give a smaller border"
-        )
+        raise UserError(f"border={border} leaves nothing of a {height} x {width} image; give a smaller border")
     return image[border : height - border, border : width - border]
 
 
@@ -211,9 +209,7 @@ def compare_cells(
     """
     if nuclei is not None and nuclei.shape != reference.shape:
         raise ValueError(f"reference is {reference.shape} but nuclei is {nuclei.shape}")
-    reference, predicted = compared_cells(
-        reference, predicted, border=border, erode_reference=erode_reference
-    )
+    reference, predicted = compared_cells(reference, predicted, border=border, erode_reference=erode_reference)
     table = overlap_table(reference, predicted)
     if nuclei is None:
         return table, np.ones(len(table.reference_labels), bool)

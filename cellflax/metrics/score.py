@@ -88,9 +88,7 @@ def score_cells(
     erode_reference: bool = False,
 ) -> CellScores:
     """Score one image; arguments as in `overlap.compare_cells`."""
-    table, in_index = compare_cells(
-        reference, predicted, nuclei=nuclei, border=border, erode_reference=erode_reference
-    )
+    table, in_index = compare_cells(reference, predicted, nuclei=nuclei, border=border, erode_reference=erode_reference)
     return CellScores(
         accuracy=best_overlaps(table, in_index),
         errors=reference_errors(table),

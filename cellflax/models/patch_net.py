@@ -98,9 +98,7 @@ class PatchNetConfig:
         """Edge in pixels of the map that enters a stage when the network runs on one patch."""
         size = 1
         for i in reversed(range(stage, len(self.stages))):
-            size = (size if i == len(self.stages) - 1 else 2 * size) + sum(
-                k - 1 for k in self.stages[i].kernels
-            )
+            size = (size if i == len(self.stages) - 1 else 2 * size) + sum(k - 1 for k in self.stages[i].kernels)
         return size
 
 
@@ -116,9 +114,7 @@ class _Block(nnx.Module):
         rngs: initialisation keys.
     """
 
-    def __init__(
-        self, filters_in: int, filters: int, kernel: int | None, config: PatchNetConfig, *, rngs: nnx.Rngs
-    ):
+    def __init__(self, filters_in: int, filters: int, kernel: int | None, config: PatchNetConfig, *, rngs: nnx.Rngs):
         normalized = config.regularization is Regularization.batch_norm
         if kernel is None:
             self.transform = _linear(filters_in, filters, use_bias=not normalized, rngs=rngs)
@@ -164,9 +160,7 @@ class PatchNet(nnx.Module):
         self.receptive_field = config.receptive_field
         self.border = config.receptive_field // 2
         self.multiple = 2 ** (len(config.stages) - 1)
-        self.dropout = (
-            nnx.Dropout(config.dropout) if config.regularization is Regularization.dropout else None
-        )
+        self.dropout = nnx.Dropout(config.dropout) if config.regularization is Regularization.dropout else None
         stages, sides, joined = [], [], 0
         width = channels
         for i, stage in enumerate(config.stages):
@@ -228,15 +222,11 @@ class PatchNet(nnx.Module):
         """
         height, width = (size - 2 * self.border for size in x.shape[1:3])
         if height < 1 or width < 1:
-            raise ValueError(
-                f"image {x.shape[1:3]} is smaller than the receptive field {self.receptive_field}"
-            )
+            raise ValueError(f"image {x.shape[1:3]} is smaller than the receptive field {self.receptive_field}")
         extra = (-height % self.multiple, -width % self.multiple)
         if any(extra):
             if train:  # padding would enter the batch statistics
-                raise ValueError(
-                    f"dense training needs outputs divisible by {self.multiple}, got {height, width}"
-                )
+                raise ValueError(f"dense training needs outputs divisible by {self.multiple}, got {height, width}")
             x = jnp.pad(x, ((0, 0), (0, extra[0]), (0, extra[1]), (0, 0)))
         branches = []
         for i, (stage, side) in enumerate(zip(self.stages, self.sides, strict=True)):

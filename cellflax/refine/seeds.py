@@ -57,9 +57,7 @@ class NucleiSeedsConfig:
             )
 
 
-def nuclei_seeds(
-    nuclear: np.ndarray, config: NucleiSeedsConfig, pixel_size_um: float | None = None
-) -> np.ndarray:
+def nuclei_seeds(nuclear: np.ndarray, config: NucleiSeedsConfig, pixel_size_um: float | None = None) -> np.ndarray:
     """Find nuclei in a nuclear-marker image.
 
     The brightness of nuclei varies tenfold within a field, so one threshold either loses the dim ones or
@@ -80,9 +78,7 @@ def nuclei_seeds(
         UserError: for an image that is not (H, W) or holds values that are not finite.
     """
     if nuclear.ndim != 2:
-        raise UserError(
-            f"a nuclear image must be (height, width), got shape {nuclear.shape}: give one channel"
-        )
+        raise UserError(f"a nuclear image must be (height, width), got shape {nuclear.shape}: give one channel")
     if not np.isfinite(nuclear).all():
         raise UserError("a nuclear image holds NaN or infinite values; replace them before segmenting")
     diameter = _diameter_px(config, pixel_size_um)
@@ -176,9 +172,7 @@ def _split_touching(labels: np.ndarray, diameter: float, depth: float) -> np.nda
     return split
 
 
-def _cut_at_own_brightness(
-    labels: np.ndarray, signal: np.ndarray, share: float, min_signal: float
-) -> np.ndarray:
+def _cut_at_own_brightness(labels: np.ndarray, signal: np.ndarray, share: float, min_signal: float) -> np.ndarray:
     """Keep the pixels above a share of the 90th percentile of their own label; drop faint labels."""
     threshold = np.full(labels.max() + 1, np.inf)
     for region in measure.regionprops(labels, intensity_image=signal):

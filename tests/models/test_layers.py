@@ -77,45 +77,27 @@ RUNNING_MEAN, RUNNING_VAR = np.array([0.3, -1.0, 0.1]), np.array([1.0, 2.0, 0.5]
 SCALE, BIAS = np.array([1.5, 0.5, -1.0]), np.array([0.1, 0.2, 0.3])
 
 
-def normalization(renorm_after: int | None, steps: int = 0) -> Normalization:
+def normalization() -> Normalization:
     """Three filters, in the middle of a training."""
-    layer = Normalization(3, momentum=0.9, epsilon=1e-5, renorm_after=renorm_after)
+    layer = Normalization(3, momentum=0.9, epsilon=1e-5)
     layer.mean[...], layer.var[...] = jnp.asarray(RUNNING_MEAN), jnp.asarray(RUNNING_VAR)
     layer.scale[...], layer.bias[...] = jnp.asarray(SCALE), jnp.asarray(BIAS)
-    if layer.steps is not None:
-        layer.steps[...] = jnp.asarray(steps)
     return layer
 
 
-def renormalized(x: jax.Array, scale_limit: float, shift_limit: float) -> jax.Array:
-    """Ioffe 2017, algorithm 1: r and d are constants to the gradient."""
-    scale, bias, running_mean, running_var = (
-        jnp.asarray(v, jnp.float32).reshape(1, 1, 1, 3) for v in (SCALE, BIAS, RUNNING_MEAN, RUNNING_VAR)
-    )
-    mean, deviation = x.mean((0, 1, 2), keepdims=True), jnp.sqrt(x.var((0, 1, 2), keepdims=True) + 1e-5)
-    running_deviation = jnp.sqrt(running_var + 1e-5)
-    r = lax.stop_gradient(jnp.clip(deviation / running_deviation, 1 / scale_limit, scale_limit))
-    d = lax.stop_gradient(jnp.clip((mean - running_mean) / running_deviation, -shift_limit, shift_limit))
-    return ((x - mean) / deviation * r + d) * scale + bias
+def normalized(x: jax.Array) -> jax.Array:
+    """Ioffe and Szegedy 2015, algorithm 1."""
+    scale, bias = (jnp.asarray(v, jnp.float32).reshape(1, 1, 1, 3) for v in (SCALE, BIAS))
+    mean, var = x.mean((0, 1, 2), keepdims=True), x.var((0, 1, 2), keepdims=True)
+    return (x - mean) / jnp.sqrt(var + 1e-5) * scale + bias
 
 
-@pytest.mark.parametrize(
-    ("renorm_after", "steps", "limits"),
-    [
-        (None, 0, (1, 0)),  # plain batch normalisation
-        (10, 0, (1, 0)),
-        (10, 10, (1, 0)),
-        (10, 15, (np.sqrt(3), 2.5)),  # half open
-        (10, 20, (3, 5)),
-        (10, 99, (3, 5)),
-    ],
-)
-def test_normalization_opens_from_the_batch_to_the_running_statistics(renorm_after, steps, limits):
-    x = normal(10, 2, 4, 5, 3) * jnp.asarray([8.0, 1.0, 0.1])[None, None, None] - 1  # beyond and within limits
+def test_normalization_in_training_is_by_the_batch():
+    x = normal(10, 2, 4, 5, 3) * jnp.asarray([8.0, 1.0, 0.1])[None, None, None] - 1
     cotangent = normal(11, *x.shape)
-    layer = normalization(renorm_after, steps)
+    layer = normalization()
     graph, state = nnx.split(layer)
-    expected, expected_pullback = jax.vjp(lambda x: renormalized(x, *limits), x)
+    expected, expected_pullback = jax.vjp(normalized, x)
     actual, pullback = jax.vjp(lambda x: nnx.merge(graph, state, copy=True)(x, train=True), x)
     np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
     assert_relative(pullback(cotangent)[0], expected_pullback(cotangent)[0], 1e-4)
@@ -123,17 +105,14 @@ def test_normalization_opens_from_the_batch_to_the_running_statistics(renorm_aft
     layer(x, train=True)
     np.testing.assert_allclose(layer.mean[...], 0.9 * RUNNING_MEAN + 0.1 * x.mean((0, 1, 2)), rtol=1e-4)
     np.testing.assert_allclose(layer.var[...], 0.9 * RUNNING_VAR + 0.1 * x.var((0, 1, 2)), rtol=1e-4)
-    if renorm_after is not None:
-        assert int(layer.steps[...]) == steps + 1
 
 
-def test_fully_renormalized_training_is_prediction():
+def test_normalization_in_prediction_is_by_the_running_statistics():
     x = normal(12, 2, 4, 5, 3)
-    layer = normalization(renorm_after=10, steps=20)
+    layer = normalization()
     expected = (np.asarray(x) - RUNNING_MEAN) / np.sqrt(RUNNING_VAR + 1e-5) * SCALE + BIAS
     np.testing.assert_allclose(layer(x, train=False), expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(layer.mean[...], jnp.asarray(RUNNING_MEAN))
-    np.testing.assert_allclose(layer(x, train=True), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("step", [1, 2])

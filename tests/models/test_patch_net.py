@@ -262,7 +262,6 @@ def test_seed_decides_the_weights():
         ({"side_filters": [1, 1, 1, 1]}, "model.side_filters has 4 branches, but there are only 3 poolings"),
         ({"side_filters": [-1]}, "model.side_filters must hold 0 or more"),
         ({"dropout": 1.0}, r"model.dropout must be in \[0, 1\), got 1.0"),
-        ({"batch_renorm_after": -1}, "model.batch_renorm_after must be 0 or more, or null, got -1"),
         ({"batch_norm_momentum": 1.0}, "model.batch_norm_momentum must be in"),
         ({"batch_norm_epsilon": 0.0}, "model.batch_norm_epsilon must be above 0"),
     ],

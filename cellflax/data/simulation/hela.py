@@ -182,9 +182,7 @@ def _phase_image(rng: np.random.Generator, population: _Population, config: Hela
     nuclear_heights_um = np.where(mitotic, 0.5, 1.5) * rng.lognormal(0.0, 0.25, n)
     thickness_um = specimen.dome_thickness_um(
         population.cells, pixel, _per_label(heights_um), _per_label(slopes_um), rim_um=0.4
-    ) + specimen.dome_thickness_um(
-        population.nuclei, pixel, _per_label(nuclear_heights_um), np.full(n + 1, 4.0)
-    )
+    ) + specimen.dome_thickness_um(population.nuclei, pixel, _per_label(nuclear_heights_um), np.full(n + 1, 4.0))
 
     nuclear = population.nuclei > 0
     organelles = specimen.texture(rng, shape_px, 1.5, pixel) + specimen.texture(rng, shape_px, 4.0, pixel)
@@ -204,12 +202,8 @@ def _nuclear_image(rng: np.random.Generator, population: _Population, config: He
     n = len(mitotic)
     brightness = _per_label(np.where(mitotic, 2.0, 1.0) * rng.lognormal(0.0, 0.6, n))
     dome = specimen.dome_thickness_um(population.nuclei, pixel, np.ones(n + 1), np.full(n + 1, 2.0))
-    chromatin = (
-        1.0 + 0.12 * specimen.texture(rng, shape_px, 2.5, pixel) - 0.3 * np.minimum(population.nucleoli, 1.0)
-    )
-    cytoplasm = 0.02 * specimen.dome_thickness_um(
-        population.cells, pixel, np.ones(n + 1), np.full(n + 1, 4.0)
-    )
+    chromatin = 1.0 + 0.12 * specimen.texture(rng, shape_px, 2.5, pixel) - 0.3 * np.minimum(population.nucleoli, 1.0)
+    cytoplasm = 0.02 * specimen.dome_thickness_um(population.cells, pixel, np.ones(n + 1), np.full(n + 1, 4.0))
     emission = brightness[population.cells] * (dome * np.maximum(chromatin, 0.0) + cytoplasm)
     seen = optics.fluorescence(
         emission, pixel, wavelength_um=0.6, numerical_aperture=0.45, haze=0.12, haze_sigma_um=6.0

@@ -36,9 +36,7 @@ def pack_cells(
         y, x = np.indices(labels[window].shape)
         dy, dx = y + low[0] - centre_px[0], x + low[1] - centre_px[1]
         angle_index = np.arctan2(dy, dx) % (2 * np.pi) * N_ANGLES / (2 * np.pi)
-        radius_um = np.interp(
-            angle_index, np.arange(N_ANGLES + 1), np.append(outline.radii_um, outline.radii_um[0])
-        )
+        radius_um = np.interp(angle_index, np.arange(N_ANGLES + 1), np.append(outline.radii_um, outline.radii_um[0]))
         relative = np.hypot(dy, dx) * pixel_size_um / radius_um
         won = (relative < 1.0) & (relative < nearest[window])
         labels[window][won] = index + 1

@@ -42,9 +42,7 @@ def dome_thickness_um(
     return np.where(labels > 0, rim_um + (heights_um[labels] - rim_um) * profile, 0.0)
 
 
-def texture(
-    rng: np.random.Generator, shape_px: tuple[int, int], grain_um: float, pixel_size_um: float
-) -> np.ndarray:
+def texture(rng: np.random.Generator, shape_px: tuple[int, int], grain_um: float, pixel_size_um: float) -> np.ndarray:
     """Smooth random texture with mean 0 and standard deviation 1 and grains of about `grain_um`."""
     noise = ndimage.gaussian_filter(rng.standard_normal(shape_px), grain_um / 2 / pixel_size_um, mode="wrap")
     return (noise - noise.mean()) / noise.std()
