@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 from jax import lax
 
-from benchmarks.timing import COLUMNS, Time, compare, print_table, start, torch
+from benchmarks.timing import COLUMNS, NO_TORCH, Time, compare, print_table, start, torch
 from cellflax.inference.dense import predict_tiles
 from cellflax.models import build_model
 from cellflax.models.layers import Normalization
@@ -42,6 +42,8 @@ def main() -> None:
     if torch is not None:
         runs["PyTorch, dilated kernels"] = dense(torch_probability(model, fragments=False))
         runs["PyTorch, fragments"] = dense(torch_probability(model, fragments=True))
+    else:
+        print(NO_TORCH)
 
     expected = runs[ours]()
     differences = {name: np.abs(run() - expected).max() for name, run in runs.items() if name != ours}

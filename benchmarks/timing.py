@@ -47,11 +47,10 @@ def start() -> None:
     """Give PyTorch the cores that JAX takes, and print what the figures were measured on."""
     line = f"{date.today()}; {set_up_jax()}"
     if torch is not None:
-        torch.set_num_threads(len(os.sched_getaffinity(0)))
+        pinned = hasattr(os, "sched_getaffinity")  # Linux only
+        torch.set_num_threads(len(os.sched_getaffinity(0)) if pinned else os.cpu_count() or 1)
         line += f"; PyTorch {torch.__version__}, {torch.get_num_threads()} threads"
     print(f"{line}; load average {os.getloadavg()[0]:.1f}", flush=True)
-    if torch is None:
-        print(NO_TORCH)
 
 
 def compare(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str, Time]:

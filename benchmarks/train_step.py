@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from benchmarks.timing import COLUMNS, compare, print_table, start, torch
+from benchmarks.timing import COLUMNS, NO_TORCH, compare, print_table, start, torch
 from cellflax.data.example import Example
 from cellflax.data.sampler import Batch, CropsConfig, PatchesConfig, Sampler, SamplerConfig
 from cellflax.losses import CrossEntropyConfig, cross_entropy
@@ -44,6 +44,8 @@ def main() -> None:
             name = f"PyTorch, the same crop, {'fragments' if fragments else 'dilated kernels'}"
             runs[name] = torch_training(batch, name, first_loss, fragments=fragments)
             labelled[name] = options.size**2
+    else:
+        print(NO_TORCH)
 
     times = compare(runs, options.rounds)
     rows = []
@@ -67,7 +69,7 @@ def new_sampler(config: SamplerConfig) -> Sampler:
     return Sampler(config, (example,), border=network.border, multiple=network.multiple, classes=CLASSES)
 
 
-def training(sampler: Sampler, name: str, first_loss: dict[str, float]) -> Callable[[], StepSums]:
+def training(sampler: Sampler, name: str, first_loss: dict[str, float]) -> Callable[[], object]:
     """A function that does the next whole step: sampling, forward, backward, update."""
     optimizer = build_optimizer(SGD, steps=1000)
     graph, state = create_state(new_network(), optimizer)
@@ -84,7 +86,7 @@ def training(sampler: Sampler, name: str, first_loss: dict[str, float]) -> Calla
     return run
 
 
-def torch_training(batch: Batch, name: str, first_loss: dict[str, float], *, fragments: bool) -> Callable[[], None]:
+def torch_training(batch: Batch, name: str, first_loss: dict[str, float], *, fragments: bool) -> Callable[[], object]:
     """A function that does the next step on one ready batch: forward, backward, update."""
     from benchmarks.torch_patch_net import TorchPatchNet, kernels, to_torch
 
