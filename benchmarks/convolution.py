@@ -70,7 +70,9 @@ def load_config(name: str) -> PatchNetConfig:
     """The typed configuration of `model=<name>`."""
     ConfigStore.instance().store(group="model", name="patch_net_schema", node=PatchNetConfig)
     with initialize_config_dir(str(config_directory()), version_base="1.3"):
-        return OmegaConf.to_object(compose(f"model/{name}").model)
+        config = OmegaConf.to_object(compose(f"model/{name}").model)
+    assert isinstance(config, PatchNetConfig)
+    return config
 
 
 def layers_of(config: PatchNetConfig, images: int, edge: int, *, fragments: bool) -> Iterator[Layer]:

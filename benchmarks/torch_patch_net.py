@@ -44,10 +44,10 @@ class TorchPatchNet(nn.Module):
 
 def to_torch(images: np.ndarray) -> Tensor:
     """(N, H, W, C) -> (N, C, H, W) with the channels still last in memory."""
-    return torch.from_numpy(np.asarray(images).copy()).permute(0, 3, 1, 2)
+    return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2)
 
 
-def kernels(network: TorchPatchNet) -> list[nn.Parameter]:
+def kernels(network: TorchPatchNet) -> list[Tensor]:
     """The parameters that the L2 penalty applies to."""
     return [module.weight for module in network.modules() if isinstance(module, nn.Conv2d)]
 
@@ -73,7 +73,8 @@ def _convolution(kernel, bias, dilation: int) -> nn.Conv2d:
     return layer
 
 
-def _copy(target: Tensor, values) -> None:
+def _copy(target: Tensor | None, values) -> None:
+    assert target is not None
     with torch.no_grad():
         target.copy_(torch.from_numpy(np.array(values)))
 

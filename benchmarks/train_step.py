@@ -99,7 +99,7 @@ def torch_training(batch: Batch, name: str, first_loss: dict[str, float], *, fra
         momentum=SGD.momentum,
         nesterov=True,
     )
-    image, target, weight = to_torch(batch.image), *(torch.from_numpy(np.array(x)) for x in batch[1:])
+    image, target, weight = to_torch(np.asarray(batch.image)), *(torch.from_numpy(np.array(x)) for x in batch[1:])
 
     def run() -> None:
         optimizer.zero_grad()

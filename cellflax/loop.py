@@ -71,7 +71,8 @@ class Loop:
                 if tally.reason is not None:
                     break
                 # 1. Update.
-                sums = StepSums.zero(len(self.validator.class_names))
+                # On the state's devices: sums from elsewhere would be another program to compile.
+                sums = jax.device_put(StepSums.zero(len(self.validator.class_names)), state.step.sharding)
                 step, queued = start, deque([sums])
                 while step < end and signals.received is None:
                     state, sums = self.step(state, self.data, sums)

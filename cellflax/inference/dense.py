@@ -14,8 +14,8 @@ def predict_tiles(apply: Apply, image: np.ndarray, *, border: int, multiple: int
     """Run `apply` over an image of any size in equal tiles; the result is that of the whole image.
 
     Neighbouring tiles share `border` pixels of input on each side, so their outputs join without seams, and
-    memory is bounded by the tile. Pixels beyond the image are mirrored. All tiles have one shape, so that
-    one compilation serves the image (and all larger ones): the last of a row is moved back, not cut.
+    memory is bounded by the tile. Pixels beyond the image are mirrored. All tiles of an image have one shape, so
+    that one compilation serves it and all of its size: the last of a row is moved back, not cut.
 
     Args:
         apply: (1, h + 2 border, w + 2 border, C) -> (1, h, w, K).
@@ -30,7 +30,7 @@ def predict_tiles(apply: Apply, image: np.ndarray, *, border: int, multiple: int
     step = int(np.lcm(SHAPE_STEP, multiple))
     largest = max(tile // step, 1) * step
     shape = image.shape[:2]
-    edges = [min(-(-size // step) * step, largest) for size in shape]
+    edges = [_edge(size, largest, step) for size in shape]
     missing = [max(edge - size, 0) for edge, size in zip(edges, shape, strict=True)]
     padding = [(border, border + extra) for extra in missing]
     padded = np.pad(image, [*padding, (0, 0)], mode="reflect")
@@ -71,6 +71,12 @@ def predict_averaged(
         predicted = predicted[:, ::-1] if k >= 4 else predicted
         total = total + np.rot90(predicted, -(k % 4))
     return total / transforms
+
+
+def _edge(size: int, largest: int, step: int) -> int:
+    """Edge of the fewest equal tiles that cover `size`, so that little of it is computed twice."""
+    tiles = -(-size // largest)
+    return -(-size // (tiles * step)) * step
 
 
 def _starts(size: int, edge: int) -> list[int]:
