@@ -6,10 +6,12 @@ data came from, how far training is, and a checksum of every array. Loading buil
 record's own configuration, so a copied folder is all that prediction needs, and nothing in it can run code.
 """
 
+import contextlib
 import gc
 import json
 import logging
 import sys
+import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,6 +31,8 @@ from cellflax.training_config import TrainConfig
 
 FORMAT = 1
 DIRECTORY = "checkpoints"
+
+_ABANDONED_READS_S = 0.2
 
 _policies = ocp.training.preservation_policies
 
@@ -235,10 +239,7 @@ def _read_record(path: Path) -> dict[str, Any]:
 def _restore[T](path: Path, template: T, record: dict[str, Any]) -> T:
     """Read the arrays of a template's structure, checking names, shapes and checksums."""
     expected = _named(template)
-    try:
-        stored = dict(ocp.metadata(path, checkpointable_name="state").metadata)
-    except Exception as error:  # Orbax raises many types for a damaged checkpoint
-        raise UserError(f"checkpoint {path} is damaged: its arrays cannot be read; copy it again") from error
+    stored = _read_by_orbax(path, lambda: dict(ocp.metadata(path, checkpointable_name="state").metadata))
     for name, leaf in expected.items():
         if name not in stored or tuple(stored[name].shape) != tuple(leaf.shape):
             found = tuple(stored[name].shape) if name in stored else "nothing"
@@ -249,10 +250,7 @@ def _restore[T](path: Path, template: T, record: dict[str, Any]) -> T:
         name: jax.ShapeDtypeStruct(stored[name].shape, stored[name].dtype, sharding=_any_sharding(expected))
         for name in stored
     }
-    arrays = _load(path, abstract)
-    if arrays is None:
-        _collect_quietly()
-        raise UserError(f"checkpoint {path} is damaged: its arrays cannot be read; copy it again")
+    arrays = _read_by_orbax(path, lambda: ocp.load(path, abstract, checkpointable_name="state"))
     for name in expected:
         if zlib.crc32(np.ascontiguousarray(arrays[name])) != record["crc32"].get(name):
             raise UserError(f"checkpoint {path} is damaged: {name} differs from its checksum; copy it again")
@@ -260,21 +258,21 @@ def _restore[T](path: Path, template: T, record: dict[str, Any]) -> T:
     return jax.tree_util.tree_unflatten(structure, [arrays[name] for name in expected])
 
 
-def _load(path: Path, abstract: dict[str, jax.ShapeDtypeStruct]) -> dict[str, jax.Array] | None:
-    """The arrays, or None if any cannot be read."""
-    try:
-        return ocp.load(path, abstract, checkpointable_name="state")
-    except Exception:  # Orbax raises many types for a damaged checkpoint
-        return None
+def _read_by_orbax[T](path: Path, read: Callable[[], T]) -> T:
+    """Call a function that reads a checkpoint; whatever goes wrong in it is one UserError.
 
-
-def _collect_quietly() -> None:
-    """Collect garbage without a word: the reads that Orbax leaves behind when one fails complain as they go."""
+    When one of its reads fails, Orbax closes the event loop under the others, which complain on the screen as
+    they end: they are given a moment to do so unheard.
+    """
     hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
     try:
+        with contextlib.suppress(Exception):  # Orbax raises many types for a damaged checkpoint
+            return read()
+        time.sleep(_ABANDONED_READS_S)
         gc.collect()
     finally:
         sys.unraisablehook = hook
+    raise UserError(f"checkpoint {path} is damaged: its arrays cannot be read; copy it again")
 
 
 def _first_line(error: Exception) -> str:

@@ -192,9 +192,13 @@ def test_a_kill_at_any_moment_changes_nothing(tmp_path, whole):
 
 
 def test_a_second_signal_kills():
-    with SignalWatch() as signals:
-        signal.raise_signal(signal.SIGINT)
-        assert signals.received is signal.SIGINT
-        with pytest.raises(KeyboardInterrupt):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # background processes ignore it
+    try:
+        with SignalWatch() as signals:
             signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+            assert signals.received is signal.SIGINT
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)

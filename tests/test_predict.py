@@ -188,7 +188,7 @@ def test_another_refinement(run, fields, tmp_path):
     for name, options in {
         "checkpoint's": (),
         "threshold": ("refine=threshold",),
-        "none": ("refine=threshold", "refine.interior=0.999999"),
+        "none": ("refine=threshold", "refine.min_area_px=16384"),
     }.items():
         assert run(source, *options).status == 0
         counts[name] = labels_of(tmp_path / "out" / "a_labels.tif")
