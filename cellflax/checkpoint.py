@@ -96,8 +96,8 @@ class Checkpoints:
         ]
         try:
             self._checkpointer = ocp.training.Checkpointer(
-                self.directory,
-                preservation_policy=_policies.AnyPreservationPolicy(keep),
+                self.directory,  # pyright: ignore[reportArgumentType]
+                preservation_policy=_policies.AnyPreservationPolicy(keep),  # pyright: ignore[reportArgumentType]
                 cleanup_tmp_directories=True,
             )
         except Exception as error:  # Orbax raises many types for a damaged checkpoint
@@ -128,7 +128,7 @@ class Checkpoints:
             force=True,
             overwrite=True,
             metrics=None if score is None else {"score": score},
-            custom_metadata={"format": FORMAT, "crc32": sums, "score": score, **record},
+            custom_metadata={"format": FORMAT, "crc32": sums, "score": score, **record},  # pyright: ignore[reportArgumentType]
         )
 
     def latest(self) -> int | None:
@@ -239,7 +239,7 @@ def _read_record(path: Path) -> dict[str, Any]:
 def _restore[T](path: Path, template: T, record: dict[str, Any]) -> T:
     """Read the arrays of a template's structure, checking names, shapes and checksums."""
     expected = _named(template)
-    stored = _read_by_orbax(path, lambda: dict(ocp.metadata(path, checkpointable_name="state").metadata))
+    stored = _read_by_orbax(path, lambda: dict(ocp.metadata(path, checkpointable_name="state").metadata))  # pyright: ignore[reportArgumentType]
     for name, leaf in expected.items():
         if name not in stored or tuple(stored[name].shape) != tuple(leaf.shape):
             found = tuple(stored[name].shape) if name in stored else "nothing"
@@ -250,7 +250,7 @@ def _restore[T](path: Path, template: T, record: dict[str, Any]) -> T:
         name: jax.ShapeDtypeStruct(stored[name].shape, stored[name].dtype, sharding=_any_sharding(expected))
         for name in stored
     }
-    arrays = _read_by_orbax(path, lambda: ocp.load(path, abstract, checkpointable_name="state"))
+    arrays = _read_by_orbax(path, lambda: ocp.load(path, abstract, checkpointable_name="state"))  # pyright: ignore[reportArgumentType]
     for name in expected:
         if zlib.crc32(np.ascontiguousarray(arrays[name])) != record["crc32"].get(name):
             raise UserError(f"checkpoint {path} is damaged: {name} differs from its checksum; copy it again")

@@ -168,7 +168,7 @@ class _Reports:
         metrics = {
             "train_loss": loss,
             "train_penalty": float(sums.penalty) / steps,
-            "learning_rate": float(self.rate(jnp.asarray(step - 1))),
+            "learning_rate": float(np.asarray(self.rate(jnp.asarray(step - 1)))),
         }
         accuracy = sums.correct / np.maximum(sums.total, np.finfo(np.float32).tiny)
         metrics |= {f"train_accuracy_{n}": float(a) for n, a in zip(self.class_names, accuracy, strict=True)}

@@ -132,6 +132,6 @@ def make_train_step(
             sums.correct + jnp.sum(hits * right, axes),
             sums.total + jnp.sum(hits, axes),
         )
-        return TrainState(state.step + 1, params, stats, opt_state), sums
+        return TrainState(state.step + 1, params, stats, opt_state), sums  # pyright: ignore[reportArgumentType]
 
     return jax.jit(step, in_shardings=(whole, whole, whole), out_shardings=(whole, whole), donate_argnums=0)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import jax
 import numpy as np
 
 from cellflax.data.example import IGNORE, Region
@@ -12,7 +13,7 @@ from cellflax.metrics.pixels import class_accuracy, confusion_matrix
 from cellflax.refine import RefineConfig, refine
 from cellflax.report import Panel, outline_overlay
 
-Probability = Callable[[np.ndarray], np.ndarray]
+Probability = Callable[[np.ndarray], np.ndarray | jax.Array]
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ class Training:
         run: directory.
         scores: validation score by step; 0.5 where nothing is said.
         nan_from: the cost of this step, and of all after it, is not a number.
-        at: what to do at which event; events are steps, log lines, validations and saves.
+        at: what to do at which event; events are the start, steps, log lines, validations and saves.
         trainer: of the configuration.
     """
 
@@ -84,7 +84,16 @@ class Training:
             record = {"config": {}, "data": {}}
             loop = Loop(self.config, self.step, None, self, None, checkpoints, log, record)
             loop.probability = lambda params, stats, image: params
+            self.event()
             return loop.run(state, tally, signals)
+
+
+def kill() -> None:
+    raise Killed
+
+
+def terminate() -> None:
+    signal.raise_signal(signal.SIGTERM)
 
 
 def validations(run: Path) -> list[tuple[int, float]]:
@@ -149,7 +158,7 @@ def test_time_budget_stops_with_a_checkpoint_and_a_larger_one_goes_on(tmp_path, 
     assert checkpoint_steps(training.run) == [2]
     training.events = 0
     assert training.go().reason == "trainer.max_minutes=1e-09 are over"
-    assert training.events == 0  # over before it began
+    assert training.events == 1  # over once it began
     training.config.trainer.max_minutes = 10.0
     assert training.go().reason == "all steps done"
     assert_same_arrays(arrays_of(training.run, 8), arrays_of(whole[0].run, 8))
@@ -167,8 +176,7 @@ def test_a_signal_at_any_moment_changes_nothing(tmp_path, whole):
     complete, tally = whole
     for event in range(complete.events):
         run = tmp_path / str(event)
-        at = {event: lambda: signal.raise_signal(signal.SIGTERM)}
-        interrupted = Training(run, complete.scores, at=at)
+        interrupted = Training(run, complete.scores, at={event: terminate})
         interrupted.go()
         assert interrupted.events < complete.events or event >= complete.events - 3
         resumed = Training(run, complete.scores)
@@ -176,10 +184,19 @@ def test_a_signal_at_any_moment_changes_nothing(tmp_path, whole):
         assert_same_arrays(arrays_of(run, 8), arrays_of(complete.run, 8))
 
 
-def test_a_kill_at_any_moment_changes_nothing(tmp_path, whole):
-    def kill():
-        raise Killed
+def test_a_signal_before_the_first_step_keeps_the_score_of_the_last_checkpoint(tmp_path, whole):
+    complete, tally = whole
+    with pytest.raises(Killed):
+        Training(tmp_path, complete.scores, at={10: kill}).go()
+    assert checkpoint_steps(tmp_path) == [4]
+    resumed = Training(tmp_path, complete.scores, at={0: terminate})
+    before = {step: record_of(tmp_path, step) for step in checkpoint_steps(tmp_path)}
+    resumed.go()
+    assert {step: record_of(tmp_path, step) for step in checkpoint_steps(tmp_path)} == before
+    assert outcome(tmp_path, Training(tmp_path, complete.scores).go()) == outcome(complete.run, tally)
 
+
+def test_a_kill_at_any_moment_changes_nothing(tmp_path, whole):
     complete, tally = whole
     for event in range(complete.events):
         run = tmp_path / str(event)

@@ -56,7 +56,8 @@ def augment(
     if config.reflect:
         flip = jax.random.bernoulli(key_flip)
         arrays = tuple(jnp.where(flip, x[:, ::-1], x) for x in arrays)
-    return arrays
+    image, classes, weight = arrays
+    return image, classes, weight
 
 
 def _shear(image, classes, weight, slope):

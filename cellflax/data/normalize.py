@@ -65,5 +65,5 @@ def normalize(image: np.ndarray, config: NormalizeConfig, receptive_field: int, 
         image = image / scale
     if config.subtract_local_mean:
         window = config.window_px or receptive_field
-        image = image - ndimage.uniform_filter(image, size=(window, window, 1), mode="reflect")
+        image = image - ndimage.uniform_filter(image, size=(window, window, 1), mode="reflect")  # pyright: ignore[reportArgumentType]
     return image.astype(np.float32)

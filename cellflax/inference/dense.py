@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 
+import jax
 import numpy as np
 
-Apply = Callable[[np.ndarray], np.ndarray]
+Apply = Callable[[np.ndarray], np.ndarray | jax.Array]
 
 # Images are padded up to a multiple of this before they count as another shape to compile for.
 SHAPE_STEP = 64
