@@ -8,82 +8,130 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import lax
 
-# On CPU, XLA's kernel gradient falls behind one matrix product per tap from about this many filters on
-# (benchmarks/convolution.py); below it, XLA's own is faster. GPUs always take XLA's.
-WIDE_FILTERS = 128
-# The branches of the multi-resolution networks have up to 28 x 28 taps: as many products take half a minute
-# to compile and are no faster.
-WIDE_KERNEL = 7
+# On CPU, XLA's kernel gradient slows down three- to sixfold beyond this many output filters, and up to twofold
+# beyond this many output pixels in a batch (benchmarks/convolution.py); so it is taken in parts.
+GRADIENT_FILTERS = 64
+GRADIENT_PIXELS = 2**15
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
-def _valid_convolution(x: jax.Array, kernel: jax.Array, pad: Sequence[int] = (0, 0)) -> jax.Array:
+def _convolution(x: jax.Array, kernel: jax.Array, pad: Sequence[int]) -> jax.Array:
+    """Stride-1 convolution of x, padded by so many rows and columns of zeros on each side."""
     padding = [(pad[0], pad[0]), (pad[1], pad[1])]
     return lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=_LAYOUT)
 
 
-@jax.custom_vjp
-def wide_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Stride-1 valid convolution whose gradient is fast on CPU for wide layers.
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def convolution_in_parts(x: jax.Array, kernel: jax.Array, pad: int = 0) -> jax.Array:
+    """Stride-1 convolution whose gradient is fast on CPU.
 
-    The kernel gradient is one matrix product per tap, the input gradient a plain convolution with the
-    rotated kernel; values are those of `lax.conv_general_dilated`.
+    The kernel gradient is a sum over parts of the batch and, for each, a convolution per `GRADIENT_FILTERS`
+    output filters; the input gradient is a plain convolution with the rotated kernel. Values are those of
+    `lax.conv_general_dilated`.
 
     Args:
         x: (N, H, W, C).
         kernel: (h, w, C, M).
+        pad: rows and columns of zeros around x, less than h and w.
 
     Returns:
-        (N, H-h+1, W-w+1, M).
+        (N, H+2pad-h+1, W+2pad-w+1, M).
     """
-    return _valid_convolution(x, kernel)
+    return _convolution(x, kernel, (pad, pad))
 
 
-def _wide_forward(x, kernel):
-    return _valid_convolution(x, kernel), (x, kernel)
+def _forward(x, kernel, pad):
+    # Without the barrier, XLA computes the layers before this one again inside the transposition of x in
+    # the backward pass, at several times the cost of either.
+    x = lax.optimization_barrier(x)
+    return _convolution(x, kernel, (pad, pad)), (x, kernel)
 
 
-def _wide_backward(residuals, grad):
+def _backward(pad, residuals, grad):
     x, kernel = residuals
-    rows, columns, filters_in, filters_out = kernel.shape
-    _, height, width, _ = grad.shape
-    flat = grad.reshape(-1, filters_out)
-    taps = [
-        x[:, i : i + height, j : j + width, :].reshape(-1, filters_in).T @ flat
-        for i in range(rows)
-        for j in range(columns)
-    ]
+    rows, columns = kernel.shape[:2]
     rotated = jnp.transpose(kernel[::-1, ::-1], (0, 1, 3, 2))
-    return _valid_convolution(grad, rotated, (rows - 1, columns - 1)), jnp.stack(taps).reshape(kernel.shape)
+    return _convolution(grad, rotated, (rows - 1 - pad, columns - 1 - pad)), _kernel_gradient(x, grad, pad)
 
 
-wide_convolution.defvjp(_wide_forward, _wide_backward)
+convolution_in_parts.defvjp(_forward, _backward)
+
+
+def _kernel_gradient(x: jax.Array, grad: jax.Array, pad: int) -> jax.Array:
+    """(N, H, W, C) and (N, H+2pad-h+1, W+2pad-w+1, M) -> (h, w, C, M)."""
+    size, (height, width) = len(x), grad.shape[1:3]
+    while size % 2 == 0 and size * height * width > GRADIENT_PIXELS:
+        size //= 2
+    if size == len(x):
+        return _correlate(x, grad, pad)
+    parts = [a.reshape(-1, size, *a.shape[1:]) for a in (x, grad)]
+    rows, columns = x.shape[1] + 2 * pad - height + 1, x.shape[2] + 2 * pad - width + 1
+    zero = jnp.zeros((rows, columns, x.shape[-1], grad.shape[-1]))
+    return lax.scan(lambda total, part: (total + _correlate(part[0], part[1], pad), None), zero, tuple(parts))[0]
+
+
+def _correlate(x: jax.Array, grad: jax.Array, pad: int) -> jax.Array:
+    """The convolution of x with grad, the batch being summed over in the role of the channels."""
+    x, grad = x.transpose(3, 1, 2, 0), grad.transpose(1, 2, 0, 3)
+    filters = range(0, grad.shape[-1], GRADIENT_FILTERS)
+    parts = [_convolution(x, grad[..., i : i + GRADIENT_FILTERS], (pad, pad)) for i in filters]
+    return jnp.concatenate(parts, axis=-1).transpose(1, 2, 0, 3)
 
 
 class Convolution(nnx.Module):
-    """Valid k x k convolution, he-normal kernel (P1, P2), zero bias.
+    """k x k convolution, he-normal kernel (P1, P2), zero bias.
 
     Args:
         filters_in: input channels.
         filters: output channels.
         kernel: edge of the square kernel in pixels.
+        same: pad with zeros to the size of the input (kernel odd); else only whole kernels count.
         use_bias: leave out the bias where a batch normalisation follows that has its own.
         rngs: initialisation keys.
     """
 
-    def __init__(self, filters_in: int, filters: int, kernel: int, *, use_bias: bool, rngs: nnx.Rngs):
+    def __init__(
+        self, filters_in: int, filters: int, kernel: int, *, same: bool = False, use_bias: bool, rngs: nnx.Rngs
+    ):
+        self.pad = kernel // 2 if same else 0
         shape = (kernel, kernel, filters_in, filters)
         self.kernel = nnx.Param(nnx.initializers.he_normal()(rngs.params(), shape, jnp.float32))
         self.bias = nnx.Param(jnp.zeros(filters)) if use_bias else None
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """(N, H, W, C) -> (N, H-k+1, W-k+1, filters)."""
+        """(N, H, W, C) -> (N, H, W, filters) with `same`, (N, H-k+1, W-k+1, filters) without."""
         kernel = self.kernel[...]
-        wide = kernel.shape[-1] >= WIDE_FILTERS and kernel.shape[0] <= WIDE_KERNEL
-        wide = wide and jax.default_backend() == "cpu"
-        x = (wide_convolution if wide else _valid_convolution)(x, kernel)
+        if jax.default_backend() == "cpu":
+            x = convolution_in_parts(x, kernel, self.pad)
+        else:
+            x = _convolution(x, kernel, (self.pad, self.pad))
         return x if self.bias is None else x + self.bias[...].reshape(1, 1, 1, -1)
+
+
+class Upsampling(nnx.Module):
+    """Transposed 2 x 2 convolution of stride 2, zero bias: doubles height and width.
+
+    Its windows do not overlap, so that it is one matrix product from each pixel to the four that it becomes.
+    The kernel starts with the variance that keeps the activations' (LeCun et al. 1998), not twice it (he-normal),
+    because no ReLU follows.
+
+    Args:
+        filters_in: input channels.
+        filters: output channels.
+        rngs: initialisation keys.
+    """
+
+    def __init__(self, filters_in: int, filters: int, *, rngs: nnx.Rngs):
+        shape = (filters_in, 4 * filters)
+        self.kernel = nnx.Param(nnx.initializers.lecun_normal()(rngs.params(), shape, jnp.float32))
+        self.bias = nnx.Param(jnp.zeros(filters))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """(N, H, W, C) -> (N, 2 H, 2 W, filters)."""
+        n, height, width, _ = x.shape
+        x = (x @ self.kernel[...]).reshape(n, height, width, 2, 2, -1).transpose(0, 1, 3, 2, 4, 5)
+        return x.reshape(n, 2 * height, 2 * width, -1) + self.bias[...].reshape(1, 1, 1, -1)
 
 
 class Normalization(nnx.Module):

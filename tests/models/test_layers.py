@@ -10,15 +10,23 @@ from flax import nnx
 from jax import lax
 
 from cellflax.models import layers
-from cellflax.models.layers import Convolution, Normalization, max_pool, merge_phases, split_phases, wide_convolution
+from cellflax.models.layers import (
+    Convolution,
+    Normalization,
+    Upsampling,
+    convolution_in_parts,
+    max_pool,
+    merge_phases,
+    split_phases,
+)
 
 
 def normal(seed: int, *shape: int) -> jax.Array:
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
 
 
-def reference_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    return lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+def reference_convolution(x: jax.Array, kernel: jax.Array, padding="VALID") -> jax.Array:
+    return lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
 def reference_pool(x: jax.Array, step: int) -> jax.Array:
@@ -29,23 +37,28 @@ def assert_relative(actual: jax.Array, expected: jax.Array, tolerance: float) ->
     np.testing.assert_array_less(jnp.abs(actual - expected).max(), tolerance * jnp.abs(expected).max())
 
 
-@pytest.mark.parametrize("kernel_size", [(3, 3), (4, 2)])
-def test_wide_convolution_has_the_values_and_gradients_of_xla(kernel_size):
+@pytest.mark.parametrize(("kernel_size", "pad"), [((3, 3), 0), ((4, 2), 0), ((3, 3), 1), ((5, 3), 2)])
+@pytest.mark.parametrize("pixels", [2**15, 100, 1], ids=["whole", "halves", "images"])
+def test_convolution_in_parts_has_the_values_and_gradients_of_xla(kernel_size, pad, pixels, monkeypatch):
+    monkeypatch.setattr(layers, "GRADIENT_PIXELS", pixels)
+    monkeypatch.setattr(layers, "GRADIENT_FILTERS", 4)
     x, kernel = normal(0, 2, 9, 11, 5), normal(1, *kernel_size, 5, 6)
-    expected = reference_convolution(x, kernel)
+    reference = partial(reference_convolution, padding=[(pad, pad), (pad, pad)])
+    in_parts = partial(convolution_in_parts, pad=pad)
+    expected = reference(x, kernel)
     cotangent = normal(2, *expected.shape)
-    assert_relative(wide_convolution(x, kernel), expected, 1e-6)
+    assert_relative(in_parts(x, kernel), expected, 1e-6)
 
     @partial(jax.jit, static_argnums=0)
     def gradients(convolution, x, kernel):
         return jax.vjp(convolution, x, kernel)[1](cotangent)
 
-    wanted = gradients(reference_convolution, x, kernel)
-    for a, b in zip(gradients(wide_convolution, x, kernel), wanted, strict=True):
+    wanted = gradients(reference, x, kernel)
+    for a, b in zip(gradients(in_parts, x, kernel), wanted, strict=True):
         assert_relative(a, b, 1e-4)
 
 
-@pytest.mark.parametrize("filters", [layers.WIDE_FILTERS - 1, layers.WIDE_FILTERS])
+@pytest.mark.parametrize("filters", [layers.GRADIENT_FILTERS, layers.GRADIENT_FILTERS + 1])
 def test_convolution_has_one_gradient_whichever_way_it_is_taken(filters):
     convolution = Convolution(3, filters, 3, use_bias=True, rngs=nnx.Rngs(0))
     convolution.bias[...] = normal(3, filters)
@@ -71,6 +84,38 @@ def test_convolution_starts_he_normal_without_bias():
     convolution = Convolution(64, 64, 3, use_bias=False, rngs=nnx.Rngs(0))
     assert float(convolution.kernel[...].std()) == pytest.approx(np.sqrt(2 / (3 * 3 * 64)), rel=0.02)
     assert convolution.bias is None
+
+
+@pytest.mark.parametrize("edge", [1, 3, 5])
+def test_same_convolution_keeps_the_size(edge):
+    convolution = Convolution(3, 4, edge, same=True, use_bias=False, rngs=nnx.Rngs(0))
+    x = normal(9, 2, 6, 7, 3)
+    assert_relative(convolution(x), reference_convolution(x, convolution.kernel[...], "SAME"), 1e-6)
+
+
+def test_upsampling_has_the_values_and_gradients_of_a_transposed_convolution():
+    layer = Upsampling(5, 3, rngs=nnx.Rngs(0))
+    layer.bias[...] = normal(13, 3)
+    graph, params = nnx.split(layer)
+    x, cotangent = normal(14, 2, 4, 6, 5), normal(15, 2, 8, 12, 3)
+
+    def reference(x, kernel):
+        taps = kernel.reshape(5, 2, 2, 3).transpose(1, 2, 0, 3)[::-1, ::-1]  # lax slides, we scatter
+        return lax.conv_transpose(x, taps, (2, 2), "VALID") + layer.bias[...].reshape(1, 1, 1, 3)
+
+    expected, expected_pullback = jax.vjp(reference, x, layer.kernel[...])
+    actual, pullback = jax.vjp(lambda x, params: nnx.merge(graph, params)(x), x, params)
+    assert_relative(actual, expected, 1e-6)
+    expected_x, expected_kernel = expected_pullback(cotangent)
+    gradient_x, gradient = pullback(cotangent)
+    assert_relative(gradient_x, expected_x, 1e-5)
+    assert_relative(gradient["kernel"][...], expected_kernel, 1e-5)
+    assert_relative(gradient["bias"][...], cotangent.sum((0, 1, 2)), 1e-5)
+
+
+def test_upsampling_starts_with_the_variance_of_its_input():
+    layer = Upsampling(256, 64, rngs=nnx.Rngs(0))
+    assert float(layer(normal(16, 1, 16, 16, 256)).std()) == pytest.approx(1, rel=0.03)
 
 
 RUNNING_MEAN, RUNNING_VAR = np.array([0.3, -1.0, 0.1]), np.array([1.0, 2.0, 0.5])
