@@ -5,10 +5,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from cellflax.errors import UserError
+from cellflax.refine.active_contour import ActiveContourConfig, refine_by_active_contour
+from cellflax.refine.flood import FloodConfig
 from cellflax.refine.threshold import ThresholdConfig, refine_by_threshold
 from cellflax.refine.watershed import WatershedConfig, refine_by_watershed
 
-RefineConfig = ThresholdConfig | WatershedConfig
+RefineConfig = ThresholdConfig | WatershedConfig | ActiveContourConfig
+
+
+def takes_seeds(config: RefineConfig) -> bool:
+    """Whether nuclei, where they are known, change the result."""
+    return isinstance(config, FloodConfig)
 
 
 def refine(
@@ -26,19 +33,21 @@ def refine(
         class_names: K names. Classes whose name starts with "interior" are summed (a co-culture has one
             per cell type), likewise those that start with "edge", which may be missing.
         seeds: (H, W) integer labels, one per cell, 0 = none; see `seeds.nuclei_seeds` and
-            `seeds.seeds_from_labels`. The threshold has no use for them.
+            `seeds.seeds_from_labels`. The threshold has no use for them, the active contour needs them.
 
     Returns:
         (H, W) int32 labels 1...n, 0 = background; n may be 0.
 
     Raises:
-        UserError: if a class, a shape or a value does not fit; the message says which.
+        UserError: if a class, a shape or a value does not fit, or needed seeds are missing; the message says which.
     """
     interior, edge = _class_maps(probability, class_names)
     if isinstance(config, ThresholdConfig):
         return refine_by_threshold(config, interior)
     if seeds is not None:
         _check_seeds(seeds, interior.shape)
+    if isinstance(config, ActiveContourConfig):
+        return refine_by_active_contour(config, interior, edge, seeds)
     return refine_by_watershed(config, interior, edge, seeds)
 
 

@@ -44,6 +44,24 @@ def remove_small(labels: np.ndarray, min_area_px: int, first: int = 1) -> np.nda
     return np.where(small[labels], 0, labels)
 
 
+def remove_odd(
+    labels: np.ndarray,
+    *,
+    max_area_px: int | None = None,
+    max_eccentricity: float | None = None,
+    min_solidity: float | None = None,
+) -> np.ndarray:
+    """Set labels outside the limits to 0; shapes are measured as in `skimage.measure.regionprops`, None is no limit."""
+    odd = np.zeros(labels.max() + 1, bool)
+    for region in measure.regionprops(labels):  # lazy: what has no limit is not measured
+        odd[region.label] = (
+            (max_area_px is not None and region.area > max_area_px)
+            or (max_eccentricity is not None and region.eccentricity > max_eccentricity)
+            or (min_solidity is not None and region.solidity < min_solidity)
+        )
+    return np.where(odd[labels], 0, labels)
+
+
 def expand(labels: np.ndarray, distance_px: int) -> np.ndarray:
     """Grow cells into the background by up to `distance_px` pixels; they meet half way and stay connected."""
     if distance_px == 0:

@@ -3,9 +3,15 @@
 from dataclasses import dataclass
 
 import numpy as np
+from skimage.filters import rank
 
 from cellflax.errors import UserError
-from cellflax.refine.clean import components, expand, fill_holes, remove_small, renumber
+from cellflax.refine.checks import check_interior_threshold, check_not_negative
+from cellflax.refine.clean import components, expand, fill_holes, remove_odd, remove_small, renumber
+
+# Probabilities are rounded to so many levels for the local median, which is then off by 0.0005 at most. Sliding
+# a histogram along the image takes a hundredth of the time of sorting every window.
+_LEVELS = 1024
 
 
 @dataclass
@@ -15,36 +21,48 @@ class ThresholdConfig:
     Attributes:
         interior: a pixel is inside a cell above this interior probability. P1 takes 0.6 for bacteria and
             0.5 to 0.75 for nuclei; touching cells come apart at higher values, dim ones appear at lower.
+        adaptive: a pixel must also exceed its local median by -offset. For dim nuclei P1 takes this alone:
+            set interior to -offset, which it then implies.
+        block_px: edge of the square that the local median is taken over, odd; larger than two nuclei.
+        offset: subtracted from the local median, as in `skimage.filters.threshold_local`.
         fill_holes: close holes that one cell encloses.
         min_area_px: smallest cell, before it is expanded.
+        max_area_px: largest, with its holes filled; null for no limit.
+        max_eccentricity: a cell whose ellipse is more eccentric is dropped (0 a circle, 1 a line); null: none.
+        min_solidity: a cell that fills less of its convex hull is dropped; null: none.
         expand_px: finally grow the cells by this many pixels, to make up for a high threshold.
     """
 
     interior: float = 0.6
+    adaptive: bool = False
+    block_px: int = 61
+    offset: float = -0.075
     fill_holes: bool = True
     min_area_px: int = 50
+    max_area_px: int | None = None
+    max_eccentricity: float | None = None
+    min_solidity: float | None = None
     expand_px: int = 0
 
     def __post_init__(self):
         check_interior_threshold(self.interior)
+        if self.block_px < 3 or self.block_px % 2 == 0:
+            raise UserError(f"refine.block_px must be odd and 3 or more, got {self.block_px}")
+        if not -1 < self.offset < 1:
+            raise UserError(f"refine.offset must be in (-1, 1), got {self.offset}")
         check_not_negative(self, "min_area_px", "expand_px")
-
-
-def check_interior_threshold(value: float) -> None:
-    """Refuse a threshold that no probability, or every one, exceeds."""
-    if not 0 < value < 1:
-        raise UserError(f"refine.interior must be in (0, 1), got {value}")
-
-
-def check_not_negative(config: object, *keys: str) -> None:
-    """Refuse negative values of the named settings."""
-    for key in keys:
-        if getattr(config, key) < 0:
-            raise UserError(f"refine.{key} must be 0 or more, got {getattr(config, key)}")
+        if self.max_area_px is not None and self.max_area_px < max(self.min_area_px, 1):
+            raise UserError(
+                f"refine.max_area_px must be at least refine.min_area_px, got {self.max_area_px} and {self.min_area_px}"
+            )
+        for key in ("max_eccentricity", "min_solidity"):
+            value = getattr(self, key)
+            if value is not None and not 0 < value <= 1:
+                raise UserError(f"refine.{key} must be in (0, 1] or null, got {value}")
 
 
 def refine_by_threshold(config: ThresholdConfig, interior: np.ndarray) -> np.ndarray:
-    """Label the 4-connected components of interior > threshold.
+    """Label the 4-connected components of what exceeds the threshold, and drop those of the wrong shape.
 
     Args:
         config: the settings.
@@ -53,8 +71,24 @@ def refine_by_threshold(config: ThresholdConfig, interior: np.ndarray) -> np.nda
     Returns:
         (H, W) int32 labels 1...n in reading order, 0 = background.
     """
-    labels = components(interior > config.interior)
-    labels = remove_small(labels, config.min_area_px)
+    inside = interior > config.interior
+    if config.adaptive:
+        inside &= interior > local_median(interior, config.block_px) - config.offset
+    labels = remove_small(components(inside), config.min_area_px)
     if config.fill_holes:
         labels = fill_holes(labels)
+    labels = remove_odd(
+        labels,
+        max_area_px=config.max_area_px,
+        max_eccentricity=config.max_eccentricity,
+        min_solidity=config.min_solidity,
+    )
     return renumber(expand(labels, config.expand_px))
+
+
+def local_median(probability: np.ndarray, block_px: int) -> np.ndarray:
+    """Median over the square around every pixel of a probability, (H, W); mirrored beyond the image."""
+    margin = block_px // 2
+    levels = np.round(np.pad(probability, margin, mode="symmetric") * (_LEVELS - 1)).astype(np.uint16)
+    median = rank.median(levels, np.ones((block_px, block_px), np.uint8))
+    return median[margin:-margin, margin:-margin] / np.float32(_LEVELS - 1)

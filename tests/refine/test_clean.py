@@ -3,9 +3,9 @@ import pytest
 from scipy import ndimage
 from skimage import segmentation
 
-from cellflax.refine.clean import expand, fill_holes, remove_small, renumber
+from cellflax.refine.clean import expand, fill_holes, remove_odd, remove_small, renumber
 from tests.metrics.drawing import random_labels
-from tests.refine.drawing import n_components
+from tests.refine.drawing import disc, n_components
 
 
 def test_only_holes_enclosed_by_one_cell_are_filled():
@@ -50,6 +50,27 @@ def test_small_labels_go_except_the_spared():
     labels = np.array([[1, 2, 2, 3, 3, 3]])
     np.testing.assert_array_equal(remove_small(labels, 3), [[0, 0, 0, 3, 3, 3]])
     np.testing.assert_array_equal(remove_small(labels, 3, first=2), [[1, 0, 0, 3, 3, 3]])
+
+
+@pytest.mark.parametrize(
+    ("limit", "kept"),
+    [
+        ({}, [1, 2, 3]),
+        ({"max_area_px": 100}, [2, 3]),
+        ({"max_area_px": 113}, [1, 2, 3]),  # a limit itself is allowed
+        ({"max_eccentricity": 0.9}, [1, 3]),
+        ({"max_eccentricity": 0.1}, [1]),
+        ({"min_solidity": 0.75}, [1, 2]),
+        ({"max_eccentricity": 0.9, "min_solidity": 0.75}, [1]),
+    ],
+)
+def test_only_shapes_within_the_limits_stay(limit, kept):
+    labels = np.zeros((40, 40), np.int32)
+    labels[disc((40, 40), 8, 8, 6)] = 1  # a disc of 113 pixels
+    labels[20:23, 2:22] = 2  # a bar, 3 by 20
+    labels[28:38, 5:8] = labels[35:38, 5:15] = 3  # an L, which fills two thirds of its hull
+    assert np.sum(labels == 1) == 113
+    np.testing.assert_array_equal(remove_odd(labels, **limit), np.where(np.isin(labels, kept), labels, 0))
 
 
 def test_expansion_is_by_euclidean_distance_and_meets_half_way():
