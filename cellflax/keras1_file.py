@@ -1,0 +1,108 @@
+"""Files of Keras 1 as named layers with their arrays; nothing in a file can run code.
+
+A file of weights alone has a group per layer. A file of a whole model has those groups in `model_weights`, and
+the layers' settings as JSON in `model_config` (`save_model` in Keras 1.0.7's models.py).
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from cellflax.errors import UserError
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of the file.
+
+    Attributes:
+        name: such as "convolution2d_1".
+        kind: Keras's class in lower case, such as "convolution2d".
+        settings: those of the layer in a whole model; empty for weights alone.
+        arrays: by what the layer calls them: W, b, gamma, ...
+    """
+
+    name: str
+    kind: str
+    settings: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+
+    def array(self, key: str, *shape: int | None) -> np.ndarray:
+        """One array of an expected shape, where None is any size, as float64."""
+        if key not in self.arrays:
+            raise UserError(f"layer {self.name} has no {self.name}_{key}; copy the file again")
+        value = self.arrays[key]
+        if value.ndim != len(shape) or any(n not in (None, m) for m, n in zip(value.shape, shape, strict=True)):
+            found, expected = (" x ".join("any" if n is None else str(n) for n in s) for s in (value.shape, shape))
+            raise UserError(f"layer {self.name}: {self.name}_{key} is {found or 'a scalar'}, expected {expected}")
+        if value.dtype.kind != "f" or value.size == 0 or not np.isfinite(value).all():
+            raise UserError(f"layer {self.name}: {self.name}_{key} does not hold finite numbers; copy the file again")
+        return value.astype(np.float64)
+
+    def number(self, key: str, default: float) -> float:
+        """One setting that is a number."""
+        value = self.settings.get(key, default)
+        if not isinstance(value, int | float):
+            raise UserError(f"layer {self.name}: {key} should be a number, got {value!r}")
+        return value
+
+
+def read_layers(path: Path) -> tuple[list[Layer], str | None]:
+    """The layers of a file, in order.
+
+    Returns:
+        the layers; the release of Keras that wrote a whole model ("" if it does not say), None for weights alone.
+
+    Raises:
+        UserError: if it is damaged or not one of Keras 1; the caller adds which file.
+    """
+    if not path.is_file():
+        raise UserError("there is no such file")
+    try:
+        with h5py.File(path, "r") as file:
+            whole = "model_weights" in file
+            root = file["model_weights"] if whole else file
+            if not isinstance(root, h5py.Group) or "layer_names" not in root.attrs:
+                raise UserError("this HDF5 file is not one of Keras 1: it has no layer_names")
+            listed: Any = root.attrs["layer_names"]
+            names = [_text(name) for name in np.ravel(listed)]
+            arrays = [_arrays(root, name) for name in names]
+            release, model_config = (
+                _text(file.attrs.get(key, "")) if whole else None for key in ("keras_version", "model_config")
+            )
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, MemoryError) as error:  # h5py's, for damaged files
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"cannot be read as HDF5 ({reason}); copy the file again") from error
+    # Weights alone say the class of a layer by its name.
+    described = _described(model_config) if model_config else {name: (name.rpartition("_")[0], {}) for name in names}
+    if list(described) != names:
+        raise UserError("layer_names differs from model_config, or names a layer twice; copy the file again")
+    layers = [Layer(name, *described[name], values) for name, values in zip(names, arrays, strict=True)]
+    return layers, release
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _arrays(root: h5py.Group, layer: str) -> dict[str, np.ndarray]:
+    group = root.get(layer)
+    if not isinstance(group, h5py.Group):
+        raise UserError(f"layer {layer} is listed but missing; copy the file again")
+    datasets = {key: value for key, value in group.items() if isinstance(value, h5py.Dataset)}
+    return {key.removeprefix(f"{layer}_"): np.asarray(value[()]) for key, value in datasets.items()}
+
+
+def _described(model_config: str) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Kind and settings of each layer by its name."""
+    try:
+        layers = json.loads(model_config)["config"]
+        if isinstance(layers, dict):  # not a sequence, but a graph
+            layers = layers["layers"]
+        return {layer["config"]["name"]: (layer["class_name"].lower(), layer["config"]) for layer in layers}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError("model_config does not describe layers as Keras 1 does; copy the file again") from error
