@@ -1,4 +1,4 @@
-"""Augmentation on the device (P1: quarter-turn rotations, reflections, and shear as an ablation)."""
+"""Augmentation on the device (P1: quarter-turn rotations, reflections, and shear as an ablation; scale, gain)."""
 
 from dataclasses import dataclass
 
@@ -18,15 +18,23 @@ class AugmentConfig:
         rotate: by 0, 90, 180 or 270 degrees.
         reflect: left-right.
         shear_degrees: a horizontal shear by up to this angle either way; 0 for none (P1, S14: no gain).
+        scale: zoom by up to this factor either way, uniform in its logarithm; 1 for none.
+        gain: standard deviation of the logarithm of a factor for each channel of the normalised image; 0 for none.
     """
 
     rotate: bool = True
     reflect: bool = True
     shear_degrees: float = 0.0
+    scale: float = 1.0
+    gain: float = 0.0
 
     def __post_init__(self):
         if not 0 <= self.shear_degrees <= 45:
             raise UserError(f"sampler.augment.shear_degrees must be in [0, 45], got {self.shear_degrees}")
+        if not 1 <= self.scale <= 2:
+            raise UserError(f"sampler.augment.scale must be in [1, 2], got {self.scale}")
+        if not 0 <= self.gain <= 1:
+            raise UserError(f"sampler.augment.gain must be in [0, 1], got {self.gain}")
 
 
 def augment(
@@ -46,9 +54,11 @@ def augment(
     """
     key_turn, key_flip, key_shear = jax.random.split(key, 3)
     arrays = (image, classes, weight)
-    if config.shear_degrees > 0:
+    if config.shear_degrees > 0 or config.scale > 1:
         slope = jnp.tan(jnp.deg2rad(config.shear_degrees) * jax.random.uniform(key_shear, minval=-1, maxval=1))
-        arrays = _shear(*arrays, slope)
+        key_scale = jax.random.fold_in(key_shear, 1)
+        zoom = jnp.exp(jnp.log(config.scale) * jax.random.uniform(key_scale, minval=-1, maxval=1))
+        arrays = _warp(*arrays, slope, zoom)
     if config.rotate:
         turns = jax.random.randint(key_turn, (), 0, 4)
         branches = [lambda xs, k=k: tuple(jnp.rot90(x, k) for x in xs) for k in range(4)]
@@ -57,16 +67,23 @@ def augment(
         flip = jax.random.bernoulli(key_flip)
         arrays = tuple(jnp.where(flip, x[:, ::-1], x) for x in arrays)
     image, classes, weight = arrays
+    if config.gain > 0:
+        gains = jnp.exp(config.gain * jax.random.normal(jax.random.fold_in(key_shear, 2), image.shape[-1:]))
+        image = image * gains[None, None, :]
     return image, classes, weight
 
 
-def _shear(image, classes, weight, slope):
-    """Shift each row in proportion to its distance from the centre: linear for intensities, nearest else."""
+def _warp(image, classes, weight, slope, zoom):
+    """Zoom about the centre and shift rows in proportion to their distance from it.
+
+    Linear for intensities, nearest for the annotation; beyond the image it is mirrored and not annotated.
+    """
 
     def coordinates(shape):
         rows, columns = (jnp.arange(n) - (n - 1) / 2 for n in shape)
-        sheared = columns[None, :] + slope * rows[:, None] + (shape[1] - 1) / 2
-        return [jnp.broadcast_to(jnp.arange(shape[0])[:, None], shape), sheared]
+        middle = [(n - 1) / 2 for n in shape]
+        sheared = (columns[None, :] + slope * rows[:, None]) / zoom + middle[1]
+        return [jnp.broadcast_to(rows[:, None] / zoom + middle[0], shape), sheared]
 
     grid = coordinates(image.shape[:2])
     image = jnp.stack(

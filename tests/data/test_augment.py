@@ -1,5 +1,7 @@
 """Random transforms: which occur, how often, and that image and annotation stay together."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -91,7 +93,48 @@ def test_a_single_pixel_annotation_stays_on_the_centre():
     np.testing.assert_array_equal(weights, 1)
 
 
-@pytest.mark.parametrize("degrees", [-1.0, 46.0])
-def test_unusable_shears_are_refused(degrees):
-    with pytest.raises(UserError, match=rf"sampler.augment.shear_degrees must be in \[0, 45\], got {degrees}"):
-        AugmentConfig(shear_degrees=degrees)
+@pytest.mark.parametrize("scale", [1.2, 2.0])
+def test_zooms_are_log_uniform_about_the_centre(scale):
+    size = 21
+    image = coordinates(size) - (SIZE - 1) / 2  # distances from the centre
+    ones = np.ones((size, size), np.float32)
+    config = AugmentConfig(rotate=False, reflect=False, scale=scale)
+    images, classes, weights = draw(config, image, ones.astype(np.int8), ones)
+    middle = size // 2
+    step = images[:, middle + 1, middle] - images[:, middle, middle]
+    np.testing.assert_allclose(images[:, middle, middle], 0, atol=1e-5)
+    np.testing.assert_allclose(step[:, 1], 0, atol=1e-5)
+    zoom = -np.log(step[:, 0]) / np.log(scale)
+    assert np.abs(zoom).max() <= 1 + 1e-3
+    shares = np.histogram(zoom, bins=4, range=(-1, 1))[0]
+    assert np.all(np.abs(shares - DRAWS / 4) < 4 * np.sqrt(DRAWS / 4))
+    # Zoomed out, what lies beyond the image is not annotated.
+    reach = middle * step[:, 0]
+    np.testing.assert_array_equal((classes == IGNORE).any(axis=(1, 2)), reach > middle + 0.5)
+    np.testing.assert_array_equal(weights, classes != IGNORE)
+
+
+def test_gains_are_log_normal_and_each_channel_has_its_own():
+    image = np.stack([np.full((4, 4), 2.0), np.full((4, 4), -3.0)], -1).astype(np.float32)
+    config = AugmentConfig(rotate=False, reflect=False, gain=0.2)
+    images, _, _ = draw(config, image, np.zeros((4, 4), np.int8), np.ones((4, 4), np.float32))
+    assert np.ptp(images, axis=(1, 2)).max() == 0
+    gains = np.log(images[:, 0, 0] / image[0, 0])
+    np.testing.assert_allclose(gains.std(axis=0), 0.2, rtol=0.1)
+    np.testing.assert_allclose(gains.mean(axis=0), 0, atol=0.03)
+    assert abs(np.corrcoef(gains.T)[0, 1]) < 0.15
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "limits"),
+    [
+        ("shear_degrees", -1.0, "[0, 45]"),
+        ("shear_degrees", 46.0, "[0, 45]"),
+        ("scale", 0.9, "[1, 2]"),
+        ("scale", 2.5, "[1, 2]"),
+        ("gain", -0.1, "[0, 1]"),
+    ],
+)
+def test_values_out_of_range_are_refused(key, value, limits):
+    with pytest.raises(UserError, match=re.escape(f"sampler.augment.{key} must be in {limits}, got {value}")):
+        AugmentConfig(**{key: value})
