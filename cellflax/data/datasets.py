@@ -1,11 +1,12 @@
 """Data sets by the kind of their configuration."""
 
+from cellflax.data.coculture import CoCultureData, load_coculture
 from cellflax.data.deepcell import DeepCellData, load_deepcell
 from cellflax.data.example import Dataset
 from cellflax.data.folder import FolderData, load_folder
 from cellflax.data.simulated import SimulatedData, load_simulated
 
-DataConfig = DeepCellData | FolderData | SimulatedData
+DataConfig = CoCultureData | DeepCellData | FolderData | SimulatedData
 
 
 def load_dataset(config: DataConfig) -> Dataset:
@@ -15,6 +16,8 @@ def load_dataset(config: DataConfig) -> Dataset:
         UserError: if files are missing or cannot be used, or the validation set would be empty.
     """
     match config:
+        case CoCultureData():
+            return load_coculture(config)
         case DeepCellData():
             return load_deepcell(config)
         case FolderData():

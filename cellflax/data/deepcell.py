@@ -26,44 +26,63 @@ class OnMissing(Enum):
 
 
 @dataclass
-class DeepCellData(SplitOptions):
-    """One training set: sub-folders set1, set2, ... (or the folder itself) of channels and `feature_k` files.
+class DeepCellFiles(SplitOptions):
+    """Where the files are, and what holds for all of them.
 
     Attributes:
         root: the repository's checkout, or a folder that contains it as `deepcell`; default CELLFLAX_DATA,
             else the cache.
-        folder: the training set, below the root.
         channels: parts of the names of the channels' files, in order.
-        edge_feature: k of the file `feature_k` with edge strokes.
-        interior_feature: k of the file with filled interiors. In the co-culture sets these differ between
-            folders.
         min_cell_px: connected interiors of fewer pixels are specks of the drawing, not reference cells.
         on_missing: `simulate` builds the stand-in instead and says so, `download` fetches the files into the
             cache, `error` stops.
         mirror: URL or folder with the repository's files, for `download`; default CELLFLAX_MIRROR, else
             github.
-        stand_in: the simulated fields for on_missing=simulate.
     """
 
     root: str | None = None
-    folder: str = "training_data/HeLa_joint"
     channels: list[str] = field(default_factory=lambda: ["phase", "nuclear"])
-    edge_feature: int = 0
-    interior_feature: int = 1
     min_cell_px: int = 20
     on_missing: OnMissing = OnMissing.simulate
     mirror: str | None = None
-    stand_in: SimulatedData = field(default_factory=SimulatedData)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.channels:
             raise UserError("data.channels must name at least one channel, got []")
-        for name in ("edge_feature", "interior_feature", "min_cell_px"):
-            if getattr(self, name) < 0:
-                raise UserError(f"data.{name} must be >= 0, got {getattr(self, name)}")
-        if self.edge_feature == self.interior_feature:
-            raise UserError(f"data.edge_feature and data.interior_feature must differ, both are {self.edge_feature}")
+        if self.min_cell_px < 0:
+            raise UserError(f"data.min_cell_px must be >= 0, got {self.min_cell_px}")
+
+
+@dataclass
+class DeepCellData(DeepCellFiles):
+    """One training set: sub-folders set1, set2, ... (or the folder itself) of channels and `feature_k` files.
+
+    Attributes:
+        folder: the training set, below the root.
+        edge_feature: k of the file `feature_k` with edge strokes.
+        interior_feature: k of the file with filled interiors. In the co-culture sets these differ between
+            folders.
+        stand_in: the simulated fields for on_missing=simulate.
+    """
+
+    folder: str = "training_data/HeLa_joint"
+    edge_feature: int = 0
+    interior_feature: int = 1
+    stand_in: SimulatedData = field(default_factory=SimulatedData)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_features(self.edge_feature, self.interior_feature, "data")
+
+
+def check_features(edge: int, interior: int, key: str) -> None:
+    """Refuse numbers of `feature_k` files that are negative or the same; `key` is where they are configured."""
+    for name, value in (("edge_feature", edge), ("interior_feature", interior)):
+        if value < 0:
+            raise UserError(f"{key}.{name} must be >= 0, got {value}")
+    if edge == interior:
+        raise UserError(f"{key}.edge_feature and {key}.interior_feature must differ, both are {edge}")
 
 
 def load_deepcell(config: DeepCellData) -> Dataset:
@@ -143,15 +162,14 @@ def _read_feature(folder: Path, index: int, shape: tuple[int, ...]) -> np.ndarra
         raise UserError(f"{paths[0]}: shape {feature.shape} differs from {shape} of the channels")
     if not feature.any():
         raise UserError(
-            f"{paths[0]}: holds no annotation; choose data.edge_feature and data.interior_feature from the "
-            "other feature files"
+            f"{paths[0]}: holds no annotation; choose edge_feature and interior_feature from the other feature files"
         )
     return feature
 
 
 def _load_stand_in(config: DeepCellData, searched: str) -> Dataset:
     dataset = load_simulated(config.stand_in)
-    if sorted(config.channels) != sorted(dataset.channels):
+    if not set(config.channels) <= set(dataset.channels):
         raise UserError(
             f"{config.folder}: not found below {searched}, and there is no simulated stand-in with channels "
             f"{', '.join(config.channels)}; set data.root, or data.on_missing=download"

@@ -18,8 +18,8 @@ class Example:
     Attributes:
         name: where it came from, unique in its data set ("set1", "field_0003").
         image: (H, W, C) float32, raw intensities in the order of the data set's channels.
-        classes: (H, W) int8 class of each pixel (P1: 0 cell edge, 1 cell interior, 2 background);
-            -1 is not annotated and never trained on.
+        classes: (H, W) int8 class of each pixel (P1: 0 cell edge, 1 cell interior, 2 background; in co-cultures
+            an interior per cell line, then background); -1 is not annotated and never trained on.
         cells: (H, W) int32 instance labels, 0 = background: the reference for cell metrics.
         nuclei: (H, W) int32 nucleus labels, where the source has them.
         pixel_size_um: edge of a pixel, if known.

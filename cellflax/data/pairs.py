@@ -46,8 +46,8 @@ def pair_files(predicted: str, reference: str, nuclei: str | None = None, image:
         UserError: if a predicted or reference file has no partner, two files have one stem, or nuclei or
             images are missing for a pair.
     """
-    found = _by_stem("predicted", predicted)
-    truth = _by_stem("reference", reference)
+    found = by_stem("predicted", predicted)
+    truth = by_stem("reference", reference)
     if len(found) == len(truth) == 1:
         name = next(iter(found))
         truth = {name: next(iter(truth.values()))}
@@ -65,21 +65,26 @@ def pair_files(predicted: str, reference: str, nuclei: str | None = None, image:
     return [Pair(stem, found[stem], truth[stem], nuclei_of.get(stem), image_of.get(stem)) for stem in sorted(found)]
 
 
-def _by_stem(option: str, text: str) -> dict[str, Path]:
+def by_stem(option: str, text: str) -> dict[str, Path]:
+    """Label images (with option "image": images) of FILE | DIR | GLOB by their common stem.
+
+    Raises:
+        UserError: if there are none, or two have one stem.
+    """
     files = list_files(text)
     labels = [file for file in files if _LABEL_SUFFIX.search(file.stem)]
     others = [file for file in files if not _LABEL_SUFFIX.search(file.stem)]
     preferred = others or labels if option == "image" else labels or others
-    by_stem: dict[str, Path] = {}
+    found: dict[str, Path] = {}
     for file in preferred:
         stem = common_stem(file)
-        if stem in by_stem:
+        if stem in found:
             raise UserError(
-                f"{option}={text}: {by_stem[stem]} and {file} both stand for {stem}; "
+                f"{option}={text}: {found[stem]} and {file} both stand for {stem}; "
                 f"give a pattern such as '*{file.stem.removeprefix(stem)}{file.suffix}'"
             )
-        by_stem[stem] = file
-    return by_stem
+        found[stem] = file
+    return found
 
 
 def partners(option: str, text: str | None, pairs: dict[str, Path]) -> dict[str, Path]:
@@ -95,7 +100,7 @@ def partners(option: str, text: str | None, pairs: dict[str, Path]) -> dict[str,
     """
     if text is None:
         return {}
-    files = _by_stem(option, text)
+    files = by_stem(option, text)
     if len(files) == len(pairs) == 1:
         return dict(zip(pairs, files.values(), strict=True))
     return {stem: _partner(option, text, files, pairs[stem], stem) for stem in pairs}

@@ -1,6 +1,7 @@
 """Simulated fields as a data set: the stand-in where there are no data, and a source of exact truth."""
 
 import dataclasses
+from enum import Enum
 
 import numpy as np
 
@@ -11,11 +12,19 @@ from cellflax.data.split import whole
 from cellflax.errors import UserError
 
 
+class Target(Enum):
+    """What is annotated."""
+
+    cells = "cells"
+    nuclei = "nuclei"
+
+
 @dataclasses.dataclass
 class SimulatedData:
     """HeLa-like fields, channels phase and nuclear.
 
     Attributes:
+        target: whether whole cells or nuclei are annotated.
         fields: number of training fields.
         validation_fields: number of held-out fields.
         seed: of all fields; training and held-out fields never share one.
@@ -23,6 +32,7 @@ class SimulatedData:
         field: cells and microscope of every field.
     """
 
+    target: Target = Target.cells
     fields: int = 8
     validation_fields: int = 2
     seed: int = 0
@@ -48,7 +58,7 @@ def load_simulated(config: SimulatedData) -> Dataset:
         validation=tuple(whole(example) for example in held_out),
         channels=CHANNELS,
         class_names=CLASS_NAMES,
-        source=f"simulated HeLa fields, {config.fields} for training, seed {config.seed}",
+        source=f"simulated HeLa fields ({config.target.name}), {config.fields} for training, seed {config.seed}",
         simulated=True,
     )
 
@@ -63,12 +73,13 @@ def _examples(config: SimulatedData, prefix: str, seeds: list[int]) -> tuple[Exa
     examples = []
     for index, seed in enumerate(seeds):
         field = simulate_hela_field(config.field, seed)
+        annotated = field.cells if config.target is Target.cells else field.nuclei
         examples.append(
             Example(
                 name=f"{prefix}_{index:04d}",
                 image=field.image,
-                classes=classes_from_labels(field.cells, config.edge_px),
-                cells=field.cells,
+                classes=classes_from_labels(annotated, config.edge_px),
+                cells=annotated,
                 nuclei=field.nuclei,
                 pixel_size_um=field.pixel_size_um,
             )

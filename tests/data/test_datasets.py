@@ -96,7 +96,7 @@ def test_semantic_feature_numbers(tmp_path):
     _write_set(tmp_path / "training_data/mine", edge=0, interior=2)
     _write(tmp_path / "training_data/mine/feature_1.tif", np.zeros((64, 60), np.uint8))
     config = DeepCellData(root=str(tmp_path), folder="training_data/mine", **BY_REGION)
-    with pytest.raises(UserError, match=r"feature_1.tif: holds no annotation; choose data.edge_feature"):
+    with pytest.raises(UserError, match=r"feature_1.tif: holds no annotation; choose edge_feature"):
         load_dataset(config)
     dataset = load_dataset(replace(config, interior_feature=2))
     np.testing.assert_array_equal(dataset.validation[0].example.cells, _labels())

@@ -18,12 +18,14 @@ from cellflax.errors import UserError
 CHANNELS = ("phase", "nuclear")
 _MARGIN_UM = 45.0  # so far, cells and halos from outside reach into the field
 _MEDIUM_FLUORESCENCE = 0.085  # of the culture medium, relative to the median nucleus
+_MIN_ASPECT = 1.1
 _RANGES: dict[str, tuple[float, float]] = {
     "height": (32, 4096),
     "width": (32, 4096),
     "pixel_size_um": (0.1, 2.0),
     "cells_per_mm2": (1, 2000),
     "cell_area_um2": (200, 5000),
+    "max_aspect": (_MIN_ASPECT, 5.0),
     "touching_fraction": (0, 1),
     "mitotic_fraction": (0, 1),
     "index_difference": (0, 0.1),
@@ -44,6 +46,7 @@ class HelaFieldConfig:
         pixel_size_um: edge of a pixel in the object plane.
         cells_per_mm2: density; a field that is full before this is reached stays at confluence.
         cell_area_um2: median area of a cell that nothing constrains.
+        max_aspect: length over width of the longest cells; the shortest have 1.1.
         touching_fraction: share of the cells that settle beside another one.
         mitotic_fraction: share of rounded-up cells.
         index_difference: refractive index of the cytoplasm minus that of the medium: phase contrast.
@@ -60,6 +63,7 @@ class HelaFieldConfig:
     pixel_size_um: float = 0.65
     cells_per_mm2: float = 250.0
     cell_area_um2: float = 1200.0
+    max_aspect: float = 3.2
     touching_fraction: float = 0.85
     mitotic_fraction: float = 0.04
     index_difference: float = 0.015
@@ -158,7 +162,9 @@ def _grow_cells(rng: np.random.Generator, config: HelaFieldConfig) -> _Populatio
     outlines = [
         shapes.rounded_outline(rng, area)
         if round_up
-        else shapes.spread_outline(rng, area, aspect=rng.uniform(1.1, 3.2), n_corners=int(rng.integers(4, 8)))
+        else shapes.spread_outline(
+            rng, area, aspect=rng.uniform(_MIN_ASPECT, config.max_aspect), n_corners=int(rng.integers(4, 8))
+        )
         for area, round_up in zip(areas_um2, mitotic, strict=True)
     ]
     cells = packing.pack_cells(outlines, centres_um, shape_px, config.pixel_size_um, adhesion_um=1.5)

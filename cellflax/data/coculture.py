@@ -1,0 +1,116 @@
+"""Co-cultures after P1 (Van Valen et al. 2016): one interior class per cell line, from images of one line each."""
+
+import re
+from dataclasses import dataclass, field, fields, replace
+
+import numpy as np
+
+from cellflax.data.deepcell import DeepCellData, DeepCellFiles, check_features, load_deepcell
+from cellflax.data.example import IGNORE, Dataset, Example
+from cellflax.data.simulated import SimulatedData
+from cellflax.data.split import Split
+from cellflax.errors import UserError
+
+
+@dataclass
+class CellLine:
+    """A cell line and the training set that shows it alone.
+
+    Attributes:
+        name: letters, digits, `-` and `_`; the class is called `interior_<name>`.
+        folder: the training set, below the root.
+        edge_feature: k of the file `feature_k` with edge strokes.
+        interior_feature: k of the file with filled interiors.
+        stand_in: simulated fields of cells that look like this line, for on_missing=simulate.
+    """
+
+    name: str
+    folder: str
+    edge_feature: int = 0
+    interior_feature: int = 1
+    stand_in: SimulatedData = field(default_factory=SimulatedData)
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", self.name):
+            raise UserError(f"data.lines: name must be letters, digits, - and _, got {self.name!r}")
+        check_features(self.edge_feature, self.interior_feature, f"data.lines.{self.name}")
+
+
+def _published_lines() -> list[CellLine]:
+    folder = "training_data/MCF10A_3T3_semantic"
+    return [
+        CellLine("nih3t3", f"{folder}/3T3", edge_feature=0, interior_feature=1),
+        CellLine("mcf10a", f"{folder}/MCF10A", edge_feature=0, interior_feature=2),
+    ]
+
+
+@dataclass
+class CoCultureData(DeepCellFiles):
+    """Training sets of several cell lines in the DeepCell layout.
+
+    Each line is split into training and validation by itself, so both hold every line.
+
+    Attributes:
+        lines: two cell lines or more, P1's by default; their order is that of the classes.
+        split: by region, because P1's MCF10A set is a single image.
+    """
+
+    split: Split = Split.region
+    lines: list[CellLine] = field(default_factory=_published_lines)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        names = [line.name for line in self.lines]
+        if len(names) < 2:
+            raise UserError(f"data.lines must name at least 2 cell lines, got {len(names)}; for one use data=hela")
+        if len(set(names)) < len(names):
+            raise UserError(f"data.lines must have different names, got {', '.join(names)}")
+
+
+def load_coculture(config: CoCultureData) -> Dataset:
+    """Read the cell lines; classes are edge, `interior_<line>` in the order of the lines, and background.
+
+    Raises:
+        UserError: if a line cannot be read or split, or some but not all of them would be simulated.
+    """
+    loaded = [(line, _load_line(line, config)) for line in config.lines]
+    missing = [line.folder for line, dataset in loaded if dataset.simulated]
+    if 0 < len(missing) < len(loaded):
+        # A network would learn to tell simulated from real images instead of one line from the other.
+        raise UserError(
+            f"{missing[0]}: not found, but another cell line was; add it below data.root or CELLFLAX_DATA, or set "
+            "data.on_missing=download"
+        )
+    train, validation, sources = [], [], []
+    for index, (line, dataset) in enumerate(loaded):
+        train += [_of_line(example, line.name, index, len(loaded)) for example in dataset.train]
+        validation += [
+            replace(region, example=_of_line(region.example, line.name, index, len(loaded)))
+            for region in dataset.validation
+        ]
+        sources.append(f"{line.name} ({dataset.source})")
+    return Dataset(
+        train=tuple(train),
+        validation=tuple(validation),
+        channels=tuple(config.channels),
+        class_names=("edge", *(f"interior_{line.name}" for line in config.lines), "background"),
+        source=f"co-culture of {' and '.join(sources)}",
+        simulated=bool(missing),
+    )
+
+
+def _load_line(line: CellLine, config: CoCultureData) -> Dataset:
+    """One line as a data set of its own, with the three classes edge, interior and background."""
+    shared = {item.name: getattr(config, item.name) for item in fields(DeepCellFiles)}
+    own = {item.name: getattr(line, item.name) for item in fields(CellLine) if item.name != "name"}
+    try:
+        return load_deepcell(DeepCellData(**shared, **own))
+    except UserError as error:
+        raise UserError(f"cell line {line.name}: {error}") from error
+
+
+def _of_line(example: Example, name: str, index: int, n_lines: int) -> Example:
+    """The same example with the interior class of line `index` and a name that no other line has."""
+    # By the classes edge, interior, background of one line; IGNORE = -1 picks the last entry.
+    codes = np.array([0, 1 + index, 1 + n_lines, IGNORE], np.int8)
+    return replace(example, name=f"{name}_{example.name}", classes=codes[example.classes])
