@@ -1,7 +1,8 @@
 """Checkpoints: the only user of Orbax.
 
 A checkpoint is a directory with one numbered folder per kept step, each holding the arrays of a `TrainState`
-under readable names ("params.stages.0.1.transform.kernel") and a JSON record: the configuration, where the
+under readable names ("params.stages.0.1.transform.kernel", with a first axis for the members of the ensemble)
+and a JSON record: the configuration, where the
 data came from, how far training is, and a checksum of every array. Loading builds the network from the
 record's own configuration, so a copied folder is all that prediction needs, and nothing in it can run code.
 """
@@ -19,17 +20,19 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from orbax.checkpoint import v1 as ocp
 
+from cellflax.ensemble import member_probabilities, stack_members
 from cellflax.errors import UserError
 from cellflax.models import build_model
 from cellflax.schemas import from_json
 from cellflax.state import TrainState
 from cellflax.training_config import TrainConfig
 
-FORMAT = 1
+FORMAT = 2  # 1, never released, had no axis for the members of an ensemble
 DIRECTORY = "checkpoints"
 
 _ABANDONED_READS_S = 0.2
@@ -39,7 +42,7 @@ _policies = ocp.training.preservation_policies
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A network with its weights and everything that prediction must do as training did.
+    """An ensemble of networks with its weights and everything that prediction must do as training did.
 
     Attributes:
         config: the configuration it was trained with.
@@ -49,7 +52,7 @@ class TrainedModel:
         border: pixels lost on each side.
         multiple: output sizes must be divisible by this.
         receptive_field: edge of the square of pixels that one output sees.
-        probability: compiled (1, H, W, C) -> softmax (1, H - 2 border, W - 2 border, K).
+        probabilities: compiled (1, H, W, C) -> (1, H - 2 border, W - 2 border, M K): softmax of each member.
     """
 
     config: TrainConfig
@@ -59,7 +62,12 @@ class TrainedModel:
     border: int
     multiple: int
     receptive_field: int
-    probability: Callable[[np.ndarray], jax.Array]
+    probabilities: Callable[[np.ndarray], jax.Array]
+
+    @property
+    def members(self) -> int:
+        """Number of networks."""
+        return self.config.trainer.ensemble
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -120,16 +128,23 @@ class Checkpoints:
             record: JSON to keep with it.
             score: larger is better; None for a checkpoint that was not validated.
         """
-        arrays = _named(state)
+        self._save(int(state.step), state, record, score)
+
+    def _save(self, step: int, tree: Any, record: dict[str, Any], score: float | None) -> None:
+        arrays = _named(tree)
         sums = {name: zlib.crc32(np.ascontiguousarray(value)) for name, value in jax.device_get(arrays).items()}
         self._checkpointer.save(
-            int(state.step),
+            step,
             arrays,
             force=True,
             overwrite=True,
             metrics=None if score is None else {"score": score},
             custom_metadata={"format": FORMAT, "crc32": sums, "score": score, **record},  # pyright: ignore[reportArgumentType]
         )
+
+    def save_weights(self, params: nnx.State, stats: nnx.State, record: dict[str, Any]) -> None:
+        """Write a network that was not trained here, as step 0; it can be loaded but not trained on."""
+        self._save(0, {"params": params, "stats": stats}, record, None)
 
     def latest(self) -> int | None:
         """The newest step, or None in a new directory."""
@@ -156,6 +171,24 @@ def _score(metrics: dict[str, float]) -> float:
     return metrics["score"]
 
 
+def save_model(run: Path, params: nnx.State, stats: nnx.State, record: dict[str, Any]) -> None:
+    """Write networks that were not trained here where `load_model` finds them.
+
+    Args:
+        run: directory for them.
+        params: parameters, with a leading member axis.
+        stats: other variables, likewise.
+        record: JSON with `config` and `data`, as training writes it.
+
+    Raises:
+        UserError: if there are checkpoints in `run` already.
+    """
+    with Checkpoints(run) as checkpoints:
+        if checkpoints.latest() is not None:
+            raise UserError(f"{run} holds a checkpoint already; give another directory as output=...")
+        checkpoints.save_weights(params, stats, record)
+
+
 def load_model(path: str | Path, step: str = "best") -> TrainedModel:
     """Rebuild a trained network from a checkpoint alone.
 
@@ -171,12 +204,13 @@ def load_model(path: str | Path, step: str = "best") -> TrainedModel:
     config = from_json(TrainConfig, record["config"])
     channels, classes = len(record["data"]["channels"]), len(record["data"]["class_names"])
     model = build_model(config.model, channels=channels, classes=classes, seed=0)
-    graph, params, stats = nnx.split(model, nnx.Param, ...)
+    graph, params, stats = stack_members([model] * config.trainer.ensemble)
     weights = _restore(path, {"params": params, "stats": stats}, record)
 
     @jax.jit
-    def probability(weights, image):
-        return jax.nn.softmax(nnx.merge(graph, weights["params"], weights["stats"])(image))
+    def compiled(weights, image):
+        members = member_probabilities(graph, weights["params"], weights["stats"], image)
+        return jnp.concatenate(list(members), axis=-1)
 
     return TrainedModel(
         config=config,
@@ -186,7 +220,7 @@ def load_model(path: str | Path, step: str = "best") -> TrainedModel:
         border=model.border,
         multiple=model.multiple,
         receptive_field=model.receptive_field,
-        probability=lambda image: probability(weights, image),
+        probabilities=lambda image: compiled(weights, image),
     )
 
 

@@ -3,7 +3,9 @@
     python -m cellflax.evaluate predicted=FILE|DIR|GLOB reference=FILE|DIR|GLOB output=DIR
 
 writes `metrics.json` (pooled and per image), `per_cell.csv` and `overlay.png`. The accuracy index of
-Van Valen et al. 2016 as published: `border=30 erode_reference=true nuclei=FILE`.
+Van Valen et al. 2016 as published: `border=30 erode_reference=true nuclei=FILE`. Where the `cells.csv` beside the
+predicted labels has the cells' uncertainty, `metrics.json` also says how well that finds the wrong ones, and
+`uncertainty.csv` has every predicted cell.
 """
 
 import json
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from cellflax import __version__
 from cellflax.config import entry
@@ -20,8 +23,10 @@ from cellflax.data.example import SIMULATED_NOTE
 from cellflax.data.images import read_image
 from cellflax.data.pairs import Pair, pair_files, read_pair
 from cellflax.errors import UserError
+from cellflax.measure.cells import UNCERTAINTY
 from cellflax.metrics.overlap import compared_cells, crop_border
 from cellflax.metrics.score import CellScores, cell_table, pool, score_cells
+from cellflax.metrics.uncertainty import error_detection
 from cellflax.report import Panel, save_overlay
 
 _MAX_PANELS = 6
@@ -85,6 +90,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     _require_cells(config, pooled)
     panels = [_panel(pair, config, scores[pair.name]) for pair in _spread(pairs, scores)]
 
+    uncertain = _uncertainty_table(pairs, scores)
     metrics = {
         "cellflax": __version__,
         "inputs": {key: getattr(config, key) for key in ("predicted", "reference", "nuclei", "image")},
@@ -97,10 +103,37 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         "pooled": pooled.summary(),
         "images": {name: score.summary() for name, score in scores.items()},
     }
+    if uncertain is not None:
+        metrics["uncertainty"] = error_detection(uncertain["jaccard"].to_numpy(), uncertain[UNCERTAINTY].to_numpy())
+        uncertain.to_csv(output / "uncertainty.csv", index=False)
     (output / "metrics.json").write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n")
     cell_table(scores).to_csv(output / "per_cell.csv", index=False)
     save_overlay(output / "overlay.png", panels)
     return metrics
+
+
+def _uncertainty_table(pairs: Sequence[Pair], scores: dict[str, CellScores]) -> pd.DataFrame | None:
+    """Jaccard index and uncertainty of every predicted cell, where all of `predicted` come with uncertainties."""
+    tables = []
+    for pair in pairs:
+        file = pair.predicted.parent / "cells.csv"
+        measured = _read_table(file) if file.is_file() else pd.DataFrame()
+        if not {"image", "label", UNCERTAINTY} <= set(measured):
+            return None
+        score, image = scores[pair.name], pair.predicted.stem.removesuffix("_labels")
+        found = pd.DataFrame({"label": score.predicted_label, "jaccard": score.predicted_jaccard})
+        cells = measured.loc[measured["image"].astype(str) == image, ["image", "label", UNCERTAINTY]]
+        tables.append(cells.merge(found, on="label"))
+        if len(tables[-1]) != len(found):
+            raise UserError(f"{file}: lacks cells of {pair.predicted.name}; predict again, or remove the table")
+    return pd.concat(tables, ignore_index=True)
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path)
+    except ValueError as error:  # pandas' parser errors are ValueErrors
+        raise UserError(f"{path}: cannot be read as a table; predict again, or remove it") from error
 
 
 def _require_cells(config: EvaluateConfig, pooled: CellScores) -> None:

@@ -13,6 +13,7 @@ from flax import nnx
 
 from cellflax.checkpoint import Checkpoints
 from cellflax.data.sampler import SamplerData
+from cellflax.ensemble import member_probabilities
 from cellflax.errors import UserError
 from cellflax.optimizers import learning_rate
 from cellflax.progress import Progress
@@ -34,7 +35,7 @@ class Loop:
         step: compiled update; its state is donated.
         data: the training set on the device.
         validator: scores a network on the held-out regions.
-        graph: structure of the network.
+        graph: structure of one member of the ensemble.
         checkpoints: where states are saved.
         log: where metrics go.
         record: what every checkpoint says beside its arrays.
@@ -53,7 +54,9 @@ class Loop:
     ):
         self.config, self.step, self.data, self.validator = config, step, data, validator
         self.checkpoints, self.log, self.record = checkpoints, log, record
-        self.probability = jax.jit(lambda params, stats, image: jax.nn.softmax(nnx.merge(graph, params, stats)(image)))
+        self.probability = jax.jit(
+            lambda params, stats, image: jnp.mean(member_probabilities(graph, params, stats, image), axis=0)
+        )
 
     def run(self, state: TrainState, tally: Tally, signals: SignalWatch) -> Tally:
         """Train from a state to the last step or a reason to stop; the last state is always saved."""
@@ -104,7 +107,10 @@ class Loop:
 
     def _validate(self, step: int, state: TrainState, bar: Progress) -> float:
         """Score the held-out regions; larger is better."""
-        metrics, overlay = self.validator(lambda image: self.probability(state.params, state.stats, image))
+        if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves((state.params, state.stats))):
+            raise _diverged(f"at step {step}")  # the last cost was a number, what the step made of it is not
+        predictions = self.validator.predict(lambda image: self.probability(state.params, state.stats, image))
+        metrics, overlay = self.validator.score(predictions)
         self.record["validation"] = metrics
         self.log.log(step, {f"validation_{name}": value for name, value in metrics.items()})
         self.log.log_image(step, "validation_overlay", overlay)
@@ -161,10 +167,7 @@ class _Reports:
             return
         loss = float(sums.loss) / steps
         if not math.isfinite(loss + float(sums.penalty)):
-            raise UserError(
-                f"the cost stopped being a number between steps {step - steps} and {step}; lower "
-                "optimizer.learning_rate, or set optimizer.clip_norm=1"
-            )
+            raise _diverged(f"between steps {step - steps} and {step}")
         metrics = {
             "train_loss": loss,
             "train_penalty": float(sums.penalty) / steps,
@@ -174,6 +177,12 @@ class _Reports:
         metrics |= {f"train_accuracy_{n}": float(a) for n, a in zip(self.class_names, accuracy, strict=True)}
         self.log.log(step, metrics)
         self.bar.update(step, f"loss {loss:.3f}")
+
+
+def _diverged(when: str) -> UserError:
+    return UserError(
+        f"the cost stopped being a number {when}; lower optimizer.learning_rate, or set optimizer.clip_norm=1"
+    )
 
 
 def _intervals(step: int, steps: int, *every: int) -> Iterator[tuple[int, int]]:

@@ -1,7 +1,8 @@
 """Segment images with a trained network: python -m cellflax.predict checkpoint=RUN input=FILE|DIR|GLOB output=DIR.
 
 Writes `<name>_labels.tif` for every image, `cells.csv` with a row per cell, `overlay.png`, and
-`provenance.json`. Normalisation, channels and refinement are those of the checkpoint.
+`provenance.json`. Normalisation, channels and refinement are those of the checkpoint; an ensemble's networks are
+averaged, and what they disagree about is each cell's uncertainty.
 """
 
 import os
@@ -26,16 +27,14 @@ from cellflax.data.images import (
     write_labels,
     write_probability,
 )
-from cellflax.data.normalize import normalize
 from cellflax.data.pairs import partners
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
-from cellflax.inference.dense import predict_averaged
 from cellflax.jsonfile import write_json
-from cellflax.measure.cells import cell_table
-from cellflax.refine import RefineConfig, WatershedConfig, refine
-from cellflax.refine.seeds import nuclei_seeds, seeds_from_labels
+from cellflax.refine import takes_seeds
+from cellflax.refine.seeds import seeds_from_labels
 from cellflax.report import Panel, save_overlay
+from cellflax.segment import Segmentation, find_nuclei, segment
 from cellflax.training_config import check_transforms
 
 _MAX_PANELS = 6
@@ -53,11 +52,15 @@ class PredictConfig:
         input: images, FILE | DIR | GLOB.
         output: directory for the results.
         channels: where each channel has its own file: the part of the file names that tells which, in the
-            order of the checkpoint's channels; empty where one file holds all channels.
+            order of the checkpoint's channels (its own names may come in any order); empty where one file holds
+            all channels.
         nuclei: nucleus masks or labels that seed the cells, FILE | DIR | GLOB, paired with the images by name.
-            Without it, nuclei are found in the checkpoint's seed channel, if it has one.
+        nuclei_checkpoint: a network that finds the nuclei (run directory, as `checkpoint`), in channels that the
+            images have by name. Without either, nuclei are found by image processing in the checkpoint's seed
+            channel, if it has one.
         pixel_size_um: of all images, where the files do not say.
-        save_probability: also write `<name>_probability.tif`, CYX float32.
+        save_probability: also write `<name>_probability.tif`, CYX float32, and where there are any
+            `<name>_uncertainty.tif`, YX float32, and the nuclei as `<name>_seeds.tif`.
         tile: largest edge in pixels of what the network sees at once; smaller takes less memory.
         test_time_augmentation: rotations and reflections averaged, 1, 4 or 8; each costs the time of one. Null
             takes the checkpoint's.
@@ -70,6 +73,7 @@ class PredictConfig:
     output: str = "predictions"
     channels: list[str] = field(default_factory=list)
     nuclei: str | None = None
+    nuclei_checkpoint: str | None = None
     pixel_size_um: float | None = None
     save_probability: bool = False
     tile: int = 512
@@ -79,25 +83,12 @@ class PredictConfig:
     def __post_init__(self):
         if self.test_time_augmentation is not None:
             check_transforms(self.test_time_augmentation)
+        if self.nuclei is not None and self.nuclei_checkpoint is not None:
+            raise UserError(f"nuclei={self.nuclei} and nuclei_checkpoint={self.nuclei_checkpoint}: give one of them")
         if self.tile < 64:
             raise UserError(f"tile must be 64 pixels or more, got {self.tile}")
         if self.pixel_size_um is not None and self.pixel_size_um <= 0:
             raise UserError(f"pixel_size_um must be above 0, got {self.pixel_size_um}")
-
-
-@dataclass(frozen=True)
-class Segmentation:
-    """The result for one image.
-
-    Attributes:
-        labels: (H, W) int32 cells, 0 = background.
-        probability: (H, W, K) float32.
-        cells: one row per cell.
-    """
-
-    labels: np.ndarray
-    probability: np.ndarray
-    cells: pd.DataFrame
 
 
 @entry("predict", PredictConfig)
@@ -117,15 +108,16 @@ def predict(config: PredictConfig) -> pd.DataFrame:
         if not getattr(config, key):
             raise UserError(f"{key} is not given; add {key}=...")
     model = load_model(config.checkpoint, config.step)
+    nuclei_model = None if config.nuclei_checkpoint is None else load_model(config.nuclei_checkpoint)
     how = config.refine or model.config.refine
     transforms = config.test_time_augmentation or model.config.test_time_augmentation
-    if config.nuclei is not None and not isinstance(how, WatershedConfig):
-        raise UserError(f"nuclei={config.nuclei} has no use without seeds; add refine=watershed or leave it out")
-    _print(set_up_jax(model.config.trainer.precision.name))
-    _print(f"checkpoint: {model.path}, trained on {model.record['data']['source']}")
-    if model.simulated:
-        _print("SIMULATED DATA: this network was trained on simulated images; do not publish what it measures")
-    images = group_channels(list_files(config.input), config.channels)
+    for key in ("nuclei", "nuclei_checkpoint"):
+        if getattr(config, key) is not None and not takes_seeds(how):
+            raise UserError(
+                f"{key}={getattr(config, key)} has no use without seeds; add refine=watershed or leave it out"
+            )
+    _announce(model, set_up_jax(model.config.trainer.precision.name))
+    images = group_channels(list_files(config.input), _channel_parts(config.channels, model.channels))
     nuclei = partners("nuclei", config.nuclei, {image.name: image.paths[0] for image in images})
     output = Path(config.output)
     output.mkdir(parents=True, exist_ok=True)
@@ -136,12 +128,14 @@ def predict(config: PredictConfig) -> pd.DataFrame:
     try:
         for files in images:
             image = _read(files, model, config)
-            seeds = _seeds(image, nuclei.get(files.name), model, how)
+            if files.name in nuclei:
+                seeds = _read_nuclei(nuclei[files.name], image)
+            else:
+                seeds = find_nuclei(model, image, how, nuclei_model, tile=config.tile)
             result = segment(model, image, seeds, how, tile=config.tile, transforms=transforms)
             write_labels(output / f"{files.name}_labels.tif", result.labels, image.pixel_size_um)
             if config.save_probability:
-                path = output / f"{files.name}_probability.tif"
-                write_probability(path, result.probability, model.class_names, image.pixel_size_um)
+                _write_maps(output, files.name, result, model.class_names, image.pixel_size_um)
             tables.append(result.cells.assign(image=files.name))
             if len(panels) < _MAX_PANELS:
                 panels.append(Panel(files.name, result.labels, image=image.pixels[..., 0]))
@@ -150,46 +144,24 @@ def predict(config: PredictConfig) -> pd.DataFrame:
     finally:
         if tables:
             _write_table(output / ("cells.csv" if complete else "cells.partial.csv"), tables)
-        provenance = _provenance(model, config, [files.name for files in images[: len(tables)]], complete)
+        provenance = _provenance(model, nuclei_model, config, [files.name for files in images[: len(tables)]], complete)
         write_json(output / "provenance.json", provenance)
     save_overlay(output / "overlay.png", panels)
     _print(f"results: {output}")
     return pd.concat(tables, ignore_index=True)
 
 
-def segment(
-    model: TrainedModel,
-    image: Image,
-    seeds: np.ndarray | None,
-    how: RefineConfig,
-    *,
-    tile: int = 512,
-    transforms: int = 1,
-) -> Segmentation:
-    """Segment one image in memory.
+def _announce(model: TrainedModel, device: str) -> None:
+    _print(device)
+    networks = f"{model.members} networks" if model.members > 1 else "one network"
+    _print(f"checkpoint: {model.path}, {networks}; {model.record['data']['source']}")
+    if model.simulated:
+        _print("SIMULATED DATA: this network was trained on simulated images; do not publish what it measures")
 
-    Args:
-        model: trained network.
-        image: (H, W, C) raw intensities, channels in the model's order.
-        seeds: (H, W) nucleus labels, or None.
-        how: from probabilities to cells.
-        tile: largest edge of what the network sees at once, pixels.
-        transforms: rotations and reflections averaged, 1, 4 or 8.
-    """
-    normalized = normalize(image.pixels, model.config.normalize, model.receptive_field, str(image.path))
-    probability = predict_averaged(
-        model.probability, normalized, transforms, border=model.border, multiple=model.multiple, tile=tile
-    )
-    labels = refine(how, probability, model.class_names, seeds)
-    cells = cell_table(
-        labels,
-        image=image.pixels,
-        channels=model.channels,
-        probability=probability,
-        class_names=model.class_names,
-        pixel_size_um=image.pixel_size_um,
-    )
-    return Segmentation(labels, probability, cells)
+
+def _channel_parts(given: list[str], channels: tuple[str, ...]) -> list[str]:
+    """Parts of the file names in the order of the checkpoint's channels."""
+    return list(channels) if sorted(given) == sorted(channels) else given
 
 
 def _read(files: ImageFiles, model: TrainedModel, config: PredictConfig) -> Image:
@@ -208,18 +180,23 @@ def _read(files: ImageFiles, model: TrainedModel, config: PredictConfig) -> Imag
     return Image(image.pixels, wanted, size, image.path)
 
 
-def _seeds(image: Image, nuclei: Path | None, model: TrainedModel, how: RefineConfig) -> np.ndarray | None:
-    """Nuclei that seed the cells: given ones, else those of the checkpoint's seed channel, else none."""
-    if nuclei is not None:
-        labels = seeds_from_labels(read_labels(nuclei))
-        if labels.shape != image.pixels.shape[:2]:
-            raise UserError(f"{nuclei}: {labels.shape} nuclei for an image of {image.pixels.shape[:2]}")
-        return labels
-    channel = model.config.seed_channel
-    if channel is None or not isinstance(how, WatershedConfig):
-        return None
-    nuclear = image.pixels[..., model.channels.index(channel)]
-    return nuclei_seeds(nuclear, model.config.seeds, image.pixel_size_um)
+def _read_nuclei(path: Path, image: Image) -> np.ndarray:
+    """Given nuclei, checked against their image."""
+    labels = seeds_from_labels(read_labels(path))
+    if labels.shape != image.pixels.shape[:2]:
+        raise UserError(f"{path}: {labels.shape} nuclei for an image of {image.pixels.shape[:2]}")
+    return labels
+
+
+def _write_maps(
+    output: Path, name: str, result: Segmentation, class_names: tuple[str, ...], pixel_size_um: float | None
+) -> None:
+    write_probability(output / f"{name}_probability.tif", result.probability, class_names, pixel_size_um)
+    if result.uncertainty is not None:
+        path = output / f"{name}_uncertainty.tif"
+        write_probability(path, result.uncertainty[..., None], ("uncertainty",), pixel_size_um)
+    if result.seeds is not None:
+        write_labels(output / f"{name}_seeds.tif", result.seeds, pixel_size_um)
 
 
 def _write_table(path: Path, tables: list[pd.DataFrame]) -> None:
@@ -230,14 +207,26 @@ def _write_table(path: Path, tables: list[pd.DataFrame]) -> None:
     os.replace(temporary, path)
 
 
-def _provenance(model: TrainedModel, config: PredictConfig, done: list[str], complete: bool) -> dict[str, Any]:
+def _provenance(
+    model: TrainedModel, nuclei_model: TrainedModel | None, config: PredictConfig, done: list[str], complete: bool
+) -> dict[str, Any]:
     return {
         "cellflax": cellflax.__version__,
-        "simulated": model.simulated,
+        "simulated": model.simulated or (nuclei_model is not None and nuclei_model.simulated),
         "complete": complete,
         "images": done,
         "settings": to_json(config),
-        "checkpoint": {"path": str(model.path), "step": model.step, "data": model.record["data"]},
+        "checkpoint": _origin(model),
+        "nuclei_checkpoint": None if nuclei_model is None else _origin(nuclei_model),
+    }
+
+
+def _origin(model: TrainedModel) -> dict[str, Any]:
+    return {
+        "path": str(model.path),
+        "step": model.step,
+        "networks": model.members,
+        "data": model.record["data"],
     }
 
 

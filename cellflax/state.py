@@ -1,6 +1,6 @@
 """The training state and its compiled, data-parallel step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,7 +11,11 @@ from flax import nnx
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from cellflax.data.sampler import Batch, Sampler, SamplerData
+from cellflax.ensemble import map_members, stack_members
 from cellflax.losses import Loss, l2_penalty
+
+# Sets the stream of dropout masks apart from that of the batches, which have the same seed.
+_DROPOUT = 0xD0
 
 
 @jax.tree_util.register_dataclass
@@ -21,9 +25,9 @@ class TrainState:
 
     Attributes:
         step: number of updates done, int32.
-        params: trained variables.
-        stats: other variables (running statistics of batch normalisation).
-        opt_state: the optimiser's.
+        params: trained variables, with a leading axis for the members of the ensemble.
+        stats: other variables (running statistics of batch normalisation), likewise.
+        opt_state: the optimisers', likewise.
     """
 
     step: jax.Array
@@ -33,7 +37,7 @@ class TrainState:
 
 
 class StepSums(NamedTuple):
-    """Sums over the steps since the last report; means are taken when it is fetched.
+    """Sums over the steps since the last report, of means over the members of the ensemble.
 
     Attributes:
         steps: number of steps.
@@ -64,10 +68,12 @@ def data_mesh(devices: int | None = None) -> Mesh:
     return jax.make_mesh((count,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:count])
 
 
-def create_state(model: nnx.Module, optimizer: optax.GradientTransformation) -> tuple[nnx.GraphDef, TrainState]:
-    """Split a new model into its structure and the state at step 0."""
-    graph, params, stats = nnx.split(model, nnx.Param, ...)
-    return graph, TrainState(jnp.zeros((), jnp.int32), params, stats, optimizer.init(params))
+def create_state(
+    members: Sequence[nnx.Module], optimizer: optax.GradientTransformation
+) -> tuple[nnx.GraphDef, TrainState]:
+    """Split new networks of one architecture into their structure and the state at step 0."""
+    graph, params, stats = stack_members(members)
+    return graph, TrainState(jnp.zeros((), jnp.int32), params, stats, jax.vmap(optimizer.init)(params))
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
@@ -104,34 +110,38 @@ def make_train_step(
     seed: int,
     mesh: Mesh,
 ) -> TrainStep:
-    """Compile one update: draw the batch of this step, differentiate, apply.
+    """Compile one update of every member: draw its batch of this step, differentiate, apply.
 
-    The batch is a function of (seed, step) alone, so that resuming needs only the state. The state is
-    donated. Under the mesh the batch is split over the devices, and so are the statistics of batch
-    normalisation reduced over all of it: one device and several agree.
+    Member i is trained as a network of its own with the seed `seed` + i: its batches are a function of (that
+    seed, step) alone, so that resuming needs only the state. The state is donated. Under the mesh each batch is
+    split over the devices, and so are the statistics of batch normalisation reduced over all of it: one device
+    and several agree.
     """
     cost = objective(graph, loss, l2)
     split = NamedSharding(mesh, PartitionSpec("data"))
     whole = NamedSharding(mesh, PartitionSpec())
 
     def step(state: TrainState, data: SamplerData, sums: StepSums) -> tuple[TrainState, StepSums]:
-        batch = jax.lax.with_sharding_constraint(sampler(data, seed, state.step), split)
-        key = jax.random.fold_in(jax.random.key(seed + 1), state.step)
-        (total, (stats, fit, logits)), gradient = jax.value_and_grad(cost, has_aux=True)(
-            state.params, state.stats, batch, key
-        )
-        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        hits = jax.nn.one_hot(batch.target, logits.shape[-1]) * batch.weight[..., None]
-        right = (logits.argmax(-1) == batch.target)[..., None]
-        axes = tuple(range(hits.ndim - 1))
-        sums = StepSums(
-            sums.steps + 1,
-            sums.loss + fit,
-            sums.penalty + total - fit,
-            sums.correct + jnp.sum(hits * right, axes),
-            sums.total + jnp.sum(hits, axes),
-        )
-        return TrainState(state.step + 1, params, stats, opt_state), sums  # pyright: ignore[reportArgumentType]
+        def update(member, params, stats, opt_state):
+            batch = jax.lax.with_sharding_constraint(sampler(data, member, state.step), split)
+            key = jax.random.fold_in(jax.random.fold_in(jax.random.key(member), _DROPOUT), state.step)
+            (total, (stats, fit, logits)), gradient = jax.value_and_grad(cost, has_aux=True)(params, stats, batch, key)
+            updates, opt_state = optimizer.update(gradient, opt_state, params)
+            done = _sums(batch, logits, fit, total - fit)
+            return optax.apply_updates(params, updates), stats, opt_state, done
+
+        members = jax.tree.leaves(state.params)[0].shape[0]
+        seeds = jnp.arange(seed, seed + members, dtype=jnp.uint32)
+        params, stats, opt_state, done = map_members(update, seeds, state.params, state.stats, state.opt_state)
+        sums = jax.tree.map(lambda total, new: total + jnp.mean(new, axis=0), sums, done)
+        return TrainState(state.step + 1, params, stats, opt_state), sums
 
     return jax.jit(step, in_shardings=(whole, whole, whole), out_shardings=(whole, whole), donate_argnums=0)
+
+
+def _sums(batch: Batch, logits: jax.Array, fit: jax.Array, penalty: jax.Array) -> StepSums:
+    """What one step of one member adds to the report."""
+    hits = jax.nn.one_hot(batch.target, logits.shape[-1]) * batch.weight[..., None]
+    right = (logits.argmax(-1) == batch.target)[..., None]
+    axes = tuple(range(hits.ndim - 1))
+    return StepSums(jnp.ones(()), fit, penalty, jnp.sum(hits * right, axes), jnp.sum(hits, axes))

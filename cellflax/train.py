@@ -22,7 +22,7 @@ import cellflax
 from cellflax.checkpoint import Checkpoints
 from cellflax.config import entry, job_directory, to_json
 from cellflax.data.datasets import load_dataset
-from cellflax.data.example import Dataset, Example
+from cellflax.data.example import Dataset
 from cellflax.data.normalize import normalize
 from cellflax.data.sampler import Sampler
 from cellflax.device import set_up_jax
@@ -32,13 +32,11 @@ from cellflax.loop import Loop
 from cellflax.losses import cross_entropy
 from cellflax.models import build_model
 from cellflax.optimizers import build_optimizer
-from cellflax.refine import WatershedConfig
-from cellflax.refine.seeds import nuclei_seeds
 from cellflax.runlog import RunLog
 from cellflax.state import TrainState, TrainStep, create_state, data_mesh, make_train_step, replicate
 from cellflax.stopping import SignalWatch, Tally
 from cellflax.training_config import TrainConfig
-from cellflax.validation import HeldOut, Validator
+from cellflax.validation import Validator, held_out_regions
 
 # What may change when a run is resumed: nothing that could change its result.
 _MAY_CHANGE = ("run", "logger", "trainer.max_minutes", "trainer.devices", "trainer.log_every")
@@ -77,11 +75,12 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
     _announce(dataset)
     stored = _stored_config(config)
     run.mkdir(parents=True, exist_ok=True)
-    _check_same_run(run / "config.json", stored)
+    _check_same_run(run, _read_config(run / "config.json"), stored)
 
     # 2. Build the network and everything around it; nothing here depends on a checkpoint.
     job = _prepare(config, dataset)
-    _print(f"training on {job.devices} of {jax.device_count()} devices")
+    networks = f"{config.trainer.ensemble} network{'s' * (config.trainer.ensemble > 1)}"
+    _print(f"training {networks} on {job.devices} of {jax.device_count()} devices")
     record = {
         "config": stored,
         "data": _describe(dataset),
@@ -94,6 +93,7 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
         state, tally = job.state, Tally()
         if checkpoints.latest() is not None:
             state, restored = checkpoints.restore(state)
+            _check_same_run(run, restored["config"], stored)  # config.json may have been removed
             tally = Tally(**restored["training"])
             _print(f"resuming at step {int(state.step)} of {config.trainer.steps}")
         log.truncate(int(state.step))
@@ -130,21 +130,27 @@ class _Job:
 
 def _prepare(config: TrainConfig, dataset: Dataset) -> _Job:
     classes = len(dataset.class_names)
-    network = build_model(config.model, channels=len(dataset.channels), classes=classes, seed=config.seed)
-    window = network.receptive_field
+    members = [
+        build_model(config.model, channels=len(dataset.channels), classes=classes, seed=config.seed + i)
+        for i in range(config.trainer.ensemble)
+    ]
+    network = members[0]
     sampler = Sampler(
         config.sampler,
-        tuple(replace(e, image=_normalized(e, config, window)) for e in dataset.train),
-        border=network.border,
+        tuple(
+            replace(e, image=normalize(e.image, config.normalize, network.receptive_field, e.name))
+            for e in dataset.train
+        ),
+        border=network.train_border,
         multiple=network.multiple,
         classes=classes,
     )
     optimizer = build_optimizer(config.optimizer, config.trainer.steps)
-    graph, state = create_state(network, optimizer)
+    graph, state = create_state(members, optimizer)
     mesh = _mesh(config)
     step = make_train_step(graph, optimizer, cross_entropy, config.loss.l2, sampler, config.seed, mesh)
     validator = Validator(
-        held_out=_held_out(config, dataset, window, network.border),
+        held_out=held_out_regions(config, dataset, network),
         class_names=dataset.class_names,
         refine=config.refine,
         balance=config.sampler.balance,
@@ -167,47 +173,28 @@ def _mesh(config: TrainConfig) -> Mesh:
     return data_mesh(count)
 
 
-def _normalized(example: Example, config: TrainConfig, window: int) -> np.ndarray:
-    return normalize(example.image, config.normalize, window, example.name)
-
-
-def _held_out(config: TrainConfig, dataset: Dataset, window: int, border: int) -> tuple[HeldOut, ...]:
-    channel = None
-    if config.seed_channel is not None and isinstance(config.refine, WatershedConfig):
-        if config.seed_channel not in dataset.channels:
-            raise UserError(
-                f"seed_channel={config.seed_channel} is not among the channels {', '.join(dataset.channels)}; "
-                "name one of them, or null to refine without nuclei"
-            )
-        channel = dataset.channels.index(config.seed_channel)
-    regions = []
-    for region in dataset.validation:
-        example = region.example
-        seeds = None
-        if channel is not None:
-            seeds = nuclei_seeds(example.image[..., channel], config.seeds, example.pixel_size_um)
-        regions.append(HeldOut.of(region, _normalized(example, config, window), seeds, border))
-    return tuple(regions)
-
-
 def _stored_config(config: TrainConfig) -> dict[str, Any]:
     """The configuration as a checkpoint keeps it: without the place where it happens to run."""
     return {key: value for key, value in to_json(config).items() if key != "run"}
 
 
-def _check_same_run(path: Path, config: dict[str, Any]) -> None:
-    """Refuse to resume a run with a configuration that would change its result."""
+def _read_config(path: Path) -> dict[str, Any] | None:
+    """The configuration that a run was started with; None in a new directory."""
     if not path.exists():
-        return
+        return None
     try:
-        before = json.loads(path.read_text())
+        return json.loads(path.read_text())
     except ValueError as error:
         raise UserError(f"{path} cannot be read; remove it, or give another directory as run=...") from error
-    for key, (old, new) in differences(before, config).items():
+
+
+def _check_same_run(run: Path, before: dict[str, Any] | None, config: dict[str, Any]) -> None:
+    """Refuse to resume a run with a configuration that would change its result."""
+    for key, (old, new) in differences(config if before is None else before, config).items():
         if not key.startswith(_MAY_CHANGE):
             raise UserError(
-                f"{path.parent} holds a run with {key}={old}, not {new}; give the same value to resume it, or "
-                "another directory as run=..."
+                f"{run} holds a run with {key}={old}, not {new}; give the same value to resume it, or another "
+                "directory as run=..."
             )
 
 

@@ -9,6 +9,8 @@ from cellflax.errors import UserError
 from cellflax.refine.seeds import NucleiSeedsConfig
 from cellflax.runlog import LoggerConfig
 
+_LARGEST_SEED = 2**31 - 1
+
 
 class Monitor(Enum):
     """Which validation metric says that one checkpoint is better than another."""
@@ -30,6 +32,8 @@ class TrainerConfig:
     """The training loop.
 
     Attributes:
+        ensemble: networks trained side by side and averaged in prediction; P1: 5. Network i is that of `seed` + i
+            alone, up to rounding.
         steps: updates in all.
         validate_every: steps between validations; each is followed by a checkpoint.
         log_every: steps between lines of metrics.jsonl.
@@ -40,6 +44,7 @@ class TrainerConfig:
         precision: of matrix products on accelerators.
     """
 
+    ensemble: int = 1
     steps: int = 5000
     validate_every: int = 500
     log_every: int = 50
@@ -50,7 +55,7 @@ class TrainerConfig:
     precision: Precision = Precision.float32
 
     def __post_init__(self):
-        for key in ("steps", "validate_every", "log_every"):
+        for key in ("ensemble", "steps", "validate_every", "log_every"):
             if getattr(self, key) < 1:
                 raise UserError(f"trainer.{key} must be 1 or more, got {getattr(self, key)}")
         if self.patience < 0:
@@ -102,8 +107,8 @@ class TrainConfig:
     def __post_init__(self):
         if not self.name or "/" in self.name:
             raise UserError(f"name must be a word without slashes, got {self.name!r}")
-        if self.seed < 0:
-            raise UserError(f"seed must be 0 or more, got {self.seed}")
+        if not 0 <= self.seed <= _LARGEST_SEED:
+            raise UserError(f"seed must be 0 to {_LARGEST_SEED}, got {self.seed}")
         check_transforms(self.test_time_augmentation)
 
 

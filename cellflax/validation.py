@@ -1,17 +1,22 @@
-"""Scores of a network on held-out regions while it trains."""
+"""Scores of a network on held-out regions, while it trains and afterwards."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import jax
 import numpy as np
 
-from cellflax.data.example import IGNORE, Region
-from cellflax.inference.dense import predict_tiles
+from cellflax.data.example import IGNORE, Dataset, Region
+from cellflax.data.normalize import normalize
+from cellflax.errors import UserError
+from cellflax.inference.dense import predict_averaged
 from cellflax.metrics.overlap import accuracy_index
 from cellflax.metrics.pixels import class_accuracy, confusion_matrix
-from cellflax.refine import RefineConfig, refine
+from cellflax.models import Network
+from cellflax.refine import RefineConfig, refine, takes_seeds
+from cellflax.refine.seeds import nuclei_seeds
 from cellflax.report import Panel, outline_overlay
+from cellflax.training_config import TrainConfig
 
 Probability = Callable[[np.ndarray], np.ndarray | jax.Array]
 
@@ -35,9 +40,12 @@ class HeldOut:
     seeds: np.ndarray | None
 
     @classmethod
-    def of(cls, region: Region, normalized: np.ndarray, seeds: np.ndarray | None, border: int) -> "HeldOut":
+    def of(
+        cls, region: Region, normalized: np.ndarray, seeds: np.ndarray | None, *, border: int, multiple: int
+    ) -> "HeldOut":
         """Cut a region out of its normalised image and, if there are any, its nuclei."""
-        top, left = max(region.y0 - border, 0), max(region.x0 - border, 0)
+        # Poolings fall on the same pixels as in the whole image.
+        top, left = (max(first - border, 0) // multiple * multiple for first in (region.y0, region.x0))
         context = normalized[top : region.y1 + border, left : region.x1 + border]
         inner = slice(region.y0 - top, region.y1 - top), slice(region.x0 - left, region.x1 - left)
         example = region.example
@@ -50,9 +58,34 @@ class HeldOut:
         )
 
 
+def held_out_regions(config: TrainConfig, dataset: Dataset, network: Network) -> tuple[HeldOut, ...]:
+    """Prepare the validation regions of a data set as a network of this configuration needs them.
+
+    Raises:
+        UserError: if the refinement is seeded from a channel that the data set does not have.
+    """
+    channel = None
+    if config.seed_channel is not None and takes_seeds(config.refine):
+        if config.seed_channel not in dataset.channels:
+            raise UserError(
+                f"seed_channel={config.seed_channel} is not among the channels {', '.join(dataset.channels)}; "
+                "name one of them, or null to refine without nuclei"
+            )
+        channel = dataset.channels.index(config.seed_channel)
+    regions = []
+    for region in dataset.validation:
+        example = region.example
+        seeds = None
+        if channel is not None:
+            seeds = nuclei_seeds(example.image[..., channel], config.seeds, example.pixel_size_um)
+        normalized = normalize(example.image, config.normalize, network.receptive_field, example.name)
+        regions.append(HeldOut.of(region, normalized, seeds, border=network.border, multiple=network.multiple))
+    return tuple(regions)
+
+
 @dataclass(frozen=True)
 class Validator:
-    """Runs a network over all held-out regions.
+    """Runs a network over all held-out regions and scores what it predicts.
 
     Attributes:
         held_out: the regions.
@@ -70,11 +103,22 @@ class Validator:
     border: int
     multiple: int
 
-    def __call__(self, probability: Probability) -> tuple[dict[str, float], np.ndarray]:
-        """Score the network.
+    def predict(self, probability: Probability, transforms: int = 1) -> list[np.ndarray]:
+        """Class probabilities of every region, (h, w, K).
 
         Args:
             probability: compiled (1, H, W, C) -> softmax (1, H - 2 border, W - 2 border, K).
+            transforms: rotations and reflections averaged, 1, 4 or 8.
+        """
+        return [
+            predict_averaged(probability, region.image, transforms, border=self.border, multiple=self.multiple)[
+                region.inner
+            ]
+            for region in self.held_out
+        ]
+
+    def score(self, predictions: Sequence[np.ndarray]) -> tuple[dict[str, float], np.ndarray]:
+        """Score the probabilities of the regions.
 
         Returns:
             Metrics by name: `loss` (cross-entropy, classes weighted as in sampling), `accuracy_<class>` (share
@@ -84,9 +128,7 @@ class Validator:
         k = len(self.class_names)
         confusion, cost, count = np.zeros((k, k), np.int64), np.zeros(k), np.zeros(k)
         jaccard, dice, overlay = [], [], None
-        for region in self.held_out:
-            predicted = predict_tiles(probability, region.image, border=self.border, multiple=self.multiple)
-            predicted = predicted[region.inner]
+        for region, predicted in zip(self.held_out, predictions, strict=True):
             confusion += confusion_matrix(region.classes, predicted.argmax(-1), k)
             annotated = region.classes != IGNORE
             classes = region.classes[annotated]

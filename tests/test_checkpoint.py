@@ -34,7 +34,7 @@ def copied(trained, tmp_path) -> Path:
 def probability_of(model: TrainedModel) -> np.ndarray:
     edge = model.receptive_field + 3 * model.multiple - 1
     image = np.random.default_rng(0).normal(size=(1, edge, edge, len(model.channels)))
-    return np.asarray(model.probability(image.astype(np.float32)))
+    return np.asarray(model.probabilities(image.astype(np.float32)))
 
 
 # --- what a checkpoint holds ---
@@ -73,7 +73,7 @@ def test_best_last_and_numbered_steps(copied):
 
 def test_names_are_readable_and_shardings_do_not_matter(trained):
     arrays = arrays_of(trained.path, 60)
-    assert arrays["params.stages.0.0.transform.kernel"].shape == (4, 4, 2, 16)
+    assert arrays["params.stages.0.0.transform.kernel"].shape == (1, 4, 4, 2, 16)
     assert arrays["step"] == 60
     assert any(name.startswith("opt_state.") for name in arrays)
     assert set(record_of(trained.path, 60)["crc32"]) == set(arrays)
@@ -218,7 +218,7 @@ def unknown_network(run: Path) -> Path:
 
 
 def newer_format(run: Path) -> Path:
-    set_record(run / "checkpoints" / "60", format=2)
+    set_record(run / "checkpoints" / "60", format=3)
     return run
 
 
@@ -265,10 +265,13 @@ def an_empty_directory(run: Path) -> Path:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (another_network, "60 is of another network: params.stages.0.0.normalization.bias should be (8,), found (16,)"),
+        (
+            another_network,
+            "60 is of another network: params.stages.0.0.normalization.bias should be (1, 8), found (1, 16)",
+        ),
         (more_layers, "60 is of another network: params.hidden.1."),
         (unknown_network, "model.kind must be one of patch_net; got 'resnet'"),
-        (newer_format, "60 has format 2, this cellflax reads format 1; update cellflax or train again"),
+        (newer_format, "60 has format 3, this cellflax reads format 2; update cellflax or train again"),
         (no_configuration, "60 is an Orbax checkpoint, but not one of cellflax"),
         (record_is_no_json, "60 is damaged: its record cannot be read; copy it again"),
         (record_is_a_list, "60 is damaged: its record cannot be read; copy it again"),

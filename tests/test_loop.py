@@ -58,10 +58,13 @@ class Training:
         params = {"w": 1.5 * state.params["w"] + n, "n": state.params["n"] + 1}
         return TrainState(state.step + 1, params, {}, ()), sums._replace(steps=sums.steps + 1, loss=sums.loss + cost)
 
-    def __call__(self, probability) -> tuple[dict[str, float], np.ndarray]:
-        """Stand in for the validator."""
+    def predict(self, probability) -> dict:
+        """Stand in for the validator, as `score` does."""
+        return probability(None)
+
+    def score(self, predictions: dict) -> tuple[dict[str, float], np.ndarray]:
         self.event()
-        n = int(probability(None)["n"])
+        n = int(predictions["n"])
         score = self.scores.get(n, 0.5)
         return {"loss": 1 - score, "jaccard": score, "dice": score}, np.zeros((2, 2, 3), np.uint8)
 

@@ -111,6 +111,42 @@ def test_given_nuclei_seed_the_cells(run, fields, tmp_path):
         assert len(hit) > len(cells_of) / 2
 
 
+def test_own_channel_names_come_in_any_order(run, fields, tmp_path):
+    labels = []
+    for channels in (CHANNELS, "channels=[nuclear,phase]"):
+        assert run(fields / "images", channels).status == 0
+        labels.append(labels_of(tmp_path / "out" / "field_0007_labels.tif"))
+    np.testing.assert_array_equal(*labels)
+
+
+def test_nuclei_by_a_network_of_their_own(run, fields, trained, tmp_path):
+    """The shared training serves as that network: what it segments alone seeds the cells."""
+    assert run(fields / "images", CHANNELS).status == 0
+    alone = labels_of(tmp_path / "out" / "field_0007_labels.tif")
+    options = (f"nuclei_checkpoint={trained.path}", "save_probability=true", "refine=watershed", "refine.interior=0.2")
+    assert run(fields / "images", CHANNELS, *options).status == 0
+    np.testing.assert_array_equal(labels_of(tmp_path / "out" / "field_0007_seeds.tif"), alone)
+    labels = labels_of(tmp_path / "out" / "field_0007_labels.tif")
+    assert labels.max() == alone.max()
+    assert np.sum(labels > 0) > np.sum(alone > 0)
+    origin = json.loads((tmp_path / "out" / "provenance.json").read_text())["nuclei_checkpoint"]
+    assert origin["path"].startswith(str(trained.path))
+
+
+def test_uncertainty_where_several_predictions_are_averaged(run, fields, tmp_path):
+    out = tmp_path / "out"
+    assert run(fields / "images", CHANNELS, "save_probability=true", "test_time_augmentation=1").status == 0
+    assert "uncertainty" not in pd.read_csv(out / "cells.csv")
+    assert not (out / "field_0007_uncertainty.tif").exists()
+    assert run(fields / "images", CHANNELS, "save_probability=true", "test_time_augmentation=4").status == 0
+    cells = pd.read_csv(out / "cells.csv")["uncertainty"]
+    assert cells.between(0, 1).all()
+    assert cells.nunique() > 3
+    pixels = labels_of(out / "field_0007_uncertainty.tif").squeeze()
+    assert (pixels.shape, pixels.dtype) == ((128, 128), np.float32)
+    assert 0 < pixels.max() <= np.sqrt(0.5) + 1e-6
+
+
 def test_probability_file(run, fields, tmp_path):
     assert run(one_file(fields, tmp_path / "a.tif"), "save_probability=true").status == 0
     with tifffile.TiffFile(tmp_path / "out" / "a_probability.tif") as tiff:
@@ -234,3 +270,18 @@ def test_a_damaged_image_keeps_the_results_before_it(run, fields, tmp_path):
     assert run(tmp_path / "in").status == 0
     assert not (out / "cells.partial.csv").exists()
     assert json.loads((out / "provenance.json").read_text())["complete"] is True
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["nuclei=a.tif", "nuclei_checkpoint=b"], "nuclei=a.tif and nuclei_checkpoint=b: give one of them"),
+        (["nuclei_checkpoint=nowhere"], "checkpoint nowhere does not exist"),
+        (["nuclei_checkpoint={run}", "refine=threshold"], "has no use without seeds"),
+    ],
+)
+def test_unusable_nuclei_in_one_line(run, fields, trained, options, message):
+    options = [option.format(run=trained.path) for option in options]
+    result = run(fields / "images", CHANNELS, *options)
+    assert result.status == 1
+    assert message in result.error

@@ -60,6 +60,18 @@ def test_killed_between_checkpoints(tmp_path, monkeypatch, changes):
     assert metrics_of(run) == metrics_of(whole)
 
 
+@pytest.mark.parametrize("removed", [(), ("config.json",)], ids=["whole", "without config.json"])
+def test_another_configuration_is_refused(tmp_path, removed):
+    assert run_command(train.main, *TINY, f"run={tmp_path / 'run'}").status == 0
+    for name in removed:
+        (tmp_path / "run" / name).unlink()
+    before = arrays_of(tmp_path / "run", 12)
+    result = run_command(train.main, *TINY, f"run={tmp_path / 'run'}", "optimizer.learning_rate=0.5")
+    assert result.status == 1
+    assert "holds a run with optimizer.learning_rate=0.01, not 0.5; give the same value to resume it" in result.error
+    assert_same_arrays(arrays_of(tmp_path / "run", 12), before)
+
+
 @pytest.mark.slow
 def test_signals_to_a_process(tmp_path):
     """SIGKILL, SIGTERM and Ctrl-C at random moments of one training, against one that is left alone."""

@@ -38,15 +38,17 @@ def disc_example() -> Example:
 class Training:
     """A small training on some devices; every run begins with the same state."""
 
-    def __init__(self, devices: int, sampling: SamplerConfig = CROPS, **changes):
-        network = trained_like(dataclasses.replace(NETWORK, **changes))
+    def __init__(self, devices: int, sampling: SamplerConfig = CROPS, members: int = 1, seed: int = 0, **changes):
+        config = dataclasses.replace(NETWORK, **changes)
+        networks = [trained_like(config, seed=1 + seed + i) for i in range(members)]
+        network = networks[0]
         self.sampler = Sampler(sampling, (disc_example(),), border=network.border, multiple=network.multiple, classes=3)
         self.mesh = data_mesh(devices)
         optimizer = build_optimizer(SgdConfig(learning_rate=0.02), STEPS)
-        self.graph, state = create_state(network, optimizer)
+        self.graph, state = create_state(networks, optimizer)
         self.state = replicate(state, self.mesh)
         self.data = replicate(self.sampler.data, self.mesh)
-        self.step = make_train_step(self.graph, optimizer, cross_entropy, 1e-3, self.sampler, seed=0, mesh=self.mesh)
+        self.step = make_train_step(self.graph, optimizer, cross_entropy, 1e-3, self.sampler, seed, self.mesh)
 
     def run(self, steps: int = STEPS) -> tuple[TrainState, StepSums, np.ndarray]:
         """Final state, sums over the steps, and the loss of each step."""
@@ -92,7 +94,7 @@ def test_a_step_adds_up_what_the_objective_says():
     training = Training(1, regularization=Regularization.none)
     state = training.state
     batch = training.sampler(training.data, 0, 0)
-    network: PatchNet = nnx.merge(training.graph, state.params, state.stats)
+    network: PatchNet = nnx.merge(training.graph, only(state.params), only(state.stats))
     logits = np.asarray(network(batch.image), float)
     _, sums, _ = training.run(1)
 
@@ -102,7 +104,7 @@ def test_a_step_adds_up_what_the_objective_says():
     log_likelihood = np.take_along_axis(log_softmax, target[..., None], -1)[..., 0]
     assert int(sums.steps) == 1
     assert float(sums.loss) == pytest.approx(-np.mean(weight * log_likelihood), rel=1e-4)
-    assert float(sums.penalty) == pytest.approx(1e-3 * float(l2_penalty(state.params)), rel=1e-3)
+    assert float(sums.penalty) == pytest.approx(1e-3 * float(l2_penalty(only(state.params))), rel=1e-3)
     for k in range(3):
         assert float(sums.total[k]) == pytest.approx(weight[target == k].sum(), rel=1e-5)
         assert float(sums.correct[k]) == pytest.approx(weight[(target == k) & right].sum(), rel=1e-5)
@@ -113,10 +115,12 @@ def test_update_is_a_step_down_the_gradient_of_the_objective():
     before = training.state
     cost = objective(training.graph, cross_entropy, 1e-3)
     batch = training.sampler(training.data, 0, 0)
-    gradient = jax.jit(jax.grad(lambda p: cost(p, before.stats, batch, jax.random.key(0))[0]))(before.params)
+    slope_of = jax.jit(jax.grad(lambda p: cost(p, only(before.stats), batch, jax.random.key(0))[0]))
+    gradient = slope_of(only(before.params))
     after, _, _ = training.run(1)
     assert int(after.step) == 1
-    for new, old, slope in zip(*map(jax.tree.leaves, (after.params, before.params, gradient)), strict=True):
+    trees = only(after.params), only(before.params), gradient
+    for new, old, slope in zip(*map(jax.tree.leaves, trees), strict=True):
         np.testing.assert_allclose(new, old - 1.9 * 0.02 * slope, rtol=1e-4, atol=1e-6)  # Nesterov's first
 
 
@@ -126,7 +130,31 @@ def test_dropout_is_drawn_anew_at_each_step_and_repeats_exactly():
     np.testing.assert_array_equal(first, again)
     fixed = objective(training.graph, cross_entropy, 0.0)
     batch = training.sampler(training.data, 0, 0)
-    keys = [jax.random.fold_in(jax.random.key(1), step) for step in range(2)]
-    draw = jax.jit(lambda key: fixed(training.state.params, training.state.stats, batch, key)[0])
-    assert float(draw(keys[0])) == pytest.approx(first[0], rel=1e-5)  # the key of seed + 1 and the step
+    masks = jax.random.fold_in(jax.random.key(0), 0xD0)
+    keys = [jax.random.fold_in(masks, step) for step in range(2)]
+    draw = jax.jit(lambda key: fixed(only(training.state.params), only(training.state.stats), batch, key)[0])
+    assert float(draw(keys[0])) == pytest.approx(first[0], rel=1e-5)  # the seed's key and the step
     assert float(draw(keys[1])) != pytest.approx(first[0], rel=1e-3)
+
+
+@pytest.mark.parametrize("regularization", [Regularization.batch_norm, Regularization.dropout])
+def test_members_of_an_ensemble_are_the_networks_of_their_seeds(regularization):
+    together = Training(1, members=2, seed=3, regularization=regularization)
+    alone = [Training(1, seed=3 + i, regularization=regularization) for i in range(2)]
+    state, sums, _ = together.run()
+    results = [training.run() for training in alone]
+    for i, (expected, _, _) in enumerate(results):
+        trees = (state.params, state.stats), (expected.params, expected.stats)
+        for a, b in zip(*map(jax.tree.leaves, trees), strict=True):
+            np.testing.assert_allclose(a[i], b[0], rtol=1e-4, atol=1e-5)
+    assert int(sums.steps) == STEPS
+    for total, first, second in zip(sums, results[0][1], results[1][1], strict=True):
+        np.testing.assert_allclose(total, (first + second) / 2, rtol=1e-3)
+    moved = jax.tree.leaves(state.params)[0]
+    assert not np.allclose(moved[0], moved[1])
+
+
+def only(tree):
+    """The single member of an ensemble of one."""
+    assert all(len(leaf) == 1 for leaf in jax.tree.leaves(tree))
+    return jax.tree.map(lambda leaf: leaf[0], tree)

@@ -5,9 +5,11 @@ import math
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 
-from cellflax import train
+from cellflax import predict, train
 from cellflax.config import from_json
 from cellflax.schemas import to_json
 from cellflax.training_config import TrainConfig
@@ -127,6 +129,26 @@ def test_sweep_writes_a_run_each_and_hands_scores_to_the_sweeper(tmp_path, monke
     assert [json.loads((run / "config.json").read_text())["seed"] for run in runs] == [0, 1]
     first, second = (metrics_of(run)[0]["train_loss"] for run in runs)
     assert first != second
+
+
+def test_ensemble_is_one_run_whose_members_are_averaged(tmp_path, fields):
+    run, out = tmp_path / "run", tmp_path / "out"
+    result = run_command(train.main, *TINY, f"run={run}", "trainer.ensemble=2")
+    assert result.status == 0, result.err
+    assert "training 2 networks on 1 of" in result.err
+    given = (f"checkpoint={run}", f"input={fields / 'images'}", f"output={out}", "channels=[phase,nuclear]")
+    options = ("save_probability=true", "refine=threshold", "refine.interior=0.3")
+    assert run_command(predict.main, *given, *options).status == 0
+    whole = tifffile.imread(out / "field_0007_probability.tif")
+    assert tifffile.imread(out / "field_0007_uncertainty.tif").max() > 0.01
+    alone = []
+    for seed in (0, 1):
+        assert run_command(train.main, *TINY, f"run={tmp_path / str(seed)}", f"seed={seed}").status == 0
+        given = (f"checkpoint={tmp_path / str(seed)}", "step=last", *given[1:])
+        assert run_command(predict.main, *given, *options).status == 0
+        alone.append(tifffile.imread(out / "field_0007_probability.tif"))
+    np.testing.assert_allclose(whole, np.mean(alone, axis=0), atol=1e-3)
+    assert np.abs(alone[0] - alone[1]).max() > 0.01
 
 
 def test_experiment_of_ones_own(tmp_path):

@@ -1,6 +1,6 @@
 """Whole images through a network whose every output sees a bounded neighbourhood: exact, tile by tile."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
@@ -16,7 +16,8 @@ def predict_tiles(apply: Apply, image: np.ndarray, *, border: int, multiple: int
 
     Neighbouring tiles share `border` pixels of input on each side, so their outputs join without seams, and
     memory is bounded by the tile. Pixels beyond the image are mirrored. All tiles of an image have one shape, so
-    that one compilation serves it and all of its size: the last of a row is moved back, not cut.
+    that one compilation serves it and all of its size: the last of a row is moved back, not cut. Tiles begin at
+    multiples of `multiple`, so that a network's poolings fall on the same pixels whatever the tile.
 
     Args:
         apply: (1, h + 2 border, w + 2 border, C) -> (1, h, w, K).
@@ -32,7 +33,7 @@ def predict_tiles(apply: Apply, image: np.ndarray, *, border: int, multiple: int
     largest = max(tile // step, 1) * step
     shape = image.shape[:2]
     edges = [_edge(size, largest, step) for size in shape]
-    missing = [max(edge - size, 0) for edge, size in zip(edges, shape, strict=True)]
+    missing = [max(edge - size, -size % multiple) for edge, size in zip(edges, shape, strict=True)]
     padding = [(border, border + extra) for extra in missing]
     padded = np.pad(image, [*padding, (0, 0)], mode="reflect")
     output: np.ndarray | None = None
@@ -48,10 +49,10 @@ def predict_tiles(apply: Apply, image: np.ndarray, *, border: int, multiple: int
     return output
 
 
-def predict_averaged(
+def predict_transforms(
     apply: Apply, image: np.ndarray, transforms: int, *, border: int, multiple: int, tile: int = 512
-) -> np.ndarray:
-    """Average `predict_tiles` over rotations and reflections of the image (test-time augmentation).
+) -> Iterator[np.ndarray]:
+    """`predict_tiles` of rotations and reflections of the image (test-time augmentation), one at a time.
 
     Args:
         apply: as in `predict_tiles`.
@@ -61,17 +62,23 @@ def predict_averaged(
         multiple: see `border`.
         tile: see `border`.
 
-    Returns:
+    Yields:
         (H, W, K) float32, in the orientation of `image`.
     """
-    total = np.zeros(1, np.float32)
     for k in range(transforms):
         turned = np.rot90(image, k % 4)
         turned = turned[:, ::-1] if k >= 4 else turned
         predicted = predict_tiles(apply, turned, border=border, multiple=multiple, tile=tile)
         predicted = predicted[:, ::-1] if k >= 4 else predicted
-        total = total + np.rot90(predicted, -(k % 4))
-    return total / transforms
+        yield np.rot90(predicted, -(k % 4))
+
+
+def predict_averaged(
+    apply: Apply, image: np.ndarray, transforms: int, *, border: int, multiple: int, tile: int = 512
+) -> np.ndarray:
+    """Mean of `predict_transforms`, (H, W, K) float32; arguments as there."""
+    predictions = predict_transforms(apply, image, transforms, border=border, multiple=multiple, tile=tile)
+    return sum(predictions, np.zeros(1, np.float32)) / transforms
 
 
 def _edge(size: int, largest: int, step: int) -> int:

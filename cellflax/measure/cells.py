@@ -7,6 +7,7 @@ import pandas as pd
 from skimage import measure
 
 from cellflax.errors import UserError
+from cellflax.measure.cell_type import cell_type_names, cell_types
 
 # regionprops name -> power of the pixel size in it (0: a pure number)
 _SHAPE = {
@@ -21,6 +22,7 @@ _SHAPE = {
     "orientation": 0,
 }
 _UNIT_SUFFIX = {1: "_um", 2: "_um2"}
+UNCERTAINTY = "uncertainty"  # see measure/uncertainty.py
 
 
 def cell_table(
@@ -39,7 +41,8 @@ def cell_table(
     `touches_border`. Where the pixel size is known the lengths and the area follow in micrometres (`_um`,
     `_um2`), and the unit-free columns stay. Per channel `intensity_mean_<channel>` and
     `intensity_std_<channel>`; per class `probability_mean_<class>`: that of the interior is the network's
-    confidence in the cell.
+    confidence in the cell. Where there are interiors of several cell types, `cell_type` and `score_<type>`
+    (see `measure.cell_type`).
 
     Args:
         labels: (H, W) integer labels, 0 = background; they need not be consecutive.
@@ -68,6 +71,9 @@ def cell_table(
         _check_planes("the probability", probability, "classes", class_names, labels.shape)
         for name, plane in zip(class_names, np.moveaxis(probability, -1, 0), strict=True):
             table[f"probability_mean_{name}"], _ = _mean_std(labels, plane)
+        if len(cell_type_names(class_names)) > 1:
+            types = cell_types(labels, probability, class_names)
+            table |= {name: types[name].to_numpy() for name in types.columns.drop("label")}
     return pd.DataFrame(table)
 
 

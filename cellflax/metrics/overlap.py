@@ -136,6 +136,14 @@ def best_overlaps(table: OverlapTable, in_index: np.ndarray) -> CellAccuracy:
     )
 
 
+def predicted_jaccard(table: OverlapTable) -> np.ndarray:
+    """(P,) Jaccard index of each predicted cell with the reference cell that it overlaps best; 0 without any."""
+    _, columns, iou = table.pairs()
+    best = np.zeros(len(table.predicted_labels))
+    np.maximum.at(best, columns, iou)
+    return best
+
+
 def erode_cells(labels: np.ndarray) -> np.ndarray:
     """Erode every cell of an (H, W) label image, or a bool mask, by disk(1).
 

@@ -19,7 +19,7 @@ from cellflax.metrics.detection import (
     reference_errors,
     spurious_predictions,
 )
-from cellflax.metrics.overlap import CellAccuracy, best_overlaps, compare_cells
+from cellflax.metrics.overlap import CellAccuracy, best_overlaps, compare_cells, predicted_jaccard
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,22 @@ class CellScores:
         accuracy: best overlap of each of the R reference cells.
         errors: (R,) CellError value of each reference cell.
         matches: one-to-one matching at each of IOU_THRESHOLDS.
-        n_predicted: number of predicted cells.
+        predicted_label: (P,) labels of the predicted cells.
+        predicted_jaccard: (P,) Jaccard index of each with the reference cell that it overlaps best.
         n_spurious: predicted cells with less than half of their area on reference cells.
     """
 
     accuracy: CellAccuracy
     errors: np.ndarray
     matches: tuple[MatchCounts, ...]
-    n_predicted: int
+    predicted_label: np.ndarray
+    predicted_jaccard: np.ndarray
     n_spurious: int
+
+    @property
+    def n_predicted(self) -> int:
+        """Number of predicted cells."""
+        return len(self.predicted_label)
 
     def summary(self) -> dict[str, Any]:
         """Values for JSON; undefined ratios (0 / 0) are None.
@@ -93,7 +100,8 @@ def score_cells(
         accuracy=best_overlaps(table, in_index),
         errors=reference_errors(table),
         matches=tuple(count_matches(table, threshold) for threshold in IOU_THRESHOLDS),
-        n_predicted=len(table.predicted_labels),
+        predicted_label=table.predicted_labels,
+        predicted_jaccard=predicted_jaccard(table),
         n_spurious=int(spurious_predictions(table).sum()),
     )
 
@@ -107,7 +115,8 @@ def pool(scores: Sequence[CellScores]) -> CellScores:
         accuracy=accuracy,
         errors=np.concatenate([s.errors for s in scores]),
         matches=tuple(reduce(add, at) for at in zip(*(s.matches for s in scores), strict=True)),
-        n_predicted=sum(s.n_predicted for s in scores),
+        predicted_label=np.concatenate([s.predicted_label for s in scores]),
+        predicted_jaccard=np.concatenate([s.predicted_jaccard for s in scores]),
         n_spurious=sum(s.n_spurious for s in scores),
     )
 

@@ -1,0 +1,133 @@
+"""Published networks as a cellflax checkpoint: python -m cellflax.convert source='.../HeLa/*.h5' output=DIR.
+
+Reads the Keras-1 weight files of Van Valen et al. 2016 (github CovertLab/DeepCell, `trained_networks`); several
+files of one architecture become one ensemble. The result is used like a run: predict checkpoint=DIR.
+"""
+
+import sys
+from dataclasses import dataclass, field
+from glob import glob
+from pathlib import Path
+from typing import Any
+
+import cellflax
+from cellflax.checkpoint import save_model
+from cellflax.config import entry, to_json
+from cellflax.data.example import CLASS_NAMES
+from cellflax.ensemble import stack_members
+from cellflax.errors import UserError
+from cellflax.keras1 import PublishedNetwork, read_published, to_module
+from cellflax.refine import takes_seeds
+from cellflax.training_config import TrainConfig, TrainerConfig
+
+_CO_CULTURE = ("edge", "interior_nih3t3", "interior_mcf10a", "background")
+
+
+@dataclass
+class ConvertConfig:
+    """Options of `cellflax.convert`.
+
+    Attributes:
+        source: weight files, FILE | DIR | GLOB (a folder: its *.h5).
+        output: directory of the new checkpoint; it must not hold one.
+        channels: names of the image channels, in the networks' order. Empty: phase, nuclear for two (P1's
+            cytoplasm); for one, phase for receptive fields up to 31 (bacteria) and nuclear above (nuclei).
+        class_names: names of the classes. Empty: P1's three, or four of its co-culture.
+        test_time_augmentation: rotations and reflections averaged in prediction, 1, 4 or 8; P1: 1.
+        refine: from probabilities to cells (group refine).
+    """
+
+    source: str = ""
+    output: str = ""
+    channels: list[str] = field(default_factory=list)
+    class_names: list[str] = field(default_factory=list)
+    test_time_augmentation: int = 1
+    refine: Any = None
+
+
+@entry("convert", ConvertConfig)
+def main(config: ConvertConfig) -> None:
+    """Convert and say where the checkpoint is."""
+    path = convert(config)
+    print(f"checkpoint: {path}")
+
+
+def convert(config: ConvertConfig) -> Path:
+    """Read the weight files and write one checkpoint.
+
+    Returns:
+        the checkpoint's directory, `config.output`.
+
+    Raises:
+        UserError: if a file is not understood (the message names the layer), or the networks differ.
+    """
+    for key in ("source", "output"):
+        if not getattr(config, key):
+            raise UserError(f"{key} is not given; add {key}=...")
+    files = _files(config.source)
+    networks = [read_published(file) for file in files]
+    first = networks[0]
+    for file, network in zip(files, networks, strict=True):
+        if (network.config, network.channels, network.classes) != (first.config, first.channels, first.classes):
+            raise UserError(f"{file}: another architecture than {files[0].name}; convert them one by one")
+    channels = _names("channels", config.channels, first.channels, _usual_channels(first))
+    class_names = _names("class_names", config.class_names, first.classes, _usual_classes(first))
+    stored = TrainConfig(
+        name=f"published_{files[0].parent.name}",
+        model=first.config,
+        refine=config.refine,
+        seed_channel="nuclear" if takes_seeds(config.refine) and "nuclear" in channels else None,
+        test_time_augmentation=config.test_time_augmentation,
+        trainer=TrainerConfig(ensemble=len(networks)),
+    )
+    _, params, stats = stack_members([to_module(network) for network in networks])
+    record = {
+        "config": {key: value for key, value in to_json(stored).items() if key != "run"},
+        "data": {
+            "source": f"published weights {', '.join(file.name for file in files)}",
+            "simulated": False,
+            "channels": list(channels),
+            "class_names": list(class_names),
+            "pixel_size_um": None,
+            "train": [],
+            "validation": [],
+        },
+        "cellflax": cellflax.__version__,
+    }
+    output = Path(config.output)
+    save_model(output, params, stats, record)
+    names = f"channels {', '.join(channels)}; classes {', '.join(class_names)}"
+    edge = first.config.receptive_field
+    networks_of = f"{len(networks)} network{'s' * (len(networks) > 1)} of {edge} x {edge} pixels"
+    print(f"{networks_of}; {names}", file=sys.stderr)
+    return output
+
+
+def _files(source: str) -> list[Path]:
+    pattern = f"{source}/*.h5" if Path(source).is_dir() else source
+    files = [Path(name) for name in sorted(glob(str(Path(pattern).expanduser())))]
+    if not files:
+        raise UserError(f"source={source}: no such file; give .h5 files of github CovertLab/DeepCell, trained_networks")
+    return files
+
+
+def _usual_channels(network: PublishedNetwork) -> tuple[str, ...]:
+    """What P1's networks of this many channels see."""
+    if network.channels == 1:
+        return ("phase",) if network.config.receptive_field <= 31 else ("nuclear",)
+    return ("phase", "nuclear") if network.channels == 2 else ()
+
+
+def _usual_classes(network: PublishedNetwork) -> tuple[str, ...]:
+    return {3: CLASS_NAMES, 4: _CO_CULTURE}.get(network.classes, ())
+
+
+def _names(key: str, given: list[str], count: int, usual: tuple[str, ...]) -> tuple[str, ...]:
+    names = tuple(given) or usual
+    if len(names) != count or len(set(names)) != count:
+        raise UserError(f"{key} must be {count} different names for these networks, got [{', '.join(names)}]")
+    return names
+
+
+if __name__ == "__main__":
+    main()

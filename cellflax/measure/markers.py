@@ -1,0 +1,121 @@
+"""Types of cells from fluorescent markers in their nuclei, one marker per type: the reference for `cell_type`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+from skimage import segmentation
+
+from cellflax.errors import UserError
+from cellflax.metrics.overlap import overlap_table
+
+NO_MARKER, SEVERAL_MARKERS = "no_marker", "several_markers"
+_MIN_NOISE = 1e-3  # of the brightest nucleus: stands in for the noise of a noise-free image
+
+
+@dataclass
+class MarkerConfig:
+    """From marker images to types; brightness is compared in units of each marker's own background noise.
+
+    Attributes:
+        min_snr: the faintest marker that counts as present.
+        dominance: so many times brighter than any other must the marker of a cell's type be; markers shine
+            through into each other's channels.
+        guard_px: pixels around a nucleus that its blur reaches, left out of the background.
+        ring_px: width of the ring beyond them whose median is the background.
+    """
+
+    min_snr: float = 5.0
+    dominance: float = 3.0
+    guard_px: int = 2
+    ring_px: int = 8
+
+    def __post_init__(self) -> None:
+        if self.min_snr <= 0:
+            raise UserError(f"cell_type.min_snr must be above 0, got {self.min_snr}")
+        if self.dominance < 1:
+            raise UserError(f"cell_type.dominance must be 1 or more, got {self.dominance}")
+        if self.guard_px < 0:
+            raise UserError(f"cell_type.guard_px must be 0 or more, got {self.guard_px}")
+        if self.ring_px < 1:
+            raise UserError(f"cell_type.ring_px must be 1 or more, got {self.ring_px}")
+
+
+def match_nuclei(labels: np.ndarray, nuclei: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find out which nucleus is whose: a nucleus lies in the cell that has more than half of its pixels.
+
+    Args:
+        labels: (H, W) labels of the cells, 0 = background.
+        nuclei: (H, W) labels of the nuclei; their numbers have nothing to do with the cells'.
+
+    Returns:
+        The nucleus of every cell, of several the one that fills most of it; and the cell of every nucleus. Both
+        by ascending label, 0 where there is none.
+    """
+    table = overlap_table(labels, nuclei)
+    joint = table.intersection.tocoo()
+    rows, columns = joint.coords
+    inside = 2 * joint.data > table.predicted_area[columns]
+    rows, columns, overlap = rows[inside], columns[inside], joint.data[inside]
+    cell_of_nucleus = np.zeros(len(table.predicted_labels), np.int64)
+    cell_of_nucleus[columns] = table.reference_labels[rows]
+    nucleus_of_cell = np.zeros(len(table.reference_labels), np.int64)
+    order = np.argsort(overlap, kind="stable")  # the largest is written last and stays
+    nucleus_of_cell[rows[order]] = table.predicted_labels[columns[order]]
+    return nucleus_of_cell, cell_of_nucleus
+
+
+def marker_brightness(marker: np.ndarray, nuclei: np.ndarray, config: MarkerConfig) -> tuple[np.ndarray, float]:
+    """Mean intensity of every nucleus over the background around it, and the noise of that background.
+
+    The background of a nucleus is the median of a ring around it without any nucleus, or of all rings where
+    its neighbours leave it none. The noise is the standard deviation of single pixels there (from the median
+    absolute deviation, which debris does not reach).
+
+    Args:
+        marker: (H, W) intensities.
+        nuclei: (H, W) integer labels of n nuclei, 0 = background.
+        config: the ring.
+
+    Returns:
+        (n,) brightness by ascending label, and the noise, both in the image's unit.
+
+    Raises:
+        UserError: if no pixel is left for the background.
+    """
+    names = np.unique(nuclei[nuclei > 0])
+    if not len(names):
+        return np.zeros(0), 0.0
+    near = segmentation.expand_labels(nuclei, config.guard_px)
+    territory = segmentation.expand_labels(nuclei, config.guard_px + config.ring_px)
+    ring = (territory > 0) & (near == 0)
+    if not ring.any():
+        raise UserError("the nuclei leave no background around them; are they labels of nuclei?")
+    around, owner = marker[ring].astype(np.float64), np.searchsorted(names, territory[ring])
+    surrounded = np.unique(owner)
+    background = np.full(len(names), np.median(around))
+    background[surrounded] = ndimage.median(around, owner, surrounded)
+    brightness = ndimage.mean(marker.astype(np.float64), nuclei, names) - background
+    noise = 1.4826 * np.median(np.abs(around - background[owner]))
+    return brightness, max(float(noise), _MIN_NOISE * float(np.abs(brightness).max()), np.finfo(float).tiny)
+
+
+def marker_types(snr: Mapping[str, np.ndarray], config: MarkerConfig) -> np.ndarray:
+    """Type of every nucleus: that of its brightest marker, if it is present and dominates all others.
+
+    No threshold is fitted to the population, so a field with one type alone is judged like a mixed one.
+
+    Args:
+        snr: by type, (n,) brightness of that type's marker in units of its noise; two types or more.
+        config: the thresholds.
+
+    Returns:
+        (n,) types; "no_marker" where none is present, "several_markers" where none dominates.
+    """
+    values = np.stack(list(snr.values()), axis=-1)
+    second, strongest = np.sort(values, axis=-1)[:, -2:].T
+    chosen = np.asarray(list(snr), dtype=object)[values.argmax(axis=-1)]
+    chosen[strongest < config.dominance * second] = SEVERAL_MARKERS
+    chosen[strongest < config.min_snr] = NO_MARKER
+    return chosen

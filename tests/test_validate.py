@@ -1,0 +1,44 @@
+"""`cellflax.validate`: the held-out regions of a finished training, scored again."""
+
+import pytest
+
+from cellflax import validate
+from tests.commands import metrics_of, run_command
+
+
+def printed(line: str) -> dict[str, float]:
+    words = line.rpartition(": ")[2].split()
+    return {name: float(value) for name, value in zip(words[::2], words[1::2], strict=True)}
+
+
+def test_scores_are_those_of_the_training(trained):
+    (during,) = [m for m in metrics_of(trained.path) if m["step"] == 60 and "validation_loss" in m]
+    result = run_command(validate.main, f"checkpoint={trained.path}", "step=60")
+    assert result.status == 0, result.err
+    for name, value in printed(result.out).items():
+        assert value == pytest.approx(during[f"validation_{name}"], abs=1e-4)
+
+
+def test_sweep_over_refinements(trained):
+    arguments = (f"checkpoint={trained.path}", "refine=watershed", "refine.interior=0.3,0.9")
+    result = run_command(validate.main, "-m", *arguments)
+    assert result.status == 0, result.err
+    lines = result.out.splitlines()
+    assert [line.split(": ")[0] for line in lines] == [f"refine=watershed refine.interior={v}" for v in (0.3, 0.9)]
+    low, high = map(printed, lines)
+    assert low["loss"] == high["loss"]
+    assert low["jaccard"] > high["jaccard"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "checkpoint is not given; add checkpoint=..."),
+        (("checkpoint=nowhere",), "checkpoint nowhere does not exist"),
+        (("checkpoint=nowhere", "test_time_augmentation=3"), "test_time_augmentation must be 1, 4 or 8, got 3"),
+    ],
+)
+def test_mistakes_in_one_line(arguments, message):
+    result = run_command(validate.main, *arguments)
+    assert result.status == 1
+    assert message in result.error
