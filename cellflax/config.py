@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
@@ -28,7 +29,7 @@ from cellflax.config_errors import SCHEMA_SUFFIX, error_line
 from cellflax.errors import UserError
 from cellflax.schemas import GROUPS, field_types, from_json, group_types, to_json, unknown_key
 
-__all__ = ["GROUPS", "config_directory", "entry", "from_json", "job_directory", "to_json"]
+__all__ = ["GROUPS", "config_directory", "entry", "from_json", "job_directory", "job_overrides", "to_json"]
 
 
 def config_directory() -> Path:
@@ -40,7 +41,9 @@ def config_directory() -> Path:
     raise UserError(f"no conf directory in {package} or {package.parent}; install cellflax again")
 
 
-def entry[T](name: str, schema: type[T]) -> Callable[[Callable[[T], float | None]], Callable[[], None]]:
+def entry[T](
+    name: str, schema: type[T], positional: str | None = None
+) -> Callable[[Callable[[T], float | None]], Callable[[], None]]:
     """Make a function of a typed configuration into a command.
 
     The command takes its arguments from `sys.argv`. A user's mistake prints `error: ...` in one line and
@@ -51,12 +54,13 @@ def entry[T](name: str, schema: type[T]) -> Callable[[Callable[[T], float | None
     Args:
         name: the command's configuration, `conf/<name>.yaml`.
         schema: dataclass of the whole configuration.
+        positional: key of a list whose values may stand on the command line without it.
     """
 
     def decorate(function: Callable[[T], float | None]) -> Callable[[], None]:
         @functools.wraps(function)
         def main() -> None:
-            _Command(name, schema, function, debug=_take_debug_flag()).run()
+            _Command(name, schema, function, debug=_take_debug_flag(), positional=positional).run()
 
         return main
 
@@ -68,6 +72,11 @@ def job_directory() -> Path:
     return Path(HydraConfig.get().runtime.output_dir)
 
 
+def job_overrides() -> list[str]:
+    """The overrides of the running job (in a sweep, with the values of this one)."""
+    return list(HydraConfig.get().overrides.task)
+
+
 @dataclass
 class _Command[T]:
     """One run of the command line: a job, or the jobs of a sweep."""
@@ -76,6 +85,7 @@ class _Command[T]:
     schema: type[T]
     function: Callable[[T], float | None]
     debug: bool
+    positional: str | None = None
     process: int = field(default_factory=os.getpid)
     failed_jobs: int = 0
     crashed: bool = False
@@ -83,6 +93,8 @@ class _Command[T]:
     def run(self) -> None:
         os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then lets exceptions through to us
         try:
+            if self.positional is not None:
+                _name_positional(self.positional)
             _check_arguments()
             self._store_schemas()
 
@@ -191,12 +203,37 @@ def _take_debug_flag() -> bool:
     return os.environ.get("CELLFLAX_DEBUG") == "1"
 
 
+def _name_positional(key: str) -> None:
+    """Gather arguments without a key into one override: `a b` becomes `key=['a','b']`.
+
+    So does `key=a`, and `key=a key=b`; what is a list in Hydra's grammar already stays.
+    """
+    values, others, option = [], [], ""
+    for argument in sys.argv[1:]:
+        name, _, value = argument.partition("=")
+        if name == key and value and not value.startswith("["):
+            values.append(value)
+        elif _is_override(argument) or argument.startswith("-") or option:
+            others.append(argument)
+        else:
+            values.append(argument)
+        option = argument if argument.startswith("-") and "=" not in argument else ""
+    if values:
+        quoted = (QuotedString(value, Quote.single).with_quotes() for value in values)
+        others.append(f"{key}=[{','.join(quoted)}]")
+    sys.argv[1:] = others
+
+
 def _check_arguments() -> None:
-    """Refuse an unsafe option, and let `-m` stand anywhere (argparse wants all overrides together)."""
+    """Refuse an unsafe option, and let options stand anywhere (argparse wants all overrides together)."""
     # Hydra's hidden --experimental-rerun unpickles a file; argparse takes any prefix of it.
     if any(argument.startswith("--e") for argument in sys.argv[1:]):
         raise UserError("--experimental-rerun is not available: it would run code from a file")
-    sys.argv[1:] = sorted(sys.argv[1:], key=lambda argument: argument not in ("-m", "--multirun"))
+    sys.argv[1:] = sorted(sys.argv[1:], key=_is_override)
+
+
+def _is_override(argument: str) -> bool:
+    return argument.startswith("~") or ("=" in argument and not argument.startswith("-"))
 
 
 def _exit(line: str) -> NoReturn:

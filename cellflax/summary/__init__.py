@@ -1,0 +1,1 @@
+"""Tables and figures of many runs, from their directories alone."""

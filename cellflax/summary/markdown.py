@@ -1,0 +1,78 @@
+"""A summary of runs as a Markdown page."""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import pandas as pd
+
+from cellflax.summary.tables import Group, Summary, metric_names, setting_table
+
+
+def markdown(summary: Summary) -> str:
+    """The page: title, what to know before reading, a table at each of two steps, and the runs left out."""
+    table, metrics = setting_table(summary), metric_names(summary.runs)
+    monitors = " or ".join(sorted({run.monitor for run in summary.runs}))
+    parts = [
+        f"# {title(summary)}",
+        *(f"**{note}**" for note in notes(summary)),
+        "Mean ± standard deviation over seeds, on the held-out regions; n counts the runs.",
+        f"## Best checkpoint (validation {monitors})",
+        _table(summary, table, [f"best_{name}" for name in metrics]),
+        "## Last step",
+        _table(summary, table, [f"last_{name}" for name in metrics]),
+    ]
+    if summary.skipped:
+        lines = [f"- {run.status}: `{run.directory}` ({run.reason})" for run in summary.skipped]
+        parts += [f"## Not counted: {len(summary.skipped)}", "\n".join(lines)]
+    return "\n\n".join(parts) + "\n"
+
+
+def title(summary: Summary) -> str:
+    """Experiments and what differs between their runs, in one line."""
+    names = ", ".join(sorted({run.name for run in summary.runs}))
+    subject = f"{names} by {', '.join(summary.keys)}" if summary.keys else names
+    return f"SIMULATED DATA: {subject}" if summary.simulated else subject
+
+
+def notes(summary: Summary) -> list[str]:
+    """What a reader must know before comparing the numbers, a sentence each."""
+    found = []
+    if summary.simulated:
+        found.append("Trained and validated on simulated images: these numbers say nothing about others.")
+    sources = sorted({run.source for run in summary.runs})
+    if len(sources) > 1:
+        found.append(f"Different data; scores compare only on the same held-out regions: {'; '.join(sources)}.")
+    if summary.along:
+        found.append(f"Along with these settings differ {', '.join(summary.along)}.")
+    if any(_shares_networks(group) for group in summary.groups):
+        found.append(
+            "Ensembles whose seeds are closer than trainer.ensemble share networks (network i has seed + i): the "
+            "spread over seeds is too small."
+        )
+    return found
+
+
+def _shares_networks(group: Group) -> bool:
+    members = group.runs[0].config.get("trainer", {}).get("ensemble", 1)
+    return any(after.seed - before.seed < members for before, after in pairwise(group.runs))
+
+
+def _table(summary: Summary, table: pd.DataFrame, columns: Sequence[str]) -> str:
+    names = [name.split("_", 1)[1].replace("_", " ") for name in columns]
+    head = ["data", *summary.keys, "n", "seeds", "steps", "minutes", *names]
+    rows = []
+    for row in table.to_dict("records"):
+        steps = [row["steps_min"], row["steps_max"]]
+        cells = [row["data"], *(row[key] for key in summary.keys), row["n"], row["seeds"]]
+        cells += ["-".join(map(str, dict.fromkeys(steps))), _spread(row, "minutes", 1)]
+        rows.append([*cells, *(_spread(row, name, 3) for name in columns)])
+    return "\n".join("| " + " | ".join(map(str, cells)) + " |" for cells in [head, ["---"] * len(head), *rows])
+
+
+def _spread(row: dict, name: str, digits: int) -> str:
+    """Write mean ± standard deviation; the mean alone for one run."""
+    mean, deviation = row[f"{name}_mean"], row[f"{name}_std"]
+    if math.isnan(mean):
+        return "-"
+    return f"{mean:.{digits}f}" if math.isnan(deviation) else f"{mean:.{digits}f} ± {deviation:.{digits}f}"

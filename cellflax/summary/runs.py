@@ -1,0 +1,216 @@
+"""Run directories as `cellflax.train` leaves them: found, read, and sorted into finished and others."""
+
+import glob
+import json
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cellflax.errors import UserError
+
+_PREFIX = "validation_"
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run that ended by itself: all steps done, time over, or no more improvement.
+
+    Attributes:
+        directory: where it is.
+        config: `config.json`.
+        name: of the experiment.
+        seed: first seed.
+        source: what it was trained on, in one line.
+        simulated: whether that was simulated.
+        monitor: what its best checkpoint is best in.
+        finished: when it ended, ISO 8601 in UTC.
+        reason: why it ended.
+        steps: updates done.
+        minutes: spent on them.
+        best_step: step of the best checkpoint.
+        validation: validation metrics without their prefix (columns) by step (index).
+    """
+
+    directory: Path
+    config: dict[str, Any]
+    name: str
+    seed: int
+    source: str
+    simulated: bool
+    monitor: str
+    finished: str
+    reason: str
+    steps: int
+    minutes: float
+    best_step: int
+    validation: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class SkippedRun:
+    """A run that is not counted.
+
+    Attributes:
+        directory: where it is.
+        status: failed (nothing was trained), unfinished, unreadable or repeated.
+        reason: why, for a reader.
+    """
+
+    directory: Path
+    status: str
+    reason: str
+
+
+def find_runs(places: Iterable[str]) -> list[Path]:
+    """Find the run directories at and below directories or patterns, in natural order (2 before 10).
+
+    A run has a `config.json`. A job of a sweep (beside `multirun.yaml`) counts even without: it failed before.
+
+    Raises:
+        UserError: a place does not exist, or holds no run.
+    """
+    found: set[Path] = set()
+    for place in places:
+        roots = [place] if Path(place).is_dir() else glob.glob(place, recursive=True)
+        runs = [run for root in roots for run in _runs_below(Path(root))]
+        if not runs:
+            what = "holds no run (a directory with config.json)" if roots else "does not exist"
+            raise UserError(f"runs: {place} {what}; give a directory below which cellflax.train wrote, or a pattern")
+        found.update(runs)
+    return sorted(found, key=_natural)
+
+
+def read_run(directory: Path) -> FinishedRun | SkippedRun:
+    """Read one run; one that cannot be read is skipped with the reason."""
+    try:
+        if not (directory / "config.json").exists():
+            return SkippedRun(directory, "failed", "stopped before training: no config.json")
+        config = _object(directory / "config.json")
+        if (directory / "summary.json").exists():
+            summary = _object(directory / "summary.json")
+            if _value(summary, "training", dict, "summary.json").get("reason") is not None:
+                return _finished(directory, config, summary)
+        planned = _value(config, "trainer.steps", int, "config.json")
+        return SkippedRun(directory, "unfinished", f"{_last_step(directory)} of {planned} steps")
+    except UserError as error:
+        return SkippedRun(directory, "unreadable", str(error))
+
+
+def _runs_below(root: Path) -> Iterable[Path]:
+    for place, folders, files in os.walk(root):
+        if "config.json" in files:
+            folders.clear()  # what is in a run belongs to it
+            yield Path(place).resolve()
+        elif "multirun.yaml" in files:
+            for folder in folders:
+                if not (Path(place) / folder / "config.json").exists():
+                    yield (Path(place) / folder).resolve()
+
+
+def _natural(path: Path) -> list[list[tuple[int, int | str]]]:
+    """Sort key that compares the runs of digits in a path's parts as numbers."""
+    return [[(0, int(word)) if word.isdecimal() else (1, word) for word in _words(part)] for part in path.parts]
+
+
+def _words(text: str) -> list[str]:
+    """Split where digits begin or end."""
+    words: list[str] = []
+    for character in text:
+        if words and words[-1][-1].isdecimal() == character.isdecimal():
+            words[-1] += character
+        else:
+            words.append(character)
+    return words
+
+
+def _finished(directory: Path, config: dict[str, Any], summary: dict[str, Any]) -> FinishedRun:
+    def stored(key: str, kind: type | tuple[type, ...]) -> Any:
+        return _value(summary, key, kind, "summary.json")
+
+    validation = _validation(directory / "metrics.jsonl")
+    best, last = stored("training.best_step", int), stored("training.validated_step", int)
+    for name in ("jaccard", "loss"):
+        if name not in validation:
+            raise UserError(f"metrics.jsonl has no {_PREFIX}{name}")
+    for step in (best, last):
+        if step not in validation.index:
+            raise UserError(f"metrics.jsonl has no validation at step {step}, which summary.json names")
+    return FinishedRun(
+        directory=directory,
+        config=config,
+        name=stored("name", str),
+        seed=_value(config, "seed", int, "config.json"),
+        source=stored("data.source", str),
+        simulated=stored("data.simulated", bool),
+        monitor=stored("monitor", str),
+        finished=stored("finished", str),
+        reason=stored("training.reason", str),
+        steps=last,
+        minutes=stored("training.elapsed_s", (int, float)) / 60,
+        best_step=best,
+        validation=validation,
+    )
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path.name} cannot be read as JSON") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path.name} is not a JSON object")
+    return content
+
+
+def _value(content: dict[str, Any], key: str, kind: type | tuple[type, ...], file: str) -> Any:
+    """Value of a dotted key, which must be there and of the right type."""
+    value: Any = content
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise UserError(f"{file} has no usable {key}: got {value!r}")
+    return value
+
+
+def _lines(path: Path) -> Iterable[dict[str, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path.name} cannot be read") from error
+    for number, line in enumerate(text.splitlines(), start=1):
+        try:
+            content = json.loads(line)
+        except ValueError as error:
+            raise UserError(f"{path.name}, line {number} is not JSON") from error
+        values = content.values() if isinstance(content, dict) else [None]
+        numbers = all(value is None or isinstance(value, int | float) for value in values)
+        if not isinstance(content, dict) or not isinstance(content.get("step"), int) or not numbers:
+            raise UserError(f"{path.name}, line {number} is not a step with numbers")
+        yield content
+
+
+def _validation(path: Path) -> pd.DataFrame:
+    """Validation metrics by step; null, which stands for what is not finite, becomes NaN."""
+    rows = {}
+    for line in _lines(path):
+        metrics = {key.removeprefix(_PREFIX): value for key, value in line.items() if key.startswith(_PREFIX)}
+        if metrics:
+            rows[line["step"]] = {key: math.nan if value is None else float(value) for key, value in metrics.items()}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("step").sort_index()
+
+
+def _last_step(directory: Path) -> int:
+    """The last step that an unfinished run wrote down; its last line may be torn."""
+    last, path = 0, directory / "metrics.jsonl"
+    if path.exists():
+        try:
+            for line in _lines(path):
+                last = line["step"]
+        except UserError:
+            pass
+    return last

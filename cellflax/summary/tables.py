@@ -1,0 +1,142 @@
+"""Tables of runs and of settings, as data frames and as Markdown."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from cellflax.summary.runs import FinishedRun, SkippedRun
+from cellflax.summary.settings import find_settings, in_order
+
+_FIRST_METRICS = ("jaccard", "dice", "loss")  # the others follow by name
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of one setting, which differ by seed only.
+
+    Attributes:
+        values: of the summary's keys, as text.
+        runs: by ascending seed.
+    """
+
+    values: tuple[str, ...]
+    runs: tuple[FinishedRun, ...]
+
+    @property
+    def label(self) -> str:
+        """The setting in a few words."""
+        return ", ".join(self.values) or "all runs"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Runs sorted into settings.
+
+    Attributes:
+        keys: configuration keys that tell the settings apart; none if there is one setting.
+        along: keys that differ only along with those.
+        groups: one for each setting, in the order of their values.
+        skipped: runs that are not counted.
+    """
+
+    keys: tuple[str, ...]
+    along: tuple[str, ...]
+    groups: tuple[Group, ...]
+    skipped: tuple[SkippedRun, ...]
+
+    @property
+    def runs(self) -> list[FinishedRun]:
+        """All runs that are counted."""
+        return [run for group in self.groups for run in group.runs]
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the runs were trained on simulated data (all of them: `summarize` does not mix)."""
+        return any(run.simulated for run in self.runs)
+
+
+def group_runs(runs: Sequence[FinishedRun], skipped: Sequence[SkippedRun] = ()) -> Summary:
+    """Group runs over seeds.
+
+    Of runs with the same setting and seed only the latest counts: training repeats itself, so that another
+    copy would make the spread look smaller than it is.
+    """
+    settings = find_settings(runs)
+    latest: dict[tuple[tuple[str, ...], int], FinishedRun] = {}
+    repeated: list[SkippedRun] = []
+    for values, run in sorted(zip(settings.values, runs, strict=True), key=lambda item: item[1].finished):
+        before = latest.get((values, run.seed))
+        if before is not None:
+            repeated.append(SkippedRun(before.directory, "repeated", f"as {run.directory}, with the same seed"))
+        latest[values, run.seed] = run
+    groups: dict[tuple[str, ...], list[FinishedRun]] = {}
+    for (values, _), run in sorted(latest.items(), key=lambda item: item[0][1]):
+        groups.setdefault(values, []).append(run)
+    return Summary(
+        keys=settings.keys,
+        along=settings.along,
+        groups=tuple(
+            Group(values, tuple(groups[values])) for values in sorted(groups, key=lambda v: [in_order(x) for x in v])
+        ),
+        skipped=(*skipped, *repeated),
+    )
+
+
+def metric_names(runs: Sequence[FinishedRun]) -> list[str]:
+    """Validation metrics that any of the runs has."""
+    names = {name for run in runs for name in run.validation.columns}
+    first = [name for name in _FIRST_METRICS if name in names]
+    return first + sorted(names.difference(first))
+
+
+def run_table(summary: Summary) -> pd.DataFrame:
+    """One row per run, counted or not: where, status, setting, seed, and its metrics at two steps.
+
+    `best_<metric>` is at the best checkpoint, `last_<metric>` at the last step.
+    """
+    rows = []
+    for group in summary.groups:
+        for run in group.runs:
+            rows.append(
+                {"run": str(run.directory), "status": "finished", "reason": run.reason}
+                | {"data": _data(run)}
+                | dict(zip(summary.keys, group.values, strict=True))
+                | {"seed": run.seed, "steps": run.steps, "minutes": run.minutes, "best_step": run.best_step}
+                | _metrics(run)
+            )
+    rows += [{"run": str(s.directory), "status": s.status, "reason": s.reason} for s in summary.skipped]
+    return pd.DataFrame(rows).astype({name: "Int64" for name in ("seed", "steps", "best_step")})
+
+
+def setting_table(summary: Summary) -> pd.DataFrame:
+    """One row per setting: mean and sample standard deviation over seeds (empty for one seed).
+
+    A metric that is undefined in one run is undefined in the mean.
+    """
+    rows = []
+    for group in summary.groups:
+        steps = [run.steps for run in group.runs]
+        row = {"data": _data(group.runs[0])} | dict(zip(summary.keys, group.values, strict=True))
+        row |= {"n": len(group.runs), "seeds": " ".join(str(run.seed) for run in group.runs)}
+        row |= {"steps_min": min(steps), "steps_max": max(steps)}
+        values = pd.DataFrame([{"minutes": run.minutes, **_metrics(run)} for run in group.runs])
+        for name in ["minutes", *_columns(metric_names(summary.runs))]:
+            column = values[name] if name in values else pd.Series([float("nan")])
+            row |= {f"{name}_mean": column.mean(skipna=False), f"{name}_std": column.std(skipna=False)}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _data(run: FinishedRun) -> str:
+    return "SIMULATED" if run.simulated else "real"
+
+
+def _columns(metrics: Sequence[str]) -> list[str]:
+    return [f"{when}_{name}" for when in ("best", "last") for name in metrics]
+
+
+def _metrics(run: FinishedRun) -> dict[str, float]:
+    best, last = run.validation.loc[run.best_step], run.validation.loc[run.steps]
+    names = metric_names([run])
+    return dict(zip(_columns(names), [*best[names].tolist(), *last[names].tolist()], strict=True))
