@@ -21,8 +21,12 @@ from cellflax.errors import UserError
 # group -> kind -> "module:class". Schemas hold a group member in a field of the group's name, typed Any.
 # Names rather than classes: a command imports only the groups it has (evaluation needs no JAX).
 GROUPS: dict[str, dict[str, str]] = {
-    "model": {"patch_net": "cellflax.models.patch_net:PatchNetConfig"},
+    "model": {
+        "patch_net": "cellflax.models.patch_net:PatchNetConfig",
+        "unet": "cellflax.models.unet:UNetConfig",
+    },
     "data": {
+        "coculture": "cellflax.data.coculture:CoCultureData",
         "deepcell": "cellflax.data.deepcell:DeepCellData",
         "folder": "cellflax.data.folder:FolderData",
         "simulated": "cellflax.data.simulated:SimulatedData",
@@ -40,6 +44,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "refine": {
         "threshold": "cellflax.refine.threshold:ThresholdConfig",
         "watershed": "cellflax.refine.watershed:WatershedConfig",
+        "active_contour": "cellflax.refine.active_contour:ActiveContourConfig",
     },
 }
 

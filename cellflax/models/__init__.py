@@ -6,6 +6,7 @@ import jax
 from flax import nnx
 
 from cellflax.models.patch_net import PatchNet, PatchNetConfig
+from cellflax.models.unet import UNet, UNetConfig
 
 
 class Network(Protocol):
@@ -13,20 +14,22 @@ class Network(Protocol):
 
     Attributes:
         border: pixels lost on each side between input and output.
+        train_border: the same in training, where less context may do.
         multiple: output sizes must be divisible by this in training.
         receptive_field: edge of the square of input pixels that one output sees.
     """
 
     border: int
+    train_border: int
     multiple: int
     receptive_field: int
 
     def __call__(self, x: jax.Array, *, train: bool = False, key: jax.Array | None = None) -> jax.Array:
-        """(N, H, W, C) -> logits (N, H - 2 border, W - 2 border, classes)."""
+        """(N, H, W, C) -> logits (N, H - 2 border, W - 2 border, classes); in training, 2 train_border less."""
         ...
 
 
-def build_model(config: PatchNetConfig, *, channels: int, classes: int, seed: int) -> PatchNet:
+def build_model(config: PatchNetConfig | UNetConfig, *, channels: int, classes: int, seed: int) -> PatchNet | UNet:
     """A new network with random weights.
 
     Args:
@@ -39,4 +42,6 @@ def build_model(config: PatchNetConfig, *, channels: int, classes: int, seed: in
     match config:
         case PatchNetConfig():
             return PatchNet(config, channels=channels, classes=classes, rngs=rngs)
+        case UNetConfig():
+            return UNet(config, channels=channels, classes=classes, rngs=rngs)
     raise TypeError(f"not a model configuration: {type(config).__name__}")

@@ -147,6 +147,7 @@ class PatchNet(nnx.Module):
 
     Attributes:
         border: pixels lost on each side: the output at (0, 0) belongs to the input pixel (border, border).
+        train_border: the same.
         multiple: `dense` is cheapest, and in training exact, for output sizes divisible by this.
 
     Args:
@@ -158,7 +159,7 @@ class PatchNet(nnx.Module):
 
     def __init__(self, config: PatchNetConfig, *, channels: int, classes: int, rngs: nnx.Rngs):
         self.receptive_field = config.receptive_field
-        self.border = config.receptive_field // 2
+        self.border = self.train_border = config.receptive_field // 2
         self.multiple = 2 ** (len(config.stages) - 1)
         self.dropout = nnx.Dropout(config.dropout) if config.regularization is Regularization.dropout else None
         stages, sides, joined = [], [], 0
