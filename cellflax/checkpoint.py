@@ -2,9 +2,9 @@
 
 A checkpoint is a directory with one numbered folder per kept step, each holding the arrays of a `TrainState`
 under readable names ("params.stages.0.1.transform.kernel", with a first axis for the members of the ensemble)
-and a JSON record: the configuration, where the
-data came from, how far training is, and a checksum of every array. Loading builds the network from the
-record's own configuration, so a copied folder is all that prediction needs, and nothing in it can run code.
+and a JSON record: the configuration, where the data came from, how far training is, and a checksum of every
+array. Loading (`trained.load_model`) builds the network from the record's own configuration, so a copied folder
+is all that prediction needs, and nothing in it can run code.
 """
 
 import contextlib
@@ -15,22 +15,16 @@ import sys
 import time
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from orbax.checkpoint import v1 as ocp
 
-from cellflax.ensemble import member_probabilities, stack_members
 from cellflax.errors import UserError
-from cellflax.models import build_model
-from cellflax.schemas import from_json
 from cellflax.state import TrainState
-from cellflax.training_config import TrainConfig
 
 FORMAT = 2  # 1, never released, had no axis for the members of an ensemble
 DIRECTORY = "checkpoints"
@@ -38,51 +32,6 @@ DIRECTORY = "checkpoints"
 _ABANDONED_READS_S = 0.2
 
 _policies = ocp.training.preservation_policies
-
-
-@dataclass(frozen=True)
-class TrainedModel:
-    """An ensemble of networks with its weights and everything that prediction must do as training did.
-
-    Attributes:
-        config: the configuration it was trained with.
-        record: all that the checkpoint says about itself (JSON).
-        step: training step of the weights.
-        path: the checkpoint it was read from.
-        border: pixels lost on each side.
-        multiple: output sizes must be divisible by this.
-        receptive_field: edge of the square of pixels that one output sees.
-        probabilities: compiled (1, H, W, C) -> (1, H - 2 border, W - 2 border, M K): softmax of each member.
-    """
-
-    config: TrainConfig
-    record: dict[str, Any]
-    step: int
-    path: Path
-    border: int
-    multiple: int
-    receptive_field: int
-    probabilities: Callable[[np.ndarray], jax.Array]
-
-    @property
-    def members(self) -> int:
-        """Number of networks."""
-        return self.config.trainer.ensemble
-
-    @property
-    def channels(self) -> tuple[str, ...]:
-        """Names of the image channels, in order."""
-        return tuple(self.record["data"]["channels"])
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of the output classes, in order."""
-        return tuple(self.record["data"]["class_names"])
-
-    @property
-    def simulated(self) -> bool:
-        """Whether it was trained on simulated images."""
-        return bool(self.record["data"]["simulated"])
 
 
 class Checkpoints:
@@ -163,8 +112,8 @@ class Checkpoints:
         step = self.latest()
         assert step is not None, "no checkpoint to restore"
         path = self.directory / str(step)
-        record = _read_record(path)
-        return _restore(path, template, record), record
+        record = read_record(path)
+        return restore_arrays(path, template, record), record
 
 
 def _score(metrics: dict[str, float]) -> float:
@@ -189,72 +138,12 @@ def save_model(run: Path, params: nnx.State, stats: nnx.State, record: dict[str,
         checkpoints.save_weights(params, stats, record)
 
 
-def load_model(path: str | Path, step: str = "best") -> TrainedModel:
-    """Rebuild a trained network from a checkpoint alone.
-
-    Args:
-        path: a run directory, its `checkpoints` folder, or one numbered checkpoint in it.
-        step: "best", "last" or a number, where `path` leaves it open.
-
-    Raises:
-        UserError: if there is no checkpoint, it is damaged, or this version cannot read it.
-    """
-    path = _find(Path(path), step)
-    record = _read_record(path)
-    config = from_json(TrainConfig, record["config"])
-    channels, classes = len(record["data"]["channels"]), len(record["data"]["class_names"])
-    model = build_model(config.model, channels=channels, classes=classes, seed=0)
-    graph, params, stats = stack_members([model] * config.trainer.ensemble)
-    weights = _restore(path, {"params": params, "stats": stats}, record)
-
-    @jax.jit
-    def compiled(weights, image):
-        members = member_probabilities(graph, weights["params"], weights["stats"], image)
-        return jnp.concatenate(list(members), axis=-1)
-
-    return TrainedModel(
-        config=config,
-        record=record,
-        step=int(path.name),
-        path=path,
-        border=model.border,
-        multiple=model.multiple,
-        receptive_field=model.receptive_field,
-        probabilities=lambda image: compiled(weights, image),
-    )
-
-
-def _find(path: Path, step: str) -> Path:
-    if not path.exists():
-        raise UserError(f"checkpoint {path} does not exist; give a run directory, as training prints it last")
-    for directory in (path / DIRECTORY, path):
-        steps = sorted(int(p.name) for p in directory.glob("*") if p.name.isdigit() and _has_record(p))
-        if steps:
-            break
-    else:
-        if path.name.isdigit() and _has_record(path):
-            return path.resolve()
-        raise UserError(
-            f"{path} holds no cellflax checkpoint; give a run directory, its {DIRECTORY} folder or one numbered "
-            "folder in that"
-        )
-    if step == "last":
-        return (directory / str(steps[-1])).resolve()
-    if step == "best":
-        scores = {s: (_read_record(directory / str(s)).get("score")) for s in steps}
-        scored = {s: score for s, score in scores.items() if score is not None}
-        best = max(scored, key=lambda s: scored[s]) if scored else steps[-1]
-        return (directory / str(best)).resolve()
-    if not step.isdigit() or int(step) not in steps:
-        raise UserError(f"step={step} is not in {directory}; use best, last or one of {', '.join(map(str, steps))}")
-    return (directory / step).resolve()
-
-
-def _has_record(path: Path) -> bool:
+def has_record(path: Path) -> bool:
+    """Whether a folder is one checkpoint."""
     return (path / "_CHECKPOINT_METADATA").is_file()
 
 
-def _read_record(path: Path) -> dict[str, Any]:
+def read_record(path: Path) -> dict[str, Any]:
     """The JSON record of one checkpoint folder."""
     try:
         record = json.loads((path / "_CHECKPOINT_METADATA").read_text())["custom_metadata"]
@@ -270,7 +159,7 @@ def _read_record(path: Path) -> dict[str, Any]:
     return record
 
 
-def _restore[T](path: Path, template: T, record: dict[str, Any]) -> T:
+def restore_arrays[T](path: Path, template: T, record: dict[str, Any]) -> T:
     """Read the arrays of a template's structure, checking names, shapes and checksums."""
     expected = _named(template)
     stored = _read_by_orbax(path, lambda: dict(ocp.metadata(path, checkpointable_name="state").metadata))  # pyright: ignore[reportArgumentType]

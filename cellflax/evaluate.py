@@ -22,6 +22,7 @@ from cellflax.config import entry
 from cellflax.data.example import SIMULATED_NOTE
 from cellflax.data.images import read_image
 from cellflax.data.pairs import Pair, pair_files, read_pair
+from cellflax.data.predictions import from_simulated_training
 from cellflax.errors import UserError
 from cellflax.measure.cells import UNCERTAINTY
 from cellflax.metrics.overlap import compared_cells, crop_border
@@ -146,16 +147,11 @@ def _require_cells(config: EvaluateConfig, pooled: CellScores) -> None:
 
 
 def _simulation_notes(pairs: Sequence[Pair]) -> list[str]:
-    notes = []
-    for folder in sorted({pair.predicted.parent for pair in pairs}):
-        file = folder / "provenance.json"
-        if file.is_file():
-            try:
-                simulated = json.loads(file.read_text()).get("simulated")
-            except (OSError, ValueError, AttributeError) as error:
-                raise UserError(f"{file}: not a provenance record; predict again or remove it") from error
-            if simulated:
-                notes.append(f"simulated: the model behind {folder} was trained on simulated images")
+    notes = [
+        f"simulated: the model behind {folder} was trained on simulated images"
+        for folder in sorted({pair.predicted.parent for pair in pairs})
+        if from_simulated_training(folder)
+    ]
     for folder in sorted({pair.reference.parent for pair in pairs}):
         if (folder / SIMULATED_NOTE).exists():
             notes.append(f"simulated: the reference in {folder} comes from simulated images")

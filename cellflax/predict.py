@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 
 import cellflax
-from cellflax.checkpoint import TrainedModel, load_model
 from cellflax.config import entry, to_json
 from cellflax.data.images import (
     Image,
@@ -35,6 +34,7 @@ from cellflax.refine import takes_seeds
 from cellflax.refine.seeds import seeds_from_labels
 from cellflax.report import Panel, save_overlay
 from cellflax.segment import Segmentation, find_nuclei, segment
+from cellflax.trained import TrainedModel, load_model
 from cellflax.training_config import check_transforms
 
 _MAX_PANELS = 6

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cellflax.checkpoint import TrainedModel
 from cellflax.data.images import Image
 from cellflax.data.normalize import normalize
 from cellflax.ensemble import disagreement
@@ -15,6 +14,7 @@ from cellflax.measure.cells import UNCERTAINTY, cell_table
 from cellflax.measure.uncertainty import structural_uncertainty
 from cellflax.refine import RefineConfig, refine, takes_seeds
 from cellflax.refine.seeds import nuclei_seeds
+from cellflax.trained import TrainedModel
 
 
 @dataclass(frozen=True)

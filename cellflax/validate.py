@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from cellflax.checkpoint import TrainedModel, load_model
 from cellflax.config import entry, job_overrides
 from cellflax.data.datasets import load_dataset
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
+from cellflax.trained import TrainedModel, load_model
 from cellflax.training_config import check_transforms
 from cellflax.validation import HeldOut, Validator, held_out_regions
 

@@ -13,7 +13,7 @@ from cellflax.inference.dense import predict_averaged
 from cellflax.metrics.overlap import accuracy_index
 from cellflax.metrics.pixels import class_accuracy, confusion_matrix
 from cellflax.models import Network
-from cellflax.refine import RefineConfig, refine, takes_seeds
+from cellflax.refine import RefineConfig, needs_seeds, refine, takes_seeds
 from cellflax.refine.seeds import nuclei_seeds
 from cellflax.report import Panel, outline_overlay
 from cellflax.training_config import TrainConfig
@@ -62,8 +62,10 @@ def held_out_regions(config: TrainConfig, dataset: Dataset, network: Network) ->
     """Prepare the validation regions of a data set as a network of this configuration needs them.
 
     Raises:
-        UserError: if the refinement is seeded from a channel that the data set does not have.
+        UserError: if the refinement is seeded from a channel that the data set does not have, or needs one.
     """
+    if config.seed_channel is None and needs_seeds(config.refine):
+        raise UserError("refine=active_contour starts from nuclei: name their seed_channel, or take refine=watershed")
     channel = None
     if config.seed_channel is not None and takes_seeds(config.refine):
         if config.seed_channel not in dataset.channels:

@@ -100,6 +100,7 @@ CONFIGURATION = [
     ([QUICK, "model.stages=[{{kernels:[4],filters:[8]}}]"], "the receptive field must be odd"),
     ([QUICK, "sampler.size=33"], "sampler.size must be even and 8 or more, got 33"),
     ([QUICK, "optimizer.warmup_steps=60"], "optimizer.warmup_steps (60) must be below trainer.steps (60)"),
+    ([QUICK, "refine=active_contour", "seed_channel=null"], "refine=active_contour starts from nuclei: name their"),
     ([QUICK, "seed_channel=dapi"], "seed_channel=dapi is not among the channels phase, nuclear"),
     ([QUICK, "trainer.devices=9"], "trainer.devices=9, but there are 4; lower it or leave it null"),
     ([QUICK, "trainer.devices=4"], "sampler.batch=2 cannot be split over trainer.devices=4"),

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from orbax.checkpoint import v1 as ocp
 
-from cellflax.checkpoint import Checkpoints, TrainedModel, load_model
+from cellflax.checkpoint import Checkpoints
 from cellflax.errors import UserError
 from cellflax.state import TrainState
+from cellflax.trained import TrainedModel, load_model
 from tests.commands import arrays_of, checkpoint_steps, record_of
 
 

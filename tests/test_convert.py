@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from cellflax import convert, evaluate, predict
-from cellflax.checkpoint import load_model
 from cellflax.keras1 import read_published, to_module
+from cellflax.trained import load_model
 from tests.commands import run_command
 from tests.test_keras1 import BATCH_NORM, DEEPER, Published
 

@@ -60,6 +60,8 @@ def test_training_accepts_the_folder(fields):
     assert dataset.train[0].pixel_size_um == pytest.approx(1.3)
     names = {dataset.train[0].name, dataset.validation[0].example.name}
     assert names == {"field_0007", "field_0008"}
+    assert dataset.simulated  # the note beside the images says so
+    assert dataset.source.endswith("2 images simulated")
     truth = tifffile.imread(fields / "labels" / f"{dataset.train[0].name}.tif")
     np.testing.assert_array_equal(dataset.train[0].cells, truth)
 

@@ -18,6 +18,11 @@ def takes_seeds(config: RefineConfig) -> bool:
     return isinstance(config, FloodConfig)
 
 
+def needs_seeds(config: RefineConfig) -> bool:
+    """Whether there are no cells without nuclei."""
+    return isinstance(config, ActiveContourConfig)
+
+
 def refine(
     config: RefineConfig,
     probability: np.ndarray,

@@ -147,6 +147,7 @@ def test_folder_layouts(tmp_path, labels_folder, separate_channels):
     dataset = load_dataset(FolderData(root=str(tmp_path), channels=channels))
     assert sorted([dataset.train[0].name, dataset.validation[0].example.name]) == ["a", "b"]
     assert dataset.channels == (tuple(channels) or ("channel_0", "channel_1"))
+    assert not dataset.simulated
     example = dataset.train[0]
     np.testing.assert_array_equal(example.cells, _labels() * 7)
     np.testing.assert_array_equal(example.image, np.stack([_noise(seed=1), _noise(seed=2)], -1))
