@@ -54,9 +54,15 @@ class Loop:
     ):
         self.config, self.step, self.data, self.validator = config, step, data, validator
         self.checkpoints, self.log, self.record = checkpoints, log, record
-        self.probability = jax.jit(
-            lambda params, stats, image: jnp.mean(member_probabilities(graph, params, stats, image), axis=0)
-        )
+
+        @jax.jit
+        def probability(params, stats, tiles):
+            def predict(tile):
+                return jnp.mean(member_probabilities(graph, params, stats, tile[None]), axis=0)[0]
+
+            return jax.lax.map(predict, tiles)
+
+        self.probability = probability
 
     def run(self, state: TrainState, tally: Tally, signals: SignalWatch) -> Tally:
         """Train from a state to the last step or a reason to stop; the last state is always saved."""
@@ -109,7 +115,7 @@ class Loop:
         """Score the held-out regions; larger is better."""
         if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves((state.params, state.stats))):
             raise _diverged(f"at step {step}")  # the last cost was a number, what the step made of it is not
-        predictions = self.validator.predict(lambda image: self.probability(state.params, state.stats, image))
+        predictions = self.validator.predict(lambda tiles: self.probability(state.params, state.stats, tiles))
         metrics, overlay = self.validator.score(predictions)
         self.record["validation"] = metrics
         self.log.log(step, {f"validation_{name}": value for name, value in metrics.items()})

@@ -150,7 +150,13 @@ def _prepare(config: TrainConfig, dataset: Dataset) -> _Job:
     mesh = _mesh(config)
     step = make_train_step(graph, optimizer, cross_entropy, config.loss.l2, sampler, config.seed, mesh)
     validator = Validator(
-        held_out=held_out_regions(config, dataset, network),
+        held_out=held_out_regions(
+            config,
+            dataset,
+            receptive_field=network.receptive_field,
+            border=network.border,
+            multiple=network.multiple,
+        ),
         class_names=dataset.class_names,
         refine=config.refine,
         balance=config.sampler.balance,

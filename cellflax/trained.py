@@ -29,7 +29,8 @@ class TrainedModel:
         border: pixels lost on each side.
         multiple: output sizes must be divisible by this.
         receptive_field: edge of the square of pixels that one output sees.
-        probabilities: compiled (1, H, W, C) -> (1, H - 2 border, W - 2 border, M K): softmax of each member.
+        probabilities: compiled (T, H, W, C) -> (T, H - 2 border, W - 2 border, M K): softmax of each member, tile
+            by tile.
     """
 
     config: TrainConfig
@@ -81,9 +82,12 @@ def load_model(path: str | Path, step: str = "best") -> TrainedModel:
     weights = restore_arrays(path, {"params": params, "stats": stats}, record)
 
     @jax.jit
-    def compiled(weights, image):
-        members = member_probabilities(graph, weights["params"], weights["stats"], image)
-        return jnp.concatenate(list(members), axis=-1)
+    def compiled(weights, tiles):
+        def predict(tile):
+            members = member_probabilities(graph, weights["params"], weights["stats"], tile[None])
+            return jnp.concatenate(list(members[:, 0]), axis=-1)
+
+        return jax.lax.map(predict, tiles)
 
     return TrainedModel(
         config=config,
@@ -93,7 +97,7 @@ def load_model(path: str | Path, step: str = "best") -> TrainedModel:
         border=model.border,
         multiple=model.multiple,
         receptive_field=model.receptive_field,
-        probabilities=lambda image: compiled(weights, image),
+        probabilities=lambda tiles: compiled(weights, tiles),
     )
 
 

@@ -84,7 +84,14 @@ def _load(checkpoint: str, step: str) -> tuple[TrainedModel, tuple[HeldOut, ...]
             f"checkpoint {model.path} was trained on {model.record['data']['source']}, but there is only "
             f"{dataset.source}; set CELLFLAX_DATA to the data it was trained on"
         )
-    return model, held_out_regions(model.config, dataset, model)
+    regions = held_out_regions(
+        model.config,
+        dataset,
+        receptive_field=model.receptive_field,
+        border=model.border,
+        multiple=model.multiple,
+    )
+    return model, regions
 
 
 @functools.lru_cache(maxsize=1)

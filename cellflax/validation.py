@@ -12,7 +12,6 @@ from cellflax.errors import UserError
 from cellflax.inference.dense import predict_averaged
 from cellflax.metrics.overlap import accuracy_index
 from cellflax.metrics.pixels import class_accuracy, confusion_matrix
-from cellflax.models import Network
 from cellflax.refine import RefineConfig, needs_seeds, refine, takes_seeds
 from cellflax.refine.seeds import nuclei_seeds
 from cellflax.report import Panel, outline_overlay
@@ -58,8 +57,17 @@ class HeldOut:
         )
 
 
-def held_out_regions(config: TrainConfig, dataset: Dataset, network: Network) -> tuple[HeldOut, ...]:
+def held_out_regions(
+    config: TrainConfig, dataset: Dataset, *, receptive_field: int, border: int, multiple: int
+) -> tuple[HeldOut, ...]:
     """Prepare the validation regions of a data set as a network of this configuration needs them.
+
+    Args:
+        config: of the training.
+        dataset: with the regions.
+        receptive_field: of the network, pixels; see `models.Network`, as for `border` and `multiple`.
+        border: pixels lost by the network on each side.
+        multiple: offsets of the prepared images are divisible by this.
 
     Raises:
         UserError: if the refinement is seeded from a channel that the data set does not have, or needs one.
@@ -80,8 +88,8 @@ def held_out_regions(config: TrainConfig, dataset: Dataset, network: Network) ->
         seeds = None
         if channel is not None:
             seeds = nuclei_seeds(example.image[..., channel], config.seeds, example.pixel_size_um)
-        normalized = normalize(example.image, config.normalize, network.receptive_field, example.name)
-        regions.append(HeldOut.of(region, normalized, seeds, border=network.border, multiple=network.multiple))
+        normalized = normalize(example.image, config.normalize, receptive_field, example.name)
+        regions.append(HeldOut.of(region, normalized, seeds, border=border, multiple=multiple))
     return tuple(regions)
 
 
@@ -109,7 +117,7 @@ class Validator:
         """Class probabilities of every region, (h, w, K).
 
         Args:
-            probability: compiled (1, H, W, C) -> softmax (1, H - 2 border, W - 2 border, K).
+            probability: compiled (T, H, W, C) -> softmax (T, H - 2 border, W - 2 border, K).
             transforms: rotations and reflections averaged, 1, 4 or 8.
         """
         return [
