@@ -10,8 +10,9 @@ from cellflax.data.example import IGNORE, Dataset, Region
 from cellflax.data.normalize import normalize
 from cellflax.errors import UserError
 from cellflax.inference.dense import predict_averaged
-from cellflax.metrics.overlap import accuracy_index
+from cellflax.metrics.detection import CellError
 from cellflax.metrics.pixels import class_accuracy, confusion_matrix
+from cellflax.metrics.score import pool, score_cells
 from cellflax.refine import RefineConfig, needs_seeds, refine, takes_seeds
 from cellflax.refine.seeds import nuclei_seeds
 from cellflax.report import Panel, outline_overlay
@@ -132,12 +133,14 @@ class Validator:
 
         Returns:
             Metrics by name: `loss` (cross-entropy, classes weighted as in sampling), `accuracy_<class>` (share
-            of the class's pixels), `jaccard` and `dice` (mean over reference cells of the best overlap);
+            of the class's pixels), `jaccard` and `dice` (mean over reference cells of the best overlap),
+            `share_jaccard_0.8` (of reference cells at 0.8 or more), and the shares of reference cells that are
+            `missed`, `merged` and `split` (see `metrics.detection.CellError`);
             and an overlay of the first region, (H, W, 3) uint8.
         """
         k = len(self.class_names)
         confusion, cost, count = np.zeros((k, k), np.int64), np.zeros(k), np.zeros(k)
-        jaccard, dice, overlay = [], [], None
+        scores, overlay = [], None
         for region, predicted in zip(self.held_out, predictions, strict=True):
             confusion += confusion_matrix(region.classes, predicted.argmax(-1), k)
             annotated = region.classes != IGNORE
@@ -148,9 +151,7 @@ class Validator:
             cost += np.bincount(classes, weights=surprise, minlength=k)
             count += np.bincount(classes, minlength=k)
             labels = refine(self.refine, predicted, self.class_names, region.seeds)
-            accuracy = accuracy_index(region.cells, labels)
-            jaccard.append(accuracy.jaccard)
-            dice.append(accuracy.dice)
+            scores.append(score_cells(region.cells, labels))
             if overlay is None:
                 middle = region.image[region.inner][..., 0]
                 overlay = outline_overlay(Panel("", labels, region.cells, middle))
@@ -158,7 +159,10 @@ class Validator:
         metrics = {"loss": float(np.sum(share / share.sum() * cost / np.maximum(count, 1)))}
         for name, value in zip(self.class_names, class_accuracy(confusion), strict=True):
             metrics[f"accuracy_{name}"] = float(value)
-        metrics["jaccard"] = float(np.mean(np.concatenate(jaccard)))
-        metrics["dice"] = float(np.mean(np.concatenate(dice)))
+        cells = pool(scores)
+        metrics["jaccard"], metrics["dice"] = cells.accuracy.mean_jaccard, cells.accuracy.mean_dice
+        metrics["share_jaccard_0.8"] = float(np.mean(cells.accuracy.jaccard >= 0.8))
+        for error in (CellError.MISSED, CellError.MERGED, CellError.SPLIT):
+            metrics[error.name.lower()] = float(np.mean(cells.errors == error))
         assert overlay is not None, "a data set has at least one validation region"
         return metrics, (255 * overlay).astype(np.uint8)
