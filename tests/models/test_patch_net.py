@@ -27,6 +27,7 @@ RECEPTIVE_FIELDS = {
     "patch_net_61": 61,
     "patch_net_61_dropout": 61,
     "patch_net_61_multires": 61,
+    "patch_net_61_plain": 61,
     "patch_net_81": 81,
 }
 
