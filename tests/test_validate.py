@@ -19,7 +19,8 @@ def test_scores_are_those_of_the_training(trained):
         assert value == pytest.approx(during[f"validation_{name}"], abs=1e-4)
 
 
-def test_sweep_over_refinements(trained):
+def test_sweep_over_refinements(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     arguments = (f"checkpoint={trained.path}", "refine=watershed", "refine.interior=0.3,0.9")
     result = run_command(validate.main, "-m", *arguments)
     assert result.status == 0, result.err
@@ -28,6 +29,7 @@ def test_sweep_over_refinements(trained):
     low, high = map(printed, lines)
     assert low["loss"] == high["loss"]
     assert low["jaccard"] > high["jaccard"]
+    assert [path.name for path in tmp_path.iterdir()] == ["multirun"]  # Hydra's record of the sweep
 
 
 @pytest.mark.parametrize(
