@@ -38,6 +38,8 @@ def main() -> None:
     fragments = probability(model, PatchNet.dense)
     runs = {ours: dense(fragments)}
     runs |= {f"cellflax, fragments, tiles of {n}": dense(fragments, n) for n in options.tiles if n != TILE}
+    alone = "cellflax, the same, one tile per call"
+    runs[alone] = dense(lambda tiles: np.concatenate([fragments(tile[None]) for tile in tiles]))
     runs["JAX, dilated kernels"] = dense(probability(model, dilated))
     if torch is not None:
         runs["PyTorch, dilated kernels"] = dense(torch_probability(model, fragments=False))

@@ -72,7 +72,7 @@ def new_sampler(config: SamplerConfig) -> Sampler:
 def training(sampler: Sampler, name: str, first_loss: dict[str, float]) -> Callable[[], object]:
     """A function that does the next whole step: sampling, forward, backward, update."""
     optimizer = build_optimizer(SGD, steps=1000)
-    graph, state = create_state(new_network(), optimizer)
+    graph, state = create_state([new_network()], optimizer)
     mesh = data_mesh(1)
     step = make_train_step(graph, optimizer, cross_entropy, L2, sampler, SEED, mesh)
     state, data = replicate(state, mesh), replicate(sampler.data, mesh)

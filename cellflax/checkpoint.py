@@ -91,10 +91,6 @@ class Checkpoints:
             custom_metadata={"format": FORMAT, "crc32": sums, "score": score, **record},  # pyright: ignore[reportArgumentType]
         )
 
-    def save_weights(self, params: nnx.State, stats: nnx.State, record: dict[str, Any]) -> None:
-        """Write a network that was not trained here, as step 0; it can be loaded but not trained on."""
-        self._save(0, {"params": params, "stats": stats}, record, None)
-
     def latest(self) -> int | None:
         """The newest step, or None in a new directory."""
         newest = self._checkpointer.latest
@@ -121,7 +117,7 @@ def _score(metrics: dict[str, float]) -> float:
 
 
 def save_model(run: Path, params: nnx.State, stats: nnx.State, record: dict[str, Any]) -> None:
-    """Write networks that were not trained here where `load_model` finds them.
+    """Write networks that were not trained here, as step 0, where `load_model` finds them; they cannot be resumed.
 
     Args:
         run: directory for them.
@@ -135,7 +131,7 @@ def save_model(run: Path, params: nnx.State, stats: nnx.State, record: dict[str,
     with Checkpoints(run) as checkpoints:
         if checkpoints.latest() is not None:
             raise UserError(f"{run} holds a checkpoint already; give another directory as output=...")
-        checkpoints.save_weights(params, stats, record)
+        checkpoints._save(0, {"params": params, "stats": stats}, record, None)
 
 
 def has_record(path: Path) -> bool:

@@ -22,7 +22,7 @@ from cellflax.config import entry
 from cellflax.data.example import SIMULATED_NOTE
 from cellflax.data.images import read_image
 from cellflax.data.pairs import Pair, pair_files, read_pair
-from cellflax.data.predictions import from_simulated_training
+from cellflax.data.predictions import from_simulated_training, read_cells
 from cellflax.errors import UserError
 from cellflax.measure.cells import UNCERTAINTY
 from cellflax.metrics.overlap import compared_cells, crop_border
@@ -91,7 +91,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     _require_cells(config, pooled)
     panels = [_panel(pair, config, scores[pair.name]) for pair in _spread(pairs, scores)]
 
-    uncertain = _uncertainty_table(pairs, scores)
+    uncertain, remarks = _uncertainty_table(pairs, scores)
     metrics = {
         "cellflax": __version__,
         "inputs": {key: getattr(config, key) for key in ("predicted", "reference", "nuclei", "image")},
@@ -100,7 +100,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
             "erode_reference": config.erode_reference,
             "index_over": "reference cells that hold a nucleus" if config.nuclei else "all reference cells",
         },
-        "notes": [*_simulation_notes(pairs), *_mask_notes(masks)],
+        "notes": [*_simulation_notes(pairs), *_mask_notes(masks), *remarks],
         "pooled": pooled.summary(),
         "images": {name: score.summary() for name, score in scores.items()},
     }
@@ -113,28 +113,30 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     return metrics
 
 
-def _uncertainty_table(pairs: Sequence[Pair], scores: dict[str, CellScores]) -> pd.DataFrame | None:
-    """Jaccard index and uncertainty of every predicted cell, where all of `predicted` come with uncertainties."""
+def _uncertainty_table(pairs: Sequence[Pair], scores: dict[str, CellScores]) -> tuple[pd.DataFrame | None, list[str]]:
+    """Jaccard index and uncertainty of every predicted cell, where all of `predicted` come with uncertainties.
+
+    Labels that were corrected by hand, or a table of another program, are no mistake: a note says so.
+    """
     tables = []
     for pair in pairs:
         file = pair.predicted.parent / "cells.csv"
-        measured = _read_table(file) if file.is_file() else pd.DataFrame()
-        if not {"image", "label", UNCERTAINTY} <= set(measured):
-            return None
+        if not file.is_file():
+            return None, []
+        try:
+            measured = read_cells(file)
+        except UserError as error:
+            return None, [f"uncertainty not scored: {error}"]
+        if UNCERTAINTY not in measured:
+            return None, []
         score, image = scores[pair.name], pair.predicted.stem.removesuffix("_labels")
         found = pd.DataFrame({"label": score.predicted_label, "jaccard": score.predicted_jaccard})
-        cells = measured.loc[measured["image"].astype(str) == image, ["image", "label", UNCERTAINTY]]
-        tables.append(cells.merge(found, on="label"))
+        tables.append(
+            measured.loc[measured["image"] == image, ["image", "label", UNCERTAINTY]].merge(found, on="label")
+        )
         if len(tables[-1]) != len(found):
-            raise UserError(f"{file}: lacks cells of {pair.predicted.name}; predict again, or remove the table")
-    return pd.concat(tables, ignore_index=True)
-
-
-def _read_table(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path)
-    except ValueError as error:  # pandas' parser errors are ValueErrors
-        raise UserError(f"{path}: cannot be read as a table; predict again, or remove it") from error
+            return None, [f"uncertainty not scored: {file} does not hold the cells of {pair.predicted.name}"]
+    return pd.concat(tables, ignore_index=True), []
 
 
 def _require_cells(config: EvaluateConfig, pooled: CellScores) -> None:

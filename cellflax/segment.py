@@ -56,8 +56,7 @@ def segment(
         tile: largest edge of what the network segments at once, pixels; None chooses.
         transforms: rotations and reflections averaged, 1, 4 or 8.
     """
-    normalized = normalize(image.pixels, model.config.normalize, model.receptive_field, str(image.path))
-    predictions = _predictions(model, normalized, transforms, tile)
+    predictions = _predictions(model, image, transforms, tile)
     probability = np.mean(predictions, axis=0)
     labels = refine(how, probability, model.class_names, seeds)
     cells = cell_table(
@@ -76,8 +75,9 @@ def segment(
     return Segmentation(labels, seeds, probability, uncertainty, cells)
 
 
-def _predictions(model: TrainedModel, normalized: np.ndarray, transforms: int, tile: int | None) -> list[np.ndarray]:
+def _predictions(model: TrainedModel, image: Image, transforms: int, tile: int | None) -> list[np.ndarray]:
     """(H, W, K) of every network, averaged over the transforms; of every transform where there is one network."""
+    normalized = normalize(image.pixels, model.config.normalize, model.receptive_field, str(image.path))
     each = predict_transforms(
         model.probabilities, normalized, transforms, border=model.border, multiple=model.multiple, tile=tile
     )
@@ -110,12 +110,9 @@ def find_nuclei(
     if not takes_seeds(how):
         return None
     if nuclei_model is not None:
-        nuclear = _select(image, nuclei_model.channels)
-        settings = nuclei_model.config
-        found = segment(
-            nuclei_model, nuclear, None, settings.refine, tile=tile, transforms=settings.test_time_augmentation
-        )
-        return found.labels
+        nuclear, settings = _select(image, nuclei_model.channels), nuclei_model.config
+        predictions = _predictions(nuclei_model, nuclear, settings.test_time_augmentation, tile)
+        return refine(settings.refine, np.mean(predictions, axis=0), nuclei_model.class_names)
     channel = model.config.seed_channel
     if channel is None:
         return None

@@ -75,7 +75,8 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
     _announce(dataset)
     stored = _stored_config(config)
     run.mkdir(parents=True, exist_ok=True)
-    _check_same_run(run, _read_config(run / "config.json"), stored)
+    if (run / "config.json").exists():
+        _check_same_run(run, _read_config(run / "config.json"), stored)
 
     # 2. Build the network and everything around it; nothing here depends on a checkpoint.
     job = _prepare(config, dataset)
@@ -184,19 +185,17 @@ def _stored_config(config: TrainConfig) -> dict[str, Any]:
     return {key: value for key, value in to_json(config).items() if key != "run"}
 
 
-def _read_config(path: Path) -> dict[str, Any] | None:
-    """The configuration that a run was started with; None in a new directory."""
-    if not path.exists():
-        return None
+def _read_config(path: Path) -> dict[str, Any]:
+    """The configuration that a run was started with."""
     try:
         return json.loads(path.read_text())
     except ValueError as error:
         raise UserError(f"{path} cannot be read; remove it, or give another directory as run=...") from error
 
 
-def _check_same_run(run: Path, before: dict[str, Any] | None, config: dict[str, Any]) -> None:
+def _check_same_run(run: Path, before: dict[str, Any], config: dict[str, Any]) -> None:
     """Refuse to resume a run with a configuration that would change its result."""
-    for key, (old, new) in differences(config if before is None else before, config).items():
+    for key, (old, new) in differences(before, config).items():
         if not key.startswith(_MAY_CHANGE):
             raise UserError(
                 f"{run} holds a run with {key}={old}, not {new}; give the same value to resume it, or another "

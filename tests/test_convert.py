@@ -10,7 +10,7 @@ from cellflax import convert, evaluate, predict
 from cellflax.keras1 import read_published, to_module
 from cellflax.trained import load_model
 from tests.commands import run_command
-from tests.test_keras1 import BATCH_NORM, DEEPER, Published
+from tests.keras1_files import BATCH_NORM, DEEPER, Published
 
 
 @pytest.fixture

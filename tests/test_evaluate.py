@@ -102,6 +102,39 @@ def test_masks_and_simulated_images_are_said(folders):
     assert metrics["images"]["b"]["n_predicted"] == 2
 
 
+def cells_csv(folders, rows: list[tuple], column: str = "uncertainty") -> None:
+    pd.DataFrame(rows, columns=["image", "label", column]).to_csv(folders / "predicted" / "cells.csv", index=False)
+
+
+def test_uncertainty_is_scored_where_the_table_has_it(tmp_path):
+    """Also of an image whose name looks like a number."""
+    write(tmp_path / "predicted" / "007_labels.tif", PREDICTED)
+    write(tmp_path / "reference" / "007.tif", REFERENCE)
+    cells_csv(tmp_path, [("007", 5, 0.3), ("007", 7, 0.1)])
+    metrics = evaluate(config(tmp_path))
+    table = pd.read_csv(tmp_path / "out" / "uncertainty.csv", dtype={"image": str})
+    jaccard = dict(zip(table["label"], table["jaccard"], strict=True))
+    assert set(table["image"]) == {"007"}
+    assert jaccard == pytest.approx({5: 4 / 8, 7: 5 / 6})
+    at_06 = next(row for row in metrics["uncertainty"]["auroc"] if row["wrong_below"] == 0.6)
+    assert (at_06["n_wrong"], at_06["auroc"]) == (1, 1.0)
+
+
+def test_other_tables_beside_the_labels_are_no_mistake(folders):
+    """One of another program, one without uncertainty, and one of labels that were corrected since."""
+    for rows, column, note in (
+        ([("a", 5, 1.0)], "area", None),
+        ([("a", 5, 1.0)], "uncertainty", "uncertainty not scored"),
+    ):
+        cells_csv(folders, rows, column)
+        metrics = evaluate(config(folders))
+        assert "uncertainty" not in metrics
+        assert [n for n in metrics["notes"] if "uncertainty" in n] == ([] if note is None else metrics["notes"][-1:])
+        assert note is None or note in metrics["notes"][-1]
+    (folders / "predicted" / "cells.csv").write_text("")
+    assert "uncertainty not scored" in evaluate(config(folders))["notes"][-1]
+
+
 def test_nothing_predicted_scores_zero(folders):
     write(folders / "predicted" / "a_labels.tif", np.zeros_like(REFERENCE))
     a = evaluate(config(folders))["images"]["a"]

@@ -48,13 +48,18 @@ def find_predictions(text: str) -> dict[str, Prediction]:
     predictions = {}
     for stem, file in by_stem("predicted", text).items():
         if file.parent not in tables:
-            tables[file.parent] = _read_table(file.parent / "cells.csv")
+            tables[file.parent] = read_cells(file.parent / "cells.csv")
         name = file.stem.removesuffix("_labels")
         predictions[stem] = Prediction(name, file, tables[file.parent].query("image == @name"))
     return predictions
 
 
-def _read_table(path: Path) -> pd.DataFrame:
+def read_cells(path: Path) -> pd.DataFrame:
+    """Read a `cells.csv`, one row per cell; `image` and `label` are there.
+
+    Raises:
+        UserError: if there is none, or it is no such table.
+    """
     if not path.is_file():
         raise UserError(f"{path}: no such file; as predicted= give what cellflax.predict wrote, with its cells.csv")
     try:

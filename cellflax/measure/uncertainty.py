@@ -11,8 +11,7 @@ def structural_uncertainty(labels: np.ndarray, others: Sequence[np.ndarray]) -> 
     """One minus the mean Jaccard index of each cell with its best match in other segmentations of the image.
 
     After Roy et al. 2019 (NeuroImage 195:11-22, IoU between Monte Carlo samples): a cell that single networks, or
-    single views of the image, outline differently or not at all is likely to be wrong. It finds wrong cells better
-    than the mean per-pixel disagreement does (experiments/deepcell2016).
+    single views of the image, outline differently or not at all is likely to be wrong.
 
     Args:
         labels: (H, W) integer labels, 0 = background.

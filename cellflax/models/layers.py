@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import lax
 
-# On CPU, XLA's kernel gradient slows down three- to sixfold beyond this many output filters, and up to twofold
+# On CPU, XLA's kernel gradient slows down about threefold beyond this many output filters, and more than twofold
 # beyond this many output pixels in a batch (benchmarks/convolution.py); so it is taken in parts.
 GRADIENT_FILTERS = 64
 GRADIENT_PIXELS = 2**15
@@ -43,7 +43,7 @@ def convolution_in_parts(x: jax.Array, kernel: jax.Array, pad: int = 0) -> jax.A
 
 def _forward(x, kernel, pad):
     # Without the barrier, XLA computes the layers before this one again inside the transposition of x in
-    # the backward pass, at several times the cost of either.
+    # the backward pass.
     x = lax.optimization_barrier(x)
     return _convolution(x, kernel, (pad, pad)), (x, kernel)
 

@@ -9,8 +9,8 @@ from cellflax.errors import UserError
 from cellflax.refine.checks import check_interior_threshold, check_not_negative
 from cellflax.refine.clean import components, expand, fill_holes, remove_odd, remove_small, renumber
 
-# Probabilities are rounded to so many levels for the local median, which is then off by 0.0005 at most. Sliding
-# a histogram along the image takes a hundredth of the time of sorting every window.
+# Probabilities are rounded to so many levels for the local median, which is then off by 0.0005 at most: a histogram
+# can slide along the image, where otherwise every window would have to be sorted.
 _LEVELS = 1024
 
 

@@ -4,6 +4,7 @@ import glob
 import json
 import math
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,18 +115,8 @@ def _runs_below(root: Path) -> Iterable[Path]:
 
 def _natural(path: Path) -> list[list[tuple[int, int | str]]]:
     """Sort key that compares the runs of digits in a path's parts as numbers."""
-    return [[(0, int(word)) if word.isdecimal() else (1, word) for word in _words(part)] for part in path.parts]
-
-
-def _words(text: str) -> list[str]:
-    """Split where digits begin or end."""
-    words: list[str] = []
-    for character in text:
-        if words and words[-1][-1].isdecimal() == character.isdecimal():
-            words[-1] += character
-        else:
-            words.append(character)
-    return words
+    words = [re.findall(r"\d+|\D+", part) for part in path.parts]
+    return [[(0, int(word)) if word.isdecimal() else (1, word) for word in part] for part in words]
 
 
 def _finished(directory: Path, config: dict[str, Any], summary: dict[str, Any]) -> FinishedRun:

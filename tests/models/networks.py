@@ -14,16 +14,18 @@ from omegaconf import OmegaConf
 from cellflax.config import config_directory
 from cellflax.models import build_model
 from cellflax.models.patch_net import PatchNet, PatchNetConfig, Regularization, Stage
+from cellflax.schemas import group_types
 
 PATCH_NETS = sorted(path.stem for path in Path(config_directory() / "model").glob("patch_net_*.yaml"))
 
 
-def load_config(name: str) -> PatchNetConfig:
+def load_config[T](name: str, schema: type[T] = PatchNetConfig) -> T:
     """The typed configuration of `model=<name>`."""
-    ConfigStore.instance().store(group="model", name="patch_net_schema", node=PatchNetConfig)
+    for kind, kind_schema in group_types("model").items():
+        ConfigStore.instance().store(group="model", name=f"{kind}_schema", node=kind_schema)
     with initialize_config_dir(str(config_directory()), version_base="1.3"):
         config = OmegaConf.to_object(compose(f"model/{name}").model)
-    assert isinstance(config, PatchNetConfig)
+    assert isinstance(config, schema)
     return config
 
 

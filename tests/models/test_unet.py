@@ -9,10 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from hydra import compose, initialize_config_dir
-from hydra.core.config_store import ConfigStore
 from jax import lax
-from omegaconf import OmegaConf
 
 from cellflax.config import config_directory
 from cellflax.data.sampler import Batch
@@ -22,7 +19,7 @@ from cellflax.losses import cross_entropy
 from cellflax.models import build_model
 from cellflax.models.unet import UNet, UNetConfig, UpLevel
 from cellflax.state import objective
-from tests.models.networks import trained_like
+from tests.models.networks import load_config, trained_like
 
 UNETS = sorted(path.stem for path in Path(config_directory() / "model").glob("unet*.yaml"))
 
@@ -57,15 +54,6 @@ def apply(network: UNet, x: jax.Array, train: bool = False, key: jax.Array | Non
 
 def normal(seed: int, *shape: int) -> jax.Array:
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
-
-
-def load_config(name: str) -> UNetConfig:
-    """The typed configuration of `model=<name>`."""
-    ConfigStore.instance().store(group="model", name="unet_schema", node=UNetConfig)
-    with initialize_config_dir(str(config_directory()), version_base="1.3"):
-        config = OmegaConf.to_object(compose(f"model/{name}").model)
-    assert isinstance(config, UNetConfig)
-    return config
 
 
 def increasing(config: UNetConfig) -> UNet:
@@ -104,7 +92,7 @@ def test_radius_is_how_far_an_output_sees(config, radius):
 
 @pytest.mark.parametrize("name", UNETS)
 def test_nothing_beyond_the_radius_matters(name):
-    config = load_config(name)
+    config = load_config(name, UNetConfig)
     network = trained_like(config)
     edge = 2 * network.border + network.multiple
     image = normal(0, 1, edge, edge, 2)
@@ -118,7 +106,7 @@ def test_nothing_beyond_the_radius_matters(name):
 
 @pytest.mark.parametrize("name", UNETS)
 def test_windows_at_aligned_offsets_agree(name):
-    network = trained_like(load_config(name))
+    network = trained_like(load_config(name, UNetConfig))
     border, multiple = network.border, network.multiple
     image = normal(0, 1, 2 * border + 3 * multiple, 2 * border + 2 * multiple, 2)
     whole = apply(network, image)
@@ -254,11 +242,13 @@ def test_dropout_drops_in_training_only_and_by_its_key(level):
 
 
 def test_default_configuration_is_that_of_the_file():
-    assert load_config("unet") == UNetConfig()
+    assert load_config("unet", UNetConfig) == UNetConfig()
 
 
 def test_alkofahi_has_the_papers_contracting_path():
-    network = nnx.eval_shape(lambda: build_model(load_config("unet_alkofahi"), channels=1, classes=3, seed=0))
+    network = nnx.eval_shape(
+        lambda: build_model(load_config("unet_alkofahi", UNetConfig), channels=1, classes=3, seed=0)
+    )
     kernels = [block.convolution.kernel.shape for level in network.down for block in level.blocks]
     assert kernels == [(3, 3, 1, 32), (3, 3, 32, 64), (3, 3, 64, 128), (3, 3, 128, 128), (3, 3, 128, 256)]
     assert 160 // network.multiple == 5
@@ -268,7 +258,7 @@ def test_alkofahi_has_the_papers_contracting_path():
 
 @pytest.mark.parametrize("name", UNETS)
 def test_every_configuration_trains_and_predicts(name):
-    network = nnx.eval_shape(lambda: build_model(load_config(name), channels=3, classes=4, seed=0))
+    network = nnx.eval_shape(lambda: build_model(load_config(name, UNetConfig), channels=3, classes=4, seed=0))
     edge = 160 + 2 * network.train_border
     key = jax.eval_shape(lambda: jax.random.key(0))
     trained = nnx.eval_shape(partial(apply, train=True), network, jnp.zeros((2, edge, edge, 3)), key=key)

@@ -1,0 +1,27 @@
+"""Every benchmark runs; what it measures on so little means nothing."""
+
+import importlib
+
+import pytest
+
+from tests.commands import run_command
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "arguments", "row"),
+    [
+        ("train_step", ["--size", "8", "--patches", "2", "--rounds", "1"], "| cellflax, 2 patches |"),
+        ("dense_inference", ["--size", "64", "64", "--tiles", "64", "--rounds", "1"], "| JAX, dilated kernels |"),
+        (
+            "convolution",
+            ["--model", "patch_net_21", "--size", "8", "--patches", "2", "--rounds", "1"],
+            "| 3 x 3, 32 -> 32; ",
+        ),
+    ],
+)
+def test_benchmark(name, arguments, row):
+    module = importlib.import_module(f"benchmarks.{name}")
+    result = run_command(module.main, *arguments)
+    assert result.status == 0, result.err
+    assert row in result.out
