@@ -18,13 +18,13 @@ from cellflax.models.layers import Normalization
 from cellflax.models.patch_net import PatchNet, PatchNetConfig
 
 PATCHES = 256
-TILE = 256  # predict's default for this network; the other dense forms run in the same tiles
+TILE = 512  # predict's default; the other dense forms run in the same tiles
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--size", type=int, nargs=2, default=(1280, 1080), help="image height and width, pixels")
-    parser.add_argument("--tiles", type=int, nargs="+", default=[TILE, 512, 1024], help="tile edges of ours")
+    parser.add_argument("--tiles", type=int, nargs="+", default=[256, TILE, 1024], help="tile edges of ours")
     parser.add_argument("--rounds", type=int, default=3, help="times that each is timed")
     options = parser.parse_args()
     start()

@@ -61,8 +61,7 @@ class PredictConfig:
         pixel_size_um: of all images, where the files do not say.
         save_probability: also write `<name>_probability.tif`, CYX float32, and where there are any
             `<name>_uncertainty.tif`, YX float32, and the nuclei as `<name>_seeds.tif`.
-        tile: largest edge in pixels of what the network segments at once; smaller takes less memory. Null
-            chooses by what the network sees around a pixel.
+        tile: largest edge in pixels of what the network segments at once; smaller takes less memory.
         test_time_augmentation: rotations and reflections averaged, 1, 4 or 8; each costs the time of one. Null
             takes the checkpoint's.
         refine: from probabilities to cells (group refine); null takes the checkpoint's.
@@ -77,7 +76,7 @@ class PredictConfig:
     nuclei_checkpoint: str | None = None
     pixel_size_um: float | None = None
     save_probability: bool = False
-    tile: int | None = None
+    tile: int = 512
     test_time_augmentation: int | None = None
     refine: Any = None
 
@@ -86,7 +85,7 @@ class PredictConfig:
             check_transforms(self.test_time_augmentation)
         if self.nuclei is not None and self.nuclei_checkpoint is not None:
             raise UserError(f"nuclei={self.nuclei} and nuclei_checkpoint={self.nuclei_checkpoint}: give one of them")
-        if self.tile is not None and self.tile < 64:
+        if self.tile < 64:
             raise UserError(f"tile must be 64 pixels or more, got {self.tile}")
         if self.pixel_size_um is not None and self.pixel_size_um <= 0:
             raise UserError(f"pixel_size_um must be above 0, got {self.pixel_size_um}")

@@ -43,7 +43,7 @@ def segment(
     seeds: np.ndarray | None,
     how: RefineConfig,
     *,
-    tile: int | None = None,
+    tile: int = 512,
     transforms: int = 1,
 ) -> Segmentation:
     """Segment one image.
@@ -53,7 +53,7 @@ def segment(
         image: (H, W, C) raw intensities, channels in the model's order.
         seeds: (H, W) nucleus labels, or None.
         how: from probabilities to cells.
-        tile: largest edge of what the network segments at once, pixels; None chooses.
+        tile: largest edge of what the network segments at once, pixels.
         transforms: rotations and reflections averaged, 1, 4 or 8.
     """
     predictions = _predictions(model, image, transforms, tile)
@@ -75,7 +75,7 @@ def segment(
     return Segmentation(labels, seeds, probability, uncertainty, cells)
 
 
-def _predictions(model: TrainedModel, image: Image, transforms: int, tile: int | None) -> list[np.ndarray]:
+def _predictions(model: TrainedModel, image: Image, transforms: int, tile: int) -> list[np.ndarray]:
     """(H, W, K) of every network, averaged over the transforms; of every transform where there is one network."""
     normalized = normalize(image.pixels, model.config.normalize, model.receptive_field, str(image.path))
     each = predict_transforms(
@@ -93,7 +93,7 @@ def find_nuclei(
     how: RefineConfig,
     nuclei_model: TrainedModel | None = None,
     *,
-    tile: int | None = None,
+    tile: int = 512,
 ) -> np.ndarray | None:
     """Nuclei that seed the cells: by a network of their own, else from the model's seed channel, else none.
 

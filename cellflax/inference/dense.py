@@ -10,15 +10,11 @@ Apply = Callable[[np.ndarray], np.ndarray | jax.Array]
 # Images are padded up to a multiple of this before they count as another shape to compile for.
 SHAPE_STEP = 64
 # A call takes so many tiles, or one: two programs to compile. Within a call they follow one another in the same
-# memory, which saves a tenth of the time on a CPU (benchmarks/dense_inference.py).
+# memory, which saves some of the time on a CPU (benchmarks/dense_inference.py).
 TILES_PER_CALL = 8
-# Smaller tiles stay closer to the processor's caches; but the border around each is computed again for the next.
-_SMALLEST_DEFAULT, _BORDERS_PER_DEFAULT = 256, 4
 
 
-def predict_tiles(
-    apply: Apply, image: np.ndarray, *, border: int, multiple: int, tile: int | None = None
-) -> np.ndarray:
+def predict_tiles(apply: Apply, image: np.ndarray, *, border: int, multiple: int, tile: int = 512) -> np.ndarray:
     """Run `apply` over an image of any size in equal tiles; the result is that of the whole image.
 
     Neighbouring tiles share `border` pixels of input on each side, so their outputs join without seams, and
@@ -31,13 +27,12 @@ def predict_tiles(
         image: (H, W, C) normalised.
         border: pixels lost by `apply` on each side.
         multiple: h and w are divisible by this.
-        tile: largest h and w; None chooses by the border.
+        tile: largest h and w.
 
     Returns:
         (H, W, K) float32.
     """
     step = int(np.lcm(SHAPE_STEP, multiple))
-    tile = tile or max(_SMALLEST_DEFAULT, _BORDERS_PER_DEFAULT * border)
     largest = max(tile // step, 1) * step
     shape = image.shape[:2]
     edges = [_edge(size, largest, step) for size in shape]
@@ -60,7 +55,7 @@ def predict_tiles(
 
 
 def predict_transforms(
-    apply: Apply, image: np.ndarray, transforms: int, *, border: int, multiple: int, tile: int | None = None
+    apply: Apply, image: np.ndarray, transforms: int, *, border: int, multiple: int, tile: int = 512
 ) -> Iterator[np.ndarray]:
     """`predict_tiles` of rotations and reflections of the image (test-time augmentation), one at a time.
 
@@ -84,7 +79,7 @@ def predict_transforms(
 
 
 def predict_averaged(
-    apply: Apply, image: np.ndarray, transforms: int, *, border: int, multiple: int, tile: int | None = None
+    apply: Apply, image: np.ndarray, transforms: int, *, border: int, multiple: int, tile: int = 512
 ) -> np.ndarray:
     """Mean of `predict_transforms`, (H, W, K) float32; arguments as there."""
     predictions = predict_transforms(apply, image, transforms, border=border, multiple=multiple, tile=tile)
