@@ -2,35 +2,52 @@
 
     python -m cellflax.evaluate predicted=FILE|DIR|GLOB reference=FILE|DIR|GLOB output=DIR
 
-writes `metrics.json` (pooled and per image), `per_cell.csv` and `overlay.png`. The accuracy index of
-Van Valen et al. 2016 as published: `border=30 erode_reference=true nuclei=FILE`. Where the `cells.csv` beside the
-predicted labels has the cells' uncertainty, `metrics.json` also says how well that finds the wrong ones, and
-`uncertainty.csv` has every predicted cell.
+writes to `output`
+
+    metrics.json        everything below as numbers, pooled over the cells of all images and for each image
+    per_cell.csv        one row per reference cell
+    overlay.png         outlines of up to six images, from the worst to the best
+    f_score_curve.csv   share of the reference cells with F >= t for t in 0 ... 1 (P2: Sadanandan et al. 2017), of all
+                        cells and its quartiles over the images; drawn in f_score.png, together with that against
+                        further references: +references.manual=DIR +references.automatic=DIR
+    roc.csv, roc.png    ROC of pixels (P3: Al-Kofahi et al. 2018), where there are probability maps: those that
+                        `predict save_probability=true` wrote beside the labels, or probability=DIR. Of cells (all
+                        classes but background) and, with reference_nuclei=DIR, of nuclei (class nucleus)
+    uncertainty.csv     every predicted cell, where the `cells.csv` beside the labels has the cells' uncertainty;
+                        metrics.json then says how well that finds the wrong ones
+
+The F-score of a reference cell is the Dice index with its one-to-one partner, 0 without. SM (P3) is
+k * mean best Dice + (1 - k) * 2|P|/(N + M) over N reference cells, M predictions and |P| one-to-one pairs: cell-level
+with all images pooled (`pooled`), image-level as mean over images (`image_level`). The accuracy index of Van Valen et
+al. 2016 as published: `border=30 erode_reference=true nuclei=FILE`.
 """
 
-import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from cellflax import __version__
 from cellflax.config import entry
-from cellflax.data.example import SIMULATED_NOTE
-from cellflax.data.images import read_image
-from cellflax.data.pairs import Pair, pair_files, read_pair
-from cellflax.data.predictions import from_simulated_training, read_cells
+from cellflax.data.pairs import pair_files, read_pair
 from cellflax.errors import UserError
+from cellflax.evaluation.figures import f_score_figure, roc_figure
+from cellflax.evaluation.notes import mask_notes, simulation_notes
+from cellflax.evaluation.overlay import panels
+from cellflax.evaluation.pixels import PixelScores, roc_table
+from cellflax.evaluation.references import MAIN, check_names, reference_summary, scores_against
+from cellflax.evaluation.uncertainty import uncertainty_table
+from cellflax.jsonfile import write_json
 from cellflax.measure.cells import UNCERTAINTY
-from cellflax.metrics.overlap import compared_cells, crop_border
+from cellflax.metrics.f_score import curve_table
 from cellflax.metrics.score import CellScores, cell_table, pool, score_cells
+from cellflax.metrics.sm import PAPER_K
 from cellflax.metrics.uncertainty import error_detection
-from cellflax.report import Panel, save_overlay
+from cellflax.report import save_overlay
 
-_MAX_PANELS = 6
+_INPUTS = ("predicted", "reference", "nuclei", "image", "references", "probability", "reference_nuclei")
 
 
 @dataclass
@@ -47,6 +64,13 @@ class EvaluateConfig:
         image: pictures for the background of the overlay (first channel).
         border: pixels cut off each side before anything is compared.
         erode_reference: erode each reference cell by disk(1) first.
+        references: further references for the F-score curves, by name (`+references.manual=DIR`); each may hold a
+            part of the images.
+        sm_k: weight of the outlines against the detection in SM.
+        sm_min_jaccard: smallest Jaccard index of a matched pair in SM; the paper names none, 0 takes any overlap.
+        probability: probability maps for ROC, AUC and ACC; null takes `<name>_probability.tif` beside the predicted
+            labels, where every image has one. They are compared with the reference as it is, not eroded.
+        reference_nuclei: reference labels or masks of nuclei, for the ROC of nuclei.
         output: directory for the results.
     """
 
@@ -56,11 +80,20 @@ class EvaluateConfig:
     image: str | None = None
     border: int = 0
     erode_reference: bool = False
+    references: dict[str, str] = field(default_factory=dict)
+    sm_k: float = PAPER_K
+    sm_min_jaccard: float = 0.0
+    probability: str | None = None
+    reference_nuclei: str | None = None
     output: str = "evaluation"
 
     def __post_init__(self):
         if self.border < 0:
             raise UserError(f"border must be >= 0 pixels, got {self.border}")
+        for key in ("sm_k", "sm_min_jaccard"):
+            if not 0 <= getattr(self, key) <= 1:
+                raise UserError(f"{key} must be in [0, 1], got {getattr(self, key):g}")
+        check_names(self.references)
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:
@@ -75,68 +108,69 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"output={output}: cannot make this directory ({error.strerror})") from error
 
+    comparison = {"border": config.border, "erode_reference": config.erode_reference}
+    pixels = PixelScores(pairs, config.probability, config.reference_nuclei, config.border)
     masks: set[str] = set()
     scores: dict[str, CellScores] = {}
     for pair in pairs:
         arrays = read_pair(pair)
         masks.update(arrays.masks)
-        scores[pair.name] = score_cells(
-            arrays.reference,
-            arrays.predicted,
-            nuclei=arrays.nuclei,
-            border=config.border,
-            erode_reference=config.erode_reference,
-        )
+        scores[pair.name] = score_cells(arrays.reference, arrays.predicted, nuclei=arrays.nuclei, **comparison)
+        pixels.add(pair.name, arrays.reference)
     pooled = pool(list(scores.values()))
     _require_cells(config, pooled)
-    panels = [_panel(pair, config, scores[pair.name]) for pair in _spread(pairs, scores)]
+    f_scores = {MAIN: {name: score.f_score for name, score in scores.items()}}
+    for name, text in config.references.items():
+        f_scores[name] = scores_against(name, text, pairs, **comparison)
+    drawn = panels(pairs, {name: score.accuracy for name, score in scores.items()}, **comparison)
+    uncertain, remarks = uncertainty_table(pairs, scores)
+    notes = [*simulation_notes(pairs), *mask_notes(masks), *pixels.notes, *remarks]
 
-    uncertain, remarks = _uncertainty_table(pairs, scores)
-    metrics = {
-        "cellflax": __version__,
-        "inputs": {key: getattr(config, key) for key in ("predicted", "reference", "nuclei", "image")},
-        "settings": {
-            "border": config.border,
-            "erode_reference": config.erode_reference,
-            "index_over": "reference cells that hold a nucleus" if config.nuclei else "all reference cells",
-        },
-        "notes": [*_simulation_notes(pairs), *_mask_notes(masks), *remarks],
-        "pooled": pooled.summary(),
-        "images": {name: score.summary() for name, score in scores.items()},
-    }
+    metrics = {**_metrics(config, scores, pooled), "notes": notes}
+    if config.references:
+        metrics["references"] = {name: reference_summary(f_scores[name]) for name in config.references}
+    if pixels.pooled:
+        metrics["pixels"] = pixels.summary()
     if uncertain is not None:
         metrics["uncertainty"] = error_detection(uncertain["jaccard"].to_numpy(), uncertain[UNCERTAINTY].to_numpy())
         uncertain.to_csv(output / "uncertainty.csv", index=False)
-    (output / "metrics.json").write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n")
-    cell_table(scores).to_csv(output / "per_cell.csv", index=False)
-    save_overlay(output / "overlay.png", panels)
+    if curves := pixels.curves():
+        roc_table(curves).to_csv(output / "roc.csv", index=False)
+        roc_figure(curves).savefig(output / "roc.png")
+    write_json(output / "metrics.json", metrics)
+    cell_table(scores, config.sm_min_jaccard).to_csv(output / "per_cell.csv", index=False)
+    curve_table(f_scores).to_csv(output / "f_score_curve.csv", index=False)
+    f_score_figure(f_scores).savefig(output / "f_score.png")
+    save_overlay(output / "overlay.png", drawn)
     return metrics
 
 
-def _uncertainty_table(pairs: Sequence[Pair], scores: dict[str, CellScores]) -> tuple[pd.DataFrame | None, list[str]]:
-    """Jaccard index and uncertainty of every predicted cell, where all of `predicted` come with uncertainties.
+def _metrics(config: EvaluateConfig, scores: Mapping[str, CellScores], pooled: CellScores) -> dict[str, Any]:
+    """Inputs, settings and the metrics of cells, for JSON."""
+    sm = {"sm_k": config.sm_k, "sm_min_jaccard": config.sm_min_jaccard}
+    images = {name: score.summary(**sm) for name, score in scores.items()}
+    return {
+        "cellflax": __version__,
+        "inputs": {key: getattr(config, key) for key in _INPUTS},
+        "settings": {
+            "border": config.border,
+            "erode_reference": config.erode_reference,
+            **sm,
+            "index_over": "reference cells that hold a nucleus" if config.nuclei else "all reference cells",
+        },
+        "pooled": pooled.summary(**sm),
+        "image_level": _means(images.values(), ("sm", "sm_outlines", "sm_detection")),
+        "images": images,
+    }
 
-    Labels that were corrected by hand, or a table of another program, are no mistake: a note says so.
-    """
-    tables = []
-    for pair in pairs:
-        file = pair.predicted.parent / "cells.csv"
-        if not file.is_file():
-            return None, []
-        try:
-            measured = read_cells(file)
-        except UserError as error:
-            return None, [f"uncertainty not scored: {error}"]
-        if UNCERTAINTY not in measured:
-            return None, []
-        score, image = scores[pair.name], pair.predicted.stem.removesuffix("_labels")
-        found = pd.DataFrame({"label": score.predicted_label, "jaccard": score.predicted_jaccard})
-        tables.append(
-            measured.loc[measured["image"] == image, ["image", "label", UNCERTAINTY]].merge(found, on="label")
-        )
-        if len(tables[-1]) != len(found):
-            return None, [f"uncertainty not scored: {file} does not hold the cells of {pair.predicted.name}"]
-    return pd.concat(tables, ignore_index=True), []
+
+def _means(images: Collection[Mapping[str, Any]], keys: Sequence[str]) -> dict[str, float | None]:
+    """Means over the images in which a value is defined."""
+    means = {}
+    for key in keys:
+        defined = [image[key] for image in images if image[key] is not None]
+        means[key] = float(np.mean(defined)) if defined else None
+    return means
 
 
 def _require_cells(config: EvaluateConfig, pooled: CellScores) -> None:
@@ -148,51 +182,6 @@ def _require_cells(config: EvaluateConfig, pooled: CellScores) -> None:
         raise UserError(f"nuclei={config.nuclei}: no reference cell holds a nucleus; is it the same field?")
 
 
-def _simulation_notes(pairs: Sequence[Pair]) -> list[str]:
-    notes = [
-        f"simulated: the model behind {folder} was trained on simulated images"
-        for folder in sorted({pair.predicted.parent for pair in pairs})
-        if from_simulated_training(folder)
-    ]
-    for folder in sorted({pair.reference.parent for pair in pairs}):
-        if (folder / SIMULATED_NOTE).exists():
-            notes.append(f"simulated: the reference in {folder} comes from simulated images")
-    return notes
-
-
-def _mask_notes(masks: Iterable[str]) -> list[str]:
-    return [
-        f"{side}: images with a single non-zero value were taken as masks; their connected components "
-        "(4-neighbours) are the cells"
-        for side in sorted(masks)
-    ]
-
-
-def _spread(pairs: Sequence[Pair], scores: dict[str, CellScores]) -> list[Pair]:
-    """At most _MAX_PANELS images, evenly along the ranking from the worst to the best."""
-    ranked = sorted(pairs, key=lambda pair: np.nan_to_num(scores[pair.name].accuracy.mean_jaccard))
-    chosen = np.linspace(0, len(ranked) - 1, min(_MAX_PANELS, len(ranked))).round().astype(int)
-    return [ranked[i] for i in chosen]
-
-
-def _panel(pair: Pair, config: EvaluateConfig, score: CellScores) -> Panel:
-    arrays = read_pair(pair)
-    reference, predicted = compared_cells(
-        arrays.reference, arrays.predicted, border=config.border, erode_reference=config.erode_reference
-    )
-    background = None
-    if pair.image is not None:
-        pixels = read_image(pair.image).pixels[..., 0]
-        if pixels.shape != arrays.predicted.shape:
-            raise UserError(
-                f"{pair.image}: shape {pixels.shape} differs from {arrays.predicted.shape} of "
-                f"{pair.predicted}; give the image that was segmented"
-            )
-        background = crop_border(pixels, config.border)
-    result = f"Jaccard {score.accuracy.mean_jaccard:.3f}" if score.accuracy.n_cells else "no cells to score"
-    return Panel(f"{pair.name}: {result}", predicted, reference, background)
-
-
 _COLUMNS = {
     "cells": "n_cells_in_index",
     "JI": "jaccard_index",
@@ -200,6 +189,8 @@ _COLUMNS = {
     "F1@0.5": "f1",
     "mAP": "mean_average_precision",
     "PQ": "panoptic_quality",
+    "SM": "sm",
+    "F>=0.6": "share_f_0.6",
 }
 
 
@@ -233,6 +224,8 @@ def main(config: EvaluateConfig) -> None:
     for note in metrics["notes"]:
         print(f"note: {note}")
     print(format_table(metrics))
+    for target, values in metrics.get("pixels", {"pooled": {}})["pooled"].items():
+        print(f"pixels of {target}: AUC {_cell(values['auc']).strip()}, ACC {_cell(values['acc']).strip()}")
     print(f"results: {config.output}")
 
 

@@ -19,7 +19,11 @@ from cellflax.metrics.detection import (
     reference_errors,
     spurious_predictions,
 )
+from cellflax.metrics.f_score import curve_area, f_scores, share_at_least
 from cellflax.metrics.overlap import CellAccuracy, best_overlaps, compare_cells, predicted_jaccard
+from cellflax.metrics.sm import PAPER_K, SegmentationMetric, is_pair, segmentation_metric
+
+_F_OF_SHARE = 0.6  # P2 (Sadanandan et al. 2017) reports the share of cells at this F-score and above
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,8 @@ class CellScores:
 
     Attributes:
         accuracy: best overlap of each of the R reference cells.
+        partner_label: (R,) predicted cell that stands for this reference cell alone, 0 without.
+        f_score: (R,) F-score of the two, 0 without; see `f_score.corresponding_cells`.
         errors: (R,) CellError value of each reference cell.
         matches: one-to-one matching at each of IOU_THRESHOLDS.
         predicted_label: (P,) labels of the predicted cells.
@@ -36,6 +42,8 @@ class CellScores:
     """
 
     accuracy: CellAccuracy
+    partner_label: np.ndarray
+    f_score: np.ndarray
     errors: np.ndarray
     matches: tuple[MatchCounts, ...]
     predicted_label: np.ndarray
@@ -47,13 +55,18 @@ class CellScores:
         """Number of predicted cells."""
         return len(self.predicted_label)
 
-    def summary(self) -> dict[str, Any]:
+    def segmentation_metric(self, k: float = PAPER_K, min_jaccard: float = 0.0) -> SegmentationMetric:
+        """SM of Al-Kofahi et al. 2018; arguments as in `sm.segmentation_metric`."""
+        return segmentation_metric(self.accuracy.dice, self.f_score, self.n_predicted, k=k, min_jaccard=min_jaccard)
+
+    def summary(self, sm_k: float = PAPER_K, sm_min_jaccard: float = 0.0) -> dict[str, Any]:
         """Values for JSON; undefined ratios (0 / 0) are None.
 
         `jaccard_index` and `dice_index` are means over the `n_cells_in_index` reference cells that hold a
-        nucleus; everything else counts all cells.
+        nucleus; everything else counts all cells. The arguments are the settings of SM.
         """
         at_half = self.matches[0]
+        sm = self.segmentation_metric(sm_k, sm_min_jaccard)
         counts = np.bincount(self.errors, minlength=len(CellError))
         return {
             "jaccard_index": _defined(self.accuracy.mean_jaccard),
@@ -68,6 +81,10 @@ class CellScores:
             "segmentation_quality": _defined(at_half.segmentation_quality),
             "recognition_quality": _defined(at_half.f1),
             "mean_average_precision": _defined(mean_average_precision(self.matches)),
+            "sm": _defined(sm.value),
+            "sm_outlines": _defined(sm.outlines),
+            "sm_detection": _defined(sm.detection),
+            **f_score_summary(self.f_score),
             "by_iou": [
                 {
                     "iou": match.threshold,
@@ -86,6 +103,12 @@ class CellScores:
         }
 
 
+def f_score_summary(f_score: np.ndarray) -> dict[str, float | None]:
+    """`share_f_0.6`, the share of cells with F >= 0.6, and `f_score_area`, the area under the curve, for JSON."""
+    share = float(share_at_least(f_score, np.array([_F_OF_SHARE]))[0])
+    return {f"share_f_{_F_OF_SHARE}": _defined(share), "f_score_area": _defined(curve_area(f_score))}
+
+
 def score_cells(
     reference: np.ndarray,
     predicted: np.ndarray,
@@ -96,8 +119,11 @@ def score_cells(
 ) -> CellScores:
     """Score one image; arguments as in `overlap.compare_cells`."""
     table, in_index = compare_cells(reference, predicted, nuclei=nuclei, border=border, erode_reference=erode_reference)
+    partner_label, f_score = f_scores(table)
     return CellScores(
         accuracy=best_overlaps(table, in_index),
+        partner_label=partner_label,
+        f_score=f_score,
         errors=reference_errors(table),
         matches=tuple(count_matches(table, threshold) for threshold in IOU_THRESHOLDS),
         predicted_label=table.predicted_labels,
@@ -113,6 +139,8 @@ def pool(scores: Sequence[CellScores]) -> CellScores:
     )
     return CellScores(
         accuracy=accuracy,
+        partner_label=np.concatenate([s.partner_label for s in scores]),
+        f_score=np.concatenate([s.f_score for s in scores]),
         errors=np.concatenate([s.errors for s in scores]),
         matches=tuple(reduce(add, at) for at in zip(*(s.matches for s in scores), strict=True)),
         predicted_label=np.concatenate([s.predicted_label for s in scores]),
@@ -121,8 +149,12 @@ def pool(scores: Sequence[CellScores]) -> CellScores:
     )
 
 
-def cell_table(scores: dict[str, CellScores]) -> pd.DataFrame:
-    """One row per reference cell; areas in pixels after border and erosion were applied."""
+def cell_table(scores: dict[str, CellScores], sm_min_jaccard: float = 0.0) -> pd.DataFrame:
+    """One row per reference cell; areas in pixels after border and erosion were applied.
+
+    `matched_label`, `jaccard` and `dice` are of the best overlap, whose mean Dice is the first term of SM;
+    `partner_label` and `f_score` of the one-to-one partner, and `sm_pair` tells which cells the second term counts.
+    """
     return pd.concat(
         [
             pd.DataFrame(
@@ -132,6 +164,9 @@ def cell_table(scores: dict[str, CellScores]) -> pd.DataFrame:
                     "matched_label": score.accuracy.matched_label,
                     "jaccard": score.accuracy.jaccard,
                     "dice": score.accuracy.dice,
+                    "partner_label": score.partner_label,
+                    "f_score": score.f_score,
+                    "sm_pair": is_pair(score.f_score, sm_min_jaccard),
                     "reference_area_px": score.accuracy.reference_area,
                     "matched_area_px": score.accuracy.matched_area,
                     "in_index": score.accuracy.in_index,

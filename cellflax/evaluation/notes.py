@@ -1,0 +1,29 @@
+"""What a reader of the scores of `evaluate` must know about the files that were compared."""
+
+from collections.abc import Iterable, Sequence
+
+from cellflax.data.example import SIMULATED_NOTE
+from cellflax.data.pairs import Pair
+from cellflax.data.predictions import from_simulated_training
+
+
+def simulation_notes(pairs: Sequence[Pair]) -> list[str]:
+    """Which of the images, or of those that the network learnt from, are simulated."""
+    notes = [
+        f"simulated: the model behind {folder} was trained on simulated images"
+        for folder in sorted({pair.predicted.parent for pair in pairs})
+        if from_simulated_training(folder)
+    ]
+    for folder in sorted({pair.reference.parent for pair in pairs}):
+        if (folder / SIMULATED_NOTE).exists():
+            notes.append(f"simulated: the reference in {folder} comes from simulated images")
+    return notes
+
+
+def mask_notes(masks: Iterable[str]) -> list[str]:
+    """On which sides, of "predicted" and "reference", masks were taken apart into cells."""
+    return [
+        f"{side}: images with a single non-zero value were taken as masks; their connected components "
+        "(4-neighbours) are the cells"
+        for side in sorted(masks)
+    ]

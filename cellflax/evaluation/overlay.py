@@ -1,0 +1,44 @@
+"""Panels of the overlay of `evaluate`: reference and prediction of a few images, from the worst to the best."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from cellflax.data.images import read_image
+from cellflax.data.pairs import Pair, read_pair
+from cellflax.errors import UserError
+from cellflax.metrics.overlap import CellAccuracy, compared_cells, crop_border
+from cellflax.report import Panel
+
+_MAX_PANELS = 6
+
+
+def panels(
+    pairs: Sequence[Pair], accuracy: Mapping[str, CellAccuracy], *, border: int, erode_reference: bool
+) -> list[Panel]:
+    """At most 6 images, evenly along the ranking by Jaccard index, as they are compared.
+
+    Raises:
+        UserError: if a background picture has another shape than the prediction.
+    """
+    ranked = sorted(pairs, key=lambda pair: np.nan_to_num(accuracy[pair.name].mean_jaccard))
+    chosen = np.linspace(0, len(ranked) - 1, min(_MAX_PANELS, len(ranked))).round().astype(int)
+    return [_panel(ranked[i], accuracy[ranked[i].name], border, erode_reference) for i in chosen]
+
+
+def _panel(pair: Pair, accuracy: CellAccuracy, border: int, erode_reference: bool) -> Panel:
+    arrays = read_pair(pair)
+    reference, predicted = compared_cells(
+        arrays.reference, arrays.predicted, border=border, erode_reference=erode_reference
+    )
+    background = None
+    if pair.image is not None:
+        pixels = read_image(pair.image).pixels[..., 0]
+        if pixels.shape != arrays.predicted.shape:
+            raise UserError(
+                f"{pair.image}: shape {pixels.shape} differs from {arrays.predicted.shape} of "
+                f"{pair.predicted}; give the image that was segmented"
+            )
+        background = crop_border(pixels, border)
+    result = f"Jaccard {accuracy.mean_jaccard:.3f}" if accuracy.n_cells else "no cells to score"
+    return Panel(f"{pair.name}: {result}", predicted, reference, background)

@@ -1,0 +1,162 @@
+"""Pixel metrics of `evaluate`: probability maps as `cellflax.predict` writes them, against reference labels."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cellflax.data.files import list_files
+from cellflax.data.images import Image, read_image, read_labels
+from cellflax.data.pairs import Pair, partners
+from cellflax.errors import UserError
+from cellflax.metrics.overlap import crop_border
+from cellflax.metrics.roc import RocCounts, roc_counts
+
+CELLS, NUCLEI = "cells", "nuclei"
+_SUFFIX = "_probability"
+_TOLERANCE = 1e-3  # a mean of float32 probabilities may leave [0, 1] by rounding
+
+
+class PixelScores:
+    """ROC of cells, and of nuclei where there is a reference, image by image; only their sums are kept.
+
+    Cells are all classes but background, so a class of cell edges belongs to them, as in the maps of P1.
+
+    Attributes:
+        notes: why pixels are not scored, where that is no mistake: only some predictions have a map beside them,
+            or what is there does not fit.
+        pooled: counts of all images by target, "cells" and "nuclei".
+        images: AUC and ACC of each image by target.
+    """
+
+    def __init__(self, pairs: Sequence[Pair], probability: str | None, reference_nuclei: str | None, border: int):
+        self.notes: list[str] = []
+        self.pooled: dict[str, RocCounts] = {}
+        self.images: dict[str, dict[str, dict[str, Any]]] = {}
+        self._asked = probability is not None or reference_nuclei is not None
+        self._border = border
+        self._maps = _maps_beside(pairs) if probability is None else _given_maps(pairs, probability)
+        self._nuclei = partners("reference_nuclei", reference_nuclei, {pair.name: pair.predicted for pair in pairs})
+        missing = [pair for pair in pairs if pair.name not in self._maps]
+        if missing and (self._asked or self._maps):
+            self._refuse(
+                f"{missing[0].predicted} has no probability map beside it; predict with save_probability=true or give "
+                "probability=DIRECTORY"
+            )
+
+    def add(self, name: str, reference: np.ndarray) -> None:
+        """Count the pixels of one image; nothing happens where there are no maps.
+
+        Args:
+            name: of the pair.
+            reference: (H, W) labels or mask.
+
+        Raises:
+            UserError: if the map that the user asked for is none, or has another shape, or no class of nuclei.
+        """
+        if name not in self._maps:
+            return
+        try:
+            counts = self._count(name, reference)
+        except UserError as error:
+            self._refuse(str(error))
+            return
+        self.images[name] = {target: _values(count) for target, count in counts.items()}
+        for target, count in counts.items():
+            self.pooled[target] = self.pooled[target] + count if target in self.pooled else count
+
+    def summary(self) -> dict[str, Any]:
+        """AUC and ACC for JSON, of all images together (`pooled`) and of each (`images`)."""
+        return {"pooled": {target: _values(counts) for target, counts in self.pooled.items()}, "images": self.images}
+
+    def curves(self) -> dict[str, RocCounts]:
+        """Pooled counts that have a ROC curve."""
+        return {target: counts for target, counts in self.pooled.items() if counts.is_defined}
+
+    def _refuse(self, problem: str) -> None:
+        """An error where the user asked for pixel metrics; else a note, and no image is scored."""
+        if self._asked:
+            raise UserError(problem)
+        self.notes.append(f"pixels not scored: {problem}")
+        self._maps, self.pooled, self.images = {}, {}, {}
+
+    def _count(self, name: str, reference: np.ndarray) -> dict[str, RocCounts]:
+        path = self._maps[name]
+        image = read_image(path)
+        truths = {CELLS: reference}
+        if name in self._nuclei:
+            truths[NUCLEI] = read_labels(self._nuclei[name])
+        counts = {}
+        for target, labels in truths.items():
+            probability = _class_sum(image, target)
+            if labels.shape != probability.shape:
+                raise UserError(
+                    f"{path}: shape {probability.shape} differs from {labels.shape} of its reference {target}"
+                )
+            counts[target] = roc_counts(crop_border(probability, self._border), crop_border(labels, self._border) != 0)
+        return counts
+
+
+def _values(counts: RocCounts) -> dict[str, Any]:
+    """For JSON; None where undefined."""
+    return {
+        "auc": counts.auc if counts.is_defined else None,
+        "auc_error": counts.auc_error if counts.is_defined else None,
+        "acc": counts.accuracy,
+        "n_pixels": counts.n_positive + counts.n_negative,
+        "n_foreground": counts.n_positive,
+    }
+
+
+def roc_table(curves: Mapping[str, RocCounts]) -> pd.DataFrame:
+    """Points of all ROC curves by target; columns as in `RocCounts.curve`."""
+    return pd.concat({target: counts.curve() for target, counts in curves.items()}, names=["target"]).reset_index(0)
+
+
+def _maps_beside(pairs: Sequence[Pair]) -> dict[str, Path]:
+    """Probability maps that `cellflax.predict` wrote beside its labels, by the name of the pair."""
+    maps = {pair.name: pair.predicted.with_name(f"{_predict_name(pair)}{_SUFFIX}.tif") for pair in pairs}
+    return {name: path for name, path in maps.items() if path.is_file()}
+
+
+def _given_maps(pairs: Sequence[Pair], probability: str) -> dict[str, Path]:
+    """Probability maps of FILE | DIR | GLOB by the name of the pair; one map for one pair has any name."""
+    files = list_files(probability)
+    files = [file for file in files if file.stem.endswith(_SUFFIX)] or files
+    if len(files) == len(pairs) == 1:
+        return {pairs[0].name: files[0]}
+    by_name = {file.stem.removesuffix(_SUFFIX): file for file in files}
+    missing = [pair for pair in pairs if _predict_name(pair) not in by_name]
+    if missing:
+        name = _predict_name(missing[0])
+        raise UserError(f"{missing[0].predicted}: probability={probability} has no file named {name}{_SUFFIX}.tif")
+    return {pair.name: by_name[_predict_name(pair)] for pair in pairs}
+
+
+def _predict_name(pair: Pair) -> str:
+    return pair.predicted.stem.removesuffix("_labels")
+
+
+def _class_sum(image: Image, target: str) -> np.ndarray:
+    """(H, W) probability of a target: the sum of its classes, at most 1."""
+    classes = [k for k, name in enumerate(image.channels) if _belongs(name, target)]
+    if "background" not in image.channels or not classes:
+        wanted = "background" if "background" not in image.channels else "nucleus"
+        raise UserError(
+            f"{image.path}: no class is called {wanted}, it has {', '.join(image.channels)}; give probability maps as "
+            "cellflax.predict writes them"
+        )
+    values = image.pixels
+    # Not `min < 0 or max > 1`: NaN must fail too.
+    if not (values.min() >= -_TOLERANCE and values.max() <= 1 + _TOLERANCE):
+        raise UserError(
+            f"{image.path}: probabilities must be in [0, 1], got {values.min():g} ... {values.max():g}; "
+            "is it a probability map?"
+        )
+    return np.clip(values[..., classes].sum(axis=-1), 0, 1)
+
+
+def _belongs(name: str, target: str) -> bool:
+    return name != "background" if target == CELLS else name.startswith("nucle")

@@ -1,0 +1,74 @@
+"""Further references of `evaluate`, such as a manual beside an automatic one: F-scores of the same predictions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from cellflax.data.pairs import Pair, by_stem, read_pair
+from cellflax.errors import UserError
+from cellflax.metrics.f_score import f_scores
+from cellflax.metrics.overlap import compare_cells
+from cellflax.metrics.score import f_score_summary
+
+MAIN = "reference"  # name of the main reference in tables and figures
+
+
+def check_names(references: Mapping[str, str]) -> None:
+    """Refuse names that a table or figure could not tell apart.
+
+    Raises:
+        UserError: if a reference is called like the main one, or has no files.
+    """
+    for name, text in references.items():
+        if name == MAIN:
+            raise UserError(f"references.{MAIN}: this name stands for reference=...; choose another")
+        if not text:
+            raise UserError(f"references.{name} is not given; add +references.{name}=FILE, DIRECTORY or 'PATTERN'")
+
+
+def scores_against(
+    name: str, text: str, pairs: Sequence[Pair], *, border: int, erode_reference: bool
+) -> dict[str, np.ndarray]:
+    """F-scores of each image's reference cells against a further reference, by the name of the pair.
+
+    The reference may hold fewer images than were predicted, as a manual one often does, but at least one; its files
+    without a prediction are left out. One file for one prediction has any name.
+
+    Args:
+        name: the reference's name.
+        text: its label images, FILE | DIR | GLOB.
+        pairs: predictions, with their main reference.
+        border: pixels cut off each side.
+        erode_reference: erode each reference cell by disk(1).
+
+    Raises:
+        UserError: if no image belongs to a prediction, or none holds a cell.
+    """
+    option = f"references.{name}"
+    files = by_stem(option, text)
+    if len(files) == len(pairs) == 1:
+        files = {pairs[0].name: next(iter(files.values()))}
+    scores = {}
+    for pair in pairs:
+        if pair.name in files:
+            arrays = read_pair(replace(pair, reference=files[pair.name], nuclei=None))
+            table, _ = compare_cells(arrays.reference, arrays.predicted, border=border, erode_reference=erode_reference)
+            scores[pair.name] = f_scores(table)[1]
+    if not scores:
+        raise UserError(f"{option}={text}: has no file named {pairs[0].name} or like any other prediction; rename them")
+    if not any(map(len, scores.values())):
+        raise UserError(f"{option}={text}: no cells inside the border of {border} px; are they label images?")
+    return scores
+
+
+def reference_summary(images: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """F-scores of all cells and of each image's, for JSON."""
+    pooled = np.concatenate(list(images.values()))
+    return {
+        "n_images": len(images),
+        "n_reference": len(pooled),
+        **f_score_summary(pooled),
+        "images": {name: f_score_summary(f_score) for name, f_score in images.items()},
+    }

@@ -1,0 +1,37 @@
+"""Uncertainty of `evaluate`: the cells' own, from the table beside the labels, against their Jaccard index."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from cellflax.data.pairs import Pair
+from cellflax.data.predictions import read_cells
+from cellflax.errors import UserError
+from cellflax.measure.cells import UNCERTAINTY
+from cellflax.metrics.score import CellScores
+
+
+def uncertainty_table(pairs: Sequence[Pair], scores: Mapping[str, CellScores]) -> tuple[pd.DataFrame | None, list[str]]:
+    """Jaccard index and uncertainty of every predicted cell, where all of `predicted` come with uncertainties.
+
+    Labels that were corrected by hand, or a table of another program, are no mistake: a note says so.
+    """
+    tables = []
+    for pair in pairs:
+        file = pair.predicted.parent / "cells.csv"
+        if not file.is_file():
+            return None, []
+        try:
+            measured = read_cells(file)
+        except UserError as error:
+            return None, [f"uncertainty not scored: {error}"]
+        if UNCERTAINTY not in measured:
+            return None, []
+        score, image = scores[pair.name], pair.predicted.stem.removesuffix("_labels")
+        found = pd.DataFrame({"label": score.predicted_label, "jaccard": score.predicted_jaccard})
+        tables.append(
+            measured.loc[measured["image"] == image, ["image", "label", UNCERTAINTY]].merge(found, on="label")
+        )
+        if len(tables[-1]) != len(found):
+            return None, [f"uncertainty not scored: {file} does not hold the cells of {pair.predicted.name}"]
+    return pd.concat(tables, ignore_index=True), []

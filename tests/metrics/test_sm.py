@@ -1,0 +1,52 @@
+"""SM against a transcription of its formula on random label images."""
+
+import numpy as np
+import pytest
+
+from cellflax.metrics.score import pool, score_cells
+from tests.metrics.drawing import grid, perturbed, random_labels
+from tests.metrics.test_f_score import transcribed_f_scores
+
+
+def transcribed_sm(reference, predicted, k, min_jaccard):
+    cells = [reference == r for r in np.unique(reference[reference > 0])]
+    found = [predicted == p for p in np.unique(predicted[predicted > 0])]
+    dice = [max([2 * (r & p).sum() / (r.sum() + p.sum()) for p in found] + [0]) for r in cells]
+    jaccard = []
+    for r, (p, _) in transcribed_f_scores(reference, predicted).items():
+        if p:
+            jaccard.append(((reference == r) & (predicted == p)).sum() / ((reference == r) | (predicted == p)).sum())
+    pairs = sum(value >= min_jaccard for value in jaccard)
+    return k * np.mean(dice) + (1 - k) * 2 * pairs / (len(cells) + len(found))
+
+
+@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize(("k", "min_jaccard"), [(0.6, 0.0), (0.3, 0.45)])
+def test_sm_equals_its_formula(seed, k, min_jaccard):
+    reference = random_labels(seed, n=10)
+    predicted = perturbed(reference, seed)
+    sm = score_cells(reference, predicted).segmentation_metric(k, min_jaccard)
+    assert sm.value == pytest.approx(transcribed_sm(reference, predicted, k, min_jaccard))
+
+
+def test_hand_drawn_terms():
+    # Cell 1 is cut into 5 and 6, 2 and 3 are one, and 8 is spurious: 2 pairs among 4 + 5 cells.
+    reference, predicted = grid("1111.2233...444"), grid("5566.7777..8...")
+    scores = score_cells(reference, predicted)
+    sm = scores.segmentation_metric()
+    assert sm.outlines == pytest.approx((4 / 6 + 4 / 6 + 4 / 6 + 0) / 4)
+    assert sm.detection == pytest.approx(2 * 2 / (4 + 4))
+    assert sm.value == pytest.approx(0.6 * 0.5 + 0.4 * 0.5)
+    assert scores.segmentation_metric(min_jaccard=0.6).detection == 0
+    both = pool([scores, score_cells(reference, reference)]).segmentation_metric()
+    assert both.outlines == pytest.approx((3 * 4 / 6 + 4) / 8)
+    assert both.detection == pytest.approx(2 * (2 + 4) / (8 + 8))
+
+
+def test_nothing_predicted_and_nothing_to_find():
+    cells, nothing = grid("11.22"), grid(".....")
+    missed = score_cells(cells, nothing).summary()
+    assert (missed["sm"], missed["sm_outlines"], missed["sm_detection"]) == (0, 0, 0)
+    assert score_cells(nothing, cells).summary()["sm"] is None
+    assert score_cells(nothing, cells).summary()["sm_detection"] == 0
+    assert score_cells(nothing, nothing).summary()["sm_detection"] is None
