@@ -1,11 +1,25 @@
-"""Write simulated fields with exact truth: python -m cellflax.simulate output=DIR fields=4 seed=1.
+"""Write simulated images with exact truth: python -m cellflax.simulate output=DIR specimen=hela fields=4 seed=1.
 
-Writes `images/<name>_phase.tif`, `images/<name>_nuclear.tif`, `labels/<name>.tif` and `nuclei/<name>.tif`: a
-folder that `data=folder data.channels=[phase,nuclear]` trains on, and truth to evaluate against.
+Writes `images/<name>_<channel>.tif`, `labels/<name>.tif` (cells) and `nuclei/<name>.tif`: a folder that
+`data=folder data.channels=[...]` trains on, and truth to evaluate against. Every specimen has its settings under
+the key of its name:
+
+    hela        phase, nuclear                              field_0001
+    brightfield brightfield, nuclear, cytoplasm, each in    well1_0001, ...: `fields` sites of every well, files
+                planes z0, z1, z2                           `<well>_<site>_<channel>_z<plane>.tif`
+    cytoplasm   cytoplasm, nuclear                          field_0001
+    colony      phase: growing E. coli                      movie_0001/: see below
+    migration   phase, nuclear, reporter: crawling cells    movie_0001/
+
+A movie has a folder of its own, with `images/t000_<channel>.tif`, `labels/man_track000.tif` (numbered by track) with
+`labels/man_track.txt` as the Cell Tracking Challenge has them, `nuclei/t000.tif`, and `truth.csv`: one row per cell
+and frame with its track, its parent, and its growth rate or reporter ratio.
 """
 
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +27,32 @@ import numpy as np
 from cellflax.config import entry
 from cellflax.data.example import SIMULATED_NOTE
 from cellflax.data.images import write_image, write_labels
-from cellflax.data.simulation import HelaFieldConfig, simulate_hela_field
+from cellflax.data.simulation import (
+    BrightfieldConfig,
+    ColonyConfig,
+    CytoplasmFieldConfig,
+    HelaFieldConfig,
+    MigrationConfig,
+    SimulatedField,
+    SimulatedMovie,
+    man_track,
+    simulate_brightfield_site,
+    simulate_colony,
+    simulate_cytoplasm_field,
+    simulate_hela_field,
+    simulate_migration,
+)
 from cellflax.errors import UserError
+
+
+class Specimen(Enum):
+    """What is simulated."""
+
+    hela = "hela"
+    brightfield = "brightfield"
+    cytoplasm = "cytoplasm"
+    colony = "colony"
+    migration = "migration"
 
 
 @dataclass
@@ -23,15 +61,25 @@ class SimulateConfig:
 
     Attributes:
         output: directory to write to.
-        fields: number of fields.
+        specimen: which of the specimens below.
+        fields: number of fields; in bright field, of sites in every well; or of movies.
         seed: of the first field; the others count up from it.
-        field: cells and microscope of every field.
+        hela: cells and microscope of every field of HeLa cells.
+        brightfield: wells, cells and microscope of every site.
+        cytoplasm: cells, stain and microscope of every single-channel field.
+        colony: cells and microscope of every movie of bacteria.
+        migration: cells, reporter and microscope of every movie of crawling cells.
     """
 
     output: str = "simulated"
+    specimen: Specimen = Specimen.hela
     fields: int = 4
     seed: int = 1
-    field: HelaFieldConfig = field(default_factory=HelaFieldConfig)
+    hela: HelaFieldConfig = field(default_factory=HelaFieldConfig)
+    brightfield: BrightfieldConfig = field(default_factory=BrightfieldConfig)
+    cytoplasm: CytoplasmFieldConfig = field(default_factory=CytoplasmFieldConfig)
+    colony: ColonyConfig = field(default_factory=ColonyConfig)
+    migration: MigrationConfig = field(default_factory=MigrationConfig)
 
     def __post_init__(self):
         if self.fields < 1:
@@ -42,22 +90,73 @@ class SimulateConfig:
 
 @entry("simulate", SimulateConfig)
 def main(config: SimulateConfig) -> None:
-    """Simulate fields and write them."""
+    """Simulate fields or movies and write them."""
     output = Path(config.output)
-    for folder in ("images", "labels", "nuclei"):
-        (output / folder).mkdir(parents=True, exist_ok=True)
-        (output / folder / SIMULATED_NOTE).write_text(
-            f"Simulated by python -m cellflax.simulate fields={config.fields} seed={config.seed}\n"
-        )
-    for seed in range(config.seed, config.seed + config.fields):
-        simulated = simulate_hela_field(config.field, seed)
-        name, size = f"field_{seed:04d}", simulated.pixel_size_um
-        for channel, pixels in zip(simulated.channels, np.moveaxis(simulated.image, -1, 0), strict=True):
-            write_image(output / "images" / f"{name}_{channel}.tif", pixels.astype(np.uint16), size)
-        write_labels(output / "labels" / f"{name}.tif", simulated.cells, size)
-        write_labels(output / "nuclei" / f"{name}.tif", simulated.nuclei, size)
-        print(f"{name}: {simulated.cells.max()} cells", file=sys.stderr, flush=True)
+    if config.specimen in (Specimen.colony, Specimen.migration):
+        _simulate_movies(output, config)
+    else:
+        _simulate_fields(output, config)
     print(f"SIMULATED DATA in {output}", file=sys.stderr)
+
+
+def _simulate_fields(output: Path, config: SimulateConfig) -> None:
+    for folder in ("images", "labels", "nuclei"):
+        _write_note(output / folder, config)
+    for name, simulated in _fields(config):
+        _write_field(output, name, simulated)
+        print(f"{name}: {simulated.cells.max()} cells", file=sys.stderr, flush=True)
+
+
+def _fields(config: SimulateConfig) -> Iterator[tuple[str, SimulatedField]]:
+    """Simulate one field after the other, with the names of their files."""
+    for seed in range(config.seed, config.seed + config.fields):
+        if config.specimen is Specimen.hela:
+            yield f"field_{seed:04d}", simulate_hela_field(config.hela, seed)
+        elif config.specimen is Specimen.cytoplasm:
+            yield f"field_{seed:04d}", simulate_cytoplasm_field(config.cytoplasm, seed)
+        else:
+            for well in config.brightfield.wells:
+                yield f"{well.name}_{seed:04d}", simulate_brightfield_site(config.brightfield, well, seed)
+
+
+def _simulate_movies(output: Path, config: SimulateConfig) -> None:
+    for seed in range(config.seed, config.seed + config.fields):
+        if config.specimen is Specimen.colony:
+            movie = simulate_colony(config.colony, seed)
+        else:
+            movie = simulate_migration(config.migration, seed)
+        directory = output / f"movie_{seed:04d}"
+        for folder in ("images", "labels") if movie.nuclei is None else ("images", "labels", "nuclei"):
+            _write_note(directory / folder, config)
+        _write_movie(directory, movie)
+        n_tracks = movie.truth["track"].nunique()
+        print(f"{directory.name}: {len(movie.images)} frames, {n_tracks} tracks", file=sys.stderr, flush=True)
+
+
+def _write_note(folder: Path, config: SimulateConfig) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = f"specimen={config.specimen.name} fields={config.fields} seed={config.seed}"
+    (folder / SIMULATED_NOTE).write_text(f"Simulated by python -m cellflax.simulate {settings}\n")
+
+
+def _write_field(output: Path, name: str, simulated: SimulatedField) -> None:
+    size_um = simulated.pixel_size_um
+    for channel, pixels in zip(simulated.channels, np.moveaxis(simulated.image, -1, 0), strict=True):
+        write_image(output / "images" / f"{name}_{channel}.tif", pixels.astype(np.uint16), size_um)
+    write_labels(output / "labels" / f"{name}.tif", simulated.cells, size_um)
+    write_labels(output / "nuclei" / f"{name}.tif", simulated.nuclei, size_um)
+
+
+def _write_movie(directory: Path, movie: SimulatedMovie) -> None:
+    size_um = movie.pixel_size_um
+    for frame, image in enumerate(movie.images):
+        for channel, pixels in zip(movie.channels, np.moveaxis(image, -1, 0), strict=True):
+            write_image(directory / "images" / f"t{frame:03d}_{channel}.tif", pixels.astype(np.uint16), size_um)
+        write_labels(directory / "labels" / f"man_track{frame:03d}.tif", movie.tracks[frame], size_um)
+        if movie.nuclei is not None:
+            write_labels(directory / "nuclei" / f"t{frame:03d}.tif", movie.nuclei[frame], size_um)
+    np.savetxt(directory / "labels" / "man_track.txt", man_track(movie.truth), fmt="%d")
+    movie.truth.to_csv(directory / "truth.csv", index=False)
 
 
 if __name__ == "__main__":

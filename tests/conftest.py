@@ -66,7 +66,7 @@ def fields(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from cellflax import simulate
 
     path = tmp_path_factory.mktemp("fields") / "simulated"
-    size = ("field.height=128", "field.width=128", "field.pixel_size_um=1.3")
+    size = ("hela.height=128", "hela.width=128", "hela.pixel_size_um=1.3")
     result = run_command(simulate.main, f"output={path}", "fields=2", "seed=7", *size)
     assert result.status == 0, result.err
     return path

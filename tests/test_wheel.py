@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
-SIZE = ("field.height=128", "field.width=128", "field.pixel_size_um=1.3")
+SIZE = ("hela.height=128", "hela.width=128", "hela.pixel_size_um=1.3")
 
 pytestmark = pytest.mark.slow
 

@@ -19,6 +19,7 @@ from cellflax.data.simulation.packing import keep_largest_parts, pack_cells, pla
 from cellflax.data.simulation.shapes import N_ANGLES, Outline, settle_cells, spread_outline
 from cellflax.data.simulation.specimen import depth_um, dome_thickness_um
 from cellflax.errors import UserError
+from tests.data.simulated_truth import assert_exact_labels
 
 SMALL = HelaFieldConfig(height=192, width=160)
 
@@ -54,16 +55,7 @@ class TestField:
     @pytest.mark.parametrize("seed", range(4))
     def test_labels_are_exact(self, seed):
         field = simulate_hela_field(replace(SMALL, mitotic_fraction=0.2), seed)
-        n_cells = field.cells.max()
-        assert field.cells.dtype == field.nuclei.dtype == np.int32
-        np.testing.assert_array_equal(np.unique(field.cells[field.cells > 0]), np.arange(1, n_cells + 1))
-        in_nucleus = field.nuclei > 0
-        np.testing.assert_array_equal(field.nuclei[in_nucleus], field.cells[in_nucleus])
-        cut = set(np.concatenate([field.cells[[0, -1]].ravel(), field.cells[:, [0, -1]].ravel()]))
-        for label in range(1, n_cells + 1):
-            assert ndimage.label(field.cells == label)[1] == 1
-            if label not in cut:
-                assert ndimage.label(field.nuclei == label)[1] == 1
+        assert_exact_labels(field.cells, field.nuclei)
 
     def test_image_holds_camera_counts(self):
         field = simulate_hela_field(SMALL, 0)

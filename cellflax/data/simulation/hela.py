@@ -8,24 +8,30 @@ contact with others.
 from dataclasses import dataclass
 
 import numpy as np
-from skimage import measure
 
-from cellflax.data.simulation import optics, packing, shapes, specimen
+from cellflax.data.simulation import optics, specimen
 from cellflax.data.simulation.camera import Camera, expose
+from cellflax.data.simulation.field import SimulatedField, check_ranges
 from cellflax.data.simulation.optics import PhaseOptics, PhasePolarity
-from cellflax.errors import UserError
+from cellflax.data.simulation.population import (
+    MIN_ASPECT,
+    Culture,
+    Population,
+    field_labels,
+    grow_population,
+    per_label,
+)
 
 CHANNELS = ("phase", "nuclear")
 _MARGIN_UM = 45.0  # so far, cells and halos from outside reach into the field
 _MEDIUM_FLUORESCENCE = 0.085  # of the culture medium, relative to the median nucleus
-_MIN_ASPECT = 1.1
 _RANGES: dict[str, tuple[float, float]] = {
     "height": (32, 4096),
     "width": (32, 4096),
     "pixel_size_um": (0.1, 2.0),
     "cells_per_mm2": (1, 2000),
     "cell_area_um2": (200, 5000),
-    "max_aspect": (_MIN_ASPECT, 5.0),
+    "max_aspect": (MIN_ASPECT, 5.0),
     "touching_fraction": (0, 1),
     "mitotic_fraction": (0, 1),
     "index_difference": (0, 0.1),
@@ -74,47 +80,7 @@ class HelaFieldConfig:
     read_noise_electrons: float = 4.0
 
     def __post_init__(self) -> None:
-        for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise UserError(f"data.field.{name} must be in [{low}, {high}], got {value}")
-
-
-@dataclass(frozen=True)
-class SimulatedField:
-    """A simulated image and its exact truth.
-
-    Attributes:
-        image: (H, W, 2) float32, camera counts (integers from 0 to 65535), channels as in `channels`.
-        channels: names of the channels.
-        cells: (H, W) int32 labels 1..n, each 4-connected.
-        nuclei: (H, W) int32; label i is the nucleus of cell i. Cells that the border of the field cuts may
-            have none.
-        pixel_size_um: edge of a pixel.
-    """
-
-    image: np.ndarray
-    channels: tuple[str, ...]
-    cells: np.ndarray
-    nuclei: np.ndarray
-    pixel_size_um: float
-
-
-@dataclass(frozen=True)
-class _Population:
-    """The cells before any microscope, with a margin around the field.
-
-    Attributes:
-        cells: (H', W') labels; numbers may be missing.
-        nuclei: (H', W') labels of the nuclei.
-        nucleoli: (H', W') density of nucleoli: dense for light, empty of the nuclear marker.
-        mitotic: (n,) bool for the labels 1..n.
-    """
-
-    cells: np.ndarray
-    nuclei: np.ndarray
-    nucleoli: np.ndarray
-    mitotic: np.ndarray
+        check_ranges(self, "data.field", _RANGES)
 
 
 def simulate_hela_field(config: HelaFieldConfig, seed: int) -> SimulatedField:
@@ -124,13 +90,19 @@ def simulate_hela_field(config: HelaFieldConfig, seed: int) -> SimulatedField:
     same cells.
     """
     cell_rng, content_rng, lamp_rng, noise_rng = np.random.default_rng(seed).spawn(4)
-    population = _grow_cells(cell_rng, config)
+    culture = Culture(
+        cells_per_mm2=config.cells_per_mm2,
+        cell_area_um2=config.cell_area_um2,
+        max_aspect=config.max_aspect,
+        touching_fraction=config.touching_fraction,
+        mitotic_fraction=config.mitotic_fraction,
+    )
+    field_px = (config.height, config.width)
+    population = grow_population(cell_rng, culture, field_px, _MARGIN_UM, config.pixel_size_um)
+    field = population.field
     transmitted = _phase_image(content_rng, population, config)
     emitted = _nuclear_image(content_rng, population, config)
 
-    margin = round(_MARGIN_UM / config.pixel_size_um)
-    field = (slice(margin, margin + config.height), slice(margin, margin + config.width))
-    field_px = (config.height, config.width)
     recorded = []
     # The gains that turn shot noise into the public images' noise: 216 counts at 13000, 16 counts at 210.
     for light, gain_counts in ((transmitted, 3.6), (emitted, 1.8)):
@@ -138,57 +110,21 @@ def simulate_hela_field(config: HelaFieldConfig, seed: int) -> SimulatedField:
         camera = Camera(gain_counts, offset_counts=100.0, read_noise_electrons=config.read_noise_electrons)
         recorded.append(expose(noise_rng, light[field] * lamp, camera))
 
-    # A cell that the border of the field cuts in two is two cells to whoever sees only the field.
-    cells = np.asarray(measure.label(population.cells[field], connectivity=1), np.int32)
-    nuclei = np.where(population.nuclei[field] > 0, cells, 0).astype(np.int32)
+    cells, nuclei = field_labels(population.cells[field], population.nuclei[field])
     image = np.stack(recorded, axis=-1).astype(np.float32)
     return SimulatedField(image, CHANNELS, cells, nuclei, config.pixel_size_um)
 
 
-def _grow_cells(rng: np.random.Generator, config: HelaFieldConfig) -> _Population:
-    """Cells and nuclei on the field and its margin; at least one cell lies in the field."""
-    margin = round(_MARGIN_UM / config.pixel_size_um)
-    shape_px = (config.height + 2 * margin, config.width + 2 * margin)
-    extent_um = (shape_px[0] * config.pixel_size_um, shape_px[1] * config.pixel_size_um)
-    n_wanted = max(1, rng.poisson(config.cells_per_mm2 * extent_um[0] * extent_um[1] * 1e-6))
-    spacing_um = 0.75 * np.sqrt(config.cell_area_um2)
-    centres_um = shapes.settle_cells(
-        rng, n_wanted, extent_um, margin * config.pixel_size_um, spacing_um, config.touching_fraction
-    )
-
-    n = len(centres_um)
-    mitotic = rng.random(n) < config.mitotic_fraction
-    areas_um2 = config.cell_area_um2 * rng.lognormal(0.0, 0.3, n) * np.where(mitotic, 0.35, 1.0)
-    outlines = [
-        shapes.rounded_outline(rng, area)
-        if round_up
-        else shapes.spread_outline(
-            rng, area, aspect=rng.uniform(_MIN_ASPECT, config.max_aspect), n_corners=int(rng.integers(4, 8))
-        )
-        for area, round_up in zip(areas_um2, mitotic, strict=True)
-    ]
-    cells = packing.pack_cells(outlines, centres_um, shape_px, config.pixel_size_um, adhesion_um=1.5)
-    nucleus_um2 = 0.28 * config.cell_area_um2 * rng.lognormal(0.0, 0.2, n) * np.where(mitotic, 0.5, 1.0)
-    nuclei = packing.place_nuclei(rng, cells, nucleus_um2, config.pixel_size_um, clearance_um=1.5)
-    nucleoli = specimen.spots(rng, nuclei > 0, 0.008, (1.0, 1.6), config.pixel_size_um)
-    return _Population(cells, nuclei, nucleoli, mitotic)
-
-
-def _per_label(values: np.ndarray) -> np.ndarray:
-    """Values of the cells as a table indexed by label, with an entry for the background."""
-    return np.concatenate([[1.0], values])
-
-
-def _phase_image(rng: np.random.Generator, population: _Population, config: HelaFieldConfig) -> np.ndarray:
+def _phase_image(rng: np.random.Generator, population: Population, config: HelaFieldConfig) -> np.ndarray:
     """Expected photo-electrons of the phase-contrast channel, under even illumination."""
-    pixel, mitotic, shape_px = config.pixel_size_um, population.mitotic, population.cells.shape
+    pixel, mitotic, shape_px = config.pixel_size_um, population.mitotic, population.shape_px
     n = len(mitotic)
     heights_um = np.where(mitotic, 16.0, 2.5) * rng.lognormal(0.0, np.where(mitotic, 0.1, 0.3))
     slopes_um = np.where(mitotic, 4.0, rng.lognormal(np.log(2.2), 0.4, n))
     nuclear_heights_um = np.where(mitotic, 0.5, 1.5) * rng.lognormal(0.0, 0.25, n)
     thickness_um = specimen.dome_thickness_um(
-        population.cells, pixel, _per_label(heights_um), _per_label(slopes_um), rim_um=0.4
-    ) + specimen.dome_thickness_um(population.nuclei, pixel, _per_label(nuclear_heights_um), np.full(n + 1, 4.0))
+        population.cells, pixel, per_label(heights_um), per_label(slopes_um), rim_um=0.4
+    ) + specimen.dome_thickness_um(population.nuclei, pixel, per_label(nuclear_heights_um), np.full(n + 1, 4.0))
 
     nuclear = population.nuclei > 0
     organelles = specimen.texture(rng, shape_px, 1.5, pixel) + specimen.texture(rng, shape_px, 4.0, pixel)
@@ -202,11 +138,11 @@ def _phase_image(rng: np.random.Generator, population: _Population, config: Hela
     return config.phase_electrons * optics.phase_contrast(delay_rad, pixel, phase_optics)
 
 
-def _nuclear_image(rng: np.random.Generator, population: _Population, config: HelaFieldConfig) -> np.ndarray:
+def _nuclear_image(rng: np.random.Generator, population: Population, config: HelaFieldConfig) -> np.ndarray:
     """Expected photo-electrons of the nuclear marker, under even illumination."""
-    pixel, mitotic, shape_px = config.pixel_size_um, population.mitotic, population.cells.shape
+    pixel, mitotic, shape_px = config.pixel_size_um, population.mitotic, population.shape_px
     n = len(mitotic)
-    brightness = _per_label(np.where(mitotic, 2.0, 1.0) * rng.lognormal(0.0, 0.6, n))
+    brightness = per_label(np.where(mitotic, 2.0, 1.0) * rng.lognormal(0.0, 0.6, n))
     dome = specimen.dome_thickness_um(population.nuclei, pixel, np.ones(n + 1), np.full(n + 1, 2.0))
     chromatin = 1.0 + 0.12 * specimen.texture(rng, shape_px, 2.5, pixel) - 0.3 * np.minimum(population.nucleoli, 1.0)
     cytoplasm = 0.02 * specimen.dome_thickness_um(population.cells, pixel, np.ones(n + 1), np.full(n + 1, 4.0))

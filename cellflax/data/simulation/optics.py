@@ -1,4 +1,4 @@
-"""Image formation: phase contrast after Zernike, wide-field fluorescence, uneven illumination."""
+"""Image formation: phase contrast after Zernike, bright field, wide-field fluorescence, uneven illumination."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -77,6 +77,55 @@ def phase_contrast(delay_rad: np.ndarray, pixel_size_um: float, optics: PhaseOpt
     return optics.stray_light + (1.0 - optics.stray_light) * intensity
 
 
+@dataclass(frozen=True)
+class BrightFieldOptics:
+    """A bright-field objective and its condenser.
+
+    Attributes:
+        wavelength_um: of the illumination, in vacuum.
+        numerical_aperture: of the objective.
+        condenser_na: numerical aperture of the illumination, well below that of the objective: it is stopped
+            down for contrast.
+    """
+
+    wavelength_um: float = 0.55
+    numerical_aperture: float = 0.4
+    condenser_na: float = 0.15
+
+
+def bright_field(
+    delay_rad: np.ndarray, absorbance: np.ndarray, defocus_um: float, pixel_size_um: float, optics: BrightFieldOptics
+) -> np.ndarray:
+    """Bright-field image of a phase and absorbing object in a plane `defocus_um` behind it.
+
+    The wave exp(i delay - absorbance / 2) is propagated paraxially. To first order its intensity has the
+    spectrum 1 - absorbance cos(pi lambda z q^2) + 2 delay sin(pi lambda z q^2) (weak-object transfer
+    functions; the transport-of-intensity equation for small z): the phase vanishes in focus and reverses its
+    contrast through it. Light from a tilted source point makes the same image, shifted by z times its angle,
+    so that the whole condenser blurs the image by its disk of radius |z| NA (as a Gaussian of equal variance).
+    Borders wrap around: give the object a margin.
+
+    Args:
+        delay_rad: (H, W) phase delay by the object.
+        absorbance: (H, W) natural logarithm of the intensity that the object takes away.
+        defocus_um: position z of the plane, along the light, relative to the object.
+        pixel_size_um: edge of a pixel in the object plane.
+        optics: objective and condenser.
+
+    Returns:
+        (H, W) intensity relative to the empty background (1).
+    """
+    spectrum = np.asarray(fft.fft2(np.exp(1j * delay_rad - 0.5 * absorbance)))
+    fy = fft.fftfreq(delay_rad.shape[0], pixel_size_um)[:, None]
+    fx = fft.fftfreq(delay_rad.shape[1], pixel_size_um)[None, :]
+    q2 = fy**2 + fx**2
+    pupil = q2 <= (optics.numerical_aperture / optics.wavelength_um) ** 2
+    propagated = spectrum * pupil * np.exp(-1j * np.pi * optics.wavelength_um * defocus_um * q2)
+    intensity = np.abs(np.asarray(fft.ifft2(propagated))) ** 2
+    blur = np.exp(-2.0 * (np.pi * 0.5 * defocus_um * optics.condenser_na) ** 2 * q2)
+    return np.real(np.asarray(fft.ifft2(np.asarray(fft.fft2(intensity)) * blur)))
+
+
 def fluorescence(
     emission: np.ndarray,
     pixel_size_um: float,
@@ -84,11 +133,13 @@ def fluorescence(
     numerical_aperture: float,
     haze: float,
     haze_sigma_um: float,
+    defocus_um: float = 0.0,
 ) -> np.ndarray:
-    """Wide-field image of an emitting object: in-focus light plus a share spread out as haze.
+    """Wide-field image of an emitting object: light from its plane plus a share spread out as haze.
 
     The in-focus point-spread function is the Gaussian that approximates the Airy pattern,
-    sigma = 0.21 wavelength / NA (Zhang, Zerubia, Olivo-Marin, Appl. Opt. 46:1819, 2007).
+    sigma = 0.21 wavelength / NA (Zhang, Zerubia, Olivo-Marin, Appl. Opt. 46:1819, 2007). Out of focus, the
+    cone of light adds the variance of a disk of radius |defocus| NA.
 
     Args:
         emission: (H, W) emitted light.
@@ -97,8 +148,10 @@ def fluorescence(
         numerical_aperture: of the objective.
         haze: share of the light that is out of focus, in [0, 1].
         haze_sigma_um: spread of that share.
+        defocus_um: distance of the object from the plane in focus; its sign does not matter.
     """
-    sharp = ndimage.gaussian_filter(emission, 0.21 * wavelength_um / numerical_aperture / pixel_size_um)
+    sigma_um = np.hypot(0.21 * wavelength_um / numerical_aperture, 0.5 * defocus_um * numerical_aperture)
+    sharp = ndimage.gaussian_filter(emission, sigma_um / pixel_size_um)
     blurred = ndimage.gaussian_filter(emission, haze_sigma_um / pixel_size_um)
     return (1.0 - haze) * sharp + haze * blurred
 

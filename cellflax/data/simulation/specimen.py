@@ -25,7 +25,7 @@ def dome_thickness_um(
     slopes_um: np.ndarray,
     rim_um: float = 0.0,
 ) -> np.ndarray:
-    """Thickness of objects that rise from a rim to a plateau: r + (h - r) (1 - exp(-(d / slope)^2)).
+    """Thickness of objects that rise from a rim to a plateau, by the distance from their border.
 
     A small slope length makes a steep flank, a large one a thin lamella around a dome; the rim is the edge
     of that lamella. Pixels are in the object or not; the optics smooth the step.
@@ -37,9 +37,23 @@ def dome_thickness_um(
         slopes_um: (n + 1,) distance d from the border over which the object rises, > 0.
         rim_um: thickness r at the border.
     """
-    distance_um = ndimage.gaussian_filter(depth_um(labels, pixel_size_um), _RIDGE_SIGMA_UM / pixel_size_um)
+    return dome(labels, smooth_depth_um(labels, pixel_size_um), heights_um, slopes_um, rim_um)
+
+
+def smooth_depth_um(labels: np.ndarray, pixel_size_um: float) -> np.ndarray:
+    """`depth_um` with its ridges rounded."""
+    return np.asarray(ndimage.gaussian_filter(depth_um(labels, pixel_size_um), _RIDGE_SIGMA_UM / pixel_size_um))
+
+
+def dome(
+    labels: np.ndarray, distance_um: np.ndarray, heights: np.ndarray, slopes_um: np.ndarray, rim: float = 0.0
+) -> np.ndarray:
+    """Rise of objects from rim r to height h with the distance d inside: r + (h - r) (1 - exp(-(d / slope)^2)).
+
+    As `dome_thickness_um`, for a distance that is at hand and heights of any unit.
+    """
     profile = 1.0 - np.exp(-((distance_um / slopes_um[labels]) ** 2))
-    return np.where(labels > 0, rim_um + (heights_um[labels] - rim_um) * profile, 0.0)
+    return np.where(labels > 0, rim + (heights[labels] - rim) * profile, 0.0)
 
 
 def texture(rng: np.random.Generator, shape_px: tuple[int, int], grain_um: float, pixel_size_um: float) -> np.ndarray:
