@@ -11,8 +11,8 @@ import pytest
 import tifffile
 
 from cellflax.errors import UserError
+from cellflax.quantification.cell_type import CellTypeConfig
 from cellflax.quantify import QuantifyConfig, main, quantify
-from cellflax.quantify_cell_type import CellTypeConfig
 from tests.commands import run_command
 
 CELL_PX, GAP_PX, ROWS, COLUMNS = 26, 4, 2, 4

@@ -1,0 +1,1 @@
+"""What `cellflax.quantify` does: inputs, one module per method, tables and figures."""

@@ -1,0 +1,66 @@
+"""Options of `cellflax.quantify`."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from cellflax.errors import UserError
+from cellflax.measure.growth import GrowthConfig
+from cellflax.measure.ktr import KtrConfig
+from cellflax.quantification.cell_type import CellTypeConfig
+from cellflax.refine.seeds import NucleiSeedsConfig
+
+
+class Method(Enum):
+    """What is quantified; the settings of each method are in the key of its name."""
+
+    cells = "cells"
+    growth = "growth"
+    ktr = "ktr"
+    cell_type = "cell_type"
+
+
+@dataclass
+class QuantifyConfig:
+    """Options of `cellflax.quantify`; FILE | DIR | GLOB wherever files are named, paired by name or in order.
+
+    Attributes:
+        method: what is quantified.
+        predicted: label images, beside the `cells.csv` that came with them.
+        tracks: folder of tracked label images; for method=ktr, where no nuclei are given, they are the nuclei.
+        image: images whose intensity is measured, for method=cells.
+        reporter: images of the reporter, for method=ktr.
+        nuclei: nucleus labels or masks.
+        nuclear: images of a nuclear marker, in which nuclei are found where no `nuclei` are given.
+        truth: folder of a simulated movie, whose growth rates or ratios are compared with the measured ones.
+        pixel_size_um: edge of a pixel, where the files do not say.
+        frame_interval_s: time between frames, where `tracks` does not say.
+        seeds: how nuclei are found.
+        growth: settings of method=growth.
+        ktr: settings of method=ktr.
+        cell_type: settings of method=cell_type.
+        output: directory for the results.
+    """
+
+    method: Method = Method.cell_type
+    predicted: str | None = None
+    tracks: str | None = None
+    image: str | None = None
+    reporter: str | None = None
+    nuclei: str | None = None
+    nuclear: str | None = None
+    truth: str | None = None
+    pixel_size_um: float | None = None
+    frame_interval_s: float | None = None
+    seeds: NucleiSeedsConfig = field(default_factory=NucleiSeedsConfig)
+    growth: GrowthConfig = field(default_factory=GrowthConfig)
+    ktr: KtrConfig = field(default_factory=KtrConfig)
+    cell_type: CellTypeConfig = field(default_factory=CellTypeConfig)
+    output: str = "quantities"
+
+    def __post_init__(self):
+        if self.nuclei is not None and self.nuclear is not None:
+            raise UserError(f"nuclei={self.nuclei} and nuclear={self.nuclear}: give one of them")
+        for key in ("pixel_size_um", "frame_interval_s"):
+            value = getattr(self, key)
+            if value is not None and value <= 0:
+                raise UserError(f"{key} must be above 0, got {value}")

@@ -1,0 +1,81 @@
+"""Images that belong to the frames of a movie: a reporter, a nuclear marker."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cellflax.data.images import ImageFiles, list_files, read_channels
+from cellflax.data.movies import natural_key, read_image_movie
+from cellflax.data.pairs import partners
+from cellflax.errors import UserError
+from cellflax.quantification.movie import Movie
+
+
+@dataclass(frozen=True)
+class Planes:
+    """An image of one channel for every frame.
+
+    Attributes:
+        read: function from the place of a frame in the movie to its (H, W) pixels.
+        pixel_size_um: edge of a pixel, if the files tell it.
+    """
+
+    read: Callable[[int], np.ndarray]
+    pixel_size_um: float | None
+
+
+def planes(option: str, text: str, movie: Movie) -> Planes:
+    """Find the images of the frames: one file each (see `companions`), or a TIFF with time as an axis.
+
+    Raises:
+        UserError: if there are not as many as frames, or they have several channels.
+    """
+    if len(list_files(text)) == 1 < len(movie.frames):
+        stack = read_image_movie(text, option)
+        n_frames, *_, n_channels = stack.pixels.shape
+        if n_frames != len(movie.frames) or n_channels != 1:
+            raise UserError(
+                f"{option}={text}: {n_frames} frames of {n_channels} channels; give {len(movie.frames)} frames of one"
+            )
+        return Planes(lambda i: stack.pixels[i, ..., 0], stack.pixel_size_um)
+    files = companions(option, text, movie)
+    return Planes(lambda i: read_plane(files[i])[0], read_plane(files[0])[1])
+
+
+def companions(option: str, text: str, movie: Movie) -> list[Path]:
+    """The file of FILE | DIR | GLOB that belongs to each frame: by name, else, as many files as frames, in order.
+
+    Args:
+        option: the argument's name, for errors.
+        text: where to look.
+        movie: the frames; those of tracked movies have no names.
+
+    Raises:
+        UserError: if the names do not pair up and the numbers differ.
+    """
+    files = sorted(list_files(text), key=lambda file: natural_key(file.name))
+    if movie.lineage is None:
+        try:
+            return list(partners(option, text, {frame.stem: Path(frame.name) for frame in movie.frames}).values())
+        except UserError:
+            if len(files) != len(movie.frames):
+                raise
+    if len(files) != len(movie.frames):
+        raise UserError(
+            f"{option}={text}: {len(files)} files for {len(movie.frames)} frames of {movie.source}; give one per frame"
+        )
+    return files
+
+
+def read_plane(file: Path) -> tuple[np.ndarray, float | None]:
+    """Read an image of one channel, (H, W), and its pixel size in um if the file tells it.
+
+    Raises:
+        UserError: if it has several channels.
+    """
+    image = read_channels(ImageFiles(file.stem, (file,)))
+    if image.pixels.shape[-1] != 1:
+        raise UserError(f"{file}: has {image.pixels.shape[-1]} channels; give one channel alone")
+    return image.pixels[..., 0], image.pixel_size_um

@@ -1,0 +1,124 @@
+"""From the options of `cellflax.quantify` to what each method measures."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from cellflax.data.files import list_files
+from cellflax.data.images import read_labels
+from cellflax.data.pairs import partners
+from cellflax.data.predictions import Prediction, find_predictions, from_simulated_training
+from cellflax.errors import UserError
+from cellflax.quantification.config import QuantifyConfig
+from cellflax.quantification.images import companions, planes, read_plane
+from cellflax.quantification.ktr import KtrInput
+from cellflax.quantification.movie import Movie, image_movie, predicted_movie, with_known_of_cells
+from cellflax.quantification.tracks import read_tracks
+from cellflax.refine.seeds import nuclei_seeds, seeds_from_labels
+
+
+def tracked_movie(config: QuantifyConfig) -> Movie:
+    """Cells of `tracks`, with what `predicted` knows of them where both are given."""
+    if not config.tracks:
+        raise UserError(f"method={config.method.name} needs tracks=DIR, the output of cellflax.track")
+    tracks = read_tracks(Path(config.tracks), config.pixel_size_um, config.frame_interval_s)
+    predicted = _predicted_movie(config)
+    return tracks if predicted is None else with_known_of_cells(tracks, predicted, same_cells=True)
+
+
+def cells_input(config: QuantifyConfig) -> tuple[Movie, Callable[[int], np.ndarray] | None]:
+    """Cells of `tracks` or `predicted`, and the image to measure within them."""
+    movie = tracked_movie(config) if config.tracks else _predicted_movie(config)
+    if movie is None:
+        raise UserError("predicted is not given; add predicted=DIR, the output of cellflax.predict, or tracks=DIR")
+    if config.image is None:
+        return movie, None
+    image = planes("image", config.image, movie)
+    return replace(movie, pixel_size_um=movie.pixel_size_um or image.pixel_size_um), image.read
+
+
+def ktr_input(config: QuantifyConfig) -> KtrInput:
+    """Reporter, nuclei and cells of every frame.
+
+    `tracks` are the cells where `nuclei` or `nuclear` are given, else the nuclei, whose cells are `predicted`. Without
+    `tracks`, `predicted` are the cells. Without cells there is no mixture.
+    """
+    if not config.reporter:
+        raise UserError("method=ktr needs the reporter's images; add reporter=FILE|DIR|GLOB")
+    tracked = "label"
+    if config.tracks and _nuclear_option(config) is None:
+        predicted = _predicted_movie(config)
+        movie = read_tracks(Path(config.tracks), config.pixel_size_um, config.frame_interval_s)
+        nuclei, cells = movie.labels, None if predicted is None else predicted.labels
+        if predicted is not None:
+            movie, tracked = with_known_of_cells(movie, predicted, same_cells=False), "nucleus"
+    else:
+        labelled = tracked_movie(config) if config.tracks else _predicted_movie(config)
+        movie = labelled or image_movie(*_require_nuclei(config), config.pixel_size_um)
+        nuclei, cells = _nuclei(config, movie), None if labelled is None else labelled.labels
+    reporter = planes("reporter", config.reporter, movie)
+    movie = replace(movie, pixel_size_um=movie.pixel_size_um or reporter.pixel_size_um)
+    return KtrInput(movie, reporter.read, nuclei, cells, tracked)
+
+
+def cell_type_input(config: QuantifyConfig) -> tuple[dict[str, Prediction], Callable[[str], np.ndarray]]:
+    """Predictions by stem, and a function from a stem to the image's nuclei."""
+    if not config.predicted:
+        raise UserError("predicted is not given; add predicted=DIR, the output of cellflax.predict")
+    predictions = find_predictions(config.predicted)
+    option, text = _require_nuclei(config)
+    files = partners(option, text, {stem: prediction.file for stem, prediction in predictions.items()})
+    return predictions, lambda stem: _read_nuclei(config, files[stem])
+
+
+def simulation_notes(config: QuantifyConfig) -> list[str]:
+    """A line for every folder of cells that a network trained on simulated images has segmented."""
+    folders = {file.parent for file in list_files(config.predicted)} if config.predicted else set()
+    if config.tracks:
+        folders.add(Path(config.tracks))
+    return [
+        f"simulated: the model behind {folder} was trained on simulated images"
+        for folder in sorted(folders)
+        if from_simulated_training(folder)
+    ]
+
+
+def _predicted_movie(config: QuantifyConfig) -> Movie | None:
+    return predicted_movie(config.predicted, config.pixel_size_um) if config.predicted else None
+
+
+def _nuclear_option(config: QuantifyConfig) -> tuple[str, str] | None:
+    """Name and value of the option that tells where the nuclei are."""
+    if config.nuclei is not None:
+        return "nuclei", config.nuclei
+    return None if config.nuclear is None else ("nuclear", config.nuclear)
+
+
+def _require_nuclei(config: QuantifyConfig) -> tuple[str, str]:
+    option = _nuclear_option(config)
+    if option is None:
+        raise UserError(
+            f"method={config.method.name} needs nuclei: add nuclear=... with images of a nuclear marker, or "
+            "nuclei=... with labels"
+        )
+    return option
+
+
+def _nuclei(config: QuantifyConfig, movie: Movie) -> Callable[[int], np.ndarray]:
+    """Function from the number of a frame to the labels of its nuclei."""
+    option, text = _require_nuclei(config)
+    if option == "nuclei":
+        files = companions(option, text, movie)
+        return lambda i: _read_nuclei(config, files[i])
+    nuclear = planes(option, text, movie)
+    size = config.pixel_size_um or nuclear.pixel_size_um
+    return lambda i: nuclei_seeds(nuclear.read(i), config.seeds, size)
+
+
+def _read_nuclei(config: QuantifyConfig, file: Path) -> np.ndarray:
+    if config.nuclei is not None:
+        return seeds_from_labels(read_labels(file))
+    pixels, size = read_plane(file)
+    return nuclei_seeds(pixels, config.seeds, config.pixel_size_um or size)

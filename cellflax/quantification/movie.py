@@ -1,0 +1,156 @@
+"""Label images to quantify, alone or as the frames of a tracked movie, and what is known of their cells."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cellflax.data.images import read_image, read_labels
+from cellflax.data.movies import natural_key
+from cellflax.data.pairs import by_stem
+from cellflax.data.predictions import read_cells
+from cellflax.errors import UserError
+from cellflax.measure.markers import match_nuclei
+
+# What a segmentation tells of a cell besides its shape; it goes into every table.
+_KNOWN = re.compile(r"cell_type|score_.*|uncertainty|probability_mean_.*|intensity_(mean|std)_.*")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One label image.
+
+    Attributes:
+        name: for errors: its file, or the frame's number in a folder.
+        stem: what the names of images that belong to it begin with.
+        read: function to its (H, W) int32 labels.
+        key: columns that tell its rows from those of other images: `image`, or `frame` and `time_s`.
+        known: rows with the column `label` or `track` and what the segmentation told of that cell.
+    """
+
+    name: str
+    stem: str
+    read: Callable[[], np.ndarray]
+    key: dict[str, Any]
+    known: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Movie:
+    """Label images that are quantified together.
+
+    Attributes:
+        source: the argument that they come from.
+        frames: in order.
+        lineage: one row per track: `track`, `parent` (0: none), `generation`; None where cells are not tracked.
+        pixel_size_um: edge of a pixel, if known.
+    """
+
+    source: str
+    frames: list[Frame]
+    lineage: pd.DataFrame | None
+    pixel_size_um: float | None
+
+    def labels(self, i: int) -> np.ndarray:
+        """(H, W) int32 labels of a frame by its place in the movie."""
+        return self.frames[i].read()
+
+    def rows(self, frame: Frame, table: pd.DataFrame, track: str = "label") -> pd.DataFrame:
+        """Measured cells of a frame as rows of the whole table: key, lineage, measurements, what else is known.
+
+        Args:
+            frame: where they are.
+            table: one row per cell.
+            track: its column that holds the tracks, where there is a lineage; called `track` then.
+        """
+        if self.lineage is not None:
+            table = table.rename(columns={track: "track"}).astype({"track": np.int64})
+            table = table.merge(self.lineage, on="track", how="left")
+            table = table.reindex(columns=[*self.lineage, *(name for name in table if name not in self.lineage)])
+        on = "track" if "track" in frame.known else "label"
+        new = [str(name) for name in frame.known if _KNOWN.fullmatch(str(name)) and name not in table]
+        table = table.merge(frame.known.reindex(columns=[on, *new]), on=on, how="left")
+        return pd.concat([pd.DataFrame(frame.key, index=table.index), table], axis=1)
+
+
+def nothing_known(on: str = "label") -> pd.DataFrame:
+    """Rows of a `Frame.known` of which there are none."""
+    return pd.DataFrame({on: np.zeros(0, np.int64)})
+
+
+def predicted_movie(text: str, pixel_size_um: float | None) -> Movie:
+    """Label images of FILE | DIR | GLOB, with the rows of the `cells.csv` beside them if there is one.
+
+    Raises:
+        UserError: if there is none, or its table cannot be read.
+    """
+    files = by_stem("predicted", text)
+    folders = {file.parent for file in files.values()}
+    tables = {folder: read_cells(folder / "cells.csv") for folder in folders if (folder / "cells.csv").is_file()}
+    frames = []
+    for stem in sorted(files, key=natural_key):
+        file, name = files[stem], files[stem].stem.removesuffix("_labels")
+        known = tables[file.parent].query("image == @name") if file.parent in tables else nothing_known()
+        frames.append(Frame(str(file), stem, _reader(file), {"image": name}, known))
+    return Movie(text, frames, None, pixel_size_um or _pixel_size_um(files))
+
+
+def image_movie(option: str, text: str, pixel_size_um: float | None) -> Movie:
+    """Images of FILE | DIR | GLOB in which cells have still to be found.
+
+    Raises:
+        UserError: if there are none.
+    """
+    files = by_stem(option, text)
+    stems = sorted(files, key=natural_key)
+    keys = [{"image": files[stem].stem} for stem in stems]
+    frames = [
+        Frame(str(files[stem]), stem, _reader(files[stem]), key, nothing_known())
+        for stem, key in zip(stems, keys, strict=True)
+    ]
+    return Movie(text, frames, None, pixel_size_um or _pixel_size_um(files))
+
+
+def _reader(file: Path) -> Callable[[], np.ndarray]:
+    return lambda: read_labels(file)
+
+
+def _pixel_size_um(files: dict[str, Path]) -> float | None:
+    return read_image(next(iter(files.values()))).pixel_size_um
+
+
+def with_known_of_cells(tracks: Movie, cells: Movie, *, same_cells: bool) -> Movie:
+    """A tracked movie that knows of its cells what the label images knew that it was made from.
+
+    Args:
+        tracks: the movie.
+        cells: label images of the same frames, in order.
+        same_cells: its tracks are those cells, by place, under other numbers. Otherwise they are nuclei, and rows have
+            a column `label` of their own for the cell.
+
+    Raises:
+        UserError: if their numbers or shapes differ.
+    """
+    if len(tracks.frames) != len(cells.frames):
+        raise UserError(
+            f"predicted={cells.source}: {len(cells.frames)} label images for {len(tracks.frames)} frames of "
+            f"{tracks.source}; give one per frame"
+        )
+    frames = []
+    for mine, its in zip(tracks.frames, cells.frames, strict=True):
+        frames.append(replace(mine, known=_by_track(mine, its) if same_cells else its.known))
+    return replace(tracks, frames=frames, pixel_size_um=tracks.pixel_size_um or cells.pixel_size_um)
+
+
+def _by_track(mine: Frame, its: Frame) -> pd.DataFrame:
+    """What is known of the cells of a frame, by the track that lies where the cell does."""
+    tracks, cells = mine.read(), its.read()
+    if tracks.shape != cells.shape:
+        raise UserError(f"{its.name}: shape {cells.shape} differs from {tracks.shape} of {mine.name}")
+    label, _ = match_nuclei(tracks, cells)
+    place = pd.DataFrame({"label": label, "track": np.unique(tracks[tracks > 0])})
+    return place.merge(its.known, on="label").drop(columns="label")

@@ -1,0 +1,22 @@
+"""Tidy tables as files, and their columns in short."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+def write_table(table: pd.DataFrame, output: Path, name: str) -> None:
+    """Write a table as `<name>.csv` and `<name>.parquet`, which also keeps the types."""
+    table.to_csv(output / f"{name}.csv", index=False)
+    table.to_parquet(output / f"{name}.parquet", index=False)
+
+
+def distribution(values: np.ndarray) -> dict[str, Any]:
+    """Number, median and quartiles of the finite values, ready for JSON."""
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return {"n": 0, "median": None, "q25": None, "q75": None}
+    q25, median, q75 = np.percentile(values, [25, 50, 75]).tolist()
+    return {"n": len(values), "median": median, "q25": q25, "q75": q75}

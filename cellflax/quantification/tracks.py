@@ -1,0 +1,129 @@
+"""Tracked movies to quantify: what `cellflax.track` wrote, or another Cell Tracking Challenge folder."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cellflax.data.images import read_image
+from cellflax.data.movie_time import check_times
+from cellflax.errors import UserError
+from cellflax.quantification.movie import Frame, Movie, nothing_known
+from cellflax.tracking.ctc import TrackedMovie, read_ctc
+
+
+def read_tracks(folder: Path, pixel_size_um: float | None, frame_interval_s: float | None) -> Movie:
+    """Read a tracked movie.
+
+    Args:
+        folder: Cell Tracking Challenge folder; beside it `cellflax.track` has left `tracks.csv` with the times of the
+            frames, and `summary.json` with the size of a pixel.
+        pixel_size_um: edge of a pixel; counts before what the folder says.
+        frame_interval_s: time between frames, likewise.
+
+    Raises:
+        UserError: if files are missing, damaged or contradict each other, or times do not rise.
+    """
+    tracked = join_gaps(read_ctc(folder))
+    details = _read_details(folder / "tracks.csv")
+    if details is not None:
+        tracked = _renamed(tracked, details)
+    times = _times(folder / "tracks.csv", details, len(tracked.labels), frame_interval_s)
+    frames = []
+    for i, labels in enumerate(tracked.labels):
+        key = {"frame": i} if times is None else {"frame": i, "time_s": float(times[i])}
+        frames.append(Frame(f"{folder}, frame {i}", str(i), labels.view, key, nothing_known("track")))
+    return Movie(str(folder), frames, _lineage(tracked.tracks), pixel_size_um or _pixel_size_um(folder))
+
+
+def join_gaps(tracked: TrackedMovie) -> TrackedMovie:
+    """Give a cell that was not seen for some frames one track.
+
+    The challenge's tracks have no gaps: there the cell goes on as a track whose only parent link leads to the first.
+    """
+    table = tracked.tracks.sort_values("begin", ignore_index=True)
+    n_children = Counter(table["parent"].tolist())
+    ends = dict(zip(table["track"].tolist(), table["end"].tolist(), strict=True))
+    name = {track: track for track in ends}
+    rows: dict[int, list[int]] = {}
+    for track, begin, end, parent in table[["track", "begin", "end", "parent"]].to_numpy().tolist():
+        if parent and n_children[parent] == 1 and begin > ends[parent] + 1:
+            name[track] = name[parent]
+            rows[name[parent]][2] = end
+        else:
+            rows[track] = [track, begin, end, name.get(parent, 0)]
+    joined = TrackedMovie(
+        tracked.labels, pd.DataFrame(list(rows.values()), columns=tracked.tracks.columns, dtype=np.int64)
+    )
+    return _with_names(joined, name)
+
+
+def _with_names(tracked: TrackedMovie, name: dict[int, int]) -> TrackedMovie:
+    """Tracks under other numbers, where `name` has some."""
+    names = np.arange(tracked.labels.max() + 1)
+    names[list(name)] = list(name.values())
+    renamed = {column: names[tracked.tracks[column].to_numpy()] for column in ("track", "parent")}
+    return TrackedMovie(names[tracked.labels].astype(np.int32), tracked.tracks.assign(**renamed))
+
+
+def _renamed(tracked: TrackedMovie, details: pd.DataFrame) -> TrackedMovie:
+    """Tracks under the numbers of `tracks.csv`.
+
+    The challenge's files have others from the first gap on, in the same order (see `ctc.to_ctc`). A table that is not
+    of these tracks is left alone.
+    """
+    rows = np.unique(details[["track", "frame"]].to_numpy(), axis=0)
+    starts = np.flatnonzero(np.append(True, np.diff(rows[:, 0]) != 0))
+    spans = np.column_stack([rows[starts, 1], rows[np.append(starts[1:], len(rows)) - 1, 1]])
+    tracks = tracked.tracks.sort_values("track", ignore_index=True)
+    if not np.array_equal(tracks[["begin", "end"]].to_numpy(), spans):
+        return tracked
+    return _with_names(tracked, dict(zip(tracks["track"].tolist(), rows[starts, 0].tolist(), strict=True)))
+
+
+def _lineage(tracks: pd.DataFrame) -> pd.DataFrame:
+    """Tracks with their generations, 0 without a parent."""
+    generation = {0: -1}
+    for track, _, _, parent in tracks.sort_values("begin").to_numpy().tolist():
+        generation[track] = generation[parent] + 1
+    lineage = tracks.reindex(columns=["track", "parent"])
+    return lineage.assign(generation=[generation[track] for track in tracks["track"].tolist()])
+
+
+def _pixel_size_um(folder: Path) -> float | None:
+    path = folder / "summary.json"
+    if not path.is_file():
+        masks = folder / "TRA" if (folder / "TRA").is_dir() else folder
+        return read_image(min(masks.glob("*.tif*"))).pixel_size_um
+    try:
+        return json.loads(path.read_text())["pixel_size_um"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not a summary of cellflax.track; track again or remove it") from error
+
+
+def _read_details(path: Path) -> pd.DataFrame | None:
+    """`tracks.csv`, if there is one."""
+    if not path.is_file():
+        return None
+    try:
+        table = pd.read_csv(path)
+        return table.astype({"frame": np.int64, "track": np.int64})
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path}: not a table of tracks ({' '.join(str(error).split())}); track again") from error
+
+
+def _times(
+    path: Path, details: pd.DataFrame | None, n_frames: int, frame_interval_s: float | None
+) -> np.ndarray | None:
+    """Time of each frame in seconds, None where nothing tells."""
+    if frame_interval_s is not None:
+        return np.arange(n_frames) * frame_interval_s
+    if details is None or "time_s" not in details or details.empty:
+        return None
+    frame, row = np.unique(details["frame"].to_numpy(), return_index=True)
+    if frame[0] > 0 or frame[-1] < n_frames - 1:
+        raise UserError(f"{path}: the first or the last frame has no time_s; give frame_interval_s=...")
+    # Frames without cells have no row.
+    return check_times(path, np.interp(np.arange(n_frames), frame, details["time_s"].to_numpy(np.float64)[row]))

@@ -1,0 +1,83 @@
+"""The truth of a simulated movie, to compare measurements with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cellflax.errors import UserError
+from cellflax.measure.markers import match_nuclei
+from cellflax.quantification.movie import Movie
+from cellflax.tracking.ctc import read_ctc
+
+
+@dataclass(frozen=True)
+class Truth:
+    """One true value for every cell and frame.
+
+    Attributes:
+        source: the folder.
+        frame: (n,) number of the frame.
+        track: (n,) true track.
+        value: (n,) positive.
+        labels: (T, H, W) true tracks.
+    """
+
+    source: str
+    frame: np.ndarray
+    track: np.ndarray
+    value: np.ndarray
+    labels: np.ndarray
+
+
+def read_truth(folder: str, quantity: str) -> Truth:
+    """Read what `cellflax.simulate` wrote of a movie.
+
+    Args:
+        folder: holds `truth.csv`, with the columns `frame`, `track` and the quantity, and the true tracks in `labels`.
+        quantity: name of the column.
+
+    Raises:
+        UserError: if a file is missing, a column is missing or not numeric, or a value is not positive.
+    """
+    path = Path(folder) / "truth.csv"
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not a readable table ({' '.join(str(error).split())}); give truth=MOVIE") from error
+    for name in ("frame", "track", quantity):
+        if name not in table:
+            raise UserError(f"{path}: has no column {name}; there are {', '.join(map(str, table))}")
+        values = table[name].to_numpy()
+        if values.dtype.kind not in "iuf" or not np.isfinite(values).all():
+            raise UserError(f"{path}: column {name} must hold a number in every row")
+    frame, track, value = (table[name].to_numpy() for name in ("frame", "track", quantity))
+    if np.any(value <= 0):
+        raise UserError(f"{path}: {quantity} must be above 0 to have a relative error")
+    return Truth(folder, frame, track, value, read_ctc(Path(folder) / "labels").labels)
+
+
+def match_truth(truth: Truth, movie: Movie) -> np.ndarray:
+    """Track of the movie for every row of the truth: the largest that lies, by more than half, in the true cell.
+
+    Returns:
+        (n,) tracks, 0 where there is none.
+
+    Raises:
+        UserError: if the movies do not fit, or have no cell in common.
+    """
+    if len(truth.labels) != len(movie.frames):
+        raise UserError(f"truth={truth.source}: {len(truth.labels)} frames, {movie.source} has {len(movie.frames)}")
+    found = np.zeros(len(truth.frame), np.int64)
+    for i, true in enumerate(truth.labels):
+        labels = movie.labels(i)
+        if labels.shape != true.shape:
+            raise UserError(f"truth={truth.source}: shape {true.shape} differs from {labels.shape} of {movie.source}")
+        track, _ = match_nuclei(true, labels)
+        of_true = dict(zip(np.unique(true[true > 0]).tolist(), track.tolist(), strict=True))
+        rows = truth.frame == i
+        found[rows] = [of_true.get(one, 0) for one in truth.track[rows].tolist()]
+    if not found.any():
+        raise UserError(f"truth={truth.source}: none of its cells is a track of {movie.source}; is it the same movie?")
+    return found
