@@ -7,8 +7,7 @@ import numpy as np
 from cellflax.errors import UserError
 from cellflax.refine.chan_vese import chan_vese
 from cellflax.refine.checks import check_not_negative
-from cellflax.refine.clean import expand, fill_holes, renumber
-from cellflax.refine.flood import FloodConfig, flood, seeds_inside
+from cellflax.refine.flood import FloodConfig, finish, flood, seeds_inside
 
 
 @dataclass
@@ -71,10 +70,7 @@ def refine_by_active_contour(
     if _encloses_background(inside, interior):
         return np.zeros(interior.shape, np.int32)
     markers = seeds_inside(seeds, inside, config.seed_overlap)
-    labels = flood(config, interior, edge, inside, markers)
-    if config.fill_holes:
-        labels = fill_holes(labels)
-    return renumber(expand(labels, config.expand_px))
+    return finish(config, flood(config, interior, edge, inside, markers))
 
 
 def _encloses_background(inside: np.ndarray, interior: np.ndarray) -> bool:

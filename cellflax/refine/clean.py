@@ -1,8 +1,17 @@
 """Steps that every refinement shares: components, holes, specks, growth and numbering of labelled cells."""
 
+from enum import Enum
+
 import numpy as np
 from scipy import ndimage
 from skimage import measure, segmentation
+
+
+class ExpandShape(Enum):
+    """What a single pixel that grows by r pixels becomes."""
+
+    disc = "disc"  # of radius r
+    square = "square"  # of 2 r + 1 pixels, as in a dilation by n x n (P2: 9 x 9 is r = 4, 3 x 3 is r = 1)
 
 
 def components(image: np.ndarray) -> np.ndarray:
@@ -62,12 +71,22 @@ def remove_odd(
     return np.where(odd[labels], 0, labels)
 
 
-def expand(labels: np.ndarray, distance_px: int) -> np.ndarray:
-    """Grow cells into the background by up to `distance_px` pixels; they meet half way and stay connected."""
-    if distance_px == 0:
+def expand(labels: np.ndarray, distance_px: int, shape: ExpandShape = ExpandShape.disc) -> np.ndarray:
+    """Grow cells into the background by up to `distance_px` pixels; they meet half way and stay connected.
+
+    A pixel as near to two cells goes to that which is reached first in reading order, so that a part of an image
+    gives the same as the whole.
+    """
+    if distance_px == 0 or not labels.any():  # there is no distance to a cell where there is none
         return labels
-    distance = np.asarray(ndimage.distance_transform_edt(labels == 0))
-    return segmentation.watershed(distance, labels, mask=distance <= distance_px)
+    if shape is ExpandShape.square:
+        distance = np.asarray(ndimage.distance_transform_cdt(labels == 0, metric="chessboard"))
+    else:
+        distance = np.asarray(ndimage.distance_transform_edt(labels == 0))
+    near = distance <= distance_px
+    order = np.zeros(labels.shape, np.int32)  # a watershed alone resolves ties by the state of its queue
+    order[near] = np.argsort(np.argsort(distance[near], kind="stable"))
+    return segmentation.watershed(order, labels, mask=near)
 
 
 def renumber(labels: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from skimage import segmentation
 
 from cellflax.errors import UserError
 from cellflax.refine.checks import check_not_negative
-from cellflax.refine.clean import components, renumber
+from cellflax.refine.clean import ExpandShape, components, expand, fill_holes, renumber
 
 
 class Landscape(Enum):
@@ -27,7 +27,9 @@ class FloodConfig:
         landscape: what is flooded.
         smoothing_px: standard deviation of a Gaussian over the landscape.
         fill_holes: close holes that one cell encloses.
-        expand_px: finally grow the cells by this many pixels.
+        expand_px: finally grow the cells by this many pixels, into the background alone.
+        expand_shape: what a pixel grows to: a disc of this radius, or a square of 2 expand_px + 1 pixels (a
+            dilation by n x n, as P2 has it).
         seed_overlap: a given seed makes a cell if this share of it is inside; nuclei where the network sees
             no cell (debris, another focal plane, the border that a network leaves empty) are left out. It is
             small because a nucleus left out does more harm: its cell goes to the neighbours.
@@ -37,6 +39,7 @@ class FloodConfig:
     smoothing_px: float = 0.0
     fill_holes: bool = True
     expand_px: int = 0
+    expand_shape: ExpandShape = ExpandShape.disc
     seed_overlap: float = 0.1
 
     def __post_init__(self):
@@ -64,6 +67,13 @@ def flood(
     if config.smoothing_px > 0:
         height = ndimage.gaussian_filter(height, config.smoothing_px)
     return segmentation.watershed(height, markers, mask=inside | (markers > 0)).astype(np.int32)
+
+
+def finish(config: FloodConfig, labels: np.ndarray) -> np.ndarray:
+    """Close the holes of flooded cells, grow them and number them 1...n in their order, as configured."""
+    if config.fill_holes:
+        labels = fill_holes(labels)
+    return renumber(expand(labels, config.expand_px, config.expand_shape))
 
 
 def seeds_inside(seeds: np.ndarray, inside: np.ndarray, min_overlap: float) -> np.ndarray:

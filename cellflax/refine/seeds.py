@@ -88,10 +88,10 @@ def nuclei_seeds(nuclear: np.ndarray, config: NucleiSeedsConfig, pixel_size_um: 
     brightness = np.log1p(signal / noise)
     candidates = np.asarray(ndimage.binary_fill_holes(brightness > filters.threshold_otsu(brightness)))
     nuclei = _split_touching(components(candidates), diameter, config.split_depth)
-    nuclei = _cut_at_own_brightness(nuclei, signal, config.outline, config.min_contrast * noise)
+    nuclei = cut_at_own_brightness(nuclei, signal, config.outline, config.min_contrast * noise)
     nuclei = _split_touching(nuclei, diameter, config.split_depth)
     disc = np.pi * diameter**2 / 4
-    return _solid_components(nuclei, config.min_area * disc, config.max_area * disc)
+    return solid_components(nuclei, config.min_area * disc, config.max_area * disc)
 
 
 def seeds_from_labels(array: np.ndarray) -> np.ndarray:
@@ -172,8 +172,8 @@ def _split_touching(labels: np.ndarray, diameter: float, depth: float) -> np.nda
     return split
 
 
-def _cut_at_own_brightness(labels: np.ndarray, signal: np.ndarray, share: float, min_signal: float) -> np.ndarray:
-    """Keep the pixels above a share of the 90th percentile of their own label; drop faint labels."""
+def cut_at_own_brightness(labels: np.ndarray, signal: np.ndarray, share: float, min_signal: float) -> np.ndarray:
+    """Keep the pixels above a share of the 90th percentile of their own label; drop those fainter than `min_signal`."""
     threshold = np.full(labels.max() + 1, np.inf)
     for region in measure.regionprops(labels, intensity_image=signal):
         # Not the maximum: a bright speck of chromatin or debris would shrink the nucleus.
@@ -183,7 +183,7 @@ def _cut_at_own_brightness(labels: np.ndarray, signal: np.ndarray, share: float,
     return np.where(signal > threshold[labels], labels, 0)
 
 
-def _solid_components(labels: np.ndarray, min_area: float, max_area: float) -> np.ndarray:
+def solid_components(labels: np.ndarray, min_area: float, max_area: float) -> np.ndarray:
     """Fill the holes of every component and number those within the area limits, in reading order."""
     solid = np.zeros(labels.shape, np.int32)
     n = 0

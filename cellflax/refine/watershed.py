@@ -8,8 +8,8 @@ from skimage import measure
 
 from cellflax.errors import UserError
 from cellflax.refine.checks import check_interior_threshold, check_not_negative
-from cellflax.refine.clean import components, expand, fill_holes, remove_small, renumber
-from cellflax.refine.flood import FloodConfig, flood, seeds_inside
+from cellflax.refine.clean import components, remove_small
+from cellflax.refine.flood import FloodConfig, finish, flood, seeds_inside
 from cellflax.refine.maxima import prominent_maxima
 
 
@@ -69,10 +69,7 @@ def refine_by_watershed(
         if config.keep_unseeded:
             markers = _add_unseeded(markers, inside)
     labels = flood(config, interior, edge, inside, markers)
-    labels = remove_small(labels, config.min_area_px, first=n_given + 1)
-    if config.fill_holes:
-        labels = fill_holes(labels)
-    return renumber(expand(labels, config.expand_px))
+    return finish(config, remove_small(labels, config.min_area_px, first=n_given + 1))
 
 
 def _own_seeds(config: WatershedConfig, interior: np.ndarray, inside: np.ndarray) -> np.ndarray:

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 from scipy import ndimage
-from skimage import segmentation
+from skimage import morphology, segmentation
 
-from cellflax.refine.clean import expand, fill_holes, remove_odd, remove_small, renumber
+from cellflax.refine.clean import ExpandShape, expand, fill_holes, remove_odd, remove_small, renumber
 from tests.metrics.drawing import random_labels
 from tests.refine.drawing import disc, n_components
 
@@ -81,6 +81,29 @@ def test_expansion_is_by_euclidean_distance_and_meets_half_way():
     assert [np.sum(grown[6] == label) for label in (1, 2)] in ([9, 8], [8, 9])
     assert n_components(grown == 1) == n_components(grown == 2) == 1
     assert expand(labels, 0) is labels
+
+
+def test_expansion_by_a_square_is_a_dilation_that_merges_nothing():
+    """P2's 3 x 3 and 9 x 9: alone it is scikit-image's dilation; neighbours share what lies between them."""
+    labels = np.zeros((30, 34), np.int32)
+    labels[disc(labels.shape, 12, 10, 4)], labels[disc(labels.shape, 17, 22, 5)] = 1, 2
+    for n in (3, 9):
+        grown = expand(labels, n // 2, ExpandShape.square)
+        np.testing.assert_array_equal(grown > 0, morphology.dilation(labels > 0, np.ones((n, n), bool)))
+        np.testing.assert_array_equal(grown[labels > 0], labels[labels > 0])
+        for label in (1, 2):
+            assert n_components(grown == label) == 1
+            own, other = (ndimage.distance_transform_cdt(labels != n) for n in (label, 3 - label))
+            nearer = own + 1 < other  # growing by steps to the four sides, a corner can be a step late
+            np.testing.assert_array_equal(grown[nearer & (grown > 0)], label)
+    assert not expand(np.zeros((5, 5), np.int32), 3, ExpandShape.square).any()
+
+
+def test_expansion_of_a_part_is_that_of_the_whole():
+    labels = random_labels(0, (60, 60), 40) * (np.indices((60, 60)).sum(0) % 7 > 3)
+    for shape in ExpandShape:
+        whole, part = expand(labels, 3, shape), expand(labels[10:, 20:], 3, shape)
+        np.testing.assert_array_equal(part[12:, 12:], whole[22:, 32:])
 
 
 def test_renumbering_keeps_the_order():

@@ -1,0 +1,107 @@
+"""Which annotated sites to look at twice: counts, saturation and focus, and what is wrong with them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from cellflax.errors import UserError
+from cellflax.labeling.annotation import NUCLEAR, Labels, Stains
+
+_FOCUS_SMOOTHING_PX = 1.5  # camera noise is sharp in any focus
+
+
+@dataclass
+class FlagsConfig:
+    """When a site is flagged.
+
+    Attributes:
+        min_cells: with fewer cells.
+        max_saturated: with more than this share of the stained pixels at the camera's limit.
+        min_focus: with less than this share of the focus measure in the middle of all sites.
+    """
+
+    min_cells: int = 5
+    max_saturated: float = 0.05
+    min_focus: float = 0.5
+
+    def __post_init__(self):
+        if self.min_cells < 1:
+            raise UserError(f"flags.min_cells must be 1 or more, got {self.min_cells}")
+        for key in ("max_saturated", "min_focus"):
+            if not 0 <= getattr(self, key) <= 1:
+                raise UserError(f"flags.{key} must be in [0, 1], got {getattr(self, key)}")
+
+
+@dataclass(frozen=True)
+class SiteQuality:
+    """What a site's annotation is judged by.
+
+    Attributes:
+        cells: number of cells.
+        coverage: share of the pixels that are in cells.
+        saturated: share of the stained pixels at their plane's highest value, in the worst stain.
+        focus: `focus_measure` of the nuclear stain.
+    """
+
+    cells: int
+    coverage: float
+    saturated: float
+    focus: float
+
+
+def measure_quality(stains: Stains, labels: Labels) -> SiteQuality:
+    """Measure an annotated site."""
+    inside = {name: labels.nuclei if name == NUCLEAR else labels.cells for name in stains}
+    return SiteQuality(
+        cells=len(np.unique(labels.cells[labels.cells > 0])),
+        coverage=float(np.mean(labels.cells > 0)),
+        saturated=max(saturated_share(stains[name], inside[name] > 0) for name in stains),
+        focus=focus_measure(labels.projections[NUCLEAR]),
+    )
+
+
+def saturated_share(planes: np.ndarray, inside: np.ndarray) -> float:
+    """Share of the pixels inside that have their plane's highest value, in the worst plane.
+
+    A camera's limit need not be that of the data type (12 bits in 16); without saturation few pixels share the
+    highest value.
+
+    Args:
+        planes: (Z, H, W) raw intensities.
+        inside: (H, W) bool.
+    """
+    if not inside.any():
+        return 0.0
+    return max(float(np.mean(plane[inside] == plane.max())) for plane in planes)
+
+
+def focus_measure(image: np.ndarray) -> float:
+    """Variance of the Laplacian over the variance of the image: high where edges are sharp.
+
+    The ratio does not change with the brightness or number of the cells, as the variance of the Laplacian alone
+    (Pech-Pacheco et al. 2000, Proc ICPR 3:314) does.
+
+    Args:
+        image: (H, W) intensities.
+    """
+    smooth = ndimage.gaussian_filter(image.astype(np.float64), _FOCUS_SMOOTHING_PX)
+    variance = smooth.var()
+    return float(ndimage.laplace(smooth).var() / variance) if variance > 0 else 0.0
+
+
+def flag_sites(sites: Sequence[SiteQuality], config: FlagsConfig) -> list[list[str]]:
+    """What is wrong with each site, in words; sharpness is compared between the sites."""
+    usual = float(np.median([site.focus for site in sites if site.cells] or [0.0]))
+    flags = []
+    for site in sites:
+        found = []
+        if site.cells < config.min_cells:
+            found.append("no cells" if site.cells == 0 else "too few cells")
+        if site.saturated > config.max_saturated:
+            found.append("saturated")
+        if site.focus < config.min_focus * usual:
+            found.append("out of focus")
+        flags.append(found)
+    return flags

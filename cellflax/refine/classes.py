@@ -1,0 +1,67 @@
+"""What a network's classes mean to a refinement, by their names."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cellflax.errors import UserError
+
+NUCLEUS, CYTOPLASM = "nucleus", "cytoplasm"
+
+
+@dataclass(frozen=True)
+class ClassMaps:
+    """The probabilities that refinements work on.
+
+    Attributes:
+        interior: (H, W) of the inside of a cell.
+        edge: (H, W), zeros where the network has no such class.
+        nucleus: (H, W), or None where the network has no such class.
+    """
+
+    interior: np.ndarray
+    edge: np.ndarray
+    nucleus: np.ndarray | None
+
+
+def has_compartments(class_names: Sequence[str]) -> bool:
+    """Whether the classes tell nucleus and cytoplasm."""
+    return NUCLEUS in class_names and CYTOPLASM in class_names
+
+
+def has_interior(class_names: Sequence[str]) -> bool:
+    """Whether some class is inside cells."""
+    return has_compartments(class_names) or any(name.startswith("interior") for name in class_names)
+
+
+def class_maps(probability: np.ndarray, class_names: Sequence[str]) -> ClassMaps:
+    """Add up the classes of one meaning.
+
+    Classes whose name starts with "interior" are summed (a co-culture has one per cell type), likewise those that
+    start with "edge". Without the former, nucleus and cytoplasm make up the inside; as independent outputs they may
+    sum to more than 1, which counts as 1.
+
+    Args:
+        probability: (H, W, K).
+        class_names: K names.
+
+    Raises:
+        UserError: for a shape or values that cannot be probabilities of these classes.
+    """
+    if probability.ndim != 3 or probability.shape[2] != len(class_names):
+        raise UserError(
+            f"the probability must be (height, width, {len(class_names)}) for the classes "
+            f"{', '.join(class_names)}; got shape {probability.shape}"
+        )
+    if not np.isfinite(probability).all():
+        raise UserError("the probability holds NaN or infinite values; check the image and the checkpoint")
+    edge = _sum(probability, [name.startswith("edge") for name in class_names])
+    if not has_compartments(class_names):
+        return ClassMaps(_sum(probability, [name.startswith("interior") for name in class_names]), edge, None)
+    inside = _sum(probability, [name in (NUCLEUS, CYTOPLASM) for name in class_names])
+    return ClassMaps(np.minimum(inside, 1), edge, probability[..., list(class_names).index(NUCLEUS)])
+
+
+def _sum(probability: np.ndarray, chosen: list[bool]) -> np.ndarray:
+    return probability[..., np.flatnonzero(chosen)].sum(-1)
