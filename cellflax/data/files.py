@@ -4,13 +4,13 @@ import glob
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cellflax.errors import UserError
 
-SUFFIXES = (".tif", ".tiff", ".png")
+SUFFIXES = (".tif", ".tiff", ".png", ".ics")
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class ImageFiles:
 
 
 def list_files(text: str | Path) -> list[Path]:
-    """TIFF and PNG files that FILE | DIR | GLOB stands for, sorted; `**` in a GLOB searches sub-folders.
+    """TIFF, PNG and ICS files that FILE | DIR | GLOB stands for, sorted; `**` in a GLOB searches sub-folders.
 
     Raises:
         UserError: if there are none.
@@ -37,14 +37,22 @@ def list_files(text: str | Path) -> list[Path]:
     path = Path(text).expanduser()
     if path.is_file():
         return [path]
-    pattern = os.path.join(glob.escape(str(path)), "*") if path.is_dir() else str(path)
-    found = sorted(Path(match) for match in glob.glob(pattern, recursive=True))
-    images = [file for file in found if file.suffix.lower() in SUFFIXES and file.is_file()]
+    images = images_in(path) if path.is_dir() else _images(glob.glob(str(path), recursive=True))
     if images:
         return images
     if path.is_dir():
         raise UserError(f"{path}: no TIFF or PNG images in this folder; for its sub-folders give '{path}/**'")
     raise UserError(f"{path}: no such TIFF or PNG file, folder or pattern")
+
+
+def images_in(folder: Path) -> list[Path]:
+    """TIFF, PNG and ICS files directly in a folder, sorted; maybe none, and none that are hidden."""
+    return _images(glob.glob(os.path.join(glob.escape(str(folder)), "*")))
+
+
+def _images(matches: Iterable[str]) -> list[Path]:
+    files = sorted(Path(match) for match in matches)
+    return [file for file in files if file.suffix.lower() in SUFFIXES and file.is_file()]
 
 
 def group_channels(files: Sequence[Path], channels: Sequence[str] = ()) -> list[ImageFiles]:

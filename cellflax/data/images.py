@@ -1,4 +1,4 @@
-"""Images and label images as arrays: TIFF (OME, ImageJ, plain) and PNG, recognised by content."""
+"""Images and label images as arrays: TIFF (OME, ImageJ, plain), PNG and ICS, recognised by content."""
 
 import logging
 from dataclasses import dataclass
@@ -8,13 +8,9 @@ import imagecodecs
 import numpy as np
 
 from cellflax.data.files import ImageFiles, group_channels, list_files
-from cellflax.data.tiff import (
-    default_channel_names,
-    read_tiff,
-    write_image,
-    write_labels,
-    write_probability,
-)
+from cellflax.data.ics import is_ics, read_ics
+from cellflax.data.stack import Stack, default_channel_names, plane_names
+from cellflax.data.tiff import read_tiff, write_image, write_labels, write_probability
 from cellflax.errors import UserError
 
 __all__ = [
@@ -25,6 +21,7 @@ __all__ = [
     "read_channels",
     "read_image",
     "read_labels",
+    "read_stack",
     "write_image",
     "write_labels",
     "write_probability",
@@ -39,7 +36,7 @@ class Image:
     """Pixels of one image as the file holds them.
 
     Attributes:
-        pixels: (H, W, C) in the file's own data type.
+        pixels: (H, W, C) in the file's own data type; focal planes are channels.
         channels: name of each channel.
         pixel_size_um: edge of a pixel, if the file says.
         path: the file, or the first of several.
@@ -52,48 +49,62 @@ class Image:
 
 
 def read_image(path: str | Path, channel: int | str | None = None) -> Image:
-    """Read one plane with its channels; an alpha channel is dropped.
+    """Read an image with its channels; focal planes count as channels, and an alpha channel is dropped.
 
     The format is that of the content: the public data sets have TIFFs called `.png`.
 
     Args:
-        path: TIFF or PNG file.
+        path: TIFF, PNG or ICS file.
         channel: read this channel alone, by index or by the name that the file gives it.
 
     Raises:
-        UserError: if the file is missing, damaged, of another format, or holds a stack or movie.
+        UserError: if the file is missing, damaged, of another format, or holds a movie.
+    """
+    stack = read_stack(path)
+    names = plane_names(stack)
+    pixels = np.moveaxis(stack.pixels.reshape(-1, *stack.pixels.shape[2:]), 0, -1)
+    if channel is None:
+        return Image(pixels, names, stack.pixel_size_um, Path(path))
+    index = names.index(channel) if channel in names else channel
+    if not isinstance(index, int) or not 0 <= index < len(names):
+        raise UserError(f"{path}: no channel {channel}; it has {', '.join(names)}")
+    return Image(pixels[..., index : index + 1], (names[index],), stack.pixel_size_um, Path(path))
+
+
+def read_stack(path: str | Path) -> Stack:
+    """Read an image with its channels and focal planes apart, and the planes' focus positions.
+
+    Raises:
+        UserError: as `read_image`.
     """
     path = Path(path)
-    pixels, names, size = _decode(path)
+    stack = _decode(path)
+    pixels = stack.pixels
     if pixels.dtype.kind not in "biuf":
         raise UserError(f"{path}: pixels of type {pixels.dtype} are not supported; save integers or floats")
     if min(pixels.shape) < 1:
         raise UserError(f"{path}: the image is empty, its shape is {pixels.shape}")
-    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
-    if channel is None:
-        return Image(pixels, names, size, path)
-    index = names.index(channel) if channel in names else channel
-    if not isinstance(index, int) or not 0 <= index < len(names):
-        raise UserError(f"{path}: no channel {channel}; it has {', '.join(names)}")
-    return Image(pixels[..., index : index + 1], (names[index],), size, path)
+    return stack._replace(pixels=pixels.astype(pixels.dtype.newbyteorder("="), copy=False))
 
 
-def _decode(path: Path) -> tuple[np.ndarray, tuple[str, ...], float | None]:
+def _decode(path: Path) -> Stack:
     try:
         with path.open("rb") as file:
-            magic = file.read(4)
+            magic = file.read(16)
     except OSError as error:
         raise UserError(f"{path}: cannot be opened ({error.strerror})") from error
     if not magic:
         raise UserError(f"{path}: the file is empty (0 bytes)")
-    if magic not in _TIFF_MAGIC and magic != _PNG_MAGIC:
-        raise UserError(f"{path}: neither TIFF nor PNG; convert it to one of them")
+    if is_ics(magic):
+        return read_ics(path)
+    if not magic.startswith((*_TIFF_MAGIC, _PNG_MAGIC)):
+        raise UserError(f"{path}: neither TIFF nor PNG nor ICS; convert it to one of them")
     # tifffile reports a damaged file by log lines as well as by the exception that is told below.
     logger = logging.getLogger("tifffile")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
     try:
-        return _decode_png(path) if magic == _PNG_MAGIC else read_tiff(path)
+        return _decode_png(path) if magic.startswith(_PNG_MAGIC) else read_tiff(path)
     except (UserError, MemoryError):
         raise
     except Exception as error:  # the decoders raise whatever a damaged file leads them into
@@ -103,12 +114,12 @@ def _decode(path: Path) -> tuple[np.ndarray, tuple[str, ...], float | None]:
         logger.setLevel(level)
 
 
-def _decode_png(path: Path) -> tuple[np.ndarray, tuple[str, ...], float | None]:
+def _decode_png(path: Path) -> Stack:
     array = imagecodecs.png_decode(path.read_bytes())
-    pixels = array.reshape(*array.shape[:2], -1)
+    pixels = array.reshape(*array.shape[:2], 1, -1)
     if pixels.shape[-1] in (2, 4):
         pixels = pixels[..., :-1]
-    return pixels, default_channel_names(pixels.shape[-1]), None
+    return Stack(pixels.transpose(3, 2, 0, 1), default_channel_names(pixels.shape[-1]))
 
 
 def read_labels(path: str | Path) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""TIFF in and out: axes and pixel size are read from the file's own metadata and written back."""
+"""TIFF in and out: axes, pixel size and focus are read from the file's own metadata and written back."""
 
 import os
 from pathlib import Path
@@ -7,16 +7,9 @@ from xml.etree import ElementTree
 import numpy as np
 import tifffile
 
+from cellflax.data.stack import UM_PER_UNIT, Stack, default_channel_names, square_pixel_um
 from cellflax.errors import UserError
 
-_UM_PER_UNIT = {
-    **dict.fromkeys(("um", "µm", "μm", "\\u00b5m", "micron", "microns", "micrometer"), 1.0),
-    **dict.fromkeys(("nm", "nanometer"), 1e-3),
-    **dict.fromkeys(("mm", "millimeter"), 1e3),
-    **dict.fromkeys(("cm", "centimeter"), 1e4),
-    **dict.fromkeys(("in", "inch"), 2.54e4),
-    "m": 1e6,
-}
 # Plain resolution tags often hold a screen's 72 dpi or the camera's own 6.5 um pixel, not the sample's.
 _PLAUSIBLE_UM = (0.01, 5.0)
 # An axis that the file leaves unnamed is read as channels if it is this short, else refused as a stack.
@@ -24,25 +17,25 @@ _MOST_UNNAMED_CHANNELS = 5
 _ALPHA = {tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA}
 
 
-def read_tiff(path: Path) -> tuple[np.ndarray, tuple[str, ...], float | None]:
-    """Pixels (H, W, C), channel names and pixel size in um of a TIFF, OME-TIFF or ImageJ TIFF.
+def read_tiff(path: Path) -> Stack:
+    """Read a TIFF, OME-TIFF or ImageJ TIFF.
 
     Raises:
-        UserError: for an axis other than rows, columns and channels, several images, or oblong pixels.
+        UserError: for an axis other than rows, columns, channels and focal planes, several images, or oblong pixels.
     """
     with tifffile.TiffFile(path) as tiff:
         first = tiff.series[0]
         if sum(series.shape == first.shape for series in tiff.series) > 1:
             raise UserError(f"{path}: holds {len(tiff.series)} images (positions or scenes); export one per file")
-        pixels = _to_yxc(path, first.asarray(), first.axes)
+        pixels = _to_czyx(path, first.asarray(), first.axes)
         if first.keyframe.extrasamples and first.keyframe.extrasamples[-1] in _ALPHA:
-            pixels = pixels[..., :-1]
-        names = _channel_names(tiff, pixels.shape[-1])
-        return pixels, names, _pixel_size_um(path, tiff)
+            pixels = pixels[:-1]
+        names = _channel_names(tiff, len(pixels))
+        return Stack(pixels, names, _pixel_size_um(path, tiff), _z_um(tiff, pixels.shape[1]))
 
 
-def _to_yxc(path: Path, array: np.ndarray, axes: str) -> np.ndarray:
-    """Array in the order rows, columns, channels; `axes` are tifffile's letters, one per dimension."""
+def _to_czyx(path: Path, array: np.ndarray, axes: str) -> np.ndarray:
+    """Array in the order channels, planes, rows, columns; `axes` are tifffile's letters, one per dimension."""
     unnamed = [axis for axis in axes if axis in "QI"]
     if array.ndim == 3 and len(unnamed) == 1 and "C" not in axes:
         channels_last = array.shape[-1] <= _MOST_UNNAMED_CHANNELS < min(array.shape[:-1])
@@ -51,15 +44,16 @@ def _to_yxc(path: Path, array: np.ndarray, axes: str) -> np.ndarray:
         elif array.shape[axes.index(unnamed[0])] <= _MOST_UNNAMED_CHANNELS:
             axes = axes.replace(unnamed[0], "C")
     for axis, length in zip(axes, array.shape, strict=True):
-        if axis not in "YXCS" and length > 1:
+        if axis not in "YXCSZ" and length > 1:
             raise UserError(
                 f"{path}: {length} planes along {axis} (axes {axes}, shape {array.shape}) are not supported; "
                 "save single planes with their channels, one file each"
             )
-    array = array[tuple(slice(None) if axis in "YXCS" else 0 for axis in axes)]
-    axes = "".join(axis for axis in axes if axis in "YXCS")
-    order = [axes.index(axis) for axis in "YXCS" if axis in axes]
-    return array.transpose(order).reshape(*(array.shape[axes.index(axis)] for axis in "YX"), -1)
+    array = array[tuple(slice(None) if axis in "YXCSZ" else 0 for axis in axes)]
+    axes = "".join(axis for axis in axes if axis in "YXCSZ")
+    size = dict(zip(axes, array.shape, strict=True))
+    array = array.transpose([axes.index(axis) for axis in "CSZYX" if axis in axes])
+    return array.reshape(-1, size.get("Z", 1), size["Y"], size["X"])
 
 
 def _channel_names(tiff: tifffile.TiffFile, count: int) -> tuple[str, ...]:
@@ -71,11 +65,6 @@ def _channel_names(tiff: tifffile.TiffFile, count: int) -> tuple[str, ...]:
     if len(names) == count and all(names) and len(set(names)) == count:
         return tuple(names)
     return default_channel_names(count)
-
-
-def default_channel_names(count: int) -> tuple[str, ...]:
-    """Names of channels that a file does not name: red, green, blue for three, else channel_0, ..."""
-    return ("red", "green", "blue") if count == 3 else tuple(f"channel_{i}" for i in range(count))
 
 
 def _ome_elements(tiff: tifffile.TiffFile, tag: str) -> list[ElementTree.Element]:
@@ -95,10 +84,25 @@ def _pixel_size_um(path: Path, tiff: tifffile.TiffFile) -> float | None:
             return None
     if sizes is None:
         return None
-    x, y = sizes
-    if abs(x - y) > 0.01 * max(x, y):
-        raise UserError(f"{path}: pixels are {x:g} x {y:g} um; resample the image to square pixels")
-    return x
+    return square_pixel_um(path, *sizes)
+
+
+def _z_um(tiff: tifffile.TiffFile, planes: int) -> tuple[float, ...] | None:
+    """Focus positions: those of the planes, else multiples of the distance between planes."""
+    if tiff.is_ome:
+        positions = [
+            float(plane.attrib["PositionZ"]) * UM_PER_UNIT.get(plane.get("PositionZUnit", "").lower(), 0.0)
+            for plane in sorted(_ome_elements(tiff, "Plane"), key=lambda plane: int(plane.get("TheZ", 0)))
+            if "PositionZ" in plane.attrib and plane.get("TheC", "0") == plane.get("TheT", "0") == "0"
+        ]
+        if len(positions) == planes == len(set(positions)):
+            return tuple(positions)
+        pixels = _ome_elements(tiff, "Pixels")[0]
+        step = float(pixels.get("PhysicalSizeZ", 0)) * UM_PER_UNIT.get(pixels.get("PhysicalSizeZUnit", "µm").lower(), 0)
+    else:
+        metadata = tiff.imagej_metadata or {}
+        step = float(metadata.get("spacing", 0)) * UM_PER_UNIT.get(str(metadata.get("unit", "")).lower(), 0)
+    return tuple(step * plane for plane in range(planes)) if step > 0 and planes > 1 else None
 
 
 def _ome_sizes_um(pixels: list[ElementTree.Element]) -> tuple[float, float] | None:
@@ -106,7 +110,7 @@ def _ome_sizes_um(pixels: list[ElementTree.Element]) -> tuple[float, float] | No
         return None
     x_um, y_um = (
         float(pixels[0].get(f"PhysicalSize{axis}", pixels[0].attrib["PhysicalSizeX"]))
-        * _UM_PER_UNIT.get(pixels[0].get(f"PhysicalSize{axis}Unit", "µm").lower(), 0.0)
+        * UM_PER_UNIT.get(pixels[0].get(f"PhysicalSize{axis}Unit", "µm").lower(), 0.0)
         for axis in "XY"
     )
     return (x_um, y_um) if x_um > 0 and y_um > 0 else None
@@ -115,17 +119,20 @@ def _ome_sizes_um(pixels: list[ElementTree.Element]) -> tuple[float, float] | No
 def _tag_sizes_um(page: tifffile.TiffPage, unit: str) -> tuple[float, float] | None:
     """Pixel size from the baseline resolution tags (pixels per unit, as a fraction)."""
     x, y = page.tags.get("XResolution"), page.tags.get("YResolution")
-    scale = _UM_PER_UNIT.get(unit.lower())
+    scale = UM_PER_UNIT.get(unit.lower())
     if scale is None or x is None or y is None or 0 in (*x.value, *y.value):
         return None
     return scale * x.value[1] / x.value[0], scale * y.value[1] / y.value[0]
 
 
-def write_image(path: str | Path, pixels: np.ndarray, pixel_size_um: float | None = None) -> None:
-    """Write an (H, W) image in its own data type as a compressed OME-TIFF."""
+def write_image(
+    path: str | Path, pixels: np.ndarray, pixel_size_um: float | None = None, z_um: float | None = None
+) -> None:
+    """Write an (H, W) image in its own data type, and its focus position if known, as a compressed OME-TIFF."""
     if pixels.ndim != 2:
         raise ValueError(f"an image must be (H, W), got {pixels.shape}")
-    _write(Path(path), pixels, {}, pixel_size_um)
+    focus = {} if z_um is None else {"Plane": {"PositionZ": [z_um], "PositionZUnit": ["µm"]}}
+    _write(Path(path), pixels, focus, pixel_size_um)
 
 
 def write_labels(path: str | Path, labels: np.ndarray, pixel_size_um: float | None = None) -> None:

@@ -1,0 +1,126 @@
+"""Label cells automatically by their stains, to train on images without any.
+
+    python -m cellflax.annotate input=DIR pattern='{well}_{site}_{channel}_z{plane}.tif' nuclear=dapi cell=actin \\
+        images=[brightfield] output=DIR
+
+writes `images/<site>_<channel>[_z<plane>].tif`, `labels/<site>.tif` and `nuclei/<site>.tif`: a folder that
+`data=folder` trains on. Look at `review.html` first, which shows every site with its labels, counts and flags, and
+correct the column `accept` of `review.csv`; then
+
+    python -m cellflax.annotate review=DIR/review.csv output=ACCEPTED
+
+copies the accepted sites, with labels that were corrected by hand.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import cellflax
+from cellflax.annotation.accepted import copy_accepted
+from cellflax.annotation.config import AnnotateConfig, Method
+from cellflax.annotation.files import new_folder, write_simulation_note, write_site
+from cellflax.annotation.inputs import find_inputs
+from cellflax.annotation.review import review_table, summarize, write_picture, write_review
+from cellflax.config import entry, to_json
+from cellflax.errors import UserError
+from cellflax.jsonfile import write_json
+from cellflax.labeling.alkofahi import label_two_channels
+from cellflax.labeling.annotation import CELL, NUCLEAR, Labels, Stains
+from cellflax.labeling.quality import flag_sites, measure_quality
+from cellflax.labeling.sadanandan import annotate_sadanandan
+
+
+@entry("annotate", AnnotateConfig)
+def _command(config: AnnotateConfig) -> None:
+    if config.review is not None:
+        accepted, sites = copy_accepted(Path(config.review), Path(config.output))
+        print(f"{accepted} of {sites} sites accepted")
+    else:
+        table = annotate(config)
+        print(summarize(table))
+        print(f"review: {Path(config.output) / 'review.html'}")
+    print(f"results: {config.output}")
+
+
+def main() -> None:
+    """Annotate, or copy what a review accepted.
+
+    A pattern is quoted first: its braces would be a dictionary in Hydra's grammar.
+    """
+    sys.argv[1:] = [_quote(argument) if argument.startswith("pattern=") else argument for argument in sys.argv[1:]]
+    _command()
+
+
+def _quote(override: str) -> str:
+    key, value = override.split("=", maxsplit=1)
+    if value[:1] in ("'", '"'):
+        return override
+    escaped = value.replace("'", r"\'")
+    return f"{key}='{escaped}'"
+
+
+def annotate(config: AnnotateConfig) -> pd.DataFrame:
+    """Annotate all sites, write the results, and return the review table.
+
+    Raises:
+        UserError: if something cannot be used; then nothing is written.
+    """
+    inputs = find_inputs(config)
+    note = inputs.simulation_note
+    if note is not None:
+        _print("SIMULATED DATA: the images are simulated, and so are all labels made of them")
+    output = Path(config.output)
+    with new_folder(output) as folder:
+        records, qualities = {}, []
+        for site, content in inputs.read():
+            stains = inputs.stain_planes(content)
+            labels = label(config, stains, content.pixel_size_um)
+            images = write_site(folder, site.name, content, inputs.images, labels, config.save_illumination)
+            write_picture(folder, site.name, labels, inputs.pictures(content))
+            records[site.name] = {"sources": [str(path) for path in site.paths], "images": images}
+            qualities.append(measure_quality(stains, labels))
+            _print(f"{site.name}: {qualities[-1].cells} cells")
+        if not any(quality.cells for quality in qualities):
+            raise UserError(f"nuclear={inputs.stains[NUCLEAR]}: no nucleus at any site; is it the nuclear stain?")
+        table = review_table(list(records), qualities, flag_sites(qualities, config.flags))
+        write_review(folder, output.name, table, simulated=note is not None)
+        if note is not None:
+            write_simulation_note(folder, note)
+        provenance = {
+            "cellflax": cellflax.__version__,
+            "simulated": note is not None,
+            "settings": to_json(config),
+            "stains": inputs.stains,
+            "sites": records,
+        }
+        write_json(folder / "provenance.json", provenance)
+    return table
+
+
+def label(config: AnnotateConfig, stains: Stains, pixel_size_um: float | None) -> Labels:
+    """Label the cells of a site by the chosen method.
+
+    Args:
+        config: method and its settings.
+        stains: (Z, H, W) intensities of each.
+        pixel_size_um: edge of a pixel, if known.
+    """
+    match config.method:
+        case Method.sadanandan:
+            return annotate_sadanandan(config.sadanandan, stains, pixel_size_um)
+        case Method.alkofahi:
+            projections = {name: planes.mean(0, dtype=np.float32) for name, planes in stains.items()}
+            pair = projections[NUCLEAR], projections[CELL]
+            nuclei, cells = label_two_channels(*pair, config.alkofahi, pixel_size_um)
+            return Labels(nuclei, cells, projections)
+
+
+def _print(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Copy the sites that a review accepted into a folder to train on."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cellflax.annotation.files import (
+    FOLDERS,
+    IMAGES,
+    LABELS,
+    NUCLEI,
+    new_folder,
+    simulation_note,
+    write_simulation_note,
+)
+from cellflax.errors import UserError
+from cellflax.jsonfile import write_json
+
+_ANSWERS = {"yes": True, "no": False}
+
+
+def copy_accepted(table: Path, output: Path) -> tuple[int, int]:
+    """Copy images, labels and nuclei of the accepted sites as they are now, with corrections made by hand.
+
+    Args:
+        table: `review.csv` in the folder that `cellflax.annotate` wrote.
+        output: new folder.
+
+    Returns:
+        Numbers of sites accepted and in all.
+
+    Raises:
+        UserError: if the table cannot be read, an answer is neither yes nor no, no site is accepted, or a file is gone.
+    """
+    accepted = read_answers(table)
+    provenance = _read_provenance(table.parent)
+    unknown = sorted(accepted.keys() - provenance["sites"].keys())
+    if unknown:
+        raise UserError(f"{table}: site {unknown[0]} is not in provenance.json beside it; restore the name")
+    chosen = {name: site for name, site in provenance["sites"].items() if accepted.get(name, False)}
+    if not chosen:
+        raise UserError(f"{table}: no site is accepted; set accept to yes where the labels are good")
+    with new_folder(output) as folder:
+        for name in FOLDERS:
+            (folder / name).mkdir()
+        for name, site in chosen.items():
+            files = [(IMAGES, image["file"]) for image in site["images"]]
+            for kind, file in [*files, (LABELS, f"{name}.tif"), (NUCLEI, f"{name}.tif")]:
+                _copy(table.parent / kind / Path(file).name, folder / kind)
+        note = simulation_note([table.parent / IMAGES / "any"])
+        if note is not None:
+            write_simulation_note(folder, note)
+        write_json(folder / "provenance.json", {**provenance, "sites": chosen, "review": str(table)})
+    return len(chosen), len(accepted)
+
+
+def read_answers(table: Path) -> dict[str, bool]:
+    """Whether each site of a `review.csv` is accepted.
+
+    Raises:
+        UserError: if it is no such table, or an answer is neither yes nor no.
+    """
+    try:
+        rows = pd.read_csv(table, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"review={table}: cannot be read ({' '.join(str(error).split())})") from error
+    for column in ("site", "accept"):
+        if column not in rows:
+            raise UserError(f"review={table}: has no column {column}; give the review.csv that cellflax.annotate wrote")
+    answers: dict[str, bool] = {}
+    for site, answer in zip(rows["site"], rows["accept"], strict=True):
+        if answer.strip().lower() not in _ANSWERS:
+            raise UserError(f"review={table}: accept of site {site} must be yes or no, got '{answer}'")
+        answers[site] = _ANSWERS[answer.strip().lower()]
+    return answers
+
+
+def _read_provenance(folder: Path) -> dict[str, Any]:
+    path = folder / "provenance.json"
+    try:
+        provenance = json.loads(path.read_text(encoding="utf-8"))
+        if all(isinstance(image["file"], str) for site in provenance["sites"].values() for image in site["images"]):
+            return provenance
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass
+    raise UserError(f"{path}: not what cellflax.annotate wrote; leave review.csv in the folder of the annotation")
+
+
+def _copy(file: Path, folder: Path) -> None:
+    try:
+        shutil.copy2(file, folder)
+    except OSError as error:
+        raise UserError(f"{file}: cannot be copied ({error.strerror}); reject this site or annotate again") from error

@@ -1,0 +1,64 @@
+"""Options of `cellflax.annotate`."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from cellflax.errors import UserError
+from cellflax.labeling.alkofahi import AlkofahiConfig
+from cellflax.labeling.quality import FlagsConfig
+from cellflax.labeling.sadanandan import SadanandanConfig
+
+
+class Method(Enum):
+    """How labels are made; the settings of each method are in the key of its name."""
+
+    sadanandan = "sadanandan"
+    alkofahi = "alkofahi"
+
+
+@dataclass
+class AnnotateConfig:
+    """Options of `cellflax.annotate`.
+
+    Attributes:
+        method: how labels are made.
+        input: folder of the images.
+        pattern: what the parts of the file names mean: `{well}`, `{site}`, `{channel}`, `{plane}` or `{z_um}` (a
+            focus position in micrometres), `*` for any text, `/` for folders, `|` between several patterns. A file may
+            hold several planes, and without `{channel}` several channels.
+        nuclear: channel of the nuclear stain; null if there is but one channel.
+        cell: channel of the stain of whole cells or cytoplasm; null labels nuclei alone.
+        images: channels that a network is to learn from, with all their planes; empty means all but the stains, or
+            the nuclear stain if there is nothing else.
+        output: new directory for the results.
+        pixel_size_um: of all images, where the files do not say.
+        save_illumination: also write the fitted background of every plane, `illumination/<site>_<stain>[_z<n>].tif`.
+        review: instead of annotating, copy to `output` the sites that this `review.csv` accepts.
+        flags: when a site is flagged.
+        sadanandan: settings of method=sadanandan.
+        alkofahi: settings of method=alkofahi, which needs a cell stain and the pixel size.
+    """
+
+    method: Method = Method.sadanandan
+    input: str = ""
+    pattern: str = ""
+    nuclear: str | None = None
+    cell: str | None = None
+    images: list[str] = field(default_factory=list)
+    output: str = "annotated"
+    pixel_size_um: float | None = None
+    save_illumination: bool = False
+    review: str | None = None
+    flags: FlagsConfig = field(default_factory=FlagsConfig)
+    sadanandan: SadanandanConfig = field(default_factory=SadanandanConfig)
+    alkofahi: AlkofahiConfig = field(default_factory=AlkofahiConfig)
+
+    def __post_init__(self):
+        if self.pixel_size_um is not None and self.pixel_size_um <= 0:
+            raise UserError(f"pixel_size_um must be above 0, got {self.pixel_size_um}")
+        if self.method is Method.alkofahi and self.cell is None and self.review is None:
+            raise UserError("method=alkofahi needs a stain of whole cells; add cell=...")
+        if self.cell is not None and self.cell == self.nuclear:
+            raise UserError(f"nuclear={self.nuclear} and cell={self.cell}: must be different channels")
+        if len(set(self.images)) < len(self.images):
+            raise UserError(f"images={self.images}: name each channel once")

@@ -1,0 +1,98 @@
+"""What `cellflax.annotate` writes for every site, in a folder that is whole or absent."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cellflax.data.example import SIMULATED_NOTE
+from cellflax.data.images import write_image, write_labels
+from cellflax.data.site_images import SiteImages
+from cellflax.errors import UserError
+from cellflax.labeling.annotation import Labels
+
+IMAGES, LABELS, NUCLEI = "images", "labels", "nuclei"
+FOLDERS = (IMAGES, LABELS, NUCLEI)
+_ILLUMINATION = "illumination"
+
+
+@contextmanager
+def new_folder(output: Path) -> Iterator[Path]:
+    """A folder to write to, which becomes `output` if all goes well and vanishes otherwise.
+
+    Files of another run among those of this one would be trained on.
+
+    Raises:
+        UserError: if `output` holds something already, or cannot be made.
+    """
+    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
+        raise UserError(f"output={output}: there is something already; give a new directory, or remove it")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))
+    except OSError as error:
+        raise UserError(f"output={output}: cannot make this directory ({error.strerror})") from error
+    try:
+        temporary.chmod(0o755)  # mkdtemp's is for its owner alone
+        yield temporary
+        if output.exists():
+            output.rmdir()
+        temporary.rename(output)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_site(
+    folder: Path, name: str, site: SiteImages, images: Sequence[str], labels: Labels, save_illumination: bool
+) -> list[dict[str, Any]]:
+    """Write images, labels and nuclei of a site, and the fitted backgrounds if asked for.
+
+    Args:
+        folder: where to.
+        name: of the site.
+        site: its pixels.
+        images: channels that are copied, as they are: what a network learns from must look like what it is used on.
+        labels: the annotation.
+        save_illumination: whether to write the backgrounds.
+
+    Returns:
+        A record of every image file: file, channel, plane and focus position (null if unknown).
+    """
+    records = []
+    for channel in images:
+        content = site.channels[channel]
+        positions = content.z_um or (None,) * len(content.planes)
+        for pixels, plane, z_um in zip(content.pixels, content.planes, positions, strict=True):
+            file = "_".join(part for part in (name, channel, plane) if part) + ".tif"
+            write_image(folder / IMAGES / file, pixels, site.pixel_size_um, z_um)
+            records.append({"file": file, "channel": channel, "plane": plane or None, "z_um": z_um})
+    write_labels(folder / LABELS / f"{name}.tif", labels.cells, site.pixel_size_um)
+    write_labels(folder / NUCLEI / f"{name}.tif", labels.nuclei, site.pixel_size_um)
+    if save_illumination:
+        for stain, backgrounds in labels.backgrounds.items():
+            _write_backgrounds(folder / _ILLUMINATION, f"{name}_{stain}", backgrounds, site.pixel_size_um)
+    return records
+
+
+def _write_backgrounds(folder: Path, name: str, backgrounds: np.ndarray, pixel_size_um: float | None) -> None:
+    for plane, background in enumerate(backgrounds):
+        suffix = f"_z{plane}" if len(backgrounds) > 1 else ""
+        write_image(folder / f"{name}{suffix}.tif", background, pixel_size_um)
+
+
+def simulation_note(paths: Sequence[Path]) -> str | None:
+    """What the note beside simulated images says; None where there is none beside any of these files."""
+    for folder in sorted({path.parent for path in paths}):
+        if (folder / SIMULATED_NOTE).is_file():
+            return (folder / SIMULATED_NOTE).read_text(encoding="utf-8")
+    return None
+
+
+def write_simulation_note(folder: Path, note: str) -> None:
+    """Let a note about simulated images travel along with all that comes from them."""
+    for name in FOLDERS:
+        (folder / name / SIMULATED_NOTE).write_text(note, encoding="utf-8")

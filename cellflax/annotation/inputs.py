@@ -1,0 +1,96 @@
+"""Which sites `cellflax.annotate` works on, which of their channels are stains, and their pixels one by one."""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from cellflax.annotation.config import AnnotateConfig
+from cellflax.annotation.files import simulation_note
+from cellflax.data.images import read_stack
+from cellflax.data.site_images import SiteImages, read_site
+from cellflax.data.sites import SiteFiles, check_sites, find_sites
+from cellflax.errors import UserError
+from cellflax.labeling.annotation import CELL, NUCLEAR, Stains
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What is annotated.
+
+    Attributes:
+        sites: in the order of their names.
+        stains: channel of each stain.
+        images: channels to learn from.
+        pixel_size_um: where the files do not say.
+    """
+
+    sites: list[SiteFiles]
+    stains: dict[str, str]
+    images: list[str]
+    pixel_size_um: float | None
+
+    @property
+    def simulation_note(self) -> str | None:
+        """The note beside simulated images, if they are."""
+        return simulation_note([path for site in self.sites for path in site.paths])
+
+    def read(self) -> Iterator[tuple[SiteFiles, SiteImages]]:
+        """Read site after site.
+
+        Raises:
+            UserError: for the first that cannot be used, or has another number of planes than those before.
+        """
+        first: SiteImages | None = None
+        for site in self.sites:
+            content = read_site(site, dict.fromkeys([*self.stains.values(), *self.images]))
+            first = first or content
+            for name, channel in content.channels.items():
+                planes, usual = len(channel.planes), len(first.channels[name].planes)
+                if planes != usual:
+                    raise UserError(
+                        f"site {site.name}: {planes} planes of channel {name}, site {self.sites[0].name} has {usual}; "
+                        "all sites must have the same planes"
+                    )
+            yield site, dataclasses.replace(content, pixel_size_um=content.pixel_size_um or self.pixel_size_um)
+
+    def stain_planes(self, site: SiteImages) -> Stains:
+        """The stains of a site."""
+        return {stain: site.channels[channel].pixels for stain, channel in self.stains.items()}
+
+    def pictures(self, site: SiteImages) -> dict[str, np.ndarray]:
+        """The middle plane of each image channel that is no stain."""
+        channels = {name: site.channels[name].pixels for name in self.images if name not in self.stains.values()}
+        return {name: planes[len(planes) // 2] for name, planes in channels.items()}
+
+
+def find_inputs(config: AnnotateConfig) -> Inputs:
+    """Find the sites, and check that each has all channels and planes.
+
+    Raises:
+        UserError: if an option is missing or does not fit the files, or a site lacks something.
+    """
+    for key in ("input", "pattern"):
+        if not getattr(config, key):
+            raise UserError(f"{key} is not given; add {key}=...")
+    sites = find_sites(config.input, config.pattern)
+    channels = _available(sites)
+    nuclear = config.nuclear
+    if nuclear is None:
+        if len(channels) > 1:
+            raise UserError(f"nuclear is not given; add nuclear=... out of {', '.join(channels)}")
+        nuclear = channels[0]
+    stains = {NUCLEAR: nuclear} | ({} if config.cell is None else {CELL: config.cell})
+    images = config.images or [name for name in channels if name not in stains.values()] or [nuclear]
+    check_sites(sites, dict.fromkeys([*stains.values(), *images]))
+    return Inputs(sites, stains, images, config.pixel_size_um)
+
+
+def _available(sites: list[SiteFiles]) -> list[str]:
+    """Channels that the file names tell, else those of the first file; a single one there needs no name."""
+    names = sorted({name for site in sites for name in site.files})
+    if names != [""]:
+        return names
+    inside = read_stack(sites[0].paths[0]).channels
+    return [""] if len(inside) == 1 else list(inside)

@@ -1,0 +1,61 @@
+"""What an image file holds: channels, each in one or several focal planes."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from cellflax.errors import UserError
+
+# As files spell them.
+UM_PER_UNIT = {
+    **dict.fromkeys(("um", "µm", "μm", "\\u00b5m", "micron", "microns", "micrometer", "micrometers"), 1.0),
+    **dict.fromkeys(("nm", "nanometer", "nanometers"), 1e-3),
+    **dict.fromkeys(("mm", "millimeter", "millimeters"), 1e3),
+    **dict.fromkeys(("cm", "centimeter", "centimeters"), 1e4),
+    **dict.fromkeys(("m", "meter", "meters"), 1e6),
+    **dict.fromkeys(("in", "inch", "inches"), 2.54e4),
+}
+
+
+class Stack(NamedTuple):
+    """Pixels of one file.
+
+    Attributes:
+        pixels: (C, Z, H, W) in the file's own data type.
+        channels: C names.
+        pixel_size_um: edge of a pixel, if the file says.
+        z_um: Z focus positions, if the file says; relative to the first plane where it gives a distance alone.
+    """
+
+    pixels: np.ndarray
+    channels: tuple[str, ...]
+    pixel_size_um: float | None = None
+    z_um: tuple[float, ...] | None = None
+
+
+def default_channel_names(count: int) -> tuple[str, ...]:
+    """Names of channels that a file does not name: red, green, blue for three, else channel_0, ..."""
+    return ("red", "green", "blue") if count == 3 else tuple(f"channel_{i}" for i in range(count))
+
+
+def plane_names(stack: Stack) -> tuple[str, ...]:
+    """Names of all planes, those of a channel in a row: dapi_z0, dapi_z1, ...; dapi where there is one plane.
+
+    A single channel is not worth naming: z0, z1, ...
+    """
+    planes = stack.pixels.shape[1]
+    if planes == 1:
+        return stack.channels
+    prefixes = [f"{channel}_" for channel in stack.channels] if len(stack.channels) > 1 else [""]
+    return tuple(f"{prefix}z{plane}" for prefix in prefixes for plane in range(planes))
+
+
+def square_pixel_um(path: object, x_um: float, y_um: float) -> float:
+    """The edge of a pixel that is as wide as high, within 1 %.
+
+    Raises:
+        UserError: if it is not.
+    """
+    if abs(x_um - y_um) > 0.01 * max(x_um, y_um):
+        raise UserError(f"{path}: pixels are {x_um:g} x {y_um:g} um; resample the image to square pixels")
+    return x_um
