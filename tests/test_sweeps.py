@@ -50,24 +50,24 @@ def test_every_sweep_is_tested():
 
 @pytest.mark.parametrize("sweep", SWEEPS)
 def test_jobs_of_a_sweep(jobs, sweep):
-    result, done = jobs("+experiment=hela_cyto", f"+sweep={sweep}", "seed=7")
+    result, done = jobs("+experiment=hela_cyto_patch_net", f"+sweep={sweep}", "seed=7")
     assert result.status == 0, result.err
     value, expected = SWEEPS[sweep]
     assert [value(config) for config, _ in done] == expected
     assert {(config.name, config.seed, config.data.folder) for config, _ in done} == {
-        ("hela_cyto", 7, "training_data/HeLa_joint")
+        ("hela_cyto_patch_net", 7, "training_data/HeLa_joint")
     }
     # One folder, jobs by number and value, and one W&B group.
     (folder,) = {run.parent for _, run in done}
-    assert folder.relative_to(Path.cwd()).parts[:2] == ("runs", f"hela_cyto_{sweep}")
-    assert {config.logger.group for config, _ in done} == {f"hela_cyto_{sweep}_{folder.name}"}
+    assert folder.relative_to(Path.cwd()).parts[:2] == ("runs", f"hela_cyto_patch_net_{sweep}")
+    assert {config.logger.group for config, _ in done} == {f"hela_cyto_patch_net_{sweep}_{folder.name}"}
     names = [run.name for _, run in done]
     assert all(name.startswith(f"{i}_") and name.endswith("_seed_7") for i, name in enumerate(names))
     assert len({name.split("_", 1)[1] for name in names}) == len(names)
 
 
 def test_every_setting_has_three_seeds(jobs):
-    _, done = jobs("+experiment=hela_cyto", "+sweep=normalization")
+    _, done = jobs("+experiment=hela_cyto_patch_net", "+sweep=normalization")
     assert [(config.normalize.intensity.name, config.seed) for config, _ in done] == [
         (intensity, seed) for intensity in ("median", "maximum", "none") for seed in (0, 1, 2)
     ]

@@ -48,7 +48,8 @@ def _published_lines() -> list[CellLine]:
 class CoCultureData(DeepCellFiles):
     """Training sets of several cell lines in the DeepCell layout.
 
-    Each line is split into training and validation by itself, so both hold every line.
+    Each line is split into training and validation by itself, so both hold every line. Training images of a line
+    that has fewer are repeated, so that every line is drawn about equally often.
 
     Attributes:
         lines: two cell lines or more, P1's by default; their order is that of the classes.
@@ -82,8 +83,11 @@ def load_coculture(config: CoCultureData) -> Dataset:
             "data.on_missing=download"
         )
     train, validation, sources = [], [], []
+    most = max(len(dataset.train) for _, dataset in loaded)
     for index, (line, dataset) in enumerate(loaded):
-        train += [_of_line(example, line.name, index, len(loaded)) for example in dataset.train]
+        # Images are drawn equally often: without repeats, a line with fewer of them would seem the rarer type.
+        repeats = round(most / len(dataset.train))
+        train += [_of_line(example, line.name, index, len(loaded)) for example in dataset.train] * repeats
         validation += [
             replace(region, example=_of_line(region.example, line.name, index, len(loaded)))
             for region in dataset.validation

@@ -91,6 +91,10 @@ def expand(labels: np.ndarray, distance_px: int, shape: ExpandShape = ExpandShap
 
 def renumber(labels: np.ndarray) -> np.ndarray:
     """Number the labels 1...n without gaps, keeping their order; int32."""
-    values, number = np.unique(labels, return_inverse=True)
-    background = np.searchsorted(values, 0, side="right")  # 1, or 0 where cells cover the whole image
-    return (number + 1 - background).astype(np.int32)
+    if labels.max(initial=0) > labels.size:  # a table of all values would be larger than the image
+        values, number = np.unique(labels, return_inverse=True)
+        background = np.searchsorted(values, 0, side="right")  # 1, or 0 where cells cover the whole image
+        return (number + 1 - background).astype(np.int32)
+    present = np.bincount(labels.ravel()) > 0
+    present[:1] = False
+    return np.cumsum(present, dtype=np.int32)[labels] * (labels > 0)

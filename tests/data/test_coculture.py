@@ -1,5 +1,6 @@
 """Cell lines as classes of one data set: real, drawn and simulated, and the one-line message of each mistake."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,15 @@ def test_each_line_has_its_class(tmp_path):
         kept = trained.classes != IGNORE
         np.testing.assert_array_equal(trained.classes[kept], expected[kept])
         assert (trained.classes == 1 + i).any()
+
+
+def test_a_line_with_fewer_images_is_drawn_as_often(tmp_path):
+    _write(tmp_path, images=3)
+    for image in (2, 3):
+        shutil.rmtree(tmp_path / "sets/b" / f"set{image}")
+    dataset = load_dataset(_config(tmp_path))
+    assert [example.name for example in dataset.train] == ["a_set1", "a_set2", "a_set3", *["b_set1"] * 3]
+    assert [region.example.name for region in dataset.validation] == ["a_set1", "a_set2", "a_set3", "b_set1"]
 
 
 def test_split_by_image_holds_out_images_of_every_line(tmp_path):
@@ -154,9 +164,9 @@ def test_real_set(data_root):
     dataset = load_dataset(CoCultureData(root=str(data_root), lines=lines, on_missing=OnMissing.error))
     assert dataset.class_names == ("edge", "interior_nih3t3", "interior_mcf10a", "background")
     names = ["nih3t3_set1", "nih3t3_set2", "nih3t3_set3", "mcf10a_MCF10A"]
-    assert [example.name for example in dataset.train] == names
+    assert [example.name for example in dataset.train] == [*names, *names[3:] * 2]
     assert [region.example.name for region in dataset.validation] == names
-    for name, region, trained in zip(names, dataset.validation, dataset.train, strict=True):
+    for name, region, trained in zip(names, dataset.validation, dataset.train[:4], strict=True):
         example = region.example
         own, other = (1, 2) if name.startswith("nih3t3") else (2, 1)
         share = np.bincount(example.classes.ravel(), minlength=4) / example.classes.size

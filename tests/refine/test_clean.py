@@ -106,5 +106,10 @@ def test_expansion_of_a_part_is_that_of_the_whole():
         np.testing.assert_array_equal(part[12:, 12:], whole[22:, 32:])
 
 
-def test_renumbering_keeps_the_order():
-    np.testing.assert_array_equal(renumber(np.array([[0, 9, 4, 9, 30]])), [[0, 2, 1, 2, 3]])
+@pytest.mark.parametrize("scale", [1, 100], ids=["values below the number of pixels", "above"])
+def test_renumbering_keeps_the_order(scale):
+    labels = scale * np.array([[0, 5, 2], [5, 6, 0]])
+    renumbered = renumber(labels)
+    assert renumbered.dtype == np.int32
+    np.testing.assert_array_equal(renumbered, [[0, 2, 1], [2, 3, 0]])
+    np.testing.assert_array_equal(renumber(labels[:1, 1:]), [[2, 1]])  # no background
