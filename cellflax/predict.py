@@ -5,8 +5,8 @@ Writes `<name>_labels.tif` for every image, `cells.csv` with a row per cell, `ov
 averaged, and what they disagree about is each cell's uncertainty.
 """
 
-import os
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-import cellflax
-from cellflax.config import entry, to_json
+from cellflax.config import entry
 from cellflax.data.images import (
     Image,
     ImageFiles,
@@ -24,16 +23,17 @@ from cellflax.data.images import (
     read_channels,
     read_labels,
     write_labels,
-    write_probability,
 )
 from cellflax.data.pairs import partners
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
+from cellflax.inference.settings import Inference, Tiling
 from cellflax.jsonfile import write_json
+from cellflax.predict_files import open_maps, panel, provenance, write_table
 from cellflax.refine import takes_seeds
 from cellflax.refine.seeds import seeds_from_labels
-from cellflax.report import Panel, save_overlay
-from cellflax.segment import Segmentation, find_nuclei, segment
+from cellflax.report import save_overlay
+from cellflax.segment import find_nuclei, segment
 from cellflax.trained import TrainedModel, load_model
 from cellflax.training_config import check_transforms
 
@@ -58,10 +58,18 @@ class PredictConfig:
         nuclei_checkpoint: a network that finds the nuclei (run directory, as `checkpoint`), in channels that the
             images have by name. Without either, nuclei are found by image processing in the checkpoint's seed
             channel, if it has one.
-        pixel_size_um: of all images, where the files do not say.
+        pixel_size_um: of all images, where the files do not say. A network that was trained at a pixel size of its
+            own (scale.pixel_size_um) gets the images resampled to that; its results are on the images' own grid.
         save_probability: also write `<name>_probability.tif`, CYX float32, and where there are any
             `<name>_uncertainty.tif`, YX float32, and the nuclei as `<name>_seeds.tif`.
-        tile: largest edge in pixels of what the network segments at once; smaller takes less memory.
+        tiling: seamless: tiles see their neighbours, so that the result is that of the whole image; gaussian: the
+            two blended passes of P2, whose tiles see only themselves.
+        tile: largest edge in pixels of what the network sees at once, null for 512 (seamless) or 240 (gaussian, as
+            P2); smaller takes less memory.
+        block: largest edge in pixels of what is segmented at once. Larger images are segmented in blocks, which
+            bounds the memory beyond the image's own; each cell is found by one of them.
+        largest_cell_px: length of the largest cell in pixels (those of the network, where it resamples); so far
+            beyond itself does a block look, and larger cells may be cut where blocks meet.
         test_time_augmentation: rotations and reflections averaged, 1, 4 or 8; each costs the time of one. Null
             takes the checkpoint's.
         refine: from probabilities to cells (group refine); null takes the checkpoint's.
@@ -76,7 +84,10 @@ class PredictConfig:
     nuclei_checkpoint: str | None = None
     pixel_size_um: float | None = None
     save_probability: bool = False
-    tile: int = 512
+    tiling: Tiling = Tiling.seamless
+    tile: int | None = None
+    block: int = 2048
+    largest_cell_px: int = 200
     test_time_augmentation: int | None = None
     refine: Any = None
 
@@ -85,8 +96,10 @@ class PredictConfig:
             check_transforms(self.test_time_augmentation)
         if self.nuclei is not None and self.nuclei_checkpoint is not None:
             raise UserError(f"nuclei={self.nuclei} and nuclei_checkpoint={self.nuclei_checkpoint}: give one of them")
-        if self.tile < 64:
-            raise UserError(f"tile must be 64 pixels or more, got {self.tile}")
+        for key, least in (("tile", 64), ("block", 256), ("largest_cell_px", 1)):
+            value = getattr(self, key)
+            if value is not None and value < least:
+                raise UserError(f"{key} must be {least} pixels or more, got {value}")
         if self.pixel_size_um is not None and self.pixel_size_um <= 0:
             raise UserError(f"pixel_size_um must be above 0, got {self.pixel_size_um}")
 
@@ -110,7 +123,13 @@ def predict(config: PredictConfig) -> pd.DataFrame:
     model = load_model(config.checkpoint, config.step)
     nuclei_model = None if config.nuclei_checkpoint is None else load_model(config.nuclei_checkpoint)
     how = config.refine or model.config.refine
-    transforms = config.test_time_augmentation or model.config.test_time_augmentation
+    inference = Inference(
+        tiling=config.tiling,
+        tile=config.tile,
+        transforms=config.test_time_augmentation or model.config.test_time_augmentation,
+        block=config.block,
+        largest_cell_px=config.largest_cell_px,
+    )
     for key in ("nuclei", "nuclei_checkpoint"):
         if getattr(config, key) is not None and not takes_seeds(how):
             raise UserError(
@@ -131,21 +150,26 @@ def predict(config: PredictConfig) -> pd.DataFrame:
             if files.name in nuclei:
                 seeds = _read_nuclei(nuclei[files.name], image)
             else:
-                seeds = find_nuclei(model, image, how, nuclei_model, tile=config.tile)
-            result = segment(model, image, seeds, how, tile=config.tile, transforms=transforms)
+                seeds = find_nuclei(model, image, how, inference, nuclei_model)
+            with ExitStack() as stack:
+                maps = None
+                if config.save_probability:
+                    several = model.members * inference.transforms > 1
+                    maps = open_maps(stack, output, files.name, image, model.class_names, uncertainty=several)
+                result = segment(model, image, seeds, how, inference, maps)
             write_labels(output / f"{files.name}_labels.tif", result.labels, image.pixel_size_um)
-            if config.save_probability:
-                _write_maps(output, files.name, result, model.class_names, image.pixel_size_um)
+            if config.save_probability and result.seeds is not None:
+                write_labels(output / f"{files.name}_seeds.tif", result.seeds, image.pixel_size_um)
             tables.append(result.cells.assign(image=files.name))
             if len(panels) < _MAX_PANELS:
-                panels.append(Panel(files.name, result.labels, image=image.pixels[..., 0]))
+                panels.append(panel(files.name, result.labels, image.pixels[..., 0]))
             _print(f"{files.name}: {len(result.cells)} cells")
         complete = True
     finally:
         if tables:
-            _write_table(output / ("cells.csv" if complete else "cells.partial.csv"), tables)
-        provenance = _provenance(model, nuclei_model, config, [files.name for files in images[: len(tables)]], complete)
-        write_json(output / "provenance.json", provenance)
+            write_table(output / ("cells.csv" if complete else "cells.partial.csv"), tables)
+        done = [files.name for files in images[: len(tables)]]
+        write_json(output / "provenance.json", provenance(model, nuclei_model, config, done, complete))
     save_overlay(output / "overlay.png", panels)
     _print(f"results: {output}")
     return pd.concat(tables, ignore_index=True)
@@ -175,7 +199,8 @@ def _read(files: ImageFiles, model: TrainedModel, config: PredictConfig) -> Imag
         )
     size = config.pixel_size_um or image.pixel_size_um
     trained = model.record["data"]["pixel_size_um"]
-    if size and trained and abs(size / trained - 1) > _PIXEL_SIZE_TOLERANCE:
+    resampled = model.config.scale.pixel_size_um is not None
+    if not resampled and size and trained and abs(size / trained - 1) > _PIXEL_SIZE_TOLERANCE:
         _print(f"warning: {files.name} has {size:g} um per pixel, training had {trained:g}; rescale the image")
     return Image(image.pixels, wanted, size, image.path)
 
@@ -186,48 +211,6 @@ def _read_nuclei(path: Path, image: Image) -> np.ndarray:
     if labels.shape != image.pixels.shape[:2]:
         raise UserError(f"{path}: {labels.shape} nuclei for an image of {image.pixels.shape[:2]}")
     return labels
-
-
-def _write_maps(
-    output: Path, name: str, result: Segmentation, class_names: tuple[str, ...], pixel_size_um: float | None
-) -> None:
-    write_probability(output / f"{name}_probability.tif", result.probability, class_names, pixel_size_um)
-    if result.uncertainty is not None:
-        path = output / f"{name}_uncertainty.tif"
-        write_probability(path, result.uncertainty[..., None], ("uncertainty",), pixel_size_um)
-    if result.seeds is not None:
-        write_labels(output / f"{name}_seeds.tif", result.seeds, pixel_size_um)
-
-
-def _write_table(path: Path, tables: list[pd.DataFrame]) -> None:
-    table = pd.concat(tables, ignore_index=True)
-    table.insert(0, "image", table.pop("image"))
-    temporary = path.with_name(path.name + ".tmp")
-    table.to_csv(temporary, index=False)
-    os.replace(temporary, path)
-
-
-def _provenance(
-    model: TrainedModel, nuclei_model: TrainedModel | None, config: PredictConfig, done: list[str], complete: bool
-) -> dict[str, Any]:
-    return {
-        "cellflax": cellflax.__version__,
-        "simulated": model.simulated or (nuclei_model is not None and nuclei_model.simulated),
-        "complete": complete,
-        "images": done,
-        "settings": to_json(config),
-        "checkpoint": _origin(model),
-        "nuclei_checkpoint": None if nuclei_model is None else _origin(nuclei_model),
-    }
-
-
-def _origin(model: TrainedModel) -> dict[str, Any]:
-    return {
-        "path": str(model.path),
-        "step": model.step,
-        "networks": model.members,
-        "data": model.record["data"],
-    }
 
 
 def _print(line: str) -> None:

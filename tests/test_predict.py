@@ -10,6 +10,7 @@ import pytest
 import tifffile
 
 from cellflax import evaluate, predict
+from cellflax.errors import UserError
 from tests.commands import Result, run_command
 
 CHANNELS = "channels=[phase,nuclear]"
@@ -177,6 +178,32 @@ def test_tile_sizes_give_the_same_labels(run, fields, tmp_path):
     np.testing.assert_allclose(probability, whole_probability, atol=1e-5)
 
 
+def test_an_image_in_blocks_and_by_the_passes_of_p2(run, fields, tmp_path):
+    """Both from the command line; in blocks of half the image the cells are those of the whole."""
+    planes = tifffile.imread(one_file(fields, tmp_path / "a.tif"))
+    wide = np.concatenate([np.concatenate([planes, planes[..., ::-1]], axis=2)] * 2, axis=2)
+    tifffile.imwrite(tmp_path / "wide.tif", wide, metadata={"axes": "CYX"}, photometric="minisblack")
+    results = {}
+    for name, options in {
+        "whole": (),
+        "blocks": ("block=256", "largest_cell_px=60"),
+        "gaussian": ("tiling=gaussian", "tile=64"),
+    }.items():
+        assert run(tmp_path / "wide.tif", "refine=threshold", "save_probability=true", *options).status == 0
+        out = tmp_path / "out"
+        results[name] = (
+            labels_of(out / "wide_labels.tif"), labels_of(out / "wide_probability.tif"), pd.read_csv(out / "cells.csv"),
+        )  # fmt: skip
+    whole, blocks, gaussian = results.values()
+    pairs = np.unique(np.stack([whole[0].ravel(), blocks[0].ravel()]), axis=1)
+    assert len(pairs[0]) == whole[0].max() + 1 == blocks[0].max() + 1
+    np.testing.assert_allclose(blocks[1], whole[1], rtol=0, atol=1e-5)
+    assert sorted(blocks[2]["area_px"]) == sorted(whole[2]["area_px"])
+    difference = np.abs(gaussian[1] - whole[1])
+    assert difference.max() > 1e-3
+    assert difference.mean() < 0.02
+
+
 def test_test_time_augmentation_sees_no_direction(run, fields, tmp_path):
     """Averaged over quarter turns, the prediction of a turned image is the turned prediction."""
     planes = tifffile.imread(one_file(fields, tmp_path / "a.tif"))[:, :101]
@@ -270,6 +297,12 @@ def test_a_damaged_image_keeps_the_results_before_it(run, fields, tmp_path):
     assert run(tmp_path / "in").status == 0
     assert not (out / "cells.partial.csv").exists()
     assert json.loads((out / "provenance.json").read_text())["complete"] is True
+
+
+@pytest.mark.parametrize(("key", "least"), [("tile", 64), ("block", 256), ("largest_cell_px", 1)])
+def test_sizes_that_cannot_work_are_refused(key, least):
+    with pytest.raises(UserError, match=f"{key} must be {least} pixels or more, got {least - 1}"):
+        predict.PredictConfig(**{key: least - 1})
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
-"""Intensity normalisation of whole images (P1), the same in training and prediction."""
+"""Intensity normalisation of whole images (P1, P2), the same in training and prediction."""
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
@@ -10,9 +11,10 @@ from cellflax.errors import UserError
 
 
 class Intensity(Enum):
-    """What an image is divided by (P1, S13 compares the three)."""
+    """How an image is brought to one scale (P1, S13 compares the first and the last two; P2: range)."""
 
     median = "median"
+    range = "range"
     maximum = "maximum"
     none = "none"
 
@@ -22,7 +24,8 @@ class NormalizeConfig:
     """How intensities are brought to one scale.
 
     Attributes:
-        intensity: each channel is divided by its median, its maximum, or nothing.
+        intensity: each channel is divided by its median, its maximum, or nothing; or (range) its smallest and largest
+            value become 0 and 1, then its median is subtracted. All are those of the whole image.
         subtract_local_mean: then subtract the mean over a box around each pixel.
         window_px: edge of that box; None takes the network's receptive field, as P1 does.
     """
@@ -37,7 +40,7 @@ class NormalizeConfig:
 
 
 def normalize(image: np.ndarray, config: NormalizeConfig, receptive_field: int, name: str = "image") -> np.ndarray:
-    """Normalise each channel of one image: divide by its median, subtract the local mean.
+    """Normalise each channel of one image: bring it to one scale, subtract the local mean.
 
     Args:
         image: (H, W, C), any real type.
@@ -49,21 +52,77 @@ def normalize(image: np.ndarray, config: NormalizeConfig, receptive_field: int, 
         (H, W, C) float32.
 
     Raises:
-        UserError: if a channel cannot be divided by its median or maximum because that is zero.
+        UserError: if a channel cannot be divided by its median, maximum or range because that is zero.
     """
-    image = image.astype(np.float64)  # sums over the box in float32 would show in the result
-    if config.intensity is not Intensity.none:
-        statistic = np.median if config.intensity is Intensity.median else np.max
-        scale = statistic(image, axis=(0, 1))
-        if np.any(scale <= 0):
-            channel = int(np.argmax(scale <= 0))
-            raise UserError(
-                f"{name}: the {config.intensity.name} of channel {channel} is {scale[channel]:g}, so it cannot "
-                "be divided by it; give raw (not background-subtracted) intensities or set "
-                "normalize.intensity=none"
-            )
-        image = image / scale
-    if config.subtract_local_mean:
-        window = config.window_px or receptive_field
-        image = image - ndimage.uniform_filter(image, size=(window, window, 1), mode="reflect")  # pyright: ignore[reportArgumentType]
+    return rescale(image, intensity_scale(image, config, name), box_px(config, receptive_field))
+
+
+def box_px(config: NormalizeConfig, receptive_field: int) -> int | None:
+    """Edge of the averaging box, pixels; None where no local mean is subtracted."""
+    return (config.window_px or receptive_field) if config.subtract_local_mean else None
+
+
+class IntensityScale(NamedTuple):
+    """How the channels of an image become (value - offset) / divisor.
+
+    Attributes:
+        offset: (C,) float64.
+        divisor: (C,) float64, above 0.
+    """
+
+    offset: np.ndarray
+    divisor: np.ndarray
+
+
+def intensity_scale(image: np.ndarray, config: NormalizeConfig, name: str = "image") -> IntensityScale:
+    """The scale of an image (H, W, C), which is read in its own type.
+
+    Raises:
+        UserError: as `normalize`.
+    """
+    offset, divisor = np.transpose([_scale(image[..., c], config.intensity) for c in range(image.shape[-1])])
+    if np.any(divisor <= 0):
+        channel = int(np.argmax(divisor <= 0))
+        raise UserError(
+            f"{name}: the {config.intensity.name} of channel {channel} is {divisor[channel]:g}, so it cannot "
+            "be divided by it; give raw (not background-subtracted) intensities or set "
+            "normalize.intensity=none"
+        )
+    return IntensityScale(offset, divisor)
+
+
+def _scale(plane: np.ndarray, intensity: Intensity) -> tuple[float, float]:
+    """Offset and divisor of one channel."""
+    match intensity:
+        case Intensity.median:
+            return 0.0, _median(plane)
+        case Intensity.maximum:
+            return 0.0, float(plane.max())
+        case Intensity.range:  # the median of what goes from 0 to 1 is itself taken from 0 to 1
+            return _median(plane), float(plane.max()) - float(plane.min())
+        case Intensity.none:
+            return 0.0, 1.0
+
+
+def _median(plane: np.ndarray) -> float:
+    """`np.median` in double precision, without a copy of the plane in double precision."""
+    middle = (plane.size - 1) // 2, plane.size // 2
+    return float(np.mean(np.partition(plane, middle, axis=None)[list(middle)], dtype=np.float64))
+
+
+def rescale(image: np.ndarray, scale: IntensityScale, box: int | None) -> np.ndarray:
+    """Bring an image, or a part of it, to its scale and subtract the local mean.
+
+    Args:
+        image: (H, W, C), any real type; mirrored beyond its borders.
+        scale: as from `intensity_scale` of the whole image.
+        box: edge of the averaging box, or None.
+
+    Returns:
+        (H, W, C) float32.
+    """
+    image = image - scale.offset  # in float64: sums over the box in float32 would show in the result
+    image /= scale.divisor
+    if box is not None:
+        image -= ndimage.uniform_filter(image, size=(box, box, 1), mode="reflect")  # pyright: ignore[reportArgumentType]
     return image.astype(np.float32)

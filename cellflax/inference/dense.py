@@ -55,7 +55,14 @@ def predict_tiles(apply: Apply, image: np.ndarray, *, border: int, multiple: int
 
 
 def predict_transforms(
-    apply: Apply, image: np.ndarray, transforms: int, *, border: int, multiple: int, tile: int = 512
+    apply: Apply,
+    image: np.ndarray,
+    transforms: int,
+    *,
+    border: int,
+    multiple: int,
+    tile: int = 512,
+    predict: Callable[..., np.ndarray] = predict_tiles,
 ) -> Iterator[np.ndarray]:
     """`predict_tiles` of rotations and reflections of the image (test-time augmentation), one at a time.
 
@@ -66,6 +73,7 @@ def predict_transforms(
         border: as in `predict_tiles`; likewise `multiple` and `tile`.
         multiple: see `border`.
         tile: see `border`.
+        predict: in place of `predict_tiles`, with its arguments.
 
     Yields:
         (H, W, K) float32, in the orientation of `image`.
@@ -73,16 +81,25 @@ def predict_transforms(
     for k in range(transforms):
         turned = np.rot90(image, k % 4)
         turned = turned[:, ::-1] if k >= 4 else turned
-        predicted = predict_tiles(apply, turned, border=border, multiple=multiple, tile=tile)
+        predicted = predict(apply, turned, border=border, multiple=multiple, tile=tile)
         predicted = predicted[:, ::-1] if k >= 4 else predicted
         yield np.rot90(predicted, -(k % 4))
 
 
 def predict_averaged(
-    apply: Apply, image: np.ndarray, transforms: int, *, border: int, multiple: int, tile: int = 512
+    apply: Apply,
+    image: np.ndarray,
+    transforms: int,
+    *,
+    border: int,
+    multiple: int,
+    tile: int = 512,
+    predict: Callable[..., np.ndarray] = predict_tiles,
 ) -> np.ndarray:
     """Mean of `predict_transforms`, (H, W, K) float32; arguments as there."""
-    predictions = predict_transforms(apply, image, transforms, border=border, multiple=multiple, tile=tile)
+    predictions = predict_transforms(
+        apply, image, transforms, border=border, multiple=multiple, tile=tile, predict=predict
+    )
     return sum(predictions, np.zeros(1, np.float32)) / transforms
 
 

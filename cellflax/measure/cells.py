@@ -32,6 +32,9 @@ def cell_table(
     probability: np.ndarray | None = None,
     class_names: Sequence[str] = (),
     pixel_size_um: float | None = None,
+    *,
+    origin: tuple[int, int] = (0, 0),
+    field: tuple[int, int] | None = None,
 ) -> pd.DataFrame:
     """Measure every cell of a label image.
 
@@ -51,6 +54,8 @@ def cell_table(
         probability: (H, W, K) class probabilities.
         class_names: names of the K classes.
         pixel_size_um: edge of a pixel.
+        origin: row and column of the arrays' first pixel, where they are a window of an image.
+        field: height and width of that image.
 
     Returns:
         One row per label, ascending. Without cells, no rows but the same columns and types.
@@ -62,7 +67,7 @@ def cell_table(
         raise UserError(f"cells must be integer labels (height, width), got {labels.dtype} {labels.shape}")
     if pixel_size_um is not None and pixel_size_um <= 0:
         raise UserError(f"the pixel size must be greater than 0 um, got {pixel_size_um}")
-    table = _shape_columns(labels, pixel_size_um)
+    table = _shape_columns(labels, pixel_size_um, origin, field or labels.shape)
     if image is not None:
         _check_planes("the image", image, "channels", channels, labels.shape)
         for name, plane in zip(channels, np.moveaxis(image, -1, 0), strict=True):
@@ -77,14 +82,19 @@ def cell_table(
     return pd.DataFrame(table)
 
 
-def _shape_columns(labels: np.ndarray, pixel_size_um: float | None) -> dict[str, np.ndarray]:
+def _shape_columns(
+    labels: np.ndarray, pixel_size_um: float | None, origin: tuple[int, int], field: tuple[int, ...]
+) -> dict[str, np.ndarray]:
     names = {name.split("-")[0] for name in _SHAPE}
     found = measure.regionprops_table(labels, properties=("label", "bbox", *names))
+    for axis, first in enumerate(origin):
+        for name in (f"centroid-{axis}", f"bbox-{axis}", f"bbox-{axis + 2}"):
+            found[name] += first
     table = {"label": found["label"]}
     for name, power in _SHAPE.items():
         suffix = "_px" if power else "_rad" if name == "orientation" else ""
         table[name + suffix] = found[name]
-    height, width = labels.shape
+    height, width = field
     table["touches_border"] = (
         (found["bbox-0"] == 0) | (found["bbox-1"] == 0) | (found["bbox-2"] == height) | (found["bbox-3"] == width)
     )

@@ -1,4 +1,4 @@
-"""P1's intensity normalisation against its definition, pixel by pixel."""
+"""P1's and P2's intensity normalisation against their definitions, pixel by pixel."""
 
 import numpy as np
 import pytest
@@ -17,8 +17,11 @@ def transcription(image: np.ndarray, intensity: Intensity, window: int) -> np.nd
     out = np.empty(image.shape)
     for c in range(image.shape[-1]):
         channel = image[..., c].astype(float)
-        divisor = {"median": np.median(channel), "maximum": channel.max(), "none": 1.0}[intensity.name]
-        channel = channel / divisor
+        if intensity is Intensity.range:
+            channel = (channel - channel.min()) / (channel.max() - channel.min())
+            channel = channel - np.median(channel)
+        else:
+            channel = channel / {"median": np.median(channel), "maximum": channel.max(), "none": 1.0}[intensity.name]
         padded = np.pad(channel, window // 2, mode="symmetric")
         for y, x in np.ndindex(channel.shape):
             out[y, x, c] = channel[y, x] - padded[y : y + window, x : x + window].mean()
@@ -84,10 +87,11 @@ def test_unusable_windows_are_refused(window):
     [
         (0, Intensity.median, "set7: the median of channel 1 is 0, .* normalize.intensity=none"),
         (-5, Intensity.maximum, "set7: the maximum of channel 1 is -5, "),
+        (7, Intensity.range, "set7: the range of channel 1 is 0, "),
     ],
 )
 def test_a_channel_that_cannot_divide_is_named(background, intensity, message):
-    image = np.ones((6, 6, 2))
+    image = np.random.default_rng(0).uniform(1, 2, (6, 6, 2))
     image[..., 1] = background
     with pytest.raises(UserError, match=message):
         normalize(image, NormalizeConfig(intensity=intensity), 3, "set7")

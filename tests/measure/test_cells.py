@@ -43,6 +43,15 @@ def test_every_side_of_the_border_counts():
     assert list(cell_table(labels)["touches_border"]) == [True] * 4 + [False]
 
 
+def test_a_window_is_measured_as_in_its_image():
+    labels = np.zeros((20, 24), np.int32)
+    labels[5:9, 0:7], labels[10:15, 12:16] = 1, 2
+    whole = cell_table(labels)
+    part = cell_table(labels[5:, :20], origin=(5, 0), field=(20, 24))
+    pd.testing.assert_frame_equal(part, whole)
+    assert list(part["touches_border"]) == [True, False]
+
+
 def test_agrees_with_regionprops():
     labels = random_labels(3, (40, 50), 12)
     rng = np.random.default_rng(0)

@@ -1,0 +1,165 @@
+"""Images at the physical scale that a network works at, and results back on the image's own grid (P3)."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import ndimage
+from skimage import transform
+
+from cellflax.data.example import Dataset, Example, Region
+from cellflax.errors import UserError
+
+Window = tuple[slice, slice]
+
+
+@dataclass
+class ScaleConfig:
+    """What happens to an image by its physical size, before anything else, in training and prediction.
+
+    Attributes:
+        tophat_um: first, each channel loses what is wider than this: a white top-hat with a square (P3: 200 pixels
+            of its images at 10x, which is 130 um); null for none.
+        pixel_size_um: then, images are resampled to pixels of this size (P3: 0.65); null leaves them as they are.
+    """
+
+    tophat_um: float | None = None
+    pixel_size_um: float | None = None
+
+    def __post_init__(self):
+        for key in ("tophat_um", "pixel_size_um"):
+            value = getattr(self, key)
+            if value is not None and value <= 0:
+                raise UserError(f"scale.{key} must be above 0 or null, got {value}")
+
+
+class NearestGrid:
+    """Nearest neighbours between two grids of pixels over one field.
+
+    Args:
+        source: height and width of the grid that values come from.
+        target: height and width of the grid that they go to.
+    """
+
+    def __init__(self, source: tuple[int, int], target: tuple[int, int]):
+        # The source pixel that holds the centre of each target pixel.
+        self._same = source == target
+        self._index = tuple((2 * np.arange(b) + 1) * a // (2 * b) for a, b in zip(source, target, strict=True))
+
+    def window(self, window: Window) -> Window:
+        """The part of the target that takes its values from a window of the source; windows that tile, tile."""
+        rows, columns = (
+            slice(*np.searchsorted(index, (span.start, span.stop)).tolist())
+            for index, span in zip(self._index, window, strict=True)
+        )
+        return rows, columns
+
+    def take(self, values: np.ndarray, window: Window | None = None) -> np.ndarray:
+        """Bring values (h, w, ...) of the source, or of a window of it, to the target."""
+        if self._same:
+            return values
+        if window is None:
+            rows, columns = self._index
+        else:
+            part = self.window(window)
+            rows, columns = (index[to] - span.start for index, to, span in zip(self._index, part, window, strict=True))
+        return values[rows[:, None], columns]
+
+
+def labels_to_grid(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Bring (H, W) labels to another grid over the same field, by nearest neighbours."""
+    return NearestGrid(labels.shape[:2], shape).take(labels)
+
+
+def resample(image: np.ndarray, from_um: float, to_um: float) -> np.ndarray:
+    """Resample an image to another pixel size: linearly, after a Gaussian against aliasing where pixels grow.
+
+    Args:
+        image: (H, W, C), any real type.
+        from_um: its pixel size.
+        to_um: the wanted one; the field is covered by a whole number of them, so they are that size to within half
+            a pixel in the whole field.
+
+    Returns:
+        (H', W', C) float32; `image` itself, as float32, where H' and W' are as before.
+    """
+    height, width = (max(round(size * from_um / to_um), 1) for size in image.shape[:2])
+    image = image.astype(np.float32, copy=False)
+    if (height, width) == image.shape[:2]:
+        return image
+    shape = (height, width, image.shape[-1])
+    resized = transform.resize(image, shape, order=1, mode="reflect", anti_aliasing=True, preserve_range=True)
+    return np.asarray(resized)
+
+
+def to_scale(
+    image: np.ndarray,
+    pixel_size_um: float | None,
+    config: ScaleConfig,
+    name: str = "image",
+    remedy: str = "add pixel_size_um=...",
+) -> np.ndarray:
+    """Apply `config` to an image; without any setting it is returned as it is.
+
+    Args:
+        image: (H, W, C), any real type.
+        pixel_size_um: its pixel size, if known.
+        config: the settings.
+        name: what to call the image in an error.
+        remedy: what to do if the pixel size is needed and unknown.
+
+    Returns:
+        (H', W', C) float32.
+
+    Raises:
+        UserError: if the pixel size is needed and unknown: it is never guessed.
+    """
+    if config.tophat_um is None and config.pixel_size_um is None:
+        return image
+    if pixel_size_um is None:
+        key = "tophat_um" if config.pixel_size_um is None else "pixel_size_um"
+        setting = f"scale.{key}={getattr(config, key):g}"
+        raise UserError(f"{name}: its pixel size is unknown, which the network's {setting} needs; {remedy}")
+    image = image.astype(np.float32)
+    if config.tophat_um is not None:
+        width = max(round(config.tophat_um / pixel_size_um), 1)
+        image = np.asarray(ndimage.white_tophat(image, size=(width, width, 1)))
+    return image if config.pixel_size_um is None else resample(image, pixel_size_um, config.pixel_size_um)
+
+
+def dataset_to_scale(dataset: Dataset, config: ScaleConfig) -> Dataset:
+    """Apply `config` to every image of a data set, and to its labels, classes and held-out regions alike.
+
+    Raises:
+        UserError: if an image's pixel size is needed and unknown.
+    """
+    if config.tophat_um is None and config.pixel_size_um is None:
+        return dataset
+    done: dict[int, np.ndarray] = {}  # a training example and its held-out region share their image
+
+    def scaled(example: Example) -> Example:
+        key = id(example.image)
+        if key not in done:
+            done[key] = to_scale(
+                example.image, example.pixel_size_um, config, example.name, "save it in the image file"
+            )
+        shape = done[key].shape[:2]
+        return replace(
+            example,
+            image=done[key],
+            classes=labels_to_grid(example.classes, shape),
+            cells=labels_to_grid(example.cells, shape),
+            nuclei=None if example.nuclei is None else labels_to_grid(example.nuclei, shape),
+            pixel_size_um=config.pixel_size_um or example.pixel_size_um,
+        )
+
+    def scaled_region(region: Region) -> Region:
+        example = scaled(region.example)
+        grid = NearestGrid(region.example.image.shape[:2], example.image.shape[:2])
+        rows, columns = grid.window(region.slices)
+        return Region(example, rows.start, columns.start, rows.stop, columns.stop)
+
+    return replace(
+        dataset,
+        train=tuple(scaled(example) for example in dataset.train),
+        validation=tuple(scaled_region(region) for region in dataset.validation),
+    )

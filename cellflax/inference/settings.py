@@ -1,0 +1,59 @@
+"""How whole images go through a network: in which tiles, turned how often, in which blocks."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from cellflax.inference.blended import predict_blended
+from cellflax.inference.blocks import Block, split_blocks
+from cellflax.inference.dense import predict_tiles
+
+
+class Tiling(Enum):
+    """How tiles become a whole."""
+
+    seamless = "seamless"  # tiles see their neighbours: the result is that of the whole image
+    gaussian = "gaussian"  # P2: tiles see themselves; two passes, half a tile apart, blended
+
+
+_DEFAULT_TILE = {Tiling.seamless: 512, Tiling.gaussian: 240}
+
+
+@dataclass(frozen=True)
+class Inference:
+    """Settings of inference. Tile and blocks do not change the result, as long as no cell exceeds `largest_cell_px`.
+
+    Of two things that is not true: gaussian tiles, and refinements that take levels from all that they are given.
+
+    Attributes:
+        tiling: how tiles become a whole.
+        tile: largest edge of what the network sees at once, pixels; None for 512 (seamless) or 240 (gaussian, P2).
+        transforms: rotations and reflections averaged, 1, 4 or 8.
+        block: largest edge of what is segmented at once, pixels: it bounds the memory beyond the image's own.
+        largest_cell_px: length of the largest cell; so far around it does each block see.
+    """
+
+    tiling: Tiling = Tiling.seamless
+    tile: int | None = None
+    transforms: int = 1
+    block: int = 2048
+    largest_cell_px: int = 200
+
+    @property
+    def tile_px(self) -> int:
+        """`tile`, or its default."""
+        return self.tile or _DEFAULT_TILE[self.tiling]
+
+    @property
+    def predict(self) -> Callable[..., np.ndarray]:
+        """The function that predicts an image tile by tile."""
+        return predict_tiles if self.tiling is Tiling.seamless else predict_blended
+
+    def blocks(self, shape: tuple[int, int], *, border: int, multiple: int) -> list[Block]:
+        """Cut an image into blocks; arguments as in `split_blocks`, and of the network as in `predict_tiles`."""
+        margin = border
+        if self.tiling is Tiling.gaussian:  # then a pixel depends on all of the tiles that it is in
+            multiple = margin = max(self.tile_px // multiple, 1) * multiple
+        return split_blocks(shape, block=self.block, halo=self.largest_cell_px, margin=margin, multiple=multiple)
