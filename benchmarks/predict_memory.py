@@ -101,7 +101,7 @@ def fill(model: PatchNet) -> None:
     for _, module in nnx.iter_modules(model):
         if isinstance(module, Convolution | nnx.Linear):
             module.kernel[...] = np.full(module.kernel.shape, 1 / np.prod(module.kernel.shape[:-1]), np.float32)
-    model.output.kernel[...] *= np.array([10.0, -10.0], np.float32)
+    model.output.kernel[...] *= np.array([[10.0, -10.0]], np.float32)
     bias = model.output.bias
     assert bias is not None
     bias[...] = np.array([-17.0, 17.0], np.float32)

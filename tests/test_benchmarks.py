@@ -18,6 +18,8 @@ from tests.commands import run_command
             ["--model", "patch_net_21", "--size", "8", "--patches", "2", "--rounds", "1"],
             "| 3 x 3, 32 -> 32; ",
         ),
+        ("predict_memory", ["--size", "200"], "| 200 x 200 | 2048 | False | 25 | 25 |"),
+        ("tracking", ["--cells", "50", "--rounds", "1"], "| cellflax, 50 cells |"),
     ],
 )
 def test_benchmark(name, arguments, row):

@@ -31,7 +31,7 @@ def read_tiff(path: Path) -> Stack:
         if first.keyframe.extrasamples and first.keyframe.extrasamples[-1] in _ALPHA:
             pixels = pixels[:-1]
         names = _channel_names(tiff, len(pixels))
-        return Stack(pixels, names, _pixel_size_um(path, tiff), _z_um(tiff, pixels.shape[1]))
+        return Stack(pixels, names, pixel_size_um(path, tiff), _z_um(tiff, pixels.shape[1]))
 
 
 def _to_czyx(path: Path, array: np.ndarray, axes: str) -> np.ndarray:
@@ -72,7 +72,7 @@ def _ome_elements(tiff: tifffile.TiffFile, tag: str) -> list[ElementTree.Element
     return [element for element in root.iter() if element.tag.rpartition("}")[2] == tag]
 
 
-def _pixel_size_um(path: Path, tiff: tifffile.TiffFile) -> float | None:
+def pixel_size_um(path: Path, tiff: tifffile.TiffFile) -> float | None:
     if tiff.is_ome:
         sizes = _ome_sizes_um(_ome_elements(tiff, "Pixels"))
     elif tiff.is_imagej:

@@ -1,0 +1,69 @@
+"""When the frames of a movie were taken: from what ImageJ and OME-TIFF files say."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import tifffile
+
+from cellflax.errors import UserError
+
+_SECONDS = {
+    **dict.fromkeys(("s", "sec", "second", "seconds"), 1.0),
+    **dict.fromkeys(("ms", "msec", "millisecond", "milliseconds"), 1e-3),
+    **dict.fromkeys(("min", "minute", "minutes"), 60.0),
+    **dict.fromkeys(("h", "hr", "hour", "hours"), 3600.0),
+    **dict.fromkeys(("d", "day", "days"), 86400.0),
+}
+
+
+def frame_times_s(path: Path, tiff: tifffile.TiffFile, n_frames: int) -> np.ndarray | None:
+    """Time of every frame in seconds, (T,), counted from the first; None where the file does not say.
+
+    OME time stamps (`Plane.DeltaT`) count before its `TimeIncrement`; ImageJ has a `finterval`.
+
+    Raises:
+        UserError: if the time stamps do not rise from frame to frame.
+    """
+    if tiff.is_ome:
+        return _ome_times_s(path, tiff.ome_metadata or "<OME/>", n_frames)
+    metadata = tiff.imagej_metadata or {}
+    interval = float(metadata.get("finterval", 0)) * _SECONDS.get(str(metadata.get("tunit", "s")).lower(), 0.0)
+    return interval * np.arange(n_frames) if interval > 0 else None
+
+
+def check_times(source: str | Path, times_s: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Times of frames as an array, from the first on.
+
+    Raises:
+        UserError: if they do not rise from frame to frame.
+    """
+    times = np.asarray(times_s, float)
+    (stuck,) = np.nonzero(~(np.diff(times) > 0))
+    if stuck.size:
+        frame = int(stuck[0])
+        raise UserError(
+            f"{source}: time stamps do not rise: frame {frame} at {times[frame]:g} s, frame {frame + 1} at "
+            f"{times[frame + 1]:g} s; sort the frames, or give frame_interval_s=..."
+        )
+    return times - times[0]
+
+
+def _ome_times_s(path: Path, metadata: str, n_frames: int) -> np.ndarray | None:
+    pixels = next((e for e in ElementTree.fromstring(metadata).iter() if _tag(e) == "Pixels"), None)
+    if pixels is None:
+        return None
+    stamps: dict[int, float] = {}
+    for plane in pixels:
+        if _tag(plane) == "Plane" and "DeltaT" in plane.attrib:
+            scale = _SECONDS.get(plane.get("DeltaTUnit", "s"), 0.0)
+            stamps.setdefault(int(plane.get("TheT", 0)), float(plane.attrib["DeltaT"]) * scale)
+    if n_frames > 1 and all(frame in stamps for frame in range(n_frames)):
+        return check_times(path, [stamps[frame] for frame in range(n_frames)])
+    interval = float(pixels.get("TimeIncrement", 0)) * _SECONDS.get(pixels.get("TimeIncrementUnit", "s"), 0.0)
+    return interval * np.arange(n_frames) if interval > 0 else None
+
+
+def _tag(element: ElementTree.Element) -> str:
+    return element.tag.rpartition("}")[2]

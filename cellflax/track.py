@@ -1,0 +1,242 @@
+"""Follow cells over time: python -m cellflax.track input=LABELS output=DIR.
+
+`input` is a label movie (TIFF with axes TYX), or FILE | DIR | GLOB with one label image per frame, as
+`cellflax.predict` writes them. Writes `tracks.csv` with a row per cell and frame, the graph as `nodes.csv` and
+`edges.csv`, the tracks in the Cell Tracking Challenge's form (`mask###.tif`, `res_track.txt`), `tree.png`,
+`overlay.png` (an animation) and `summary.json`. With `reference=DIR`, true tracks in the challenge's form, also
+`metrics.json`: TRA, DET, SEG, divisions and complete tracks.
+"""
+
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import cellflax
+from cellflax.config import entry, to_json
+from cellflax.data.movies import ImageMovie, LabelMovie, read_image_movie, read_label_movie
+from cellflax.errors import UserError
+from cellflax.jsonfile import write_json
+from cellflax.metrics.lineage import tracking_summary
+from cellflax.progress import Progress
+from cellflax.track_pictures import lineage_tree, save_animation, track_movie
+from cellflax.tracking.ctc import TrackedMovie, paint, read_ctc, read_seg, require_16_bits, to_ctc, write_ctc
+from cellflax.tracking.tables import graph_tables, track_table
+from cellflax.tracking.tracker import TrackerConfig, Tracking, track_cells
+
+_MASK = re.compile(r"mask\d{3,}\.tif")
+_FILES = (
+    *("tracks.csv", "nodes.csv", "edges.csv", "res_track.txt"),
+    *("tree.png", "overlay.png", "summary.json", "metrics.json"),
+)
+
+
+@dataclass
+class TrackConfig(TrackerConfig):
+    """Options of `cellflax.track`.
+
+    Attributes:
+        input: label movie: a TIFF, or FILE | DIR | GLOB with one label image per frame.
+        images: the images, likewise; for the overlay, the intensities in `tracks.csv`, and the drift (first channel).
+        reference: Cell Tracking Challenge folder with the true tracks.
+        output: directory for the results.
+        frame_interval_s: between frames; counts before what the files say.
+        pixel_size_um: counts before what the files say.
+        ctc: write the Cell Tracking Challenge's files.
+        overlay: write the animation.
+        division_tolerance: frames by which a division may be early or late in `division_f1_within_tolerance`.
+    """
+
+    input: str = ""
+    images: str | None = None
+    reference: str | None = None
+    output: str = "tracks"
+    frame_interval_s: float | None = None
+    pixel_size_um: float | None = None
+    ctc: bool = True
+    overlay: bool = True
+    division_tolerance: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("frame_interval_s", "pixel_size_um"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UserError(f"{name} must be above 0, got {value}")
+        if self.division_tolerance < 0:
+            raise UserError(f"division_tolerance must be 0 or more, got {self.division_tolerance}")
+
+
+@entry("track", TrackConfig)
+def main(config: TrackConfig) -> None:
+    """Follow the cells of `input`."""
+    summary = track(config)
+    for note in summary["notes"]:
+        print(f"note: {note}", file=sys.stderr)
+    print(
+        f"{summary['n_tracks']} tracks of {summary['n_cells']} cells in {summary['n_frames']} frames, "
+        f"{summary['n_divisions']} divisions"
+    )
+    if "metrics" in summary:
+        print("  ".join(f"{key} {_shown(summary['metrics'][key])}" for key in ("TRA", "DET", "SEG", "division_f1")))
+    print(f"results: {config.output}")
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def track(config: TrackConfig) -> dict[str, Any]:
+    """Track, write the results, and return what `summary.json` holds, with `metrics` where there is a reference.
+
+    Raises:
+        UserError: if the movie, its images or the reference cannot be used; nothing is written then.
+    """
+    if not config.input:
+        raise UserError(
+            "input is not given; add input=LABELS, a label movie or a folder with one label image per frame"
+        )
+    movie = read_label_movie(config.input)
+    images = None if config.images is None else _read_images(config.images, movie)
+    reference = None if config.reference is None else _read_reference(config.reference, movie)
+    times_s = _times_s(config, movie, images)
+    output = _make_output(config)
+    pixel_size_um = config.pixel_size_um or movie.pixel_size_um or (images.pixel_size_um if images else None)
+    first_channel = None if images is None else images.pixels[..., 0]
+
+    with Progress(len(movie.labels) - 1) as progress:
+        tracking = track_cells(movie.labels, config, first_channel, pixel_size_um, progress.update)
+    tracked = to_ctc(tracking.movie, tracking.lineage)
+    if config.ctc:
+        require_16_bits(tracked)
+    pixels, channels = (None, ()) if images is None else (images.pixels, images.channels)
+    table = track_table(tracking, movie.labels, times_s, pixel_size_um, pixels, channels)
+    summary = _summary(config, movie, tracking, times_s, pixel_size_um)
+    if reference is not None and config.reference is not None:
+        summary["metrics"] = tracking_summary(
+            reference, tracked, read_seg(config.reference), tolerance=config.division_tolerance
+        )
+
+    _write_tables(output, config, tracking, table, tracked, times_s)
+    lineage_tree(tracking.lineage, times_s).savefig(output / "tree.png")
+    if config.overlay:
+        tracks = tracking.lineage.nodes["track"].to_numpy()
+        save_animation(output / "overlay.png", track_movie(paint(tracking.movie, tracks), first_channel))
+    if "metrics" in summary:
+        write_json(output / "metrics.json", {"cellflax": cellflax.__version__, **summary["metrics"]})
+    write_json(output / "summary.json", {key: value for key, value in summary.items() if key != "metrics"})
+    return summary
+
+
+def _write_tables(
+    output: Path,
+    config: TrackConfig,
+    tracking: Tracking,
+    table: pd.DataFrame,
+    tracked: TrackedMovie,
+    times_s: np.ndarray | None,
+) -> None:
+    """Write tables and masks in place of an earlier run's results."""
+    for path in _earlier_results(output):
+        path.unlink()
+    table.to_csv(output / "tracks.csv", index=False)
+    for name, part in zip(("nodes.csv", "edges.csv"), graph_tables(tracking, times_s), strict=True):
+        part.to_csv(output / name, index=False)
+    if config.ctc:
+        write_ctc(output, tracked)
+
+
+def _read_images(text: str, movie: LabelMovie) -> ImageMovie:
+    images = read_image_movie(text)
+    if images.pixels.shape[:3] != movie.labels.shape:
+        raise UserError(
+            f"images={text}: {_described(images.pixels.shape)}, but input={movie.source} has "
+            f"{_described(movie.labels.shape)}; give the images that were segmented"
+        )
+    return images
+
+
+def _read_reference(folder: str, movie: LabelMovie) -> TrackedMovie:
+    reference = read_ctc(folder)
+    if reference.labels.shape != movie.labels.shape:
+        raise UserError(
+            f"reference={folder}: {_described(reference.labels.shape)}, but input={movie.source} has "
+            f"{_described(movie.labels.shape)}; give the tracks of the same movie"
+        )
+    return reference
+
+
+def _described(shape: tuple[int, ...]) -> str:
+    return f"{shape[0]} frames of {shape[1]} x {shape[2]}"
+
+
+def _times_s(config: TrackConfig, movie: LabelMovie, images: ImageMovie | None) -> np.ndarray | None:
+    if config.frame_interval_s is not None:
+        return config.frame_interval_s * np.arange(len(movie.labels))
+    if movie.times_s is None and images is not None:
+        return images.times_s
+    return movie.times_s
+
+
+def _make_output(config: TrackConfig) -> Path:
+    output = Path(config.output)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"output={output}: cannot make this directory ({error.strerror})") from error
+    overwrites = bool(_earlier_results(output))
+    for key in ("input", "images", "reference"):
+        given = getattr(config, key)
+        folders = () if given is None else (Path(given).resolve(), Path(given).resolve().parent)
+        if overwrites and output.resolve() in folders:
+            raise UserError(f"output={output}: results would overwrite files beside {key}={given}; give another")
+    return output
+
+
+def _earlier_results(output: Path) -> list[Path]:
+    return [path for path in output.iterdir() if path.name in _FILES or _MASK.fullmatch(path.name)]
+
+
+def _summary(
+    config: TrackConfig,
+    movie: LabelMovie,
+    tracking: Tracking,
+    times_s: np.ndarray | None,
+    pixel_size_um: float | None,
+) -> dict[str, Any]:
+    return {
+        "cellflax": cellflax.__version__,
+        "settings": to_json(config),
+        "notes": _notes(movie, tracking, times_s),
+        "n_frames": len(movie.labels),
+        "n_cells": len(tracking.movie.label),
+        "n_tracks": len(tracking.lineage.tracks),
+        "n_divisions": tracking.lineage.n_divisions,
+        "n_gaps_closed": tracking.n_gaps,
+        "n_divisions_repaired": tracking.n_repaired,
+        "typical_diameter_px": tracking.movie.diameter_px,
+        "pixel_size_um": pixel_size_um,
+        "drift_px": tracking.drift.tolist(),
+    }
+
+
+def _notes(movie: LabelMovie, tracking: Tracking, times_s: np.ndarray | None) -> list[str]:
+    notes = []
+    if movie.from_mask:
+        notes.append(f"input={movie.source} has a single non-zero value: its connected components are the cells")
+    empty = [str(t) for t, frame in enumerate(tracking.movie.frames) if not len(frame)]
+    if empty:
+        notes.append(f"no cell in {len(empty)} frames ({', '.join(empty[:5])}{', ...' if len(empty) > 5 else ''})")
+    farthest = np.abs(tracking.drift).max()
+    if farthest > 0:
+        notes.append(f"the field moved by up to {farthest} px between frames, which drift.method=auto corrected for")
+    if times_s is None:
+        notes.append("the files do not say when frames were taken: no time_s in tracks.csv; add frame_interval_s=...")
+    return notes
+
+
+if __name__ == "__main__":
+    main()

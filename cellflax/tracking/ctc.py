@@ -1,0 +1,178 @@
+"""The Cell Tracking Challenge's files: `mask###.tif` with `res_track.txt`, `man_track###.tif` with `man_track.txt`.
+
+Every line of the text file is a track, L B E P: its label, first and last frame (from 0), and the label of its
+parent, 0 without one. A track is in every frame from B to E: where a cell was missed for some frames, it goes on as
+another track whose parent is the first.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import tifffile
+
+from cellflax.data.images import read_labels
+from cellflax.data.movies import natural_key
+from cellflax.errors import UserError
+from cellflax.tracking.cells import Movie
+from cellflax.tracking.lineage import Lineage
+from cellflax.tracking.lookup import Lookup
+
+_MOST_TRACKS = 65535  # the format's masks are uint16
+_TABLES = ("man_track.txt", "res_track.txt")
+_MASK = re.compile(r"(man_track|mask)(\d+)\.tiff?", re.IGNORECASE)
+_COLUMNS = ["track", "begin", "end", "parent"]
+
+
+@dataclass(frozen=True)
+class TrackedMovie:
+    """Tracks as the challenge writes them.
+
+    Attributes:
+        labels: (T, H, W) integers: the track at every pixel, 0 = background.
+        tracks: columns `track`, `begin`, `end`, `parent`.
+    """
+
+    labels: np.ndarray
+    tracks: pd.DataFrame
+
+
+def to_ctc(movie: Movie, lineage: Lineage) -> TrackedMovie:
+    """Tracks in the challenge's form: those with gaps are cut there, and all numbered anew from 1."""
+    track, frame = lineage.nodes["track"].to_numpy(), lineage.nodes["frame"].to_numpy()
+    order = np.lexsort((frame, track))
+    track, frame = track[order], frame[order]
+    is_track = np.append(True, track[1:] != track[:-1])
+    begins = is_track | np.append(False, np.diff(frame) > 1)
+    number = np.cumsum(begins)
+    first = np.flatnonzero(begins)
+    last_number = np.zeros(len(lineage.tracks) + 1, np.int64)  # by track, 0 for none
+    last_number[track] = number  # of several the last is kept
+    parent = np.append(0, lineage.tracks["parent"].to_numpy())[track[first]]
+    table = pd.DataFrame(
+        {
+            "track": number[first],
+            "begin": frame[first],
+            "end": frame[np.append(first[1:], len(frame)) - 1],
+            "parent": np.where(is_track[first], last_number[parent], number[first] - 1),
+        }
+    )
+    of_cell = np.empty(len(order), np.int64)
+    of_cell[order] = number
+    return TrackedMovie(paint(movie, of_cell), table)
+
+
+def paint(movie: Movie, number_of_cell: np.ndarray) -> np.ndarray:
+    """Label images in which every cell of the movie carries the given number, (T, H, W) int32."""
+    numbers = number_of_cell.astype(np.int32)
+    bounds = zip(movie.frames, movie.start, movie.start[1:], strict=False)
+    return np.stack([np.append(np.int32(0), numbers[start:stop])[frame.index] for frame, start, stop in bounds])
+
+
+def require_16_bits(tracked: TrackedMovie) -> None:
+    """Refuse more tracks than the challenge's masks hold.
+
+    Raises:
+        UserError: for a track beyond 65535.
+    """
+    highest = int(tracked.tracks["track"].to_numpy().max())
+    if highest > _MOST_TRACKS:
+        raise UserError(
+            f"{highest} tracks: the Cell Tracking Challenge's masks are 16-bit and hold up to {_MOST_TRACKS}; add "
+            "ctc=false to write tables alone, or track a part of the field"
+        )
+
+
+def write_ctc(folder: Path, tracked: TrackedMovie) -> None:
+    """Write `mask###.tif` (uint16) and `res_track.txt`.
+
+    Raises:
+        UserError: for more tracks than 16 bits hold; nothing is written then.
+    """
+    require_16_bits(tracked)
+    digits = max(3, len(str(len(tracked.labels) - 1)))
+    for t, labels in enumerate(tracked.labels):
+        tifffile.imwrite(folder / f"mask{t:0{digits}}.tif", labels.astype(np.uint16), compression="zlib")
+    lines = (" ".join(map(str, row)) for row in tracked.tracks[_COLUMNS].itertuples(index=False))
+    (folder / "res_track.txt").write_text("".join(f"{line}\n" for line in lines))
+
+
+def read_ctc(folder: str | Path) -> TrackedMovie:
+    """Read the tracks of a `.../01_GT`, its `TRA`, or a `.../01_RES`.
+
+    Raises:
+        UserError: if there are none, or table and masks do not fit.
+    """
+    folder = Path(folder).expanduser()
+    folder = folder / "TRA" if (folder / "TRA").is_dir() else folder
+    table = next((folder / name for name in _TABLES if (folder / name).is_file()), None)
+    if table is None:
+        raise UserError(
+            f"{folder}: neither man_track.txt nor res_track.txt here; give a Cell Tracking Challenge folder"
+        )
+    files = sorted((path for path in folder.iterdir() if _MASK.fullmatch(path.name)), key=lambda p: natural_key(p.name))
+    if not files:
+        raise UserError(f"{folder}: no man_track###.tif or mask###.tif beside {table.name}")
+    labels = [read_labels(file) for file in files]
+    for file, frame in zip(files, labels, strict=True):
+        if frame.shape != labels[0].shape:
+            raise UserError(f"{file}: shape {frame.shape} differs from {labels[0].shape} of {files[0].name}")
+    tracked = TrackedMovie(np.stack(labels), _read_table(table))
+    _check(table, tracked)
+    return tracked
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    try:
+        rows = [[int(word) for word in line.split()] for line in path.read_text().splitlines() if line.strip()]
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: must hold whole numbers, four per line: L B E P ({error})") from error
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(_COLUMNS):
+            raise UserError(f"{path}: line {number} has {len(row)} numbers; every track is four: L B E P")
+    return pd.DataFrame(rows, columns=_COLUMNS, dtype=np.int64)
+
+
+def _check(path: Path, tracked: TrackedMovie) -> None:
+    """Refuse what would make the links of tracks ambiguous."""
+    table = tracked.tracks
+    track, begin, end, parent = (table[name].to_numpy() for name in _COLUMNS)
+    present = [np.unique(labels[labels > 0]) for labels in tracked.labels]
+    names, at = np.unique(np.concatenate(present), return_inverse=True)
+    frame = np.repeat(np.arange(len(present)), [len(tracks) for tracks in present])
+    first, last = np.full(len(names), len(present)), np.full(len(names), -1)
+    np.minimum.at(first, at, frame)
+    np.maximum.at(last, at, frame)
+    values, counts = np.unique(track, return_counts=True)
+    if (counts > 1).any():
+        raise UserError(f"{path}: track {values[counts > 1][0]} has two lines")
+    for name in np.setdiff1d(names, track)[:1]:
+        raise UserError(f"{path}: no line for track {name}, which the masks have")
+    row = Lookup(names).find(track)
+    for i in np.flatnonzero((row < 0) | (np.append(first, -1)[row] != begin) | (np.append(last, -1)[row] != end))[:1]:
+        raise UserError(
+            f"{path}: track {track[i]} is said to be in frames {begin[i]} to {end[i]}, but the masks have it in others"
+        )
+    of_parent = Lookup(track).find(parent)
+    end_of_parent = np.append(end, len(present))[of_parent]
+    for i in np.flatnonzero((parent != 0) & (end_of_parent >= begin))[:1]:
+        raise UserError(f"{path}: track {track[i]} begins before its parent {parent[i]} ends, or has no such parent")
+
+
+def read_seg(folder: str | Path) -> dict[int, np.ndarray]:
+    """Segmented reference frames by number, (H, W) int32, of a `.../01_GT` with `SEG/man_seg###.tif`; none without.
+
+    Raises:
+        UserError: for segmented planes of volumes.
+    """
+    folder = Path(folder).expanduser()
+    folder = folder.parent if folder.name == "TRA" else folder
+    frames = {}
+    for file in sorted((folder / "SEG").glob("man_seg*.tif")):
+        number = file.stem.removeprefix("man_seg")
+        if not number.isdigit():
+            raise UserError(f"{file}: not a segmented frame man_seg###.tif; volumes are not supported")
+        frames[int(number)] = read_labels(file)
+    return frames

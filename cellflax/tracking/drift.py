@@ -1,0 +1,95 @@
+"""Stage drift: how far the whole field moved from frame to frame, by phase correlation."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+from skimage.filters import window
+from skimage.registration import phase_cross_correlation
+
+from cellflax.tracking.cells import Frame, Movie, overlaps
+
+# A shift is believed if it puts so much more of the cells, as a share of their area, onto single earlier cells: no
+# stage drifts in most movies, and a small shift is no harm to linking.
+_MIN_GAIN = 0.05
+_NORMALIZATIONS: tuple[Any, ...] = ("phase", None)
+_BACKGROUND_SIGMA = 0.05  # of the image's shorter side: illumination and dirt of the camera do not drift
+
+
+class DriftMethod(Enum):
+    """Whether the field is registered before linking."""
+
+    auto = "auto"
+    none = "none"
+
+
+@dataclass
+class DriftConfig:
+    """Registration of frames before linking.
+
+    Attributes:
+        method: auto corrects a shift of the field where it explains the cells better than none; none trusts the
+            stage.
+    """
+
+    method: DriftMethod = DriftMethod.auto
+
+
+def estimate_drift(movie: Movie, images: np.ndarray | None = None) -> np.ndarray:
+    """Shift of the field from each frame to the next.
+
+    Phase correlation of the cells' masks, and of the images where there are any, proposes shifts by whole pixels; the
+    one (or none) that lays the cells best onto those of the frame before is taken.
+
+    Args:
+        movie: the cells.
+        images: (T, H, W) intensities.
+
+    Returns:
+        (T, 2) int64, rows and columns; the first is 0.
+    """
+    shifts = np.zeros((len(movie.frames), 2), np.int64)
+    flat = None if images is None else _flatten(images[0])
+    for t, (before, after) in enumerate(zip(movie.frames, movie.frames[1:], strict=False), start=1):
+        proposals = _proposals(before.index > 0, after.index > 0)
+        if images is not None and flat is not None:
+            previous, flat = flat, _flatten(images[t])
+            proposals += _proposals(previous, flat)
+        shifts[t] = _best(before, after, proposals)
+    return shifts
+
+
+def _flatten(image: np.ndarray) -> np.ndarray:
+    """Take the slow background off an image and fade it out at its border, whose ends do not meet."""
+    values = image.astype(np.float32)
+    values -= ndimage.gaussian_filter(values, _BACKGROUND_SIGMA * min(image.shape))
+    return values * window("hann", image.shape)
+
+
+def _proposals(before: np.ndarray, after: np.ndarray) -> list[np.ndarray]:
+    """Shifts by phase correlation, and by plain cross-correlation, which noise in fine detail disturbs less."""
+    a, b = before.astype(np.float32), after.astype(np.float32)
+    if a.min() == a.max() or b.min() == b.max():
+        return []
+    found = [phase_cross_correlation(a, b, normalization=how)[0] for how in _NORMALIZATIONS]
+    return [-np.rint(shift).astype(np.int64) for shift in found]
+
+
+def _best(before: Frame, after: Frame, proposals: list[np.ndarray]) -> np.ndarray:
+    still = np.zeros(2, np.int64)
+    best, score = still, _explained(before, after, still) + _MIN_GAIN
+    for shift in proposals:
+        explained = _explained(before, after, shift)
+        if explained > score:
+            best, score = shift, explained
+    return best
+
+
+def _explained(before: Frame, after: Frame, shift: np.ndarray) -> float:
+    """Share of the later cells' area that lies on the one earlier cell which each overlaps most."""
+    shared = overlaps(before, after, shift)
+    largest = np.zeros(len(after), np.int64)
+    np.maximum.at(largest, shared.after, shared.pixels)
+    return float(largest.sum()) / max(int(after.area.sum()), 1)

@@ -1,0 +1,66 @@
+"""Tracks as tidy tables: one row per cell and frame, and the graph as nodes and edges."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from cellflax.measure.cells import cell_table
+from cellflax.tracking.tracker import Tracking
+
+
+def track_table(
+    tracking: Tracking,
+    labels: np.ndarray,
+    times_s: np.ndarray | None = None,
+    pixel_size_um: float | None = None,
+    images: np.ndarray | None = None,
+    channels: Sequence[str] = (),
+) -> pd.DataFrame:
+    """Measure every cell in every frame.
+
+    Args:
+        tracking: what `track_cells` found in `labels`.
+        labels: (T, H, W) integer labels.
+        times_s: (T,) time of each frame, if known.
+        pixel_size_um: edge of a pixel, if known.
+        images: (T, H, W, C) intensities.
+        channels: names of the C channels.
+
+    Returns:
+        One row per cell and frame, by track and frame: `track`, `parent` (0: none), `generation`, `frame`, `time_s`
+        (where it is known), `label` (in that frame's label image), then the columns of `measure.cells.cell_table`.
+    """
+    measured = [
+        cell_table(frame, None if images is None else images[t], channels, pixel_size_um=pixel_size_um).assign(frame=t)
+        for t, frame in enumerate(labels)
+    ]
+    table = pd.concat([cells for cells in measured if len(cells)], ignore_index=True)
+    table = table.merge(tracking.lineage.nodes, on=["frame", "label"], validate="one_to_one")
+    table = table.merge(tracking.lineage.tracks[["track", "parent", "generation"]], on="track")
+    first = ["track", "parent", "generation", "frame", "label"]
+    if times_s is not None:
+        table["time_s"] = times_s[table["frame"]]
+        first.insert(4, "time_s")
+    order = np.lexsort((table["frame"].to_numpy(), table["track"].to_numpy()))
+    return table.iloc[order].reindex(columns=[*first, *table.columns.drop(first)]).reset_index(drop=True)
+
+
+def graph_tables(tracking: Tracking, times_s: np.ndarray | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The lineage as a graph that any graph library reads.
+
+    Args:
+        tracking: what `track_cells` found.
+        times_s: (T,) time of each frame, if known.
+
+    Returns:
+        Nodes, one per cell and frame: `node` (from 0), `frame`, `time_s` (where it is known), `label`, `track`,
+        `centroid-0_px` and `centroid-1_px` (row and column); and edges: `source` and `target` (nodes).
+    """
+    nodes = tracking.lineage.nodes.copy()
+    nodes.insert(0, "node", np.arange(len(nodes)))
+    if times_s is not None:
+        nodes.insert(2, "time_s", times_s[nodes["frame"]])
+    for axis, values in enumerate(tracking.movie.centroid.T):
+        nodes[f"centroid-{axis}_px"] = values
+    return nodes, tracking.lineage.edges
