@@ -1,4 +1,4 @@
-"""Ensembles (P1: five networks, mean softmax): networks of one architecture, stacked along a first axis.
+"""Ensembles (P1: five networks, mean probability): networks of one architecture, stacked along a first axis.
 
 Every array of an ensemble has the member as its first axis, also where there is only one.
 """
@@ -42,9 +42,23 @@ def map_members(function: Callable[..., Any], *trees: Any) -> Any:
     return jax.lax.map(lambda parts: function(*parts), trees, batch_size=side_by_side)
 
 
-def member_probabilities(graph: nnx.GraphDef, params: nnx.State, stats: nnx.State, image: jax.Array) -> jax.Array:
-    """Softmax of every member: (N, H, W, C) -> (M, N, H - 2 border, W - 2 border, K)."""
-    return map_members(lambda p, s: jax.nn.softmax(nnx.merge(graph, p, s)(image)), params, stats)
+def member_probabilities(
+    graph: nnx.GraphDef,
+    activation: Callable[[jax.Array], jax.Array],
+    params: nnx.State,
+    stats: nnx.State,
+    image: jax.Array,
+) -> jax.Array:
+    """Class probabilities of every member: (N, H, W, C) -> (M, N, H - 2 border, W - 2 border, K).
+
+    Args:
+        graph: structure of one member.
+        activation: from logits to probabilities, as in training (`losses.activation_of`).
+        params: parameters, with a leading member axis.
+        stats: other variables, likewise.
+        image: normalised.
+    """
+    return map_members(lambda p, s: activation(nnx.merge(graph, p, s)(image)), params, stats)
 
 
 def disagreement(predictions: Sequence[np.ndarray]) -> np.ndarray:

@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -12,9 +12,9 @@ import numpy as np
 from flax import nnx
 
 from cellflax.checkpoint import Checkpoints
-from cellflax.data.sampler import SamplerData
 from cellflax.ensemble import member_probabilities
 from cellflax.errors import UserError
+from cellflax.losses import activation_of
 from cellflax.optimizers import learning_rate
 from cellflax.progress import Progress
 from cellflax.runlog import RunLog
@@ -33,7 +33,7 @@ class Loop:
     Args:
         config: of the run.
         step: compiled update; its state is donated.
-        data: the training set on the device.
+        feed: from a step's number to what the compiled update gets for its batch.
         validator: scores a network on the held-out regions.
         graph: structure of one member of the ensemble.
         checkpoints: where states are saved.
@@ -45,20 +45,21 @@ class Loop:
         self,
         config: TrainConfig,
         step: TrainStep,
-        data: SamplerData,
+        feed: Callable[[int], Any],
         validator: Validator,
         graph: nnx.GraphDef,
         checkpoints: Checkpoints,
         log: RunLog,
         record: dict[str, Any],
     ):
-        self.config, self.step, self.data, self.validator = config, step, data, validator
+        self.config, self.step, self.feed, self.validator = config, step, feed, validator
         self.checkpoints, self.log, self.record = checkpoints, log, record
+        activation = activation_of(config.loss)
 
         @jax.jit
         def probability(params, stats, tiles):
             def predict(tile):
-                return jnp.mean(member_probabilities(graph, params, stats, tile[None]), axis=0)[0]
+                return jnp.mean(member_probabilities(graph, activation, params, stats, tile[None]), axis=0)[0]
 
             return jax.lax.map(predict, tiles)
 
@@ -84,7 +85,7 @@ class Loop:
                 sums = jax.device_put(StepSums.zero(len(self.validator.class_names)), state.step.sharding)
                 step, queued = start, deque([sums])
                 while step < end and signals.received is None:
-                    state, sums = self.step(state, self.data, sums)
+                    state, sums = self.step(state, self.feed(step), sums)
                     step += 1
                     queued.append(sums)
                     if len(queued) > _MAX_QUEUED:

@@ -24,6 +24,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "model": {
         "patch_net": "cellflax.models.patch_net:PatchNetConfig",
         "unet": "cellflax.models.unet:UNetConfig",
+        "skip_fcn": "cellflax.models.skip_fcn:SkipFcnConfig",
     },
     "data": {
         "coculture": "cellflax.data.coculture:CoCultureData",
@@ -35,7 +36,11 @@ GROUPS: dict[str, dict[str, str]] = {
         "patches": "cellflax.data.sampler:PatchesConfig",
         "crops": "cellflax.data.sampler:CropsConfig",
     },
-    "loss": {"cross_entropy": "cellflax.losses:CrossEntropyConfig"},
+    "loss": {
+        "cross_entropy": "cellflax.losses:CrossEntropyConfig",
+        "weighted_softmax": "cellflax.losses:WeightedSoftmaxConfig",
+        "composite_rmsd": "cellflax.losses:CompositeRmsdConfig",
+    },
     "optimizer": {
         "sgd": "cellflax.optimizers:SgdConfig",
         "rmsprop": "cellflax.optimizers:RmspropConfig",
@@ -45,6 +50,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "threshold": "cellflax.refine.threshold:ThresholdConfig",
         "watershed": "cellflax.refine.watershed:WatershedConfig",
         "active_contour": "cellflax.refine.active_contour:ActiveContourConfig",
+        "whole_cell": "cellflax.refine.whole_cell:WholeCellConfig",
     },
 }
 
@@ -61,6 +67,14 @@ def field_types(schema: type) -> dict[str, Any]:
     """Types of a dataclass's fields by name, with string annotations resolved."""
     hints = typing.get_type_hints(schema)
     return {field.name: hints[field.name] for field in dataclasses.fields(schema)}
+
+
+def kind_of(group: str, member: Any) -> str:
+    """Under which kind a group has a configuration's dataclass."""
+    for kind, schema in group_types(group).items():
+        if type(member) is schema:
+            return kind
+    raise TypeError(f"{type(member).__name__} is not a member of group {group!r} in cellflax.schemas.GROUPS")
 
 
 def describe_type(hint: Any) -> str:
@@ -122,10 +136,7 @@ def from_json[T](schema: type[T], data: dict[str, Any]) -> T:
 
 
 def _encode_member(group: str, member: Any) -> dict[str, Any]:
-    for kind, schema in group_types(group).items():
-        if type(member) is schema:
-            return {"kind": kind, **to_json(member)}
-    raise TypeError(f"{type(member).__name__} is not a member of group {group!r} in cellflax.schemas.GROUPS")
+    return {"kind": kind_of(group, member), **to_json(member)}
 
 
 def _encode(value: Any) -> Any:

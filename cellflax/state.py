@@ -10,7 +10,7 @@ import optax
 from flax import nnx
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from cellflax.data.sampler import Batch, Sampler, SamplerData
+from cellflax.data.sampler import Batch, BatchSource
 from cellflax.ensemble import map_members, stack_members
 from cellflax.losses import Loss, l2_penalty
 
@@ -59,7 +59,8 @@ class StepSums(NamedTuple):
         return cls(*(jnp.zeros(()) for _ in range(3)), *(jnp.zeros(classes) for _ in range(2)))
 
 
-TrainStep = Callable[[TrainState, SamplerData, StepSums], tuple[TrainState, StepSums]]
+# State, what the batch source feeds to this step, sums so far -> state and sums after it.
+TrainStep = Callable[[TrainState, Any, StepSums], tuple[TrainState, StepSums]]
 
 
 def data_mesh(devices: int | None = None) -> Mesh:
@@ -106,11 +107,11 @@ def make_train_step(
     optimizer: optax.GradientTransformation,
     loss: Loss,
     l2: float,
-    sampler: Sampler,
+    source: BatchSource,
     seed: int,
     mesh: Mesh,
 ) -> TrainStep:
-    """Compile one update of every member: draw its batch of this step, differentiate, apply.
+    """Compile one update of every member: take its batch of this step, differentiate, apply.
 
     Member i is trained as a network of its own with the seed `seed` + i: its batches are a function of (that
     seed, step) alone, so that resuming needs only the state. The state is donated. Under the mesh each batch is
@@ -120,10 +121,11 @@ def make_train_step(
     cost = objective(graph, loss, l2)
     split = NamedSharding(mesh, PartitionSpec("data"))
     whole = NamedSharding(mesh, PartitionSpec())
+    fed = NamedSharding(mesh, source.partition)
 
-    def step(state: TrainState, data: SamplerData, sums: StepSums) -> tuple[TrainState, StepSums]:
+    def step(state: TrainState, data: Any, sums: StepSums) -> tuple[TrainState, StepSums]:
         def update(member, params, stats, opt_state):
-            batch = jax.lax.with_sharding_constraint(sampler(data, member, state.step), split)
+            batch = jax.lax.with_sharding_constraint(source(data, member, state.step), split)
             key = jax.random.fold_in(jax.random.fold_in(jax.random.key(member), _DROPOUT), state.step)
             (total, (stats, fit, logits)), gradient = jax.value_and_grad(cost, has_aux=True)(params, stats, batch, key)
             updates, opt_state = optimizer.update(gradient, opt_state, params)
@@ -136,7 +138,7 @@ def make_train_step(
         sums = jax.tree.map(lambda total, new: total + jnp.mean(new, axis=0), sums, done)
         return TrainState(state.step + 1, params, stats, opt_state), sums
 
-    return jax.jit(step, in_shardings=(whole, whole, whole), out_shardings=(whole, whole), donate_argnums=0)
+    return jax.jit(step, in_shardings=(whole, fed, whole), out_shardings=(whole, whole), donate_argnums=0)
 
 
 def _sums(batch: Batch, logits: jax.Array, fit: jax.Array, penalty: jax.Array) -> StepSums:

@@ -6,40 +6,31 @@ in the same directory (`run=DIR`) resumes where the last checkpoint was.
 """
 
 import json
-import math
 import sys
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from flax import nnx
-from jax.sharding import Mesh
 
 import cellflax
 from cellflax.checkpoint import Checkpoints
-from cellflax.config import entry, job_directory, to_json
+from cellflax.config import entry, from_json, job_directory, to_json
 from cellflax.data.datasets import load_dataset
 from cellflax.data.example import Dataset
-from cellflax.data.normalize import normalize
-from cellflax.data.sampler import Sampler
+from cellflax.data.resample import dataset_to_scale
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
 from cellflax.jsonfile import differences, write_json
 from cellflax.loop import Loop
-from cellflax.losses import cross_entropy
-from cellflax.models import build_model
-from cellflax.optimizers import build_optimizer
+from cellflax.preparation import prepare
 from cellflax.runlog import RunLog
-from cellflax.state import TrainState, TrainStep, create_state, data_mesh, make_train_step, replicate
 from cellflax.stopping import SignalWatch, Tally
 from cellflax.training_config import TrainConfig
-from cellflax.validation import Validator, held_out_regions
 
 # What may change when a run is resumed: nothing that could change its result.
-_MAY_CHANGE = ("run", "logger", "trainer.max_minutes", "trainer.devices", "trainer.log_every")
+_MAY_CHANGE = ("run", "logger", "trainer.max_minutes", "trainer.devices", "trainer.log_every", "sampler.store")
 
 
 @entry("train", TrainConfig)
@@ -71,7 +62,7 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
     # 1. Say what will happen, where, and on which data.
     device = set_up_jax(config.trainer.precision.name)
     _print(device)
-    dataset = load_dataset(config.data)
+    dataset = dataset_to_scale(load_dataset(config.data), config.scale)
     _announce(dataset)
     stored = _stored_config(config)
     run.mkdir(parents=True, exist_ok=True)
@@ -79,7 +70,9 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
         _check_same_run(run, _read_config(run / "config.json"), stored)
 
     # 2. Build the network and everything around it; nothing here depends on a checkpoint.
-    job = _prepare(config, dataset)
+    if getattr(config.sampler, "store", None) is not None:
+        _print(f"crops: {config.sampler.stored_crops} for each network, kept in {config.sampler.store}")
+    job = prepare(config, dataset)
     networks = f"{config.trainer.ensemble} network{'s' * (config.trainer.ensemble > 1)}"
     _print(f"training {networks} on {job.devices} of {jax.device_count()} devices")
     record = {
@@ -101,7 +94,7 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
         write_json(run / "config.json", stored)
 
         # 4. Train, validate and save until the last step or a reason to stop.
-        loop = Loop(config, job.step, job.sampler.data, job.validator, job.graph, checkpoints, log, record)
+        loop = Loop(config, job.step, job.source.feed, job.validator, job.graph, checkpoints, log, record)
         tally = loop.run(state, tally, signals)
 
     # 5. Sum up.
@@ -115,69 +108,6 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
         f"{tally.best_step}, {tally.elapsed_s / 60:.1f} minutes"
     )
     return summary
-
-
-@dataclass(frozen=True)
-class _Job:
-    """What the loop needs: the compiled step with its data, the state at step 0, and the validator."""
-
-    graph: nnx.GraphDef
-    state: TrainState
-    step: TrainStep
-    sampler: Sampler
-    validator: Validator
-    devices: int
-
-
-def _prepare(config: TrainConfig, dataset: Dataset) -> _Job:
-    classes = len(dataset.class_names)
-    members = [
-        build_model(config.model, channels=len(dataset.channels), classes=classes, seed=config.seed + i)
-        for i in range(config.trainer.ensemble)
-    ]
-    network = members[0]
-    sampler = Sampler(
-        config.sampler,
-        tuple(
-            replace(e, image=normalize(e.image, config.normalize, network.receptive_field, e.name))
-            for e in dataset.train
-        ),
-        border=network.train_border,
-        multiple=network.multiple,
-        classes=classes,
-    )
-    optimizer = build_optimizer(config.optimizer, config.trainer.steps)
-    graph, state = create_state(members, optimizer)
-    mesh = _mesh(config)
-    step = make_train_step(graph, optimizer, cross_entropy, config.loss.l2, sampler, config.seed, mesh)
-    validator = Validator(
-        held_out=held_out_regions(
-            config,
-            dataset,
-            receptive_field=network.receptive_field,
-            border=network.border,
-            multiple=network.multiple,
-        ),
-        class_names=dataset.class_names,
-        refine=config.refine,
-        balance=config.sampler.balance,
-        border=network.border,
-        multiple=network.multiple,
-    )
-    sampler.data = replicate(sampler.data, mesh)
-    return _Job(graph, replicate(state, mesh), step, sampler, validator, mesh.size)
-
-
-def _mesh(config: TrainConfig) -> Mesh:
-    wanted, available = config.trainer.devices, jax.device_count()
-    if wanted is not None and wanted > available:
-        raise UserError(f"trainer.devices={wanted}, but there are {available}; lower it or leave it null")
-    count = wanted or math.gcd(available, config.sampler.batch)
-    if config.sampler.batch % count:
-        raise UserError(
-            f"sampler.batch={config.sampler.batch} cannot be split over trainer.devices={count}; use a multiple"
-        )
-    return data_mesh(count)
 
 
 def _stored_config(config: TrainConfig) -> dict[str, Any]:
@@ -195,8 +125,14 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 def _check_same_run(run: Path, before: dict[str, Any], config: dict[str, Any]) -> None:
     """Refuse to resume a run with a configuration that would change its result."""
+    try:
+        before = _stored_config(from_json(TrainConfig, before))  # an older version did not have every key
+    except UserError as error:
+        raise UserError(
+            f"{run} holds a run of another version of cellflax ({error}); give another directory"
+        ) from error
     for key, (old, new) in differences(before, config).items():
-        if not key.startswith(_MAY_CHANGE):
+        if not any(key == name or key.startswith(f"{name}.") for name in _MAY_CHANGE):
             raise UserError(
                 f"{run} holds a run with {key}={old}, not {new}; give the same value to resume it, or another "
                 "directory as run=..."
@@ -212,7 +148,7 @@ def _describe(dataset: Dataset) -> dict[str, Any]:
         "channels": list(dataset.channels),
         "class_names": list(dataset.class_names),
         "pixel_size_um": sizes.pop() if len(sizes) == 1 else None,
-        "train": [example.name for example in dataset.train],
+        "train": list(dict.fromkeys(example.name for example in dataset.train)),  # a co-culture repeats some
         "validation": [region.example.name for region in dataset.validation],
     }
 

@@ -12,6 +12,7 @@ import numpy as np
 from cellflax.checkpoint import DIRECTORY, has_record, read_record, restore_arrays
 from cellflax.ensemble import member_probabilities, stack_members
 from cellflax.errors import UserError
+from cellflax.losses import activation_of
 from cellflax.models import build_model
 from cellflax.schemas import from_json
 from cellflax.training_config import TrainConfig
@@ -29,8 +30,8 @@ class TrainedModel:
         border: pixels lost on each side.
         multiple: output sizes must be divisible by this.
         receptive_field: edge of the square of pixels that one output sees.
-        probabilities: compiled (T, H, W, C) -> (T, H - 2 border, W - 2 border, M K): softmax of each member, tile
-            by tile.
+        probabilities: compiled (T, H, W, C) -> (T, H - 2 border, W - 2 border, M K): class probabilities of each
+            member, tile by tile.
     """
 
     config: TrainConfig
@@ -79,12 +80,13 @@ def load_model(path: str | Path, step: str = "best") -> TrainedModel:
     channels, classes = len(record["data"]["channels"]), len(record["data"]["class_names"])
     model = build_model(config.model, channels=channels, classes=classes, seed=0)
     graph, params, stats = stack_members([model] * config.trainer.ensemble)
+    activation = activation_of(config.loss)
     weights = restore_arrays(path, {"params": params, "stats": stats}, record)
 
     @jax.jit
     def compiled(weights, tiles):
         def predict(tile):
-            members = member_probabilities(graph, weights["params"], weights["stats"], tile[None])
+            members = member_probabilities(graph, activation, weights["params"], weights["stats"], tile[None])
             return jnp.concatenate(list(members[:, 0]), axis=-1)
 
         return jax.lax.map(predict, tiles)

@@ -5,6 +5,7 @@ from enum import Enum
 from typing import Any
 
 from cellflax.data.normalize import NormalizeConfig
+from cellflax.data.resample import ScaleConfig
 from cellflax.errors import UserError
 from cellflax.refine.seeds import NucleiSeedsConfig
 from cellflax.runlog import LoggerConfig
@@ -76,6 +77,7 @@ class TrainConfig:
         seed: of initialisation, sampling and dropout.
         model: network (group model).
         data: images and annotations (group data).
+        scale: what happens to images by their physical size, before all else, in training and prediction.
         normalize: intensity normalisation, in training and prediction.
         sampler: training batches (group sampler).
         loss: cost (group loss).
@@ -93,6 +95,7 @@ class TrainConfig:
     seed: int = 0
     model: Any = None
     data: Any = None
+    scale: ScaleConfig = field(default_factory=ScaleConfig)
     normalize: NormalizeConfig = field(default_factory=NormalizeConfig)
     sampler: Any = None
     loss: Any = None

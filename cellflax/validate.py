@@ -14,8 +14,10 @@ import numpy as np
 
 from cellflax.config import entry, job_overrides
 from cellflax.data.datasets import load_dataset
+from cellflax.data.resample import dataset_to_scale
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
+from cellflax.losses import activation_of
 from cellflax.trained import TrainedModel, load_model
 from cellflax.training_config import check_transforms
 from cellflax.validation import HeldOut, Validator, held_out_regions
@@ -78,7 +80,7 @@ def _load(checkpoint: str, step: str) -> tuple[TrainedModel, tuple[HeldOut, ...]
     set_up_jax(model.config.trainer.precision.name)
     if model.config.data is None:
         raise UserError(f"checkpoint {model.path} does not say what it was trained on, so nothing was held out")
-    dataset = load_dataset(model.config.data)
+    dataset = dataset_to_scale(load_dataset(model.config.data), model.config.scale)
     if dataset.simulated != model.simulated:
         raise UserError(
             f"checkpoint {model.path} was trained on {model.record['data']['source']}, but there is only "
@@ -105,7 +107,9 @@ def _predictions(checkpoint: str, step: str, transforms: int) -> list[np.ndarray
 def _validator(model: TrainedModel, regions: tuple[HeldOut, ...], refine: Any) -> Validator:
     return Validator(
         held_out=regions,
+        channels=model.channels,
         class_names=model.class_names,
+        activation=activation_of(model.config.loss),
         refine=refine,
         balance=model.config.sampler.balance,
         border=model.border,

@@ -10,10 +10,11 @@ from cellflax.data.example import IGNORE, Dataset, Region
 from cellflax.data.normalize import normalize
 from cellflax.errors import UserError
 from cellflax.inference.dense import predict_averaged
+from cellflax.losses import Activation
 from cellflax.metrics.detection import CellError
 from cellflax.metrics.pixels import class_accuracy, confusion_matrix
 from cellflax.metrics.score import pool, score_cells
-from cellflax.refine import RefineConfig, needs_seeds, refine, takes_seeds
+from cellflax.refine import RefineConfig, intensity_image, needs_seeds, refine, takes_seeds
 from cellflax.refine.seeds import nuclei_seeds
 from cellflax.report import Panel, outline_overlay
 from cellflax.training_config import TrainConfig
@@ -31,6 +32,8 @@ class HeldOut:
         classes: (h, w) of the region.
         cells: (h, w) reference labels of the region.
         seeds: (h, w) nucleus labels of the region, or None.
+        raw: (h, w, C) intensities of the region, not normalised.
+        pixel_size_um: edge of a pixel, if known.
     """
 
     image: np.ndarray
@@ -38,6 +41,8 @@ class HeldOut:
     classes: np.ndarray
     cells: np.ndarray
     seeds: np.ndarray | None
+    raw: np.ndarray
+    pixel_size_um: float | None
 
     @classmethod
     def of(
@@ -55,6 +60,8 @@ class HeldOut:
             classes=example.classes[region.slices],
             cells=example.cells[region.slices],
             seeds=None if seeds is None else seeds[region.slices],
+            raw=example.image[region.slices],
+            pixel_size_um=example.pixel_size_um,
         )
 
 
@@ -73,7 +80,7 @@ def held_out_regions(
     Raises:
         UserError: if the refinement is seeded from a channel that the data set does not have, or needs one.
     """
-    if config.seed_channel is None and needs_seeds(config.refine):
+    if config.seed_channel is None and needs_seeds(config.refine, dataset.class_names):
         raise UserError("refine=active_contour starts from nuclei: name their seed_channel, or take refine=watershed")
     channel = None
     if config.seed_channel is not None and takes_seeds(config.refine):
@@ -100,7 +107,9 @@ class Validator:
 
     Attributes:
         held_out: the regions.
+        channels: of the images.
         class_names: of the network's outputs.
+        activation: that made its logits into probabilities.
         refine: from probabilities to cells.
         balance: exponent of the class weights, as in sampling.
         border: pixels lost by the network on each side.
@@ -108,7 +117,9 @@ class Validator:
     """
 
     held_out: tuple[HeldOut, ...]
+    channels: tuple[str, ...]
     class_names: tuple[str, ...]
+    activation: Activation
     refine: RefineConfig
     balance: float
     border: int
@@ -118,7 +129,7 @@ class Validator:
         """Class probabilities of every region, (h, w, K).
 
         Args:
-            probability: compiled (T, H, W, C) -> softmax (T, H - 2 border, W - 2 border, K).
+            probability: compiled (T, H, W, C) -> class probabilities (T, H - 2 border, W - 2 border, K).
             transforms: rotations and reflections averaged, 1, 4 or 8.
         """
         return [
@@ -132,10 +143,11 @@ class Validator:
         """Score the probabilities of the regions.
 
         Returns:
-            Metrics by name: `loss` (cross-entropy, classes weighted as in sampling), `accuracy_<class>` (share
-            of the class's pixels), `jaccard` and `dice` (mean over reference cells of the best overlap),
-            `share_jaccard_0.8` (of reference cells at 0.8 or more), and the shares of reference cells that are
-            `missed`, `merged` and `split` (see `metrics.detection.CellError`);
+            Metrics by name: `loss` (cross-entropy, classes weighted as in sampling, whatever was trained with, so
+            that trainings compare), `accuracy_<class>` (share of the class's pixels), `jaccard` and `dice` (mean
+            over reference cells of the best overlap), `share_jaccard_0.8` (of reference cells at 0.8 or more), and
+            the shares of reference cells that are `missed`, `merged` and `split` (see
+            `metrics.detection.CellError`);
             and an overlay of the first region, (H, W, 3) uint8.
         """
         k = len(self.class_names)
@@ -145,12 +157,17 @@ class Validator:
             confusion += confusion_matrix(region.classes, predicted.argmax(-1), k)
             annotated = region.classes != IGNORE
             classes = region.classes[annotated]
-            chosen = np.take_along_axis(predicted[annotated], classes[:, None], axis=1)[:, 0]
-            # Float32 softmax can reach zero; its smallest normal number bounds the cost at 87.
-            surprise = -np.log(np.maximum(chosen, np.finfo(np.float32).tiny))
+            surprise = -np.log(self._chosen(predicted[annotated], classes))
             cost += np.bincount(classes, weights=surprise, minlength=k)
             count += np.bincount(classes, minlength=k)
-            labels = refine(self.refine, predicted, self.class_names, region.seeds)
+            labels = refine(
+                self.refine,
+                predicted,
+                self.class_names,
+                region.seeds,
+                intensity=intensity_image(self.refine, region.raw, self.channels),
+                pixel_size_um=region.pixel_size_um,
+            )
             scores.append(score_cells(region.cells, labels))
             if overlay is None:
                 middle = region.image[region.inner][..., 0]
@@ -166,3 +183,12 @@ class Validator:
             metrics[error.name.lower()] = float(np.mean(cells.errors == error))
         assert overlay is not None, "a data set has at least one validation region"
         return metrics, (255 * overlay).astype(np.uint8)
+
+    def _chosen(self, predicted: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        """Probability of each pixel's own class, (n, K) and (n,) -> (n,); independent ones are normalised first."""
+        # Float32 probabilities can reach zero; its smallest normal number bounds the cost at 87.
+        tiny = np.finfo(np.float32).tiny
+        chosen = np.take_along_axis(predicted, classes[:, None], axis=1)[:, 0]
+        if self.activation is Activation.sigmoid:
+            chosen = chosen / np.maximum(predicted.sum(axis=1), tiny)
+        return np.maximum(chosen, tiny)

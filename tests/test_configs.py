@@ -7,6 +7,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from cellflax import config as mechanism
+from cellflax.annotation.config import AnnotateConfig
 from cellflax.config import config_directory
 from cellflax.convert import ConvertConfig
 from cellflax.evaluate import EvaluateConfig
@@ -16,6 +17,7 @@ from cellflax.quantify import QuantifyConfig
 from cellflax.schemas import GROUPS, field_types, from_json, to_json
 from cellflax.simulate import SimulateConfig
 from cellflax.summarize import SummarizeConfig
+from cellflax.track import TrackConfig
 from cellflax.training_config import TrainConfig
 from cellflax.validate import ValidateConfig
 
@@ -28,6 +30,8 @@ COMMANDS = {
     "evaluate": EvaluateConfig,
     "quantify": QuantifyConfig,
     "simulate": SimulateConfig,
+    "annotate": AnnotateConfig,
+    "track": TrackConfig,
     "summarize": SummarizeConfig,
 }
 WHOLE = {"experiment", "debug", "sweep"}  # folders of additions to a whole configuration: +experiment=...

@@ -15,7 +15,7 @@ def test_members_predict_as_they_do_alone():
     networks = [trained_like(tiny_config(), seed=seed) for seed in range(3)]
     graph, params, stats = stack_members(networks)
     image = jnp.asarray(np.random.default_rng(0).normal(size=(2, 14, 18, 2)), jnp.float32)
-    together = jax.jit(lambda p, s, x: member_probabilities(graph, p, s, x))(params, stats, image)
+    together = jax.jit(lambda p, s, x: member_probabilities(graph, jax.nn.softmax, p, s, x))(params, stats, image)
     alone = nnx.jit(lambda network, x: jax.nn.softmax(network(x)))
     assert together.shape == (3, 2, 4, 8, 3)
     for network, probability in zip(networks, together, strict=True):

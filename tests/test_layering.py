@@ -14,7 +14,7 @@ ENTRIES = {
 }
 STATE = {"state", "losses", "optimizers"}
 LIBRARY = {"data", "inference", "refine", "labeling", "tracking", "measure", "metrics", "models", "ensemble"}
-FOUNDATION = {"", "errors"}
+FOUNDATION = {"", "errors", "jsonfile"}
 
 # Who may use what lives at the edges; no library package is among them.
 USERS_OF = {"hydra": {"config", "config_errors"}, "wandb": {"runlog"}, "orbax": {"checkpoint"}}

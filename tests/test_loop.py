@@ -85,7 +85,7 @@ class Training:
             log.log = lambda *arguments: (self.event(), log_line(*arguments))
             checkpoints.save = lambda *arguments: (self.event(), save(*arguments))
             record = {"config": {}, "data": {}}
-            loop = Loop(self.config, self.step, None, self, None, checkpoints, log, record)
+            loop = Loop(self.config, self.step, lambda step: None, self, None, checkpoints, log, record)
             loop.probability = lambda params, stats, image: params
             self.event()
             return loop.run(state, tally, signals)

@@ -65,6 +65,12 @@ def test_the_papers_schedule_falls_once_per_epoch(config, start):
         assert float(rate(step)) == pytest.approx(start * 0.95 ** (step // 1000), rel=1e-5)
 
 
+def test_a_tenth_every_5000_steps_is_p2s_schedule():
+    rate = learning_rate(RmspropConfig(decay=0.1, epoch_steps=5000), steps=60_000)
+    for step in (0, 4999, 5000, 9999, 10_000, 59_999):
+        assert float(rate(step)) == pytest.approx(0.001 * 0.1 ** (step // 5000), rel=1e-4)
+
+
 def test_the_rate_reaches_the_update():
     config = SgdConfig(momentum=0, epoch_steps=2, decay=0.5)
     moved = np.diff(run(config, [np.ones(3)] * 6)[:, 0], prepend=0)

@@ -173,6 +173,26 @@ def test_what_cannot_change_the_result_may_change(trained, tmp_path, change):
 
 
 @pytest.mark.parametrize(
+    ("removed", "added", "message"),
+    [
+        (("rescale", "stored_crops", "store"), (), None),  # an older version's: it did what is now the default
+        ((), ("sharpen",), "holds a run of another version of cellflax (unknown key sampler.sharpen: "),
+    ],
+)
+def test_runs_of_other_versions(trained, tmp_path, removed, added, message):
+    run = tmp_path / "quick"
+    shutil.copytree(trained.path, run)
+    stored = json.loads((run / "config.json").read_text())
+    kept = {key: value for key, value in stored["sampler"].items() if key not in removed}
+    (run / "config.json").write_text(json.dumps({**stored, "sampler": {**kept, **dict.fromkeys(added, 1)}}))
+    result = run_command(train.main, "+debug=quick", f"run={run}")
+    if message is None:
+        assert "resuming at step 60 of 60" in result.err
+    else:
+        assert message in result.error
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ("optimizer.learning_rate=0.02", "a run with optimizer.learning_rate=0.01, not 0.02"),

@@ -1,10 +1,62 @@
-"""Annotations to the three classes of P1 (Van Valen et al. 2016) and to instance labels, and back."""
+"""What the classes of a pixel are, and annotations to classes and to instance labels, and back.
+
+P1 is Van Valen et al. 2016, P2 Sadanandan et al. 2017, P3 Al-Kofahi et al. 2018.
+"""
+
+from enum import Enum
 
 import numpy as np
 from scipy import ndimage
 from skimage import measure, morphology
 
-from cellflax.data.example import BACKGROUND, EDGE, INTERIOR
+from cellflax.data.example import BACKGROUND, CLASS_NAMES, EDGE, INTERIOR
+
+
+class Annotation(Enum):
+    """Which classes cells are made into: P1's, P2's or P3's; background is the last of each."""
+
+    boundaries = CLASS_NAMES
+    foreground = ("interior", "background")
+    compartments = ("nucleus", "cytoplasm", "background")
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, by index."""
+        return self.value
+
+    @property
+    def needs_nuclei(self) -> bool:
+        """Whether there are no such classes without nucleus labels."""
+        return self is Annotation.compartments
+
+
+def annotate(annotation: Annotation, cells: np.ndarray, nuclei: np.ndarray | None, edge_px: int = 2) -> np.ndarray:
+    """Classes of every pixel from instance labels.
+
+    Args:
+        annotation: which classes.
+        cells: (H, W) integer labels, 0 = background.
+        nuclei: (H, W) likewise; for compartments alone.
+        edge_px: width of the edge in pixels, at least 1; for boundaries alone, see `classes_from_labels`.
+
+    Returns:
+        (H, W) int8 indices into `annotation.class_names`.
+
+    Raises:
+        ValueError: for compartments without nuclei.
+    """
+    if annotation is Annotation.boundaries:
+        return classes_from_labels(cells, edge_px)
+    if annotation is Annotation.foreground:
+        return np.where(cells > 0, 0, 1).astype(np.int8)
+    if nuclei is None:
+        raise ValueError("compartments need nucleus labels")
+    return _compartments(cells, nuclei)
+
+
+def _compartments(cells: np.ndarray, nuclei: np.ndarray) -> np.ndarray:
+    """P3's classes: 0 nucleus, also where no cell was drawn around it, 1 the rest of a cell, 2 background."""
+    return np.select([nuclei > 0, cells > 0], [0, 1], 2).astype(np.int8)
 
 
 def classes_from_features(edge: np.ndarray, interior: np.ndarray) -> np.ndarray:

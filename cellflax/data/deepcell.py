@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cellflax.data.annotation import cells_from_classes, classes_from_features
+from cellflax.data.annotation import Annotation, cells_from_classes, classes_from_features
 from cellflax.data.example import CLASS_NAMES, Dataset, Example
 from cellflax.data.images import group_channels, list_files, read_channels, read_labels
 from cellflax.data.registry import cache_directory, fetch_deepcell, fetched_deepcell
@@ -74,6 +74,11 @@ class DeepCellData(DeepCellFiles):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_features(self.edge_feature, self.interior_feature, "data")
+        if self.stand_in.annotation is not Annotation.boundaries:
+            raise UserError(
+                "data.stand_in.annotation must be boundaries, the classes of the data that it stands in for, got "
+                f"{self.stand_in.annotation.name}"
+            )
 
 
 def check_features(edge: int, interior: int, key: str) -> None:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 IGNORE = -1
+# P1's classes.
 EDGE, INTERIOR, BACKGROUND = 0, 1, 2
+CLASS_NAMES = ("edge", "interior", "background")
 # A file of this name says that the images beside it are simulated.
 SIMULATED_NOTE = "SIMULATED.txt"
-CLASS_NAMES = ("edge", "interior", "background")
 
 
 @dataclass(frozen=True)
@@ -18,8 +19,8 @@ class Example:
     Attributes:
         name: where it came from, unique in its data set ("set1", "field_0003").
         image: (H, W, C) float32, raw intensities in the order of the data set's channels.
-        classes: (H, W) int8 class of each pixel (P1: 0 cell edge, 1 cell interior, 2 background; in co-cultures
-            an interior per cell line, then background); -1 is not annotated and never trained on.
+        classes: (H, W) int8 class of each pixel, an index into the data set's `class_names`; -1 is not annotated
+            and never trained on.
         cells: (H, W) int32 instance labels, 0 = background: the reference for cell metrics.
         nuclei: (H, W) int32 nucleus labels, where the source has them.
         pixel_size_um: edge of a pixel, if known.
@@ -58,7 +59,8 @@ class Dataset:
             one, lies.
         validation: held-out regions, never empty; their examples carry the full annotation.
         channels: names of the image channels, in order.
-        class_names: names of the classes, by index.
+        class_names: names of the classes, by index (P1: edge, interior, background; in co-cultures an interior per
+            cell line; P2 and P3: see `annotation.Annotation`). Background is always the last.
         source: one line for screen, checkpoint and reports ("DeepCell HeLa_joint, 5 images").
         simulated: True if the images are a simulated stand-in.
     """
@@ -69,3 +71,9 @@ class Dataset:
     class_names: tuple[str, ...]
     source: str
     simulated: bool = False
+
+
+def class_pixels(dataset: Dataset) -> np.ndarray:
+    """Annotated training pixels of each class, (K,)."""
+    k = len(dataset.class_names)
+    return np.array([sum(int(np.sum(example.classes == i)) for example in dataset.train) for i in range(k)])

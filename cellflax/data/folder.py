@@ -5,14 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
-from cellflax.data.annotation import classes_from_labels, instances_from_mask
-from cellflax.data.example import CLASS_NAMES, SIMULATED_NOTE, Dataset, Example
+from cellflax.data.annotation import Annotation, annotate, instances_from_mask
+from cellflax.data.example import SIMULATED_NOTE, Dataset, Example
 from cellflax.data.images import Image, ImageFiles, group_channels, list_files, read_channels, read_labels
 from cellflax.data.split import SplitOptions, split_examples
 from cellflax.errors import UserError
 
 _LABEL_FOLDERS = ("labels", "masks")
 _LABEL_SUFFIXES = ("_cp_masks", "_masks", "_mask", "_labels", "_label")
+_NUCLEI = "nuclei"
 
 
 @dataclass
@@ -21,17 +22,20 @@ class FolderData(SplitOptions):
 
     Either `x.tif` beside `x_masks.tif` (or `_mask`, `_labels`, `_label`, Cellpose's `_cp_masks`), or folders
     `images` and `labels` (or `masks`) with the same file names. A label image has one number per cell and 0
-    for background; a mask with one single value is split into its connected components.
+    for background; a mask with one single value is split into its connected components. Label images of the
+    nuclei, where there are any, are `x_nuclei.tif` beside `x.tif`, or a folder `nuclei`.
 
     Attributes:
         root: the folder.
         channels: parts of file names, where every channel has a file of its own; empty if each image file
             holds all its channels.
-        edge_px: width of the edge class in pixels.
+        annotation: which classes the cells are made into; compartments need the nuclei.
+        edge_px: width of the edge class in pixels, where there is one.
     """
 
     root: str | None = None
     channels: list[str] = field(default_factory=list)
+    annotation: Annotation = Annotation.boundaries
     edge_px: int = 2
 
     def __post_init__(self) -> None:
@@ -47,9 +51,9 @@ def load_folder(config: FolderData) -> Dataset:
     root = Path(config.root).expanduser()
     if not root.is_dir():
         raise UserError(f"data.root={config.root}: no such folder")
-    images, label_files = _pair(root, config.channels)
+    found = _find(root, config.channels)
     examples, channels = [], ()
-    for files in images:
+    for files in found.images:
         image = read_channels(files)
         if examples and len(image.channels) != len(channels):
             raise UserError(
@@ -57,36 +61,43 @@ def load_folder(config: FolderData) -> Dataset:
                 "all images need the same channels"
             )
         channels = channels or image.channels
-        examples.append(_example(files.name, image, label_files[files.name], config.edge_px))
+        examples.append(_example(files.name, image, found, config))
     train, validation = split_examples(examples, config)
-    simulated = any((path.parent / SIMULATED_NOTE).exists() for files in images for path in files.paths)
+    simulated = any((path.parent / SIMULATED_NOTE).exists() for files in found.images for path in files.paths)
     kind = "simulated" if simulated else "of your own"
     return Dataset(
         train=train,
         validation=validation,
         channels=channels,
-        class_names=CLASS_NAMES,
+        class_names=config.annotation.class_names,
         source=f"{root.resolve().name}, {len(examples)} image{'s' * (len(examples) > 1)} {kind}",
         simulated=simulated,
     )
 
 
-def _pair(root: Path, channels: list[str]) -> tuple[list[ImageFiles], dict[str, Path]]:
-    """Images, and the label file of each by the image's name."""
+@dataclass(frozen=True)
+class _Found:
+    """The files of a folder: images, and by the image's name its label image and, if there is one, its nuclei."""
+
+    images: list[ImageFiles]
+    labels: dict[str, Path]
+    nuclei: dict[str, Path]
+
+
+def _find(root: Path, channels: list[str]) -> _Found:
     if (root / "images").is_dir():
         folders = [root / name for name in _LABEL_FOLDERS if (root / name).is_dir()]
         if len(folders) != 1:
             raise UserError(f"{root}: beside images there must be one folder, labels or masks")
-        image_files, label_files = list_files(root / "images"), list_files(folders[0])
+        image_files, labels = list_files(root / "images"), _by_image(list_files(folders[0]))
+        nuclei = _by_image(list_files(root / _NUCLEI)) if (root / _NUCLEI).is_dir() else {}
     else:
         files = list_files(root)
-        label_files = [file for file in files if file.stem != _image_name(file)]
-        image_files = [file for file in files if file not in set(label_files)]
-    labels: dict[str, Path] = {}
-    for file in label_files:
-        other = labels.setdefault(_image_name(file), file)
-        if other is not file:
-            raise UserError(f"{file}: {other.name} labels the same image; keep one of them")
+        labels = _by_image([file for file in files if file.stem != _image_name(file)])
+        files = [file for file in files if file not in set(labels.values())]
+        beside = {file: name for file in files if (name := _name_beside_nuclei(file, labels, channels))}
+        nuclei = {name: file for file, name in beside.items()}
+        image_files = [file for file in files if file not in beside]
     images = group_channels(image_files, channels)
     for files in images:
         if files.name not in labels:
@@ -97,7 +108,16 @@ def _pair(root: Path, channels: list[str]) -> tuple[list[ImageFiles], dict[str, 
     orphans = sorted(labels.keys() - {files.name for files in images})
     if orphans:
         raise UserError(f"{labels[orphans[0]]}: no image {orphans[0]} to this label image; add or remove one")
-    return images, labels
+    return _Found(images, labels, nuclei)
+
+
+def _by_image(label_files: list[Path]) -> dict[str, Path]:
+    labels: dict[str, Path] = {}
+    for file in label_files:
+        other = labels.setdefault(_image_name(file), file)
+        if other is not file:
+            raise UserError(f"{file}: {other.name} labels the same image; keep one of them")
+    return labels
 
 
 def _image_name(label_file: Path) -> str:
@@ -107,19 +127,41 @@ def _image_name(label_file: Path) -> str:
     return label_file.stem
 
 
-def _example(name: str, image: Image, label_file: Path, edge_px: int) -> Example:
+def _name_beside_nuclei(file: Path, labels: dict[str, Path], channels: list[str]) -> str | None:
+    """The image whose nuclei a file labels; None if it is an image: a channel, or one with a label image itself."""
+    suffix = f"_{_NUCLEI}"
+    is_channel = any(channel.lower() in suffix for channel in channels)
+    if is_channel or not file.stem.endswith(suffix) or file.stem in labels:
+        return None
+    return file.stem.removesuffix(suffix)
+
+
+def _example(name: str, image: Image, found: _Found, config: FolderData) -> Example:
+    nuclei = None
+    if name in found.nuclei:
+        nuclei = _read_instances(found.nuclei[name], image, "nucleus")
+    elif config.annotation.needs_nuclei:
+        raise UserError(
+            f"{image.path}: no label image of the nuclei, which data.annotation={config.annotation.name} needs; name "
+            f"it {name}_nuclei.tif, or put {name}.tif into nuclei/ beside images/"
+        )
+    cells = _read_instances(found.labels[name], image, "cell")
+    return Example(
+        name=name,
+        image=image.pixels.astype(np.float32),
+        classes=annotate(config.annotation, cells, nuclei, config.edge_px),
+        cells=cells,
+        nuclei=nuclei,
+        pixel_size_um=image.pixel_size_um,
+    )
+
+
+def _read_instances(label_file: Path, image: Image, what: str) -> np.ndarray:
     labels = read_labels(label_file)
     if labels.shape != image.pixels.shape[:2]:
         raise UserError(
             f"{label_file}: shape {labels.shape} differs from {image.pixels.shape[:2]} of its image {image.path.name}"
         )
     if not labels.any():
-        raise UserError(f"{label_file}: labels are all zero, no cell; annotate it or remove the image")
-    cells = instances_from_mask(labels)
-    return Example(
-        name=name,
-        image=image.pixels.astype(np.float32),
-        classes=classes_from_labels(cells, edge_px),
-        cells=cells,
-        pixel_size_um=image.pixel_size_um,
-    )
+        raise UserError(f"{label_file}: labels are all zero, no {what}; annotate it or remove the image")
+    return instances_from_mask(labels)

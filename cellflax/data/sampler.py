@@ -8,14 +8,16 @@ without the noise of drawing pixels, at a hundredth of the cost per labelled pix
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import PartitionSpec
 
 from cellflax.data.augment import AugmentConfig, augment
 from cellflax.data.example import IGNORE, Example
+from cellflax.data.sampler_data import SamplerData, stack_examples
 from cellflax.errors import UserError
 
 
@@ -53,12 +55,24 @@ class CropsConfig(SamplerConfig):
 
     Attributes:
         size: edge of the labelled part of a crop, pixels.
+        rescale: bring each channel of each crop, its context included, to 0 ... 1 and subtract its median (P2),
+            beside what `normalize` does to whole images.
+        stored_crops: train on so many crops over and over, in the same order (P2: 6000); null draws new ones always.
+        store: directory to write these crops to once and read them from, in this training and others; null draws
+            them again whenever their turn comes. The batches are the same.
     """
 
     size: int = 128
+    rescale: bool = False
+    stored_crops: int | None = None
+    store: str | None = None
 
     def __post_init__(self):
         super().__post_init__()
+        if self.stored_crops is not None and self.stored_crops < 1:
+            raise UserError(f"sampler.stored_crops must be 1 or more, or null, got {self.stored_crops}")
+        if self.store is not None and self.stored_crops is None:
+            raise UserError(f"sampler.store={self.store} needs to know how many crops: set sampler.stored_crops")
         if self.size < 8 or self.size % 2:
             raise UserError(f"sampler.size must be even and 8 or more, got {self.size}")
 
@@ -77,28 +91,22 @@ class Batch(NamedTuple):
     weight: jax.Array
 
 
-class SamplerData(NamedTuple):
-    """The training set on the device, all images padded to one size.
+class BatchSource(Protocol):
+    """Where the batches of a training come from.
 
     Attributes:
-        images: (N, H + 2 margin, W + 2 margin, C), reflected at the borders.
-        classes: (N, H + 2 margin, W + 2 margin) int8, IGNORE outside the image.
-        sizes: (N, 2) true heights and widths.
-        class_weight: (N, K) probability of drawing a given pixel of that class, times the image's area.
-        pixels: flat indices y * W + x of all annotated pixels, grouped by image and class.
-        starts: (N * K,) where each group starts in `pixels`.
-        counts: (N * K,) annotated pixels in each group.
-        log_probability: (N * K,) log probability of drawing from each group.
+        partition: how the arrays that `feed` returns are laid out over the devices.
     """
 
-    images: jax.Array
-    classes: jax.Array
-    sizes: jax.Array
-    class_weight: jax.Array
-    pixels: jax.Array
-    starts: jax.Array
-    counts: jax.Array
-    log_probability: jax.Array
+    partition: PartitionSpec
+
+    def feed(self, step: int) -> Any:
+        """Arrays that the compiled step gets for its batch."""
+        ...
+
+    def __call__(self, data: Any, seed: jax.Array, step: jax.Array) -> Batch:
+        """The batch of one member of the ensemble out of them, within the compiled step."""
+        ...
 
 
 class Sampler:
@@ -114,6 +122,8 @@ class Sampler:
     Raises:
         UserError: if the crop size does not suit the network, or no image has any annotated pixel.
     """
+
+    partition = PartitionSpec()
 
     def __init__(
         self,
@@ -131,16 +141,29 @@ class Sampler:
             raise UserError(
                 f"sampler.size must be divisible by {multiple} for this network, got {self.size}; use {nearest}"
             )
+        self.cycle = config.stored_crops if isinstance(config, CropsConfig) else None
         # A crop may reach over the border by half its size, so that pixels there are drawn too.
         self.margin = border + self.size // 2
-        self.data = _stack(examples, self.margin, classes, config.balance)
+        self.data = stack_examples(examples, self.margin, classes, config.balance)
 
     @partial(jax.jit, static_argnums=0)
     def __call__(self, data: SamplerData, seed: int | jax.Array, step: int | jax.Array) -> Batch:
         """The batch of one step: the same arguments give the same batch on any number of devices."""
+        if self.cycle is not None:
+            return self.crops(data, seed, cycle_indices(step, self.config.batch, self.cycle))
         keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), step), self.config.batch)
         draw = self._crop if isinstance(self.config, CropsConfig) else self._patch
         return jax.vmap(draw, in_axes=(None, 0))(data, keys)
+
+    @partial(jax.jit, static_argnums=0)
+    def crops(self, data: SamplerData, seed: int | jax.Array, indices: np.ndarray | jax.Array) -> Batch:
+        """The crops of these indices in the stream of a seed, which `stored_crops` cuts to its beginning."""
+        keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(jax.random.key(seed), indices)
+        return jax.vmap(self._crop, in_axes=(None, 0))(data, keys)
+
+    def feed(self, step: int) -> SamplerData:
+        """What the compiled step draws its batch from: the same for every step."""
+        return self.data
 
     def _patch(self, data: SamplerData, key: jax.Array) -> Batch:
         key_group, key_pixel, key_augment = jax.random.split(key, 3)
@@ -173,44 +196,20 @@ class Sampler:
         classes = jax.lax.dynamic_slice(data.classes, (image, *start), (1, self.size, self.size))[0]
         annotated = classes != IGNORE
         if isinstance(self.config, CropsConfig):
+            crop = _to_range(crop) if self.config.rescale else crop
             weight = weight * data.class_weight[image, jnp.maximum(classes, 0)]
         weight = jnp.where(annotated, weight, 0).astype(jnp.float32)
         crop, classes, weight = augment(key, crop, classes, weight, self.config.augment)
         return Batch(crop, jnp.maximum(classes, 0).astype(jnp.int32), weight)
 
 
-def _stack(examples: tuple[Example, ...], margin: int, classes: int, balance: float) -> SamplerData:
-    counts = np.array([[np.sum(e.classes == k) for k in range(classes)] for e in examples])
-    examples = tuple(e for e, count in zip(examples, counts, strict=True) if count.any())
-    counts = counts[counts.any(axis=1)]
-    if not examples:
-        raise UserError("no training image has an annotated pixel outside the validation regions")
-    height, width = (max(e.image.shape[axis] for e in examples) for axis in (0, 1))
-    images, padded, pixels = [], [], []
-    for example in examples:
-        rows, columns = example.classes.shape
-        around = ((margin, margin), (margin, margin))
-        rest = ((0, height - rows), (0, width - columns))
-        reflected = np.pad(example.image, (*around, (0, 0)), mode="reflect")
-        images.append(np.pad(reflected, (*rest, (0, 0))))
-        padded.append(np.pad(np.pad(example.classes, rest, constant_values=IGNORE), around, constant_values=IGNORE))
-        for k in range(classes):
-            y, x = np.nonzero(example.classes == k)
-            pixels.append(y * width + x)
-    # P(class | image) ~ count ** (1 - balance): equal for balance 1, by area for balance 0.
-    share = np.where(counts > 0, np.maximum(counts, 1.0) ** (1 - balance), 0)
-    share /= share.sum(axis=1, keepdims=True)
-    sizes = np.array([e.classes.shape for e in examples])
-    area = sizes.prod(axis=1, keepdims=True)
-    with np.errstate(divide="ignore"):
-        log_probability = np.log(share / len(examples)).ravel()
-    return SamplerData(
-        images=jnp.asarray(np.stack(images)),
-        classes=jnp.asarray(np.stack(padded).astype(np.int8)),
-        sizes=jnp.asarray(sizes),
-        class_weight=jnp.asarray(share / np.maximum(counts, 1) * area, jnp.float32),
-        pixels=jnp.asarray(np.concatenate(pixels), jnp.int32),
-        starts=jnp.asarray(np.cumsum([0, *counts.ravel()[:-1]]), jnp.int32),
-        counts=jnp.asarray(counts.ravel(), jnp.int32),
-        log_probability=jnp.asarray(log_probability, jnp.float32),
-    )
+def cycle_indices(step: int | jax.Array, batch: int, cycle: int) -> np.ndarray | jax.Array:
+    """Which of `cycle` crops make up the batch of a step, (batch,): from the first on, over and over."""
+    first = (step % cycle) * batch  # as step * batch, modulo the cycle, but never too large for int32
+    return (first + np.arange(batch)) % cycle
+
+
+def _to_range(crop: jax.Array) -> jax.Array:
+    """Each channel of (H, W, C) from 0 to 1, less its median (P2); a constant one is 0."""
+    lowest, highest, median = (f(crop, axis=(0, 1), keepdims=True) for f in (jnp.min, jnp.max, jnp.median))
+    return (crop - median) / jnp.where(highest > lowest, highest - lowest, 1)

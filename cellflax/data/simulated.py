@@ -5,8 +5,8 @@ from enum import Enum
 
 import numpy as np
 
-from cellflax.data.annotation import classes_from_labels
-from cellflax.data.example import CLASS_NAMES, Dataset, Example
+from cellflax.data.annotation import Annotation, annotate
+from cellflax.data.example import Dataset, Example
 from cellflax.data.simulation.hela import CHANNELS, HelaFieldConfig, simulate_hela_field
 from cellflax.data.split import whole
 from cellflax.errors import UserError
@@ -25,14 +25,16 @@ class SimulatedData:
 
     Attributes:
         target: whether whole cells or nuclei are annotated.
+        annotation: which classes they are made into.
         fields: number of training fields.
         validation_fields: number of held-out fields.
         seed: of all fields; training and held-out fields never share one.
-        edge_px: width of the edge class in pixels.
+        edge_px: width of the edge class in pixels, where there is one.
         field: cells and microscope of every field.
     """
 
     target: Target = Target.cells
+    annotation: Annotation = Annotation.boundaries
     fields: int = 8
     validation_fields: int = 2
     seed: int = 0
@@ -43,6 +45,11 @@ class SimulatedData:
         for name, least in (("fields", 1), ("validation_fields", 1), ("seed", 0), ("edge_px", 1)):
             if getattr(self, name) < least:
                 raise UserError(f"data.{name} must be >= {least}, got {getattr(self, name)}")
+        if self.annotation.needs_nuclei and self.target is Target.nuclei:
+            raise UserError(
+                f"data.annotation={self.annotation.name} tells nuclei from the cells around them, so data.target must "
+                "be cells, got nuclei"
+            )
 
 
 def load_simulated(config: SimulatedData) -> Dataset:
@@ -57,7 +64,7 @@ def load_simulated(config: SimulatedData) -> Dataset:
         train=train,
         validation=tuple(whole(example) for example in held_out),
         channels=CHANNELS,
-        class_names=CLASS_NAMES,
+        class_names=config.annotation.class_names,
         source=f"simulated HeLa fields ({config.target.name}), {config.fields} for training, seed {config.seed}",
         simulated=True,
     )
@@ -78,7 +85,7 @@ def _examples(config: SimulatedData, prefix: str, seeds: list[int]) -> tuple[Exa
             Example(
                 name=f"{prefix}_{index:04d}",
                 image=field.image,
-                classes=classes_from_labels(annotated, config.edge_px),
+                classes=annotate(config.annotation, annotated, field.nuclei, config.edge_px),
                 cells=annotated,
                 nuclei=field.nuclei,
                 pixel_size_um=field.pixel_size_um,

@@ -7,7 +7,7 @@ from enum import Enum
 import numpy as np
 from skimage import segmentation
 
-from cellflax.data.example import IGNORE, INTERIOR, Example, Region
+from cellflax.data.example import IGNORE, Example, Region
 from cellflax.errors import UserError
 
 # Pixels around a cell that carry its edge annotation (up to 3 px) and are held out with it.
@@ -53,7 +53,7 @@ def split_examples(
     divide = _by_image if options.split is Split.image else _by_region
     train, validation = divide(list(examples), options)
     setting = f"data.validation_fraction={options.validation_fraction} with data.split={options.split.name}"
-    if not any((example.classes == INTERIOR).any() for example in train):
+    if not any(example.cells[example.classes != IGNORE].any() for example in train):
         raise UserError(f"{setting} leaves no cell to train on; lower it or add images")
     if not any(region.example.cells[region.slices].any() for region in validation):
         raise UserError(f"{setting} holds out no cell; raise it, change data.split_seed or add images")

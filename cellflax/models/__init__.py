@@ -6,7 +6,10 @@ import jax
 from flax import nnx
 
 from cellflax.models.patch_net import PatchNet, PatchNetConfig
+from cellflax.models.skip_fcn import SkipFcn, SkipFcnConfig
 from cellflax.models.unet import UNet, UNetConfig
+
+ModelConfig = PatchNetConfig | UNetConfig | SkipFcnConfig
 
 
 class Network(Protocol):
@@ -29,7 +32,7 @@ class Network(Protocol):
         ...
 
 
-def build_model(config: PatchNetConfig | UNetConfig, *, channels: int, classes: int, seed: int) -> PatchNet | UNet:
+def build_model(config: ModelConfig, *, channels: int, classes: int, seed: int) -> PatchNet | UNet | SkipFcn:
     """A new network with random weights.
 
     Args:
@@ -44,4 +47,6 @@ def build_model(config: PatchNetConfig | UNetConfig, *, channels: int, classes: 
             return PatchNet(config, channels=channels, classes=classes, rngs=rngs)
         case UNetConfig():
             return UNet(config, channels=channels, classes=classes, rngs=rngs)
+        case SkipFcnConfig():
+            return SkipFcn(config, channels=channels, classes=classes, rngs=rngs)
     raise TypeError(f"not a model configuration: {type(config).__name__}")

@@ -102,7 +102,9 @@ class Convolution(nnx.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """(N, H, W, C) -> (N, H, W, filters) with `same`, (N, H-k+1, W-k+1, filters) without."""
         kernel = self.kernel[...]
-        if jax.default_backend() == "cpu":
+        if kernel.shape[:2] == (1, 1):  # a matrix product: its gradient is several times as fast on CPU
+            x = x @ kernel[0, 0]
+        elif jax.default_backend() == "cpu":
             x = convolution_in_parts(x, kernel, self.pad)
         else:
             x = _convolution(x, kernel, (self.pad, self.pad))
@@ -119,12 +121,14 @@ class Upsampling(nnx.Module):
     Args:
         filters_in: input channels.
         filters: output channels.
+        he: start as a layer before a ReLU would, where a paper does so (P2).
         rngs: initialisation keys.
     """
 
-    def __init__(self, filters_in: int, filters: int, *, rngs: nnx.Rngs):
+    def __init__(self, filters_in: int, filters: int, *, he: bool = False, rngs: nnx.Rngs):
         shape = (filters_in, 4 * filters)
-        self.kernel = nnx.Param(nnx.initializers.lecun_normal()(rngs.params(), shape, jnp.float32))
+        initializer = nnx.initializers.he_normal() if he else nnx.initializers.lecun_normal()
+        self.kernel = nnx.Param(initializer(rngs.params(), shape, jnp.float32))
         self.bias = nnx.Param(jnp.zeros(filters))
 
     def __call__(self, x: jax.Array) -> jax.Array:

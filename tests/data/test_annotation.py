@@ -5,6 +5,8 @@ import pytest
 from skimage import measure
 
 from cellflax.data.annotation import (
+    Annotation,
+    annotate,
     cells_from_classes,
     classes_from_features,
     classes_from_labels,
@@ -80,6 +82,33 @@ def test_masks_become_instances_and_labels_stay():
     np.testing.assert_array_equal(instances_from_mask(mask), _draw("11002 11002", {"0": 0, "1": 1, "2": 2}))
     labels = _draw("33007 33003", {"0": 0, "3": 3, "7": 7})
     np.testing.assert_array_equal(instances_from_mask(labels), labels)
+
+
+LABELS = _draw("...... .1122. .1122. ......", {".": 0, "1": 1, "2": 2})
+NUCLEI = _draw(".n.... ..n... ....n. .....n", {".": 0, "n": 1})
+
+
+@pytest.mark.parametrize(
+    ("annotation", "drawing", "letters"),
+    [
+        (Annotation.boundaries, "eeeeee eieeie eieeie eeeeee", {"e": "edge", "i": "interior"}),
+        (Annotation.foreground, "...... .iiii. .iiii. ......", {"i": "interior"}),
+        # A nucleus counts also where no cell was drawn around it, and whichever cell it lies in.
+        (Annotation.compartments, ".n.... .cncc. .cccn. .....n", {"n": "nucleus", "c": "cytoplasm"}),
+    ],
+)
+def test_schemes_of_the_three_papers(annotation, drawing, letters):
+    names = annotation.class_names
+    assert names == (*letters.values(), "background")
+    codes = {letter: names.index(name) for letter, name in {**letters, ".": "background"}.items()}
+    classes = annotate(annotation, LABELS, NUCLEI, edge_px=2)
+    assert classes.dtype == np.int8
+    np.testing.assert_array_equal(classes, _draw(drawing, codes))
+
+
+def test_compartments_without_nuclei_are_a_programming_error():
+    with pytest.raises(ValueError, match="need nucleus labels"):
+        annotate(Annotation.compartments, LABELS, None)
 
 
 @pytest.mark.real_data

@@ -8,9 +8,11 @@ import pytest
 import tifffile
 from scipy import ndimage
 
+from cellflax.data.annotation import Annotation
 from cellflax.data.datasets import DeepCellData, FolderData, SimulatedData, load_dataset
 from cellflax.data.deepcell import OnMissing
 from cellflax.data.example import EDGE, IGNORE, INTERIOR, Dataset, Example
+from cellflax.data.simulated import Target
 from cellflax.data.simulation.hela import HelaFieldConfig
 from cellflax.data.split import CELL_MARGIN_PX, Split, SplitOptions, split_examples
 from cellflax.errors import UserError
@@ -164,6 +166,67 @@ def test_binary_masks_are_split_into_cells(tmp_path):
     np.testing.assert_array_equal(dataset.train[0].cells, _labels())
 
 
+def _nuclei() -> np.ndarray:
+    """A nucleus of 4 x 4 px in the corner of each cell."""
+    labels = _labels()
+    return np.where((np.indices(labels.shape) % 16 - 8 < 4).all(axis=0), labels, 0)
+
+
+@pytest.mark.parametrize("in_folders", [True, False])
+@pytest.mark.parametrize("channels", [[], ["phase", "nuclear"]])
+def test_nuclei_beside_images(tmp_path, in_folders, channels):
+    for name in ("a", "b"):
+        for channel in channels or [""]:
+            file = f"{name}_{channel}.tif" if channel else f"{name}.tif"
+            _write(tmp_path / "images" / file if in_folders else tmp_path / file, _noise())
+        _write(tmp_path / "labels" / f"{name}.tif" if in_folders else tmp_path / f"{name}_masks.tif", _labels())
+        _write(tmp_path / "nuclei" / f"{name}.tif" if in_folders else tmp_path / f"{name}_nuclei.tif", _nuclei())
+    config = FolderData(root=str(tmp_path), channels=channels, annotation=Annotation.compartments)
+    dataset = load_dataset(config)
+    assert dataset.class_names == ("nucleus", "cytoplasm", "background")
+    assert len(dataset.train) == len(dataset.validation) == 1
+    example = dataset.train[0]
+    np.testing.assert_array_equal(example.cells, _labels())
+    np.testing.assert_array_equal(example.nuclei, _nuclei())
+    np.testing.assert_array_equal(example.classes == 0, _nuclei() > 0)
+    np.testing.assert_array_equal(example.classes == 2, _labels() == 0)
+    (tmp_path / ("nuclei/b.tif" if in_folders else "b_nuclei.tif")).unlink()
+    with pytest.raises(UserError, match=r"b.*: no label image of the nuclei, .*; name it b_nuclei.tif, or put b.tif"):
+        load_dataset(config)
+    others = load_dataset(replace(config, annotation=Annotation.foreground))  # which has no need of them
+    assert {e.name: e.nuclei is None for e in (*others.train, others.validation[0].example)} == {"a": False, "b": True}
+
+
+@pytest.mark.parametrize("channels", [[], ["phase", "nuclei"]])
+def test_files_called_nuclei_may_be_images(tmp_path, channels):
+    """Channels of that name, or images with label images of their own."""
+    for name in ("a", "b"):
+        _write(tmp_path / f"{name}_nuclei.tif", _noise())
+        _write(tmp_path / (f"{name}_masks.tif" if channels else f"{name}_nuclei_masks.tif"), _labels())
+        if channels:
+            _write(tmp_path / f"{name}_phase.tif", _noise(seed=1))
+    dataset = load_dataset(FolderData(root=str(tmp_path), channels=channels))
+    assert dataset.train[0].nuclei is None
+    assert dataset.train[0].image.shape[-1] == max(len(channels), 1)
+
+
+@pytest.mark.parametrize("annotation", Annotation)
+def test_simulated_fields_under_any_scheme(annotation):
+    dataset = load_dataset(replace(SMALL_STAND_IN, annotation=annotation))
+    example = dataset.train[0]
+    assert dataset.class_names == annotation.class_names
+    assert np.unique(example.classes).tolist() == list(range(len(dataset.class_names)))
+    assert (example.classes[example.cells > 0] != len(dataset.class_names) - 1).all()
+
+
+def test_split_by_region_holds_out_cells_under_any_scheme():
+    example = replace(_example(), classes=np.where(_labels() > 0, 0, 1).astype(np.int8))
+    options = SplitOptions(split=Split.region, validation_fraction=0.2)
+    train, validation = split_examples([example], options)
+    dataset = Dataset(train, validation, ("phase",), ("interior", "background"), "test")
+    assert _cells_on_both_sides(dataset, CELL_MARGIN_PX - 1) == []
+
+
 @pytest.mark.parametrize(("fraction", "count"), [(0.01, 1), (0.1, 1), (0.25, 2), (0.5, 5), (0.99, None)])
 def test_split_by_image(fraction, count):
     examples = [_example(f"x{i}") for i in range(10)]
@@ -238,6 +301,12 @@ def _bad_pixels(value: float):
         (None, {"split": Split.region, "validation_fraction": 0.99}, "leaves no cell to train on"),
         (lambda root: (_no_mask(root), (root / "b.tif").unlink()), {}, "there is 1; use data.split=region"),
         (lambda root: (root / "images").mkdir(), {}, "one folder, labels or masks"),
+        (
+            lambda root: _write(root / "b_nuclei.tif", _labels() * 0),
+            {},
+            "b_nuclei.tif: labels are all zero, no nucleus",
+        ),
+        (lambda root: _write(root / "b_nuclei.tif", _labels()[:9]), {}, "b_nuclei.tif: shape .9, 60. differs"),
         (None, {"root": None}, "data.root is not set"),
         (None, {"root": "/no/where"}, "data.root=/no/where: no such folder"),
     ],
@@ -291,6 +360,16 @@ def test_bad_deepcell_folders(tmp_path, spoil, options, message):
         (DeepCellData, {"edge_feature": 1}, "must differ, both are 1"),
         (DeepCellData, {"min_cell_px": -3}, "data.min_cell_px must be >= 0"),
         (SimulatedData, {"fields": 0}, "data.fields must be >= 1, got 0"),
+        (
+            SimulatedData,
+            {"annotation": Annotation.compartments, "target": Target.nuclei},
+            "data.annotation=compartments tells nuclei from the cells .* data.target must be cells, got nuclei",
+        ),
+        (
+            DeepCellData,
+            {"stand_in": SimulatedData(annotation=Annotation.foreground)},
+            "data.stand_in.annotation must be boundaries, .* got foreground",
+        ),
         (SimulatedData, {"validation_fields": 0}, "data.validation_fields must be >= 1"),
     ],
 )

@@ -182,6 +182,16 @@ def test_batch_is_a_function_of_seed_and_step_on_any_number_of_devices(config):
         np.testing.assert_array_equal(a, b)
 
 
+def test_rescaled_crops_go_from_0_to_1_less_their_median():
+    plain, rescaled = (sampler(CropsConfig(batch=50, size=SIZE, rescale=on, augment=PLAIN)) for on in (False, True))
+    before, after = (np.asarray(s(s.data, 0, 0).image, float) for s in (plain, rescaled))
+    for crop, result in zip(before, after, strict=True):
+        for c in range(3):  # the fourth channel is the same everywhere
+            expected = (crop[..., c] - crop[..., c].min()) / (crop[..., c].max() - crop[..., c].min())
+            np.testing.assert_allclose(result[..., c], expected - np.median(expected), atol=1e-6)
+    np.testing.assert_array_equal(after[..., 3], 0)
+
+
 def test_images_without_annotation_are_left_out():
     blank = replace(EXAMPLES[1], classes=np.full_like(EXAMPLES[1].classes, IGNORE))
     data = sampler(CropsConfig(size=SIZE), (blank, EXAMPLES[0])).data
@@ -202,6 +212,11 @@ def test_nothing_annotated_is_refused():
         (lambda: CropsConfig(balance=1.5), r"sampler.balance must be in \[0, 1\], got 1.5"),
         (lambda: CropsConfig(size=31), "sampler.size must be even and 8 or more, got 31"),
         (lambda: CropsConfig(size=6), "sampler.size must be even and 8 or more, got 6"),
+        (lambda: CropsConfig(stored_crops=0), "sampler.stored_crops must be 1 or more, or null, got 0"),
+        (
+            lambda: CropsConfig(store="here"),
+            "sampler.store=here needs to know how many crops: set ",
+        ),
         (lambda: sampler(CropsConfig(size=20), multiple=8), "divisible by 8 for this network, got 20; use 16"),
         (lambda: sampler(CropsConfig(size=8), multiple=32), "divisible by 32 for this network, got 8; use 32"),
     ],

@@ -1,48 +1,47 @@
-"""Training costs: functions of logits and a weighted batch."""
+"""What all training costs share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from cellflax.errors import UserError
 from cellflax.optimizers import is_kernel
 
+# (B, S, S, K) logits, (B, S, S) classes, (B, S, S) weights of the sampler -> scalar.
 Loss = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 
 
+class Activation(Enum):
+    """What a network's outputs are to a cost, and therefore in prediction: how logits become probabilities."""
+
+    softmax = "softmax"  # of one class or another
+    sigmoid = "sigmoid"  # of each class for itself
+
+    def __call__(self, logits: jax.Array) -> jax.Array:
+        """(..., K) -> (..., K) in [0, 1]; only those of the softmax sum to 1."""
+        return jax.nn.softmax(logits) if self is Activation.softmax else jax.nn.sigmoid(logits)
+
+
 @dataclass
-class CrossEntropyConfig:
-    """Softmax cross-entropy plus L2 on all weights (P1).
+class LossConfig:
+    """What every cost has.
 
     Attributes:
+        activation: of the network's outputs; a property of the cost, not a setting.
         l2: factor of the sum of squares of all kernels; P1: 1e-5, ablation 0, 1e-7, 1e-6, 1e-5.
     """
+
+    activation: ClassVar[Activation] = Activation.softmax
 
     l2: float = 1e-5
 
     def __post_init__(self):
         if self.l2 < 0:
             raise UserError(f"loss.l2 must be 0 or more, got {self.l2}")
-
-
-def cross_entropy(logits: jax.Array, target: jax.Array, weight: jax.Array) -> jax.Array:
-    """Weighted mean of -log softmax(logits)[target] (P1).
-
-    The divisor is the number of pixels, not the sum of the weights: the weights have mean 1 over the data
-    set, and dividing by a sum that differs from crop to crop would bias the balance between classes.
-
-    Args:
-        logits: (..., K).
-        target: (...) integer classes.
-        weight: (...) non-negative.
-
-    Returns:
-        Scalar.
-    """
-    return jnp.mean(weight * optax.softmax_cross_entropy_with_integer_labels(logits, target))
 
 
 def l2_penalty(params) -> jax.Array:

@@ -1,0 +1,180 @@
+"""Training crops written once and read back (P2's HDF5 file of 6000): chunked, compressed TensorStore arrays.
+
+A store holds the first crops of one seed's stream: three Zarr 3 arrays (`image`, `target`, `weight`, a crop per
+index of the first axis) and `store.json`, which says what they were drawn from, and how many are written. A chunk is
+whole or absent and carries a checksum, so that writing can stop anywhere and go on later, and damage is noticed.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorstore as ts
+
+from cellflax.data.sampler import Batch, Sampler
+from cellflax.errors import UserError
+from cellflax.jsonfile import differences, write_json
+
+_FORMAT = 1
+_DESCRIPTION = "store.json"
+_CHUNK_BYTES = 2**22
+_CACHE_BYTES = 2**28
+# Of the sampler's settings, these have no part in what a crop of the stream is (the balance is in the data's weights).
+_NO_PART = ("batch", "balance", "store")
+
+Draw = Callable[[np.ndarray], Batch]
+
+
+class CropStore:
+    """The crops of one seed on disk; writes those that are missing when it is opened.
+
+    Args:
+        path: directory of this seed's crops.
+        sampler: what draws them.
+        seed: of their stream.
+        draw: indices (n,) -> crops of the stream; `sampler.crops` but in tests.
+
+    Raises:
+        UserError: if there is something else in the directory, crops of another origin, or a damaged store.
+    """
+
+    def __init__(self, path: Path, sampler: Sampler, seed: int, draw: Draw | None = None):
+        self.path = path
+        self.crops = sampler.cycle or 0
+        draw = draw or (lambda indices: sampler.crops(sampler.data, seed, indices))
+        description = _describe(sampler, seed)
+        written = self._written(description)
+        layout = _layout(sampler)
+        largest = max(np.dtype(dtype).itemsize * math.prod(shape) for shape, dtype in layout.values())
+        self.chunk = min(max(_CHUNK_BYTES // largest, 1), self.crops)
+        # One cache for all, so that a chunk is decoded once for the batches that it serves.
+        context = ts.Context({"cache_pool": {"total_bytes_limit": _CACHE_BYTES}})
+        self._arrays = {
+            name: self._open(path / name, _array_spec([self.crops, *shape], self.chunk, dtype), context, not written)
+            for name, (shape, dtype) in layout.items()
+        }
+        if written < self.crops:
+            self._write(written, draw, description)
+
+    def read(self, indices: np.ndarray) -> "PendingCrops":
+        """Start reading crops; TensorStore's own threads do it."""
+        return PendingCrops(self.path, {name: array[indices].read() for name, array in self._arrays.items()})
+
+    def _written(self, description: dict[str, Any]) -> int:
+        """How many crops are there; a new directory is made, and another store's refused."""
+        file = self.path / _DESCRIPTION
+        if not file.exists():
+            if self.path.exists() and any(self.path.iterdir()):
+                raise UserError(f"{self.path} holds something that is no crop store; give another sampler.store")
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_json(file, {**description, "written": 0})
+            return 0
+        try:
+            found = json.loads(file.read_text())
+            written = int(found.pop("written"))
+        except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+            raise _damaged(self.path, _DESCRIPTION) from error
+        for key, (old, new) in differences(found, description).items():
+            what = "other images, annotations or normalisation" if key == "data" else f"{key}={old}, not {new}"
+            raise UserError(
+                f"{self.path} holds the crops of a training with {what}; remove it, or give another sampler.store"
+            )
+        return written
+
+    def _open(self, path: Path, spec: dict[str, Any], context: ts.Context, new: bool) -> ts.TensorStore:
+        spec["kvstore"] = {"driver": "file", "path": f"{path.resolve()}/"}
+        try:
+            return ts.open(spec, context=context, open=not new, create=new, delete_existing=new).result()
+        except ValueError as error:
+            raise _damaged(self.path, path.name) from error
+
+    def _write(self, first: int, draw: Draw, description: dict[str, Any]) -> None:
+        for start in range(first, self.crops, self.chunk):
+            stop = min(start + self.chunk, self.crops)
+            drawn = draw(np.arange(start, start + self.chunk))._asdict()  # always as many: one program to compile
+            done = [
+                array[start:stop].write(np.asarray(drawn[name])[: stop - start].astype(array.dtype.numpy_dtype))
+                for name, array in self._arrays.items()
+            ]
+            try:
+                for future in done:
+                    future.result()
+            except ValueError as error:
+                raise UserError(f"{self.path}: crops cannot be written; is the disk full? ({_line(error)})") from error
+            write_json(self.path / _DESCRIPTION, {**description, "written": stop})
+
+
+class PendingCrops:
+    """Crops that are being read."""
+
+    def __init__(self, path: Path, futures: dict[str, ts.Future]):
+        self._path, self._futures = path, futures
+
+    def result(self) -> Batch:
+        """Wait for them, as NumPy arrays of the types that the sampler draws.
+
+        Raises:
+            UserError: if a chunk is missing or differs from its checksum.
+        """
+        try:
+            arrays = {name: future.result() for name, future in self._futures.items()}
+        except ValueError as error:
+            raise _damaged(self._path, "a chunk") from error
+        return Batch(**{**arrays, "target": arrays["target"].astype(np.int32)})
+
+
+def _line(error: Exception) -> str:
+    return str(error).partition(" [")[0]  # before TensorStore's description of the array
+
+
+def _damaged(path: Path, what: str) -> UserError:
+    return UserError(f"{path} is damaged: {what} cannot be read; remove the directory, and it is written again")
+
+
+def _describe(sampler: Sampler, seed: int) -> dict[str, Any]:
+    """All that decides what the crops are."""
+    settings = {k: v for k, v in dataclasses.asdict(sampler.config).items() if k not in _NO_PART}
+    digest = hashlib.sha256()
+    for name, array in sampler.data._asdict().items():
+        values = np.ascontiguousarray(array)
+        digest.update(f"{name} {values.dtype} {values.shape}".encode())
+        digest.update(values.data)
+    return {
+        "format": _FORMAT,
+        "seed": seed,
+        "sampler": settings,
+        "context_px": sampler.border,
+        "data": digest.hexdigest(),
+    }
+
+
+def _layout(sampler: Sampler) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Shape and stored type of one crop's arrays, named as in `Batch`."""
+    edge, channels = sampler.size + 2 * sampler.border, sampler.data.images.shape[-1]
+    labelled = (sampler.size, sampler.size)
+    return {"image": ((edge, edge, channels), "float32"), "target": (labelled, "int8"), "weight": (labelled, "float32")}
+
+
+def _array_spec(shape: list[int], chunk: int, dtype: str) -> dict[str, Any]:
+    return {
+        "driver": "zarr3",
+        # A missing chunk is damage, not zeros.
+        "fill_missing_data_reads": False,
+        "store_data_equal_to_fill_value": True,
+        "recheck_cached_data": False,
+        "metadata": {
+            "shape": shape,
+            "data_type": dtype,
+            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [chunk, *shape[1:]]}},
+            "codecs": [
+                {"name": "bytes", "configuration": {"endian": "little"}},
+                {"name": "blosc", "configuration": {"cname": "zstd", "clevel": 3, "shuffle": "bitshuffle"}},
+                {"name": "crc32c"},
+            ],
+        },
+    }

@@ -1,0 +1,61 @@
+"""The batches of a training from crop stores, read ahead of the steps that need them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+from jax.sharding import PartitionSpec
+
+from cellflax.data.crop_store import CropStore, PendingCrops
+from cellflax.data.sampler import Batch, CropsConfig, Sampler, cycle_indices
+
+# Steps whose crops are being read while others are computed.
+_AHEAD = 8
+
+
+class StoredBatches:
+    """What `Sampler` is with the same `stored_crops`, but that its crops come from the disk.
+
+    Args:
+        stores: of each member of the ensemble, whose seeds count up from `seed`.
+        seed: of the first member.
+        batch: crops per step.
+    """
+
+    # Members first, then the crops of each, which the devices share.
+    partition = PartitionSpec(None, "data")
+
+    def __init__(self, stores: Sequence[CropStore], *, seed: int, batch: int):
+        self.stores, self.seed, self.batch = stores, seed, batch
+        self._pending: dict[int, list[PendingCrops]] = {}
+
+    def feed(self, step: int) -> Batch:
+        """The batches of one step of all members, (M, B, ...); steps must follow one another to be fast.
+
+        Raises:
+            UserError: if a store is damaged.
+        """
+        ahead = range(step, step + _AHEAD)
+        self._pending = {i: self._pending.get(i) or self._start(i) for i in ahead}
+        members = [crops.result() for crops in self._pending.pop(step)]
+        return Batch(*(np.stack(arrays) for arrays in zip(*members, strict=True)))  # pyright: ignore[reportArgumentType]
+
+    def __call__(self, data: Batch, seed: jax.Array, step: jax.Array) -> Batch:
+        """The member's own, within the compiled step."""
+        return jax.tree.map(lambda leaf: leaf[seed - self.seed], data)
+
+    def _start(self, step: int) -> list[PendingCrops]:
+        return [store.read(np.asarray(cycle_indices(step, self.batch, store.crops))) for store in self.stores]
+
+
+def stored_batches(config: CropsConfig, sampler: Sampler, seed: int, members: int) -> StoredBatches:
+    """Open, or first write, the stores that a configuration names: `<store>/seed_<seed>` for each member.
+
+    Raises:
+        UserError: if one of them cannot be used.
+    """
+    assert config.store is not None, "no store configured"
+    directory = Path(config.store).expanduser()
+    stores = [CropStore(directory / f"seed_{member}", sampler, member) for member in range(seed, seed + members)]
+    return StoredBatches(stores, seed=seed, batch=config.batch)

@@ -1,0 +1,77 @@
+"""P2's cost (Sadanandan et al. 2017): cross-entropy with classes balanced image by image, foreground above that."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from cellflax.errors import UserError
+from cellflax.losses.base import LossConfig
+
+# `foreground: null` stays in this range: never below the background's weight, and never so far above it that the
+# background is given up.
+AUTO_RANGE = (1.0, 10.0)
+
+
+@dataclass
+class WeightedSoftmaxConfig(LossConfig):
+    """Softmax cross-entropy, every class of a crop with the same total weight, then more for the foreground (P2).
+
+    Of the sampler's weights it takes only which pixels are annotated, those above 0: balancing is its own affair,
+    so `sampler.balance` changes nothing but the weights of the reported accuracy.
+
+    Attributes:
+        foreground: factor on all classes but the background; P2: 3, dependent on the data. Null derives it from the
+            training set: annotated background pixels per foreground pixel, at least 1 and at most 10; that is 3
+            where cells cover a quarter.
+    """
+
+    foreground: float | None = 3.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.foreground is not None and self.foreground <= 0:
+            raise UserError(f"loss.foreground must be above 0, or null to derive it, got {self.foreground}")
+
+
+def foreground_factor(config: WeightedSoftmaxConfig, pixels: np.ndarray) -> float:
+    """The configured factor, or the one that the training set suggests.
+
+    Args:
+        config: the settings.
+        pixels: (K,) annotated pixels of each class in the training set, background last.
+    """
+    if config.foreground is not None:
+        return config.foreground
+    return float(np.clip(pixels[-1] / max(pixels[:-1].sum(), 1), *AUTO_RANGE))
+
+
+def weighted_softmax(logits: jax.Array, target: jax.Array, weight: jax.Array, foreground: float) -> jax.Array:
+    """Sum of w(pixel) * -log softmax(logits)[target] over the annotated pixels of the batch, by their number.
+
+    In a crop of n annotated pixels, of which n_k are of class k and c classes occur, w = n / (c n_k), times
+    `foreground` for all classes but the last. Before that factor the mean of w is 1 in every crop. The divisor is
+    the number of pixels rather than the sum of the weights, so that the factor raises the foreground and leaves
+    the background as it is, and crops count by what is annotated in them.
+
+    Args:
+        logits: (B, S, S, K).
+        target: (B, S, S) integer classes.
+        weight: (B, S, S); pixels of weight 0 are not annotated.
+        foreground: factor on all classes but the last.
+
+    Returns:
+        Scalar; 0 for a batch without annotation.
+    """
+    annotated = weight > 0
+    member = jax.nn.one_hot(target, logits.shape[-1]) * annotated[..., None]
+    pixels = jnp.sum(member, axis=(1, 2))  # (B, K)
+    occurring = jnp.sum(pixels > 0, axis=-1, keepdims=True)
+    total = jnp.sum(pixels, axis=-1, keepdims=True)
+    factor = jnp.full(logits.shape[-1], foreground).at[-1].set(1.0)
+    per_class = factor[None, :] * total / jnp.maximum(occurring * pixels, 1)
+    balanced = jnp.sum(member * per_class[:, None, None, :], axis=-1)
+    surprise = optax.softmax_cross_entropy_with_integer_labels(logits, target)
+    return jnp.sum(balanced * surprise) / jnp.maximum(jnp.sum(annotated), 1)

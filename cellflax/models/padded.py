@@ -1,0 +1,218 @@
+"""Zero-padded networks of several resolutions: their blocks, what an output sees, and which outputs are returned."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from cellflax.errors import UserError
+from cellflax.models.layers import Convolution, Normalization
+
+
+@dataclass
+class PaddedConfig:
+    """What these networks share: a contracting path with 2 x 2 max poolings, and an expanding one that doubles.
+
+    Attributes:
+        kernel: edge of every kernel in pixels, odd, but for those that are points.
+        context_px: input pixels around a training crop, on each side.
+        batch_norm_momentum: share of the running statistics kept per step.
+        batch_norm_epsilon: added to the variance.
+    """
+
+    kernel: int = 3
+    context_px: int = 16
+    batch_norm_momentum: float = 0.95
+    batch_norm_epsilon: float = 1e-5
+
+    def __post_init__(self):
+        if self.kernel < 1 or self.kernel % 2 == 0:
+            raise UserError(f"model.kernel must be odd and 1 or more, got {self.kernel}")
+        half = self.multiple // 2
+        if self.context_px < 0 or self.context_px % half:
+            raise UserError(
+                f"model.context_px must be 0 or more and a multiple of {half}, so that crops with context on both "
+                f"sides can be pooled {len(self.convolutions[1])} times; got {self.context_px}"
+            )
+        if not 0 <= self.batch_norm_momentum < 1:
+            raise UserError(f"model.batch_norm_momentum must be in [0, 1), got {self.batch_norm_momentum}")
+        if self.batch_norm_epsilon <= 0:
+            raise UserError(f"model.batch_norm_epsilon must be above 0, got {self.batch_norm_epsilon}")
+
+    @property
+    def convolutions(self) -> tuple[list[int], list[int]]:
+        """How many convolutions of `kernel` follow one another at each resolution.
+
+        Returns:
+            of the contracting path, from full resolution to the bottom; of the expanding path, from above the bottom
+            to full resolution, which are one less.
+        """
+        raise NotImplementedError
+
+    @property
+    def multiple(self) -> int:
+        """Input pixels, along one axis, that share a pixel at the bottom."""
+        return 2 ** len(self.convolutions[1])
+
+    @property
+    def radius(self) -> int:
+        """Farthest input pixel that any output depends on, along one axis.
+
+        How far an output sees depends on its place among the `multiple` pixels that share one at the bottom;
+        this is the largest distance. By symmetry it is the same to both sides.
+        """
+        return max(pixel - self._reach(0, pixel, pixel)[0] for pixel in range(self.multiple))
+
+    @property
+    def border(self) -> int:
+        """`radius`, rounded up so that cropping it leaves the poolings where they were."""
+        return -(-self.radius // self.multiple) * self.multiple
+
+    def normalization(self, filters: int) -> Normalization:
+        """A new batch normalisation."""
+        return Normalization(filters, momentum=self.batch_norm_momentum, epsilon=self.batch_norm_epsilon)
+
+    def _reach(self, level: int, first: int, last: int) -> tuple[int, int]:
+        """First and last pixel entering a level that its outputs `first` ... `last` depend on (one axis)."""
+        half = self.kernel // 2
+        down, up = self.convolutions
+        if level < len(up):
+            grow = half * up[-1 - level]
+            first, last = first - grow, last + grow  # of the skip and of the upsampled map
+            below = self._reach(level + 1, first // 2, last // 2)
+            first, last = min(first, 2 * below[0]), max(last, 2 * below[1] + 1)
+        grow = half * down[level]
+        return first - grow, last + grow
+
+
+def check_filters(key: str, filters: list[int]) -> None:
+    """Refuse a list of widths that no layers can have."""
+    if not filters or min(filters) < 1:
+        raise UserError(f"{key} must hold one or more numbers of filters of 1 or more, got {list(filters)}")
+
+
+class Block(nnx.Module):
+    """A zero-padded convolution, batch normalisation unless left out, ReLU.
+
+    Args:
+        filters_in: input channels.
+        filters: output channels.
+        kernel: edge of the kernel in pixels, odd.
+        config: of the network.
+        normalized: whether there is a batch normalisation, in the place of a bias.
+        rngs: initialisation keys.
+    """
+
+    def __init__(
+        self, filters_in: int, filters: int, kernel: int, config: PaddedConfig, *, normalized: bool, rngs: nnx.Rngs
+    ):
+        self.convolution = Convolution(filters_in, filters, kernel, same=True, use_bias=not normalized, rngs=rngs)
+        self.normalization = config.normalization(filters) if normalized else None
+
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """(N, H, W, C) -> (N, H, W, filters)."""
+        x = self.convolution(x)
+        if self.normalization is not None:
+            x = self.normalization(x, train=train)
+        return jax.nn.relu(x)
+
+
+class Blocks(nnx.Module):
+    """Blocks one after the other.
+
+    Args:
+        filters_in: input channels.
+        filters: output channels of each block.
+        config: of the network.
+        kernels: edge of each block's kernel in pixels; None for the configured one.
+        normalized: as in `Block`.
+        rngs: initialisation keys.
+    """
+
+    def __init__(
+        self,
+        filters_in: int,
+        filters: Sequence[int],
+        config: PaddedConfig,
+        *,
+        kernels: Sequence[int] | None = None,
+        normalized: bool = True,
+        rngs: nnx.Rngs,
+    ):
+        kernels = kernels or [config.kernel] * len(filters)
+        layers = zip([filters_in, *filters], filters, kernels, strict=False)
+        self.blocks = nnx.List([Block(a, b, k, config, normalized=normalized, rngs=rngs) for a, b, k in layers])
+
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """(N, H, W, C) -> (N, H, W, filters[-1])."""
+        for block in self.blocks:
+            x = block(x, train=train)
+        return x
+
+
+class PaddedNetwork(nnx.Module):
+    """A classifier of every pixel from several resolutions.
+
+    The convolutions pad with zeros; in prediction, only outputs that no padding reaches are returned. So an
+    output is a function of the input pixels around it and of its place among the `multiple` pixels that share
+    one at the bottom: windows of an image agree wherever they overlap, provided that their offsets differ by
+    multiples of `multiple`.
+
+    Training returns outputs up to `train_border` from the window's edge, because as wide a border as prediction
+    has would be most of a crop. The outermost of them see zeros in place of the image beyond the crop. That is
+    harmless: what an output depends on is concentrated around it (Luo et al. 2016), and this part they see.
+
+    Attributes:
+        receptive_field: edge of the square of input pixels that holds what any one output sees.
+        border: pixels lost on each side in prediction, a multiple of `multiple`.
+        train_border: the same in training.
+        multiple: input sizes must be divisible by this in training, and window offsets in prediction.
+        output: the last layer, from features to logits.
+
+    Args:
+        config: the architecture.
+    """
+
+    output: nnx.Linear
+
+    def __init__(self, config: PaddedConfig):
+        self.receptive_field = 2 * config.radius + 1
+        self.border, self.multiple = config.border, config.multiple
+        self.train_border = min(config.context_px, config.border)
+
+    def __call__(self, x: jax.Array, *, train: bool = False, key: jax.Array | None = None) -> jax.Array:
+        """Logits of the inner part of a window.
+
+        Args:
+            x: (N, H, W, C), H and W above 2 border (in training: 2 train_border).
+            train: use batch statistics and dropout, and return more of the window.
+            key: dropout key, needed in training with dropout.
+
+        Returns:
+            (N, H - 2 border, W - 2 border, classes), with train_border for border in training.
+
+        Raises:
+            ValueError: if the window is too small, or in training H or W is not divisible by `multiple`.
+        """
+        border = self.train_border if train else self.border
+        height, width = (size - 2 * border for size in x.shape[1:3])
+        if height < 1 or width < 1:
+            raise ValueError(f"window {x.shape[1:3]} leaves nothing inside a border of {border} pixels")
+        extra = [-size % self.multiple for size in x.shape[1:3]]
+        if any(extra):
+            if train:  # padding would enter the batch statistics
+                raise ValueError(f"training needs windows divisible by {self.multiple}, got {x.shape[1:3]}")
+            x = jnp.pad(x, ((0, 0), (0, extra[0]), (0, extra[1]), (0, 0)))
+        x = self.features(x, train, key)
+        return self.output(x[:, border : border + height, border : border + width])
+
+    def features(self, x: jax.Array, train: bool, key: jax.Array | None) -> jax.Array:
+        """Everything before the last layer: (N, H, W, C) -> (N, H, W, F), H and W divisible by `multiple`."""
+        raise NotImplementedError
+
+
+def output_layer(filters: int, classes: int, rngs: nnx.Rngs) -> nnx.Linear:
+    """The last layer of these networks: a linear map at every pixel."""
+    return nnx.Linear(filters, classes, kernel_init=nnx.initializers.he_normal(), rngs=rngs)
