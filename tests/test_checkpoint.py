@@ -271,7 +271,7 @@ def an_empty_directory(run: Path) -> Path:
             "60 is of another network: params.stages.0.0.normalization.bias should be (1, 8), found (1, 16)",
         ),
         (more_layers, "60 is of another network: params.hidden.1."),
-        (unknown_network, "model.kind must be one of patch_net, unet; got 'resnet'"),
+        (unknown_network, "model.kind must be one of patch_net, unet, skip_fcn; got 'resnet'"),
         (newer_format, "60 has format 3, this cellflax reads format 2; update cellflax or train again"),
         (no_configuration, "60 is an Orbax checkpoint, but not one of cellflax"),
         (record_is_no_json, "60 is damaged: its record cannot be read; copy it again"),
