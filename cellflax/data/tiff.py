@@ -73,6 +73,7 @@ def _ome_elements(tiff: tifffile.TiffFile, tag: str) -> list[ElementTree.Element
 
 
 def pixel_size_um(path: Path, tiff: tifffile.TiffFile) -> float | None:
+    """Edge of a pixel by the file's metadata (OME, else ImageJ's or the baseline tags), None if it does not say."""
     if tiff.is_ome:
         sizes = _ome_sizes_um(_ome_elements(tiff, "Pixels"))
     elif tiff.is_imagej:
