@@ -9,6 +9,7 @@ from scipy import ndimage
 from cellflax.errors import UserError
 from cellflax.refine.blob_nuclei import blob_nuclei
 from cellflax.refine.cell_growth import CellGrowthConfig, grow_cells, log_intensity
+from cellflax.refine.checks import check_not_negative
 from cellflax.refine.seeds import cut_at_own_brightness, solid_components
 
 
@@ -36,8 +37,7 @@ class AlkofahiConfig(CellGrowthConfig):
         self._check_positive("tophat_um")
         if not 0 < self.outline < 1:
             raise UserError(f"{self.group}.outline must be in (0, 1), got {self.outline}")
-        if self.min_contrast < 0:
-            raise UserError(f"{self.group}.min_contrast must be 0 or more, got {self.min_contrast}")
+        check_not_negative(self, "min_contrast", group=self.group)
 
 
 def label_two_channels(

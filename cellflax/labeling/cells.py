@@ -7,6 +7,7 @@ from scipy import ndimage
 from skimage import filters, morphology, segmentation
 
 from cellflax.errors import UserError
+from cellflax.refine.checks import check_positive
 from cellflax.refine.clean import fill_holes
 
 
@@ -25,8 +26,7 @@ class CellsConfig:
     def __post_init__(self):
         if self.dilation_px < 1 or self.dilation_px % 2 == 0:
             raise UserError(f"sadanandan.cells.dilation_px must be odd and 1 or more, got {self.dilation_px}")
-        if self.threshold <= 0:
-            raise UserError(f"sadanandan.cells.threshold must be greater than 0, got {self.threshold}")
+        check_positive(self, "threshold", group="sadanandan.cells")
 
 
 def label_cells(stain: np.ndarray, nuclei: np.ndarray, config: CellsConfig) -> np.ndarray:

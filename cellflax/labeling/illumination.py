@@ -11,6 +11,7 @@ import numpy as np
 from scipy.interpolate import BSpline
 
 from cellflax.errors import UserError
+from cellflax.refine.checks import check_positive
 
 _DEGREE = 3
 _SAMPLES = 48  # per side: the surface is fitted to means of blocks, far smaller than its bends
@@ -42,8 +43,7 @@ class IlluminationConfig:
                 f"sadanandan.illumination.points must be {_DEGREE + 1} to {_SAMPLES // 2}, got {self.points}; "
                 "sadanandan.illumination.correct=false leaves the images as they are"
             )
-        if self.cutoff <= 0:
-            raise UserError(f"sadanandan.illumination.cutoff must be greater than 0, got {self.cutoff}")
+        check_positive(self, "cutoff", group="sadanandan.illumination")
         if self.iterations < 1:
             raise UserError(f"sadanandan.illumination.iterations must be 1 or more, got {self.iterations}")
 

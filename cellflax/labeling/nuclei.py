@@ -6,8 +6,8 @@ import numpy as np
 from scipy import ndimage
 from skimage import filters, measure
 
-from cellflax.errors import UserError
 from cellflax.refine.blob_nuclei import split_by_shape
+from cellflax.refine.checks import check_not_negative, check_positive
 from cellflax.refine.clean import components, remove_small, renumber
 
 _FIRST_SMOOTHING_PX = 1.0  # before a diameter is known
@@ -40,13 +40,9 @@ class NucleiConfig:
     min_area: float = 0.15
 
     def __post_init__(self):
-        for key in ("diameter_px", "diameter_um", "threshold", "split_depth"):
-            value = getattr(self, key)
-            if value is not None and value <= 0:
-                raise UserError(f"sadanandan.nuclei.{key} must be greater than 0, got {value}")
-        for key in ("smoothing", "min_contrast", "min_area"):
-            if getattr(self, key) < 0:
-                raise UserError(f"sadanandan.nuclei.{key} must be 0 or more, got {getattr(self, key)}")
+        group = "sadanandan.nuclei"
+        check_positive(self, "diameter_px", "diameter_um", "threshold", "split_depth", group=group)
+        check_not_negative(self, "smoothing", "min_contrast", "min_area", group=group)
 
 
 def label_nuclei(stain: np.ndarray, config: NucleiConfig, pixel_size_um: float | None = None) -> np.ndarray:

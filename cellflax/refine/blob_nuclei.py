@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from scipy import ndimage
-from skimage import measure, segmentation
+from skimage import segmentation
 
 from cellflax.errors import UserError
 from cellflax.refine.clean import components, fill_holes, remove_small
 from cellflax.refine.log_scale import blob_response, scales_of
-from cellflax.refine.maxima import prominent_maxima
+from cellflax.refine.maxima import split_at_necks
 from cellflax.refine.otsu import by_sensitivity, multi_otsu
 
 
@@ -104,12 +103,4 @@ def split_by_shape(labels: np.ndarray, pixel_size_um: float, depth_um: float) ->
     Returns:
         (H, W) int32 labels 1...n, each one 4-connected component.
     """
-    split = np.zeros(labels.shape, np.int32)
-    n = 0
-    for region in measure.regionprops(fill_holes(labels)):
-        shape = np.pad(region.image, 1)
-        distance = np.asarray(ndimage.distance_transform_edt(shape)) * pixel_size_um
-        parts = segmentation.watershed(-distance, prominent_maxima(distance, shape, depth_um), mask=shape)[1:-1, 1:-1]
-        split[region.slice] += np.where(parts > 0, parts + n, 0)
-        n += int(parts.max())
-    return components(split)
+    return components(split_at_necks(fill_holes(labels), depth_um, pixel_size=pixel_size_um))

@@ -6,8 +6,8 @@ import numpy as np
 from scipy import ndimage
 from skimage import segmentation
 
-from cellflax.errors import UserError
 from cellflax.refine.blob_nuclei import BlobNucleiConfig
+from cellflax.refine.checks import check_not_negative
 from cellflax.refine.clean import fill_holes
 from cellflax.refine.otsu import multi_otsu
 
@@ -40,8 +40,7 @@ class CellGrowthConfig(BlobNucleiConfig):
     def __post_init__(self):
         super().__post_init__()
         self._check_positive("smoothing_um", "cell_area_um2", "n_cell_thresholds")
-        if self.nucleus_margin_um < 0:
-            raise UserError(f"{self.group}.nucleus_margin_um must be 0 or more, got {self.nucleus_margin_um}")
+        check_not_negative(self, "nucleus_margin_um", group=self.group)
 
 
 def log_intensity(image: np.ndarray, smoothing_px: float) -> np.ndarray:

@@ -97,4 +97,4 @@ def renumber(labels: np.ndarray) -> np.ndarray:
         return (number + 1 - background).astype(np.int32)
     present = np.bincount(labels.ravel()) > 0
     present[:1] = False
-    return np.cumsum(present, dtype=np.int32)[labels] * (labels > 0)
+    return np.cumsum(present, dtype=np.int32)[labels]

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.polynomial import polynomial
 from scipy import ndimage
-from skimage import filters, measure, segmentation
+from skimage import filters, measure
 
 from cellflax.errors import UserError
+from cellflax.refine.checks import check_not_negative, check_positive
 from cellflax.refine.clean import components
-from cellflax.refine.maxima import prominent_maxima
+from cellflax.refine.maxima import split_at_necks
 
 # Lengths of the method as shares of the nucleus diameter.
 _SMOOTHING = 0.06  # of the image: removes camera noise and chromatin texture, keeps gaps between nuclei
@@ -42,14 +43,10 @@ class NucleiSeedsConfig:
     max_area: float = 6.0
 
     def __post_init__(self):
-        for key in ("diameter_px", "diameter_um", "split_depth"):
-            value = getattr(self, key)
-            if value is not None and value <= 0:
-                raise UserError(f"seeds.{key} must be greater than 0, got {value}")
+        check_positive(self, "diameter_px", "diameter_um", "split_depth", group="seeds")
         if not 0 < self.outline < 1:
             raise UserError(f"seeds.outline must be in (0, 1), got {self.outline}")
-        if self.min_contrast < 0:
-            raise UserError(f"seeds.min_contrast must be 0 or more, got {self.min_contrast}")
+        check_not_negative(self, "min_contrast", group="seeds")
         if not 0 <= self.min_area < self.max_area:
             raise UserError(
                 f"seeds.min_area must be 0 or more and less than seeds.max_area, "
@@ -82,14 +79,15 @@ def nuclei_seeds(nuclear: np.ndarray, config: NucleiSeedsConfig, pixel_size_um: 
     if not np.isfinite(nuclear).all():
         raise UserError("a nuclear image holds NaN or infinite values; replace them before segmenting")
     diameter = _diameter_px(config, pixel_size_um)
+    depth_px, smoothing_px = config.split_depth * diameter, _SPLIT_SMOOTHING * diameter
     signal, noise = _signal_and_noise(nuclear.astype(np.float32), diameter)
     if signal.max() <= 0:
         return np.zeros(nuclear.shape, np.int32)
     brightness = np.log1p(signal / noise)
     candidates = np.asarray(ndimage.binary_fill_holes(brightness > filters.threshold_otsu(brightness)))
-    nuclei = _split_touching(components(candidates), diameter, config.split_depth)
+    nuclei = split_at_necks(components(candidates), depth_px, smoothing_px=smoothing_px)
     nuclei = cut_at_own_brightness(nuclei, signal, config.outline, config.min_contrast * noise)
-    nuclei = _split_touching(nuclei, diameter, config.split_depth)
+    nuclei = split_at_necks(nuclei, depth_px, smoothing_px=smoothing_px)
     disc = np.pi * diameter**2 / 4
     return solid_components(nuclei, config.min_area * disc, config.max_area * disc)
 
@@ -156,20 +154,6 @@ def _illumination(background: np.ndarray, window: int) -> np.ndarray:
     powers = polynomial.polyvander2d(*np.meshgrid(y[rows], x[columns], indexing="ij"), [2, 2])
     fit, *_ = np.linalg.lstsq(powers.reshape(sample.size, 9), sample.ravel())
     return polynomial.polygrid2d(y, x, fit.reshape(3, 3)).astype(np.float32)
-
-
-def _split_touching(labels: np.ndarray, diameter: float, depth: float) -> np.ndarray:
-    """Cut each label between the prominent maxima of its own distance transform."""
-    split = np.zeros_like(labels)
-    n = 0
-    for region in measure.regionprops(labels):
-        shape = np.pad(region.image, 1)
-        distance = ndimage.gaussian_filter(ndimage.distance_transform_edt(shape), _SPLIT_SMOOTHING * diameter)
-        markers = prominent_maxima(distance, shape, depth * diameter)
-        pieces = segmentation.watershed(-distance, markers, mask=shape)[1:-1, 1:-1]
-        split[region.slice] += np.where(pieces > 0, pieces + n, 0)
-        n += pieces.max()
-    return split
 
 
 def cut_at_own_brightness(labels: np.ndarray, signal: np.ndarray, share: float, min_signal: float) -> np.ndarray:
