@@ -14,6 +14,8 @@ from cellflax.data.simulation.camera import Camera, expose
 from cellflax.data.simulation.field import SimulatedField, check_ranges
 from cellflax.data.simulation.packing import keep_largest_parts
 from cellflax.data.simulation.population import (
+    CULTURE_RANGES,
+    MAX_ASPECT,
     MIN_ASPECT,
     Culture,
     Population,
@@ -29,15 +31,9 @@ GRID_UM = 0.325
 _MOST_BINNING = 4
 _MARGIN_UM = 96 * GRID_UM  # so far, cells and haze from outside reach into the field; divisible by all binnings
 _MEDIUM_FLUORESCENCE = 0.05  # relative to the middle of the median cell or nucleus
-_MOST_ASPECT = 5.0
-_RANGES: dict[str, tuple[float, float]] = {
+_RANGES = CULTURE_RANGES | {
     "height": (32, 4096),
     "width": (32, 4096),
-    "cells_per_mm2": (1, 2000),
-    "cell_area_um2": (200, 5000),
-    "max_aspect": (MIN_ASPECT, _MOST_ASPECT),
-    "touching_fraction": (0, 1),
-    "mitotic_fraction": (0, 1),
     "numerical_aperture": (0.1, 0.95),
     "illumination_variation": (0, 0.8),
     "cytoplasm_electrons": (10, 9000),
@@ -108,7 +104,7 @@ def simulate_cytoplasm_field(config: CytoplasmFieldConfig, seed: int) -> Simulat
     culture = Culture(
         cells_per_mm2=config.cells_per_mm2 * response.density,
         cell_area_um2=config.cell_area_um2 * response.area,
-        max_aspect=float(np.clip(config.max_aspect * response.aspect, MIN_ASPECT, _MOST_ASPECT)),
+        max_aspect=float(np.clip(config.max_aspect * response.aspect, MIN_ASPECT, MAX_ASPECT)),
         touching_fraction=config.touching_fraction,
         mitotic_fraction=config.mitotic_fraction + (1.0 - config.mitotic_fraction) * response.rounded,
     )

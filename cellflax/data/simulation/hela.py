@@ -14,7 +14,7 @@ from cellflax.data.simulation.camera import Camera, expose
 from cellflax.data.simulation.field import SimulatedField, check_ranges
 from cellflax.data.simulation.optics import PhaseOptics, PhasePolarity
 from cellflax.data.simulation.population import (
-    MIN_ASPECT,
+    CULTURE_RANGES,
     Culture,
     Population,
     field_labels,
@@ -25,15 +25,10 @@ from cellflax.data.simulation.population import (
 CHANNELS = ("phase", "nuclear")
 _MARGIN_UM = 45.0  # so far, cells and halos from outside reach into the field
 _MEDIUM_FLUORESCENCE = 0.085  # of the culture medium, relative to the median nucleus
-_RANGES: dict[str, tuple[float, float]] = {
+_RANGES = CULTURE_RANGES | {
     "height": (32, 4096),
     "width": (32, 4096),
     "pixel_size_um": (0.1, 2.0),
-    "cells_per_mm2": (1, 2000),
-    "cell_area_um2": (200, 5000),
-    "max_aspect": (MIN_ASPECT, 5.0),
-    "touching_fraction": (0, 1),
-    "mitotic_fraction": (0, 1),
     "index_difference": (0, 0.1),
     "illumination_variation": (0, 0.8),
     "phase_electrons": (10, 9000),

@@ -3,12 +3,9 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from cellflax.data.simulation.population import MIN_ASPECT
+from cellflax.data.simulation.population import CELL_RANGES
 
-RANGES: dict[str, tuple[float, float]] = {
-    "cells_per_mm2": (1, 2000),
-    "cell_area_um2": (200, 5000),
-    "max_aspect": (MIN_ASPECT, 5.0),
+RANGES = CELL_RANGES | {
     "focus_um": (-20, 20),
     "stain_brightness": (0.05, 10),
 }
