@@ -50,7 +50,7 @@ def copy_accepted(table: Path, output: Path) -> tuple[int, int]:
             files = [(IMAGES, image["file"]) for image in site["images"]]
             for kind, file in [*files, (LABELS, f"{name}.tif"), (NUCLEI, f"{name}.tif")]:
                 _copy(table.parent / kind / Path(file).name, folder / kind)
-        note = simulation_note([table.parent / IMAGES / "any"])
+        note = simulation_note([table.parent / IMAGES])
         if note is not None:
             write_simulation_note(folder, note)
         write_json(folder / "provenance.json", {**provenance, "sites": chosen, "review": str(table)})

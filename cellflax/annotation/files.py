@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -84,9 +84,9 @@ def _write_backgrounds(folder: Path, name: str, backgrounds: np.ndarray, pixel_s
         write_image(folder / f"{name}{suffix}.tif", background, pixel_size_um)
 
 
-def simulation_note(paths: Sequence[Path]) -> str | None:
-    """What the note beside simulated images says; None where there is none beside any of these files."""
-    for folder in sorted({path.parent for path in paths}):
+def simulation_note(folders: Iterable[Path]) -> str | None:
+    """What the note in folders of simulated images says, the first if several have one; None where there is none."""
+    for folder in sorted(folders):
         if (folder / SIMULATED_NOTE).is_file():
             return (folder / SIMULATED_NOTE).read_text(encoding="utf-8")
     return None

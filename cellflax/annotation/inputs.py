@@ -34,7 +34,7 @@ class Inputs:
     @property
     def simulation_note(self) -> str | None:
         """The note beside simulated images, if they are."""
-        return simulation_note([path for site in self.sites for path in site.paths])
+        return simulation_note({path.parent for site in self.sites for path in site.paths})
 
     def read(self) -> Iterator[tuple[SiteFiles, SiteImages]]:
         """Read site after site.
