@@ -11,7 +11,7 @@ from cellflax.measure.growth import GrowthConfig, cell_cycles, count_jumps, step
 from cellflax.measure.shape import rod_table
 from cellflax.quantification.growth_figure import growth_figure, rate_map
 from cellflax.quantification.movie import Movie
-from cellflax.quantification.tables import distribution, write_table
+from cellflax.quantification.tables import distribution, times, write_table
 from cellflax.quantification.truth import Truth, match_truth, read_truth
 
 
@@ -82,7 +82,7 @@ def growth_table(movie: Movie, config: GrowthConfig) -> pd.DataFrame:
         table["touches_border"] = np.isin(table["label"].to_numpy(), edges)
         tables.append(movie.rows(frame, table))
     cells = pd.concat(tables, ignore_index=True).sort_values(["track", "frame"], ignore_index=True)
-    rate = step_rates(cells["track"].to_numpy(), _time(cells), _usable_area(cells, config))
+    rate = step_rates(cells["track"].to_numpy(), times(cells), _usable_area(cells, config))
     return cells.assign(**{f"growth_rate_per_{time_unit(movie)}": rate})
 
 
@@ -96,7 +96,7 @@ def track_table(cells: pd.DataFrame, movie: Movie, config: GrowthConfig) -> pd.D
     unit = time_unit(movie)
     track, first, n_frames = np.unique(cells["track"].to_numpy(), return_index=True, return_counts=True)
     last = first + n_frames - 1  # the rows of a track follow each other
-    parent, frame, time = cells["parent"].to_numpy()[first], cells["frame"].to_numpy(), _time(cells)
+    parent, frame, time = cells["parent"].to_numpy()[first], cells["frame"].to_numpy(), times(cells)
     n_daughters, cycle = cell_cycles(track, parent, time[first])
     pieces = zip(np.split(time, first[1:]), np.split(_usable_area(cells, config), first[1:]), strict=True)
     rate, low, high = np.transpose([track_rate(*piece, config.min_frames) for piece in pieces])
@@ -115,11 +115,6 @@ def track_table(cells: pd.DataFrame, movie: Movie, config: GrowthConfig) -> pd.D
             f"growth_rate_high_per_{unit}": high,
         }
     )
-
-
-def _time(cells: pd.DataFrame) -> np.ndarray:
-    """Time of every row, hours or frames."""
-    return cells["time_s"].to_numpy() / 3600 if "time_s" in cells else cells["frame"].to_numpy(np.float64)
 
 
 def _usable_area(cells: pd.DataFrame, config: GrowthConfig) -> np.ndarray:

@@ -6,6 +6,8 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from cellflax.quantification.tables import times
+
 _COLOUR = "#0072B2"
 _BINS = 30
 
@@ -14,7 +16,7 @@ def growth_figure(cells: pd.DataFrame, tracks: pd.DataFrame, unit: str) -> Figur
     """Area of every cell over time, and histograms of the growth rates and of the division times."""
     figure = Figure(figsize=(13, 4), dpi=150, layout="constrained")
     curves, rates, cycles = figure.subplots(1, 3)
-    time = cells["time_s"].to_numpy() / 3600 if "time_s" in cells else cells["frame"].to_numpy()
+    time = times(cells)
     area = "area_um2" if "area_um2" in cells else "area_px"
     areas, generation = cells[area].to_numpy(), cells["generation"].to_numpy()
     _, first = np.unique(cells["track"].to_numpy(), return_index=True)

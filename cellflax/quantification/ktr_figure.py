@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cellflax.measure.ktr import MIXTURE, RATIO
+from cellflax.quantification.tables import times
 
 _LABEL = "nucleus / cytoplasm"
 _COLOUR = "#0072B2"
@@ -80,6 +81,4 @@ def _median_course(time: np.ndarray, ratio: np.ndarray) -> tuple[np.ndarray, lis
 
 def _time(cells: pd.DataFrame) -> tuple[np.ndarray, str]:
     """Time of every row, and the label of its axis."""
-    if "time_s" in cells:
-        return cells["time_s"].to_numpy() / 3600, "time [h]"
-    return cells["frame"].to_numpy(), "frame"
+    return times(cells), "time [h]" if "time_s" in cells else "frame"

@@ -92,7 +92,8 @@ class _Candidate(NamedTuple):
 
 def _neighbours(movie: Movie, cell: int, gate_px: float) -> list[tuple[int, float]]:
     """Other cells of the same frame within the gate, and their distances."""
-    others = np.arange(len(movie.label))[movie.cells_of(movie.frame[cell])]
+    frame = movie.cells_of(movie.frame[cell])
+    others = np.arange(frame.start, frame.stop)
     distance = np.hypot(*(movie.centroid[others] - movie.centroid[cell]).T)
     near = (distance <= gate_px) & (others != cell)
     return list(zip(others[near], distance[near], strict=True))

@@ -16,6 +16,7 @@ from cellflax.tracking.cells import Frame, Movie, overlaps
 _MIN_GAIN = 0.05
 _NORMALIZATIONS: tuple[Any, ...] = ("phase", None)
 _BACKGROUND_SIGMA = 0.05  # of the image's shorter side: illumination and dirt of the camera do not drift
+_MEANS = 3  # running means of this many make nearly a Gaussian, in a time that does not grow with its width
 
 
 class DriftMethod(Enum):
@@ -51,21 +52,27 @@ def estimate_drift(movie: Movie, images: np.ndarray | None = None) -> np.ndarray
         (T, 2) int64, rows and columns; the first is 0.
     """
     shifts = np.zeros((len(movie.frames), 2), np.int64)
-    flat = None if images is None else _flatten(images[0])
+    # The ends of an image do not meet: it is faded out at its border.
+    taper = np.zeros(0) if images is None else window("hann", images.shape[1:])
+    flat = None if images is None else _flatten(images[0], taper)
     for t, (before, after) in enumerate(zip(movie.frames, movie.frames[1:], strict=False), start=1):
         proposals = _proposals(before.index > 0, after.index > 0)
         if images is not None and flat is not None:
-            previous, flat = flat, _flatten(images[t])
+            previous, flat = flat, _flatten(images[t], taper)
             proposals += _proposals(previous, flat)
         shifts[t] = _best(before, after, proposals)
     return shifts
 
 
-def _flatten(image: np.ndarray) -> np.ndarray:
-    """Take the slow background off an image and fade it out at its border, whose ends do not meet."""
+def _flatten(image: np.ndarray, taper: np.ndarray) -> np.ndarray:
+    """Take the slow background off an image, and fade it out with a taper."""
     values = image.astype(np.float32)
-    values -= ndimage.gaussian_filter(values, _BACKGROUND_SIGMA * min(image.shape))
-    return values * window("hann", image.shape)
+    sigma = _BACKGROUND_SIGMA * min(image.shape)
+    width = max(1, round(np.sqrt(12 * sigma**2 / _MEANS + 1)))  # their variances, (width^2 - 1) / 12, add up
+    background = values
+    for _ in range(_MEANS):
+        background = ndimage.uniform_filter(background, width)
+    return (values - background) * taper
 
 
 def _proposals(before: np.ndarray, after: np.ndarray) -> list[np.ndarray]:
