@@ -69,10 +69,15 @@ class CropStore:
         """How many crops are there; a new directory is made, and another store's refused."""
         file = self.path / _DESCRIPTION
         if not file.exists():
-            if self.path.exists() and any(self.path.iterdir()):
-                raise UserError(f"{self.path} holds something that is no crop store; give another sampler.store")
-            self.path.mkdir(parents=True, exist_ok=True)
-            write_json(file, {**description, "written": 0})
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                if any(self.path.iterdir()):
+                    raise UserError(f"{self.path} holds something that is no crop store; give another sampler.store")
+                write_json(file, {**description, "written": 0})
+            except OSError as error:
+                raise UserError(
+                    f"{self.path}: cannot be written ({error.strerror or error}); give another sampler.store"
+                ) from error
             return 0
         try:
             found = json.loads(file.read_text())
@@ -104,9 +109,9 @@ class CropStore:
             try:
                 for future in done:
                     future.result()
-            except ValueError as error:
+                write_json(self.path / _DESCRIPTION, {**description, "written": stop})
+            except (ValueError, OSError) as error:
                 raise UserError(f"{self.path}: crops cannot be written; is the disk full? ({_line(error)})") from error
-            write_json(self.path / _DESCRIPTION, {**description, "written": stop})
 
 
 class PendingCrops:

@@ -1,7 +1,10 @@
 """TIFF in and out: axes, pixel size and focus are read from the file's own metadata and written back."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -36,13 +39,7 @@ def read_tiff(path: Path) -> Stack:
 
 def _to_czyx(path: Path, array: np.ndarray, axes: str) -> np.ndarray:
     """Array in the order channels, planes, rows, columns; `axes` are tifffile's letters, one per dimension."""
-    unnamed = [axis for axis in axes if axis in "QI"]
-    if array.ndim == 3 and len(unnamed) == 1 and "C" not in axes:
-        channels_last = array.shape[-1] <= _MOST_UNNAMED_CHANNELS < min(array.shape[:-1])
-        if channels_last:
-            axes = "YXC"
-        elif array.shape[axes.index(unnamed[0])] <= _MOST_UNNAMED_CHANNELS:
-            axes = axes.replace(unnamed[0], "C")
+    axes = unnamed_channels(axes, array.shape)
     for axis, length in zip(axes, array.shape, strict=True):
         if axis not in "YXCSZ" and length > 1:
             raise UserError(
@@ -54,6 +51,17 @@ def _to_czyx(path: Path, array: np.ndarray, axes: str) -> np.ndarray:
     size = dict(zip(axes, array.shape, strict=True))
     array = array.transpose([axes.index(axis) for axis in "CSZYX" if axis in axes])
     return array.reshape(-1, size.get("Z", 1), size["Y"], size["X"])
+
+
+def unnamed_channels(axes: str, shape: tuple[int, ...]) -> str:
+    """The letters of the axes, C for the one axis that the file leaves unnamed if it is short enough for channels."""
+    unnamed = [axis for axis in axes if axis in "QI"]
+    if len(shape) != 3 or len(unnamed) != 1 or "C" in axes:
+        return axes
+    if shape[-1] <= _MOST_UNNAMED_CHANNELS < min(shape[:-1]):
+        return "YXC"
+    short = shape[axes.index(unnamed[0])] <= _MOST_UNNAMED_CHANNELS
+    return axes.replace(unnamed[0], "C") if short else axes
 
 
 def _channel_names(tiff: tifffile.TiffFile, count: int) -> tuple[str, ...]:
@@ -92,9 +100,11 @@ def _z_um(tiff: tifffile.TiffFile, planes: int) -> tuple[float, ...] | None:
     """Focus positions: those of the planes, else multiples of the distance between planes."""
     if tiff.is_ome:
         positions = [
-            float(plane.attrib["PositionZ"]) * UM_PER_UNIT.get(plane.get("PositionZUnit", "").lower(), 0.0)
+            float(plane.attrib["PositionZ"]) * UM_PER_UNIT[plane.get("PositionZUnit", "").lower()]
             for plane in sorted(_ome_elements(tiff, "Plane"), key=lambda plane: int(plane.get("TheZ", 0)))
-            if "PositionZ" in plane.attrib and plane.get("TheC", "0") == plane.get("TheT", "0") == "0"
+            if "PositionZ" in plane.attrib
+            and plane.get("PositionZUnit", "").lower() in UM_PER_UNIT  # not in OME's default, "reference frame"
+            and plane.get("TheC", "0") == plane.get("TheT", "0") == "0"
         ]
         if len(positions) == planes == len(set(positions)):
             return tuple(positions)
@@ -154,20 +164,39 @@ def write_probability(
     _write(Path(path), planes, {"Channel": {"Name": list(names)}}, pixel_size_um)
 
 
-def _write(path: Path, array: np.ndarray, metadata: dict, pixel_size_um: float | None) -> None:
-    """Write beside the target, then rename: a reader never meets half a file."""
-    options: dict = {"metadata": {"axes": "CYX"[-array.ndim :], **metadata}}
+def ome_options(axes: str, metadata: dict, pixel_size_um: float | None) -> dict[str, Any]:
+    """Arguments of tifffile's writers for an OME-TIFF of grey planes, whose axes are tifffile's letters."""
+    metadata = {"axes": axes, **metadata}
+    options: dict[str, Any] = {"ome": True, "photometric": "minisblack", "metadata": metadata}
     if pixel_size_um is not None:
         # ImageJ and Fiji read the tags, everything else the OME-XML: give both.
         for axis in "XY":
-            options["metadata"] |= {f"PhysicalSize{axis}": pixel_size_um, f"PhysicalSize{axis}Unit": "µm"}
+            metadata |= {f"PhysicalSize{axis}": pixel_size_um, f"PhysicalSize{axis}Unit": "µm"}
         options |= {"resolution": (1e4 / pixel_size_um,) * 2, "resolutionunit": "CENTIMETER"}
+    return options
+
+
+def _write(path: Path, array: np.ndarray, metadata: dict, pixel_size_um: float | None) -> None:
+    """Write beside the target, then rename: a reader never meets half a file."""
+    options = ome_options("CYX"[-array.ndim :], metadata, pixel_size_um)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tifffile.imwrite(temporary, array, ome=True, compression="zlib", photometric="minisblack", **options)
-        temporary.replace(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tifffile.imwrite(temporary, array, compression="zlib", **options)
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Tell a full disk and the like in one line.
+
+    Raises:
+        UserError: for an `OSError`.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 PAPER_K = 0.6
+_ROUNDING = 1e-12  # a Jaccard index of 1/2, worked out from F = 2/3, is a little less
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def is_pair(f_score: np.ndarray, min_jaccard: float = 0.0) -> np.ndarray:
     `f_score.corresponding_cells` chooses the partners. The paper names no limit for a match, so any overlap counts
     unless `min_jaccard` is above 0.
     """
-    return (f_score > 0) & (f_score / (2 - f_score) >= min_jaccard)
+    return (f_score > 0) & (f_score / (2 - f_score) >= min_jaccard - _ROUNDING)
 
 
 def segmentation_metric(

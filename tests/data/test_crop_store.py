@@ -109,6 +109,14 @@ def test_crops_that_cannot_be_written(tmp_path):
     assert "\n" not in str(error.value)
 
 
+def test_a_file_in_the_place_of_a_store(tmp_path):
+    (tmp_path / "seed_5").write_text("a file")
+    with pytest.raises(UserError, match=r"seed_5: cannot be written \(File exists\); give another sampler.store"):
+        stored(tmp_path)
+    with pytest.raises(UserError, match=r"seed_5: cannot be written \(Not a directory\); give another"):
+        stored(tmp_path / "seed_5")
+
+
 def contents(path: Path) -> dict[Path, bytes]:
     return {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
 

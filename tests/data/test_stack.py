@@ -41,6 +41,11 @@ def test_focus_of_ome_planes(tmp_path, metadata, expected):
     assert read_image(tmp_path / "x.tif").channels == ("z0", "z1", "z2")
 
 
+def test_a_position_of_unknown_unit_is_no_focus(tmp_path):
+    tifffile.imwrite(tmp_path / "x.tif", PIXELS[0, 0], ome=True, metadata={"axes": "YX", "Plane": {"PositionZ": [7.0]}})
+    assert read_stack(tmp_path / "x.tif").z_um is None
+
+
 def test_focus_of_imagej_planes(tmp_path):
     metadata = {"axes": "ZYX", "spacing": 2.5, "unit": "um"}
     tifffile.imwrite(tmp_path / "x.tif", PIXELS[0], imagej=True, resolution=(2, 2), metadata=metadata)

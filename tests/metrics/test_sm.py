@@ -37,6 +37,7 @@ def test_hand_drawn_terms():
     assert sm.outlines == pytest.approx((4 / 6 + 4 / 6 + 4 / 6 + 0) / 4)
     assert sm.detection == pytest.approx(2 * 2 / (4 + 4))
     assert sm.value == pytest.approx(0.6 * 0.5 + 0.4 * 0.5)
+    assert scores.segmentation_metric(min_jaccard=0.5).detection == pytest.approx(2 * 2 / (4 + 4))  # theirs is 2/4
     assert scores.segmentation_metric(min_jaccard=0.6).detection == 0
     both = pool([scores, score_cells(reference, reference)]).segmentation_metric()
     assert both.outlines == pytest.approx((3 * 4 / 6 + 4) / 8)
