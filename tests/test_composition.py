@@ -54,7 +54,7 @@ def dataset(annotation: Annotation, pixel_size_um: float | None = 0.65) -> Datas
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("annotation", Annotation)
 def test_every_network_trains_by_every_cost_on_every_annotation(model, loss, annotation):
-    """Shapes only: a step of the objective has a gradient for every parameter."""
+    """Shapes only: the objective and its gradient can be computed, from an output for every pixel and class."""
     names = annotation.class_names
     config = TrainConfig(model=MODELS[model], loss=LOSSES[loss], refine=WatershedConfig())
     check_composition(replace(config, sampler=CropsConfig()), dataset(annotation))
@@ -63,7 +63,8 @@ def test_every_network_trains_by_every_cost_on_every_annotation(model, loss, ann
     cost = objective(graph, build_loss(config.loss, names, np.ones(len(names))), config.loss.l2)
     edge = 16 + 2 * network.train_border
     batch = Batch(jnp.zeros((2, edge, edge, 1)), jnp.zeros((2, 16, 16), int), jnp.ones((2, 16, 16)))
-    gradient, _ = jax.eval_shape(jax.grad(cost, has_aux=True), params, stats, batch, jax.random.key(0))
+    gradient, aux = jax.eval_shape(jax.grad(cost, has_aux=True), params, stats, batch, jax.random.key(0))
+    assert aux[-1].shape == (2, 16, 16, len(names))
     assert jax.tree.map(jnp.shape, gradient) == jax.tree.map(jnp.shape, params)
 
 

@@ -1,6 +1,8 @@
-"""Patch networks as users get them (`conf/model`), with parameters that no test can pass by accident."""
+"""Networks as users get them (`conf/model`), with parameters that no test can pass by accident."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -62,6 +64,22 @@ def _filled(rng: np.random.Generator, path: tuple, leaf: jax.ShapeDtypeStruct) -
         case _:
             raise AssertionError(f"unknown variable {name}")
     return jnp.asarray(values, leaf.dtype)
+
+
+def normal(seed: int, *shape: int) -> jax.Array:
+    """Standard normal numbers."""
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+
+
+def assert_aligned_windows_agree(network: Any, apply: Callable[..., jax.Array]) -> None:
+    """Windows at offsets of `multiple` give the same where they overlap; for two channels and three classes."""
+    border, multiple = network.border, network.multiple
+    image = normal(0, 1, 2 * border + 3 * multiple, 2 * border + 2 * multiple, 2)
+    whole = apply(network, image)
+    assert whole.shape == (1, 3 * multiple, 2 * multiple, 3)
+    assert float(whole.std()) > 0.1  # the pixels do differ
+    window = apply(network, image[:, 2 * multiple :, multiple:])
+    np.testing.assert_allclose(window, whole[:, 2 * multiple :, multiple:], rtol=0, atol=1e-5)
 
 
 def patches_of(image: jax.Array, edge: int) -> jax.Array:

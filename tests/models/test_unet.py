@@ -19,7 +19,7 @@ from cellflax.losses import cross_entropy
 from cellflax.models import build_model
 from cellflax.models.unet import UNet, UNetConfig, UpLevel
 from cellflax.state import objective
-from tests.models.networks import load_config, trained_like
+from tests.models.networks import assert_aligned_windows_agree, load_config, normal, trained_like
 
 UNETS = sorted(path.stem for path in Path(config_directory() / "model").glob("unet*.yaml"))
 
@@ -50,10 +50,6 @@ RADII = {
 @partial(nnx.jit, static_argnames="train")
 def apply(network: UNet, x: jax.Array, train: bool = False, key: jax.Array | None = None) -> jax.Array:
     return network(x, train=train, key=key)
-
-
-def normal(seed: int, *shape: int) -> jax.Array:
-    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
 
 
 def increasing(config: UNetConfig) -> UNet:
@@ -106,14 +102,7 @@ def test_nothing_beyond_the_radius_matters(name):
 
 @pytest.mark.parametrize("name", UNETS)
 def test_windows_at_aligned_offsets_agree(name):
-    network = trained_like(load_config(name, UNetConfig))
-    border, multiple = network.border, network.multiple
-    image = normal(0, 1, 2 * border + 3 * multiple, 2 * border + 2 * multiple, 2)
-    whole = apply(network, image)
-    assert whole.shape == (1, 3 * multiple, 2 * multiple, 3)
-    assert float(whole.std()) > 0.1  # the pixels do differ
-    window = apply(network, image[:, 2 * multiple :, multiple:])
-    np.testing.assert_allclose(window, whole[:, 2 * multiple :, multiple:], rtol=0, atol=1e-5)
+    assert_aligned_windows_agree(trained_like(load_config(name, UNetConfig)), apply)
 
 
 def test_windows_at_other_offsets_do_not_agree():
