@@ -16,6 +16,7 @@ from cellflax.errors import UserError
 from cellflax.losses import activation_of, build_loss
 from cellflax.models import Network, build_model
 from cellflax.optimizers import build_optimizer
+from cellflax.scoring import check_test
 from cellflax.state import TrainState, TrainStep, create_state, data_mesh, make_train_step, replicate
 from cellflax.training_config import TrainConfig
 from cellflax.validation import Validator, held_out_regions
@@ -49,8 +50,9 @@ def prepare(config: TrainConfig, dataset: Dataset) -> Job:
         UserError: if parts of the configuration, or the data, do not go together.
     """
     check_composition(config, dataset)
-    loss = build_loss(config.loss, dataset.class_names, class_pixels(dataset))
+    check_test(config, dataset.test)
     channels, classes = len(dataset.channels), len(dataset.class_names)
+    loss = build_loss(config.loss, dataset.class_names, class_pixels(dataset.train, classes).sum(axis=0))
     members = [
         build_model(config.model, channels=channels, classes=classes, seed=config.seed + i)
         for i in range(config.trainer.ensemble)

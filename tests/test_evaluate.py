@@ -6,39 +6,19 @@ import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
-import tifffile
 from skimage.segmentation import find_boundaries
 
-from cellflax.data.images import write_probability
 from cellflax.data.pairs import common_stem, pair_files
 from cellflax.errors import UserError
 from cellflax.evaluate import EvaluateConfig, evaluate, format_table
-from cellflax.evaluation.figures import f_score_figure
 from cellflax.report import PREDICTED_COLOUR, REFERENCE_COLOUR, Panel, outline_overlay
+from tests.evaluation.fields import PREDICTED, REFERENCE, config, maps, write, write_fields
 from tests.metrics.drawing import grid
-
-REFERENCE = grid("11.22 11.22 11... 33333")
-PREDICTED = grid("55.5. 55.5. ..7.. 77777")  # Jaccard 4/8, 2/8, 5/6
 
 
 @pytest.fixture
 def folders(tmp_path):
-    """Predicted and reference label images of two fields: `a` as drawn, `b` perfect."""
-    write(tmp_path / "predicted" / "a_labels.tif", PREDICTED)
-    write(tmp_path / "predicted" / "b_labels.tif", REFERENCE)
-    write(tmp_path / "reference" / "a_masks.tif", REFERENCE)
-    write(tmp_path / "reference" / "b_masks.tif", REFERENCE)
-    return tmp_path
-
-
-def write(path, array):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tifffile.imwrite(path, array)
-
-
-def config(folders, **changes):
-    paths = {key: str(folders / key) for key in ("predicted", "reference")}
-    return EvaluateConfig(**{**paths, "output": str(folders / "out"), **changes})
+    return write_fields(tmp_path)
 
 
 def test_two_fields(folders):
@@ -73,110 +53,6 @@ def test_two_fields(folders):
     assert "0.764" in lines[-1]
     assert "1 more" in format_table(metrics, max_images=1)
     assert matplotlib.image.imread(folders / "out" / "overlay.png").ndim == 3
-
-
-def test_f_scores_and_sm(folders):
-    """Cell 2 of `a` is left alone: its only overlap, 5, stands for cell 1."""
-    metrics = evaluate(config(folders, sm_k=0.25, sm_min_jaccard=0.55))
-    table = pd.read_csv(folders / "out" / "per_cell.csv")
-    assert list(table["partner_label"]) == [5, 0, 7, 1, 2, 3]
-    assert list(table["f_score"]) == pytest.approx([8 / 12, 0, 10 / 11, 1, 1, 1])
-    assert list(table["sm_pair"]) == [False, False, True, True, True, True]  # the Jaccard index of 1 and 5 is 1/2
-    a, pooled = metrics["images"]["a"], metrics["pooled"]
-    assert (a["share_f_0.6"], pooled["share_f_0.6"]) == pytest.approx((2 / 3, 5 / 6))
-    assert pooled["f_score_area"] == pytest.approx((8 / 12 + 10 / 11 + 3) / 6)
-    outlines = (8 / 12 + 4 / 10 + 10 / 11) / 3
-    assert (a["sm_outlines"], a["sm_detection"]) == pytest.approx((outlines, 2 / 5))
-    assert a["sm"] == pytest.approx(0.25 * outlines + 0.75 * 2 / 5)
-    assert pooled["sm"] == pytest.approx(0.25 * (outlines + 1) / 2 + 0.75 * 8 / 11)
-    assert metrics["image_level"]["sm"] == pytest.approx((a["sm"] + 1) / 2)
-    curve = pd.read_csv(folders / "out" / "f_score_curve.csv").set_index("f_score")
-    assert set(curve["reference"]) == {"reference"}
-    assert curve.loc[[0, 0.6, 0.7, 1], "share"].tolist() == pytest.approx([1, 5 / 6, 4 / 6, 3 / 6])
-    assert curve.loc[0.7, "image_minimum"] == pytest.approx(1 / 3)
-    assert matplotlib.image.imread(folders / "out" / "f_score.png").ndim == 3
-
-
-def test_further_references_may_hold_a_part_of_the_images(folders):
-    write(folders / "manual" / "a.tif", np.where(PREDICTED == 5, 3, 0))
-    write(folders / "manual" / "unseen.tif", REFERENCE)
-    references = {"manual": str(folders / "manual"), "same": str(folders / "reference")}
-    metrics = evaluate(config(folders, references=references))
-    manual, same = metrics["references"]["manual"], metrics["references"]["same"]
-    assert manual == {
-        "n_images": 1, "n_reference": 2, "share_f_0.6": 0.5, "f_score_area": pytest.approx(4 / 5 / 2),
-        "images": {"a": {"share_f_0.6": 0.5, "f_score_area": pytest.approx(4 / 5 / 2)}},
-    }  # fmt: skip
-    assert same["f_score_area"] == metrics["pooled"]["f_score_area"]
-    curve = pd.read_csv(folders / "out" / "f_score_curve.csv")
-    assert list(curve["reference"].unique()) == ["reference", "manual", "same"]
-
-
-def test_figure_shows_all_cells_and_the_spread_over_images():
-    manual = {"a": np.array([0.9, 0.9]), "b": np.array([0.9, 0.2, 0.2, 0.2]), "empty": np.zeros(0)}
-    curves, boxes = f_score_figure({"reference": {"a": np.array([0.5])}, "manual": manual}).axes
-    legend = curves.get_legend()
-    assert legend is not None
-    assert [text.get_text() for text in legend.get_texts()] == [
-        "reference: area 0.500, 1 cells in 1 images",
-        "manual: area 0.550, 6 cells in 3 images",
-    ]
-    assert np.asarray(curves.lines[1].get_ydata())[[0, 50, 100]] == pytest.approx([100, 50, 0])
-    medians = [np.asarray(line.get_ydata())[0] for line in boxes.lines if line.get_linewidth() == 2]
-    assert medians == pytest.approx([100] * 5 + [0] * 4 + [100] * 2 + [(100 + 25) / 2] * 7)
-
-
-def maps(folders, folder="predicted"):
-    """Probability maps of both fields, foreground 0.9 in `b` and where `a` is predicted, and of nuclei."""
-    for name, labels in (("a", PREDICTED), ("b", REFERENCE)):
-        nucleus = np.where(labels == 5, 0.7, 0.05)
-        background = np.where(labels > 0, 0.1, 0.8)
-        probability = np.stack([nucleus, 1 - nucleus - background, background], axis=-1)
-        write_probability(folders / folder / f"{name}_probability.tif", probability, ("nucleus", "cell", "background"))
-
-
-def test_pixels_of_cells_and_nuclei(folders):
-    maps(folders)
-    for name in "ab":
-        write(folders / "nuclei" / f"{name}_nuclei.tif", np.where(REFERENCE == 1, 4, 0))
-    metrics = evaluate(config(folders, reference_nuclei=str(folders / "nuclei")))
-    right = (PREDICTED > 0) == (REFERENCE > 0)
-    cells, nuclei = metrics["pixels"]["pooled"]["cells"], metrics["pixels"]["pooled"]["nuclei"]
-    assert metrics["pixels"]["images"]["a"]["cells"]["acc"] == pytest.approx(right.mean())
-    assert metrics["pixels"]["images"]["b"]["cells"]["auc"] == 1
-    assert (cells["n_pixels"], cells["n_foreground"]) == (40, 30)
-    # Of a map with two values, the AUC is the mean of sensitivity and specificity.
-    found = np.concatenate([PREDICTED > 0, REFERENCE > 0])
-    truth = np.concatenate([REFERENCE > 0] * 2)
-    assert cells["auc"] == pytest.approx((found[truth].mean() + (~found)[~truth].mean()) / 2)
-    assert nuclei["acc"] == pytest.approx(((PREDICTED == 5) == (REFERENCE == 1)).mean() / 2 + (14 / 20) / 2)
-    roc = pd.read_csv(folders / "out" / "roc.csv")
-    assert list(roc["target"].unique()) == ["cells", "nuclei"]
-    assert matplotlib.image.imread(folders / "out" / "roc.png").ndim == 3
-
-    cropped = evaluate(config(folders, border=1))["pixels"]["pooled"]
-    assert list(cropped) == ["cells"]
-    assert cropped["cells"]["n_pixels"] == 2 * 2 * 3
-
-
-def test_maps_elsewhere(folders):
-    maps(folders, "maps")
-    assert evaluate(config(folders, probability=str(folders / "maps")))["pixels"]["images"].keys() == {"a", "b"}
-
-
-def test_maps_that_nobody_asked_for_are_no_mistake(folders):
-    """One image without, and one of another program."""
-    maps(folders)
-    (folders / "predicted" / "b_probability.tif").unlink()
-    metrics = evaluate(config(folders))
-    assert "pixels" not in metrics
-    assert metrics["notes"][0].startswith("pixels not scored: ")
-    assert "b_labels.tif has no probability map beside it" in metrics["notes"][0]
-    write(folders / "predicted" / "b_probability.tif", np.full(REFERENCE.shape, 0.5, np.float32))
-    metrics = evaluate(config(folders))
-    assert "pixels" not in metrics
-    assert "b_probability.tif: no class is called background, it has channel_0" in metrics["notes"][0]
-    assert not (folders / "out" / "roc.csv").exists()
 
 
 def test_nuclei_border_and_erosion_reach_the_metrics(folders):
@@ -228,16 +104,17 @@ def test_uncertainty_is_scored_where_the_table_has_it(tmp_path):
 
 
 def test_other_tables_beside_the_labels_are_no_mistake(folders):
-    """One of another program, one without uncertainty, and one of labels that were corrected since."""
-    for rows, column, note in (
-        ([("a", 5, 1.0)], "area", None),
-        ([("a", 5, 1.0)], "uncertainty", "uncertainty not scored"),
-    ):
-        cells_csv(folders, rows, column)
-        metrics = evaluate(config(folders))
-        assert "uncertainty" not in metrics
-        assert [n for n in metrics["notes"] if "uncertainty" in n] == ([] if note is None else metrics["notes"][-1:])
-        assert note is None or note in metrics["notes"][-1]
+    """One without uncertainty, one of labels that were corrected since, and one of another program."""
+    cells_csv(folders, [("a", 5, 1.0)], "area")
+    metrics = evaluate(config(folders))
+    assert "uncertainty" not in metrics
+    assert metrics["notes"] == []
+    cells_csv(folders, [("a", 5, 1.0)])
+    metrics = evaluate(config(folders))
+    assert "uncertainty" not in metrics
+    assert len(metrics["notes"]) == 1
+    assert "uncertainty not scored: " in metrics["notes"][0]
+    assert "does not hold the cells of a_labels.tif" in metrics["notes"][0]
     (folders / "predicted" / "cells.csv").write_text("")
     assert "uncertainty not scored" in evaluate(config(folders))["notes"][-1]
 
@@ -305,41 +182,6 @@ def output_is_a_file(folders):
     (folders / "out").write_text("")
 
 
-def no_map_of_b(folders):
-    maps(folders, "maps")
-    (folders / "maps" / "b_probability.tif").unlink()
-
-
-def map_of_another_shape(folders):
-    maps(folders, "maps")
-    write_probability(folders / "maps" / "a_probability.tif", np.ones((3, 3, 2)) / 2, ("cell", "background"))
-
-
-def map_out_of_range(folders):
-    write_probability(folders / "maps" / "a_probability.tif", np.full((4, 5, 2), 40.0), ("cell", "background"))
-    write_probability(folders / "maps" / "b_probability.tif", np.full((4, 5, 2), 0.5), ("cell", "background"))
-
-
-def map_of_nan(folders):
-    maps(folders, "maps")
-    write_probability(folders / "maps" / "a_probability.tif", np.full((4, 5, 2), np.nan), ("cell", "background"))
-
-
-def no_class_of_nuclei(folders):
-    for name in "ab":
-        path = folders / "predicted" / f"{name}_probability.tif"
-        write_probability(path, np.full((4, 5, 2), 0.5), ("interior", "background"))
-
-
-def empty_manual(folders):
-    write(folders / "manual" / "a.tif", np.zeros_like(REFERENCE))
-
-
-def manual_of_others(folders):
-    write(folders / "manual" / "x.tif", REFERENCE)
-    write(folders / "manual" / "y.tif", REFERENCE)
-
-
 def unchanged(folders):
     pass
 
@@ -363,26 +205,11 @@ def unchanged(folders):
         (wrong_image, {"image": "{}/image"}, "a.tif: shape (3, 4) differs from (4, 5)"),
         (broken_provenance, {}, "provenance.json: not a provenance record"),
         (output_is_a_file, {}, "cannot make this directory"),
-        (empty_manual, {"references": {"manual": "manual"}}, "references.manual={}/manual: no cells inside the border"),
-        (manual_of_others, {"references": {"manual": "manual"}}, "references.manual={}/manual: has no file named a"),
-        (unchanged, {"references": {"manual": "nowhere"}}, "nowhere"),
-        (no_map_of_b, {"probability": "{}/maps"}, "probability={}/maps has no file named b_probability.tif"),
-        (map_of_another_shape, {"probability": "{}/maps"}, "a_probability.tif: shape (3, 3) differs from (4, 5)"),
-        (map_out_of_range, {"probability": "{}/maps"}, "a_probability.tif: probabilities must be in [0, 1], got 40"),
-        (map_of_nan, {"probability": "{}/maps"}, "a_probability.tif: probabilities must be in [0, 1], got nan"),
-        (
-            unchanged,
-            {"reference_nuclei": "{}/reference"},
-            "a_labels.tif has no probability map beside it",
-        ),
-        (no_class_of_nuclei, {"reference_nuclei": "{}/reference"}, "no class is called nucleus, it has interior"),
     ],
 )
 def test_mistakes_end_in_one_line(folders, spoil, changes, message):
     spoil(folders)
     fill = {key: value.format(folders) if isinstance(value, str) else value for key, value in changes.items()}
-    if "references" in fill:
-        fill["references"] = {name: str(folders / folder) for name, folder in fill["references"].items()}
     with pytest.raises(UserError) as caught:
         evaluate(config(folders, **fill))
     assert message.format(folders) in str(caught.value)

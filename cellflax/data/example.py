@@ -1,5 +1,6 @@
-"""What every data source yields: annotated images, and which part of each is for validation."""
+"""What every data source yields: annotated images, and which of them, or parts of them, are held out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,7 @@ class Example:
         cells: (H, W) int32 instance labels, 0 = background: the reference for cell metrics.
         nuclei: (H, W) int32 nucleus labels, where the source has them.
         pixel_size_um: edge of a pixel, if known.
+        data_set: name of the data set that it belongs to, where a source has several.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Example:
     cells: np.ndarray
     nuclei: np.ndarray | None = None
     pixel_size_um: float | None = None
+    data_set: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Training examples and the regions held out of them.
+    """Training examples, the regions held out of them, and the images that only the final scores see.
 
     Attributes:
         train: examples with `classes` = IGNORE wherever a held-out region, or a cell that reaches into
@@ -63,6 +66,8 @@ class Dataset:
             cell line; P2 and P3: see `annotation.Annotation`). Background is always the last.
         source: one line for screen, checkpoint and reports ("DeepCell HeLa_joint, 5 images").
         simulated: True if the images are a simulated stand-in.
+        test: images for the final scores, maybe none. They stay as they are in their files, at any scale: they are
+            segmented as `cellflax.predict` does it.
     """
 
     train: tuple[Example, ...]
@@ -71,9 +76,9 @@ class Dataset:
     class_names: tuple[str, ...]
     source: str
     simulated: bool = False
+    test: tuple[Example, ...] = ()
 
 
-def class_pixels(dataset: Dataset) -> np.ndarray:
-    """Annotated training pixels of each class, (K,)."""
-    k = len(dataset.class_names)
-    return np.array([sum(int(np.sum(example.classes == i)) for example in dataset.train) for i in range(k)])
+def class_pixels(examples: Sequence[Example], classes: int) -> np.ndarray:
+    """Annotated pixels of each class in each example, (N, K)."""
+    return np.array([[np.sum(example.classes == k) for k in range(classes)] for example in examples])

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cellflax.data.example import IGNORE, Example
+from cellflax.data.example import IGNORE, Example, class_pixels
 from cellflax.errors import UserError
 
 
@@ -46,7 +46,7 @@ def stack_examples(examples: tuple[Example, ...], margin: int, classes: int, bal
     Raises:
         UserError: if nothing is annotated.
     """
-    counts = np.array([[np.sum(e.classes == k) for k in range(classes)] for e in examples])
+    counts = class_pixels(examples, classes)
     examples = tuple(e for e, count in zip(examples, counts, strict=True) if count.any())
     counts = counts[counts.any(axis=1)]
     if not examples:

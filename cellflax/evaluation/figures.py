@@ -3,15 +3,13 @@
 from collections.abc import Mapping
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cellflax.metrics.f_score import THRESHOLDS, curve_area, image_shares, share_at_least
 from cellflax.metrics.roc import RocCounts
+from cellflax.report import line_colours
 
-# Okabe and Ito's palette without its yellow, which is hard to see on white.
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
 _BOX_THRESHOLDS = np.arange(1, 10) / 10
 _BOXES_WIDTH = 0.08  # of all boxes at one threshold
 _DPI = 150
@@ -29,7 +27,7 @@ def f_score_figure(references: Mapping[str, Mapping[str, np.ndarray]]) -> Figure
     figure = Figure(figsize=(11, 4.5), dpi=_DPI)
     figure.set_layout_engine("compressed")
     curves, boxes = figure.subplots(1, 2, sharey=True)
-    colours = _colours(len(references))
+    colours = line_colours(len(references))
     for (name, images), colour in zip(references.items(), colours, strict=True):
         f_score = np.concatenate(list(images.values()))
         label = f"{name}: area {curve_area(f_score):.3f}, {len(f_score)} cells in {len(images)} images"
@@ -68,7 +66,7 @@ def roc_figure(curves: Mapping[str, RocCounts]) -> Figure:
     figure = Figure(figsize=(5, 4.8), dpi=_DPI)
     figure.set_layout_engine("compressed")
     ax = figure.subplots()
-    for (target, counts), colour in zip(curves.items(), _colours(len(curves)), strict=True):
+    for (target, counts), colour in zip(curves.items(), line_colours(len(curves)), strict=True):
         points = counts.curve()
         label = f"{target}: AUC {counts.auc:.3f}, ACC {counts.accuracy:.3f}"
         ax.plot(points["false_positive_rate"], points["true_positive_rate"], color=colour, label=label)
@@ -81,9 +79,3 @@ def roc_figure(curves: Mapping[str, RocCounts]) -> Figure:
     ax.grid(alpha=0.3)
     ax.legend(loc="lower right")
     return figure
-
-
-def _colours(count: int) -> list:
-    if count <= len(_COLOURS):
-        return list(_COLOURS[:count])
-    return list(colormaps["viridis"](np.linspace(0, 0.95, count)))

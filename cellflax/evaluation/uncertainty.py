@@ -1,5 +1,6 @@
 """Uncertainty of `evaluate`: the cells' own, from the table beside the labels, against their Jaccard index."""
 
+import functools
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -17,12 +18,13 @@ def uncertainty_table(pairs: Sequence[Pair], scores: Mapping[str, CellScores]) -
     Labels that were corrected by hand, or a table of another program, are no mistake: a note says so.
     """
     tables = []
+    read = functools.cache(read_cells)  # most often all images share a table
     for pair in pairs:
         file = pair.predicted.parent / "cells.csv"
         if not file.is_file():
             return None, []
         try:
-            measured = read_cells(file)
+            measured = read(file)
         except UserError as error:
             return None, [f"uncertainty not scored: {error}"]
         if UNCERTAINTY not in measured:

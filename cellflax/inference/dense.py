@@ -1,6 +1,7 @@
 """Whole images through a network whose every output sees a bounded neighbourhood: exact, tile by tile."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import numpy as np
@@ -86,20 +87,9 @@ def predict_transforms(
         yield np.rot90(predicted, -(k % 4))
 
 
-def predict_averaged(
-    apply: Apply,
-    image: np.ndarray,
-    transforms: int,
-    *,
-    border: int,
-    multiple: int,
-    tile: int = 512,
-    predict: Callable[..., np.ndarray] = predict_tiles,
-) -> np.ndarray:
+def predict_averaged(apply: Apply, image: np.ndarray, transforms: int, **options: Any) -> np.ndarray:
     """Mean of `predict_transforms`, (H, W, K) float32; arguments as there."""
-    predictions = predict_transforms(
-        apply, image, transforms, border=border, multiple=multiple, tile=tile, predict=predict
-    )
+    predictions = predict_transforms(apply, image, transforms, **options)
     return sum(predictions, np.zeros(1, np.float32)) / transforms
 
 

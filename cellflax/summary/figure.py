@@ -3,15 +3,13 @@
 import textwrap
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from cellflax.report import line_colours
 from cellflax.summary.markdown import title
 from cellflax.summary.tables import Summary
 
-# Okabe and Ito's palette without its yellow, which is hard to see on white.
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
 _MEAN_WIDTH = 0.5  # of a setting's place on the axis
 
 
@@ -26,7 +24,7 @@ def summary_figure(summary: Summary) -> Figure:
     figure.set_layout_engine("compressed")
     figure.suptitle(textwrap.fill(title(summary), 90), color="red" if summary.simulated else "black")
     scores, losses = figure.subplots(1, 2)
-    colours = _colours(len(summary.groups))
+    colours = line_colours(len(summary.groups))
     _draw_scores(scores, summary, metric, colours)
     _draw_losses(losses, summary, colours)
     return figure
@@ -44,7 +42,7 @@ def _draw_scores(ax: Axes, summary: Summary, metric: str, colours: list) -> None
     ax.set_xlim(-0.6, len(labels) - 0.4)
     ax.set_xlabel(textwrap.fill(", ".join(summary.keys), 60))
     ax.set_ylabel(f"validation {metric} at the best checkpoint")
-    ax.set_title("one point per seed, line: mean")
+    ax.set_title("one point per run, line: mean")
     ax.grid(axis="y", alpha=0.3)
 
 
@@ -56,12 +54,6 @@ def _draw_losses(ax: Axes, summary: Summary, colours: list) -> None:
             ax.plot(loss.index, loss, color=colour, alpha=0.8, linewidth=1, marker=".", markersize=3, label=label)
     ax.set_xlabel("step")
     ax.set_ylabel("validation loss")
-    ax.set_title("one line per seed")
+    ax.set_title("one line per run")
     ax.grid(alpha=0.3)
     ax.legend(title=textwrap.fill(", ".join(summary.keys), 30), fontsize="small")
-
-
-def _colours(count: int) -> list:
-    if count <= len(_COLOURS):
-        return list(_COLOURS[:count])
-    return list(colormaps["viridis"](np.linspace(0, 0.95, count)))
