@@ -1,18 +1,23 @@
 """One table and one figure of many runs: python -m cellflax.summarize RUNS... output=DIR.
 
 RUNS are directories, or patterns, at or below which `cellflax.train` wrote: a sweep, several, single runs. Writes
-`summary.csv` and `summary.md` (a row per setting: mean and standard deviation over seeds), `runs.csv` (a row per
-run, those not counted too) and `summary.png`. Nothing but the run directories is needed.
+`summary.csv` and `summary.md` (a row per setting: mean and standard deviation over seeds, and over the folds of a
+cross-validation), `runs.csv` (a row per run, those not counted too) and `summary.png`; where runs have a test part,
+also `tested.csv`, a row per setting and data set, and `roc.png` with the pixels of all test parts. Nothing but the
+run directories is needed.
 """
 
 import sys
+import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cellflax.config import entry
 from cellflax.errors import UserError
+from cellflax.evaluation.figures import roc_figure
 from cellflax.summary.figure import summary_figure
-from cellflax.summary.markdown import markdown, notes
+from cellflax.summary.markdown import markdown, notes, title
+from cellflax.summary.part_tables import part_table, pooled_roc
 from cellflax.summary.runs import FinishedRun, SkippedRun, find_runs, read_run
 from cellflax.summary.tables import Summary, group_runs, run_table, setting_table
 
@@ -41,7 +46,7 @@ def main(config: SummarizeConfig) -> None:
 
 
 def summarize(config: SummarizeConfig) -> Summary:
-    """Read the runs, group them over seeds, write the results, and return what they show.
+    """Read the runs, group them over seeds and folds, write the results, and return what they show.
 
     Raises:
         UserError: no run is given or finished, or some are of simulated data and some are not.
@@ -67,7 +72,21 @@ def summarize(config: SummarizeConfig) -> Summary:
     run_table(summary).to_csv(output / "runs.csv", index=False)
     (output / "summary.md").write_text(markdown(summary), encoding="utf-8")
     summary_figure(summary).savefig(output / "summary.png")
+    _write_tested(summary, output)
     return summary
+
+
+def _write_tested(summary: Summary, output: Path) -> None:
+    """Write what the runs were tested by, or remove what another summary left."""
+    table, curves = part_table(summary), pooled_roc(summary)
+    for name in ("tested.csv", "roc.png"):
+        (output / name).unlink(missing_ok=True)
+    if not table.empty:
+        table.to_csv(output / "tested.csv", index=False)
+    if curves:
+        figure = roc_figure(curves)
+        figure.suptitle(textwrap.fill(title(summary), 60), color="red" if summary.simulated else "black")
+        figure.savefig(output / "roc.png")
 
 
 def _check_simulated(runs: list[FinishedRun]) -> None:

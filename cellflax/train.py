@@ -3,10 +3,16 @@
 Reads the data set of `conf/data`, trains the network of `conf/model`, validates on held-out regions, and
 writes `config.json`, `metrics.jsonl`, `checkpoints/` and `summary.json` to the run directory. Running again
 in the same directory (`run=DIR`) resumes where the last checkpoint was.
+
+Where the data set has a test part (data.folds and data.fold, or data.test_sets), the best checkpoint is scored on it
+at the end: `test.json` and, for the ROC curves, `test_roc.npz`. A cross-validation is a sweep:
+
+    python -m cellflax.train -m +experiment=whole_cell data.root=FIELDS data.folds=10 'data.fold=range(10)'
 """
 
 import json
 import sys
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,8 +32,11 @@ from cellflax.jsonfile import differences, write_json
 from cellflax.loop import Loop
 from cellflax.preparation import prepare
 from cellflax.runlog import RunLog
+from cellflax.scoring import score_test
 from cellflax.stopping import SignalWatch, Tally
+from cellflax.trained import load_model
 from cellflax.training_config import TrainConfig
+from cellflax.validation import metrics_line
 
 # What may change when a run is resumed: nothing that could change its result.
 _MAY_CHANGE = ("run", "logger", "trainer.max_minutes", "trainer.devices", "trainer.log_every", "sampler.store")
@@ -88,6 +97,7 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
         if checkpoints.latest() is not None:
             state, restored = checkpoints.restore(state)
             _check_same_run(run, restored["config"], stored)  # config.json may have been removed
+            _check_same_images(run, restored["data"], record["data"])
             tally = Tally(**restored["training"])
             _print(f"resuming at step {int(state.step)} of {config.trainer.steps}")
         log.truncate(int(state.step))
@@ -107,6 +117,11 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
         f"{tally.reason}: best validation {config.trainer.monitor.name} {abs(tally.best_score or 0):.3f} at step "
         f"{tally.best_step}, {tally.elapsed_s / 60:.1f} minutes"
     )
+
+    # 6. Score the best checkpoint on images that neither training nor the choice of it has seen.
+    if dataset.test:
+        scores = score_test(load_model(run), dataset.test, config.refine, config.test_time_augmentation, run)
+        _print(f"test: {metrics_line(scores.pooled())}")
     return summary
 
 
@@ -139,6 +154,16 @@ def _check_same_run(run: Path, before: dict[str, Any], config: dict[str, Any]) -
             )
 
 
+def _check_same_images(run: Path, before: dict[str, Any], data: dict[str, Any]) -> None:
+    """Refuse to resume a run whose images were divided otherwise: those it learned from could be held out now."""
+    for part in ("train", "validation", "test"):
+        if before.get(part, []) != data[part]:  # an older version had no test part
+            raise UserError(
+                f"{run} holds a run with other {part} images than there are now; restore those of its training, or "
+                "give another directory as run=..."
+            )
+
+
 def _describe(dataset: Dataset) -> dict[str, Any]:
     """What a checkpoint says about the data it was trained on."""
     sizes = {example.pixel_size_um for example in dataset.train}
@@ -150,6 +175,7 @@ def _describe(dataset: Dataset) -> dict[str, Any]:
         "pixel_size_um": sizes.pop() if len(sizes) == 1 else None,
         "train": list(dict.fromkeys(example.name for example in dataset.train)),  # a co-culture repeats some
         "validation": [region.example.name for region in dataset.validation],
+        "test": [example.name for example in dataset.test],
     }
 
 
@@ -161,6 +187,9 @@ def _announce(dataset: Dataset) -> None:
     cells = sum(len(np.unique(r.example.cells[r.slices])) - 1 for r in dataset.validation)
     _print(f"data: {dataset.source}; channels {', '.join(dataset.channels)}")
     _print(f"validation: {cells} cells in {len(dataset.validation)} held-out regions")
+    if dataset.test:
+        images = Counter(example.data_set for example in dataset.test)
+        _print(f"test: {len(dataset.test)} images ({', '.join(f'{name} {n}' for name, n in images.items())})")
 
 
 def _summary(run: Path, record: dict[str, Any], config: TrainConfig, tally: Tally) -> dict[str, Any]:

@@ -4,23 +4,36 @@ For choosing how to predict without looking at test images: other refinements, o
 `-m` tries several values and runs the network once:
 
     python -m cellflax.validate -m checkpoint=RUN refine=watershed refine.interior=0.3,0.4,0.5
+
+`part=test` scores the checkpoint on the test part of its training (data.folds, data.test_sets) instead, and writes
+that to the run directory in the place of what training wrote: for a refinement that was chosen as above.
 """
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Any
 
 import numpy as np
 
 from cellflax.config import entry, job_overrides
 from cellflax.data.datasets import load_dataset
+from cellflax.data.example import Dataset
 from cellflax.data.resample import dataset_to_scale
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
 from cellflax.losses import activation_of
+from cellflax.scoring import check_test, score_test
 from cellflax.trained import TrainedModel, load_model
 from cellflax.training_config import check_transforms
-from cellflax.validation import HeldOut, Validator, held_out_regions
+from cellflax.validation import HeldOut, Validator, held_out_regions, metrics_line
+
+
+class Part(Enum):
+    """Which of the images that training did not see are scored."""
+
+    validation = "validation"
+    test = "test"
 
 
 @dataclass
@@ -30,27 +43,38 @@ class ValidateConfig:
     Attributes:
         checkpoint: run directory of a training, its `checkpoints` folder, or one numbered checkpoint.
         step: best, last or a number, where `checkpoint` leaves it open.
+        part: validation, to choose by, or test, for the final scores.
         test_time_augmentation: rotations and reflections averaged, 1, 4 or 8; null takes the checkpoint's.
         refine: from probabilities to cells (group refine); null takes the checkpoint's.
+        erode_reference: erode each reference cell by disk(1), as P1's index does; of part=validation.
     """
 
     checkpoint: str = ""
     step: str = "best"
+    part: Part = Part.validation
     test_time_augmentation: int | None = None
     refine: Any = None
+    erode_reference: bool = False
 
     def __post_init__(self):
         if self.test_time_augmentation is not None:
             check_transforms(self.test_time_augmentation)
+        if self.erode_reference and self.part is Part.test:
+            raise UserError("erode_reference=true goes with part=validation; leave it out for part=test")
 
 
 @entry("validate", ValidateConfig)
 def main(config: ValidateConfig) -> float:
     """Print the metrics in one line; a sweep gets the mean Jaccard index of the cells."""
+    if not config.checkpoint:
+        raise UserError("checkpoint is not given; add checkpoint=...")
+    if config.part is Part.test:
+        tested = score_test_again(config)
+        print(f"{config.checkpoint}: {metrics_line(tested)}", flush=True)
+        return tested["jaccard_index"] or 0.0
     metrics = validate(config)
     settings = [override for override in job_overrides() if not override.startswith("checkpoint=")]
-    values = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
-    print(f"{' '.join(settings) or config.checkpoint}: {values}", flush=True)
+    print(f"{' '.join(settings) or config.checkpoint}: {metrics_line(metrics)}", flush=True)
     return metrics["jaccard"]
 
 
@@ -63,37 +87,67 @@ def validate(config: ValidateConfig) -> dict[str, float]:
     Raises:
         UserError: if the checkpoint cannot be read, or the data it was trained on are not there.
     """
-    if not config.checkpoint:
-        raise UserError("checkpoint is not given; add checkpoint=...")
     model, regions = _load(config.checkpoint, config.step)
     refine = config.refine or model.config.refine
-    validator = _validator(model, regions, refine)
+    validator = replace(_validator(model, regions, refine), erode_reference=config.erode_reference)
     transforms = config.test_time_augmentation or model.config.test_time_augmentation
     metrics, _ = validator.score(_predictions(config.checkpoint, config.step, transforms))
     return metrics
+
+
+def score_test_again(config: ValidateConfig) -> dict[str, float | int | None]:
+    """Score the test part that the checkpoint's own configuration defines, and write that to its run directory.
+
+    Returns:
+        Metrics by name, as `cellflax.evaluation.part_scores.PartScores.pooled`.
+
+    Raises:
+        UserError: if the checkpoint cannot be read, or the images kept from it for a test are not there.
+    """
+    model = load_model(config.checkpoint, config.step)
+    examples = _dataset(model).test
+    kept = model.record["data"].get("test", [])  # older versions had none
+    if not kept:
+        raise UserError(f"checkpoint {model.path} kept no image for a test; train with data.folds or data.test_sets")
+    if [example.name for example in examples] != kept:
+        # Dealt anew, images that it was trained on would be among those to test.
+        raise UserError(
+            f"checkpoint {model.path} kept {len(kept)} images for a test, and data.root has other images now; restore "
+            "those of its training"
+        )
+    refine = config.refine or model.config.refine
+    check_test(replace(model.config, refine=refine), examples)
+    transforms = config.test_time_augmentation or model.config.test_time_augmentation
+    run = model.path.parent.parent  # RUN/checkpoints/STEP
+    return score_test(model, examples, refine, transforms, run).pooled()
 
 
 # The jobs of a sweep share one process: what does not depend on the refinement is done once.
 @functools.lru_cache(maxsize=1)
 def _load(checkpoint: str, step: str) -> tuple[TrainedModel, tuple[HeldOut, ...]]:
     model = load_model(checkpoint, step)
-    set_up_jax(model.config.trainer.precision.name)
-    if model.config.data is None:
-        raise UserError(f"checkpoint {model.path} does not say what it was trained on, so nothing was held out")
-    dataset = dataset_to_scale(load_dataset(model.config.data), model.config.scale)
-    if dataset.simulated != model.simulated:
-        raise UserError(
-            f"checkpoint {model.path} was trained on {model.record['data']['source']}, but there is only "
-            f"{dataset.source}; set CELLFLAX_DATA to the data it was trained on"
-        )
     regions = held_out_regions(
         model.config,
-        dataset,
+        dataset_to_scale(_dataset(model), model.config.scale),
         receptive_field=model.receptive_field,
         border=model.border,
         multiple=model.multiple,
     )
     return model, regions
+
+
+def _dataset(model: TrainedModel) -> Dataset:
+    """What it was trained on, as it is on disk."""
+    set_up_jax(model.config.trainer.precision.name)
+    if model.config.data is None:
+        raise UserError(f"checkpoint {model.path} does not say what it was trained on, so nothing was held out")
+    dataset = load_dataset(model.config.data)
+    if dataset.simulated != model.simulated:
+        raise UserError(
+            f"checkpoint {model.path} was trained on {model.record['data']['source']}, but there is only "
+            f"{dataset.source}; set CELLFLAX_DATA to the data it was trained on"
+        )
+    return dataset
 
 
 @functools.lru_cache(maxsize=1)

@@ -32,6 +32,11 @@ def test_sweep_over_refinements(trained, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["multirun"]  # Hydra's record of the sweep
 
 
+def test_nothing_to_test(trained):
+    result = run_command(validate.main, f"checkpoint={trained.path}", "part=test")
+    assert "kept no image for a test; train with data.folds or data.test_sets" in result.error
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

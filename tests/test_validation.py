@@ -17,13 +17,14 @@ NUCLEI = np.where((abs(ROWS - 20) < 4) & ((abs(COLUMNS - 20) < 4) | (abs(COLUMNS
 CLASSES = annotate(Annotation.compartments, CELLS, NUCLEI)
 
 
-def validator(activation: Activation, refine=None, balance: float = 1.0) -> Validator:
+def validator(activation: Activation, refine=None, balance: float = 1.0, seeds=None, **options) -> Validator:
     classes = np.where(np.arange(80) < 2, IGNORE, CLASSES).astype(np.int8)
     image = np.where(CELLS > 0, 5.0, 1.0)[..., None] + 0.1 * np.random.default_rng(1).random((*CELLS.shape, 1))
     example = Example("a", image.astype(np.float32), classes, CELLS, NUCLEI, 0.65)
-    region = HeldOut.of(whole(example), image, None, border=0, multiple=1)
+    region = HeldOut.of(whole(example), image, seeds, border=0, multiple=1)
     names = Annotation.compartments.class_names
-    return Validator((region,), ("rna",), names, activation, refine or WatershedConfig(), balance, border=0, multiple=1)
+    how = refine or WatershedConfig()
+    return Validator((region,), ("rna",), names, activation, how, balance, border=0, multiple=1, **options)
 
 
 def probabilities(seed: int = 0) -> np.ndarray:
@@ -56,3 +57,19 @@ def test_whole_cells_get_their_intensities_and_pixel_size():
     metrics, _ = validator(Activation.sigmoid, refine).score([np.eye(3, dtype=np.float32)[CLASSES]])
     assert metrics["jaccard"] > 0.9
     assert metrics["missed"] == 0
+
+
+@pytest.mark.parametrize(("erode", "expected"), [(False, 1.0), (True, 18 * 18 / 400)])
+def test_with_seeds_the_index_is_over_cells_that_hold_one(erode, expected):
+    seeds = np.where(NUCLEI == 1, 1, 0).astype(np.int32)
+    how = validator(Activation.sigmoid, seeds=seeds, erode_reference=erode)
+    metrics, _ = how.score([np.eye(3, dtype=np.float32)[CLASSES]])
+    assert metrics["jaccard"] == pytest.approx(expected)
+    assert metrics["missed"] == 0.5  # the other cell counts here
+
+
+def test_no_cell_with_a_seed_is_no_overlap():
+    metrics, _ = validator(Activation.sigmoid, seeds=np.zeros_like(NUCLEI)).score(
+        [np.eye(3, dtype=np.float32)[CLASSES]]
+    )
+    assert metrics["jaccard"] == metrics["dice"] == metrics["share_jaccard_0.8"] == 0

@@ -1,29 +1,31 @@
-"""A user's own images with label images, in the two usual folder layouts."""
+"""A user's own images with label images, in the two usual folder layouts, from one data set or several."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from cellflax.data.annotation import Annotation, annotate, instances_from_mask
 from cellflax.data.example import SIMULATED_NOTE, Dataset, Example
+from cellflax.data.files import images_in
+from cellflax.data.folds import PartOptions, divide
 from cellflax.data.images import Image, ImageFiles, group_channels, list_files, read_channels, read_labels
-from cellflax.data.split import SplitOptions, split_examples
 from cellflax.errors import UserError
 
 _LABEL_FOLDERS = ("labels", "masks")
 _LABEL_SUFFIXES = ("_cp_masks", "_masks", "_mask", "_labels", "_label")
-_NUCLEI = "nuclei"
+_IMAGES, _NUCLEI = "images", "nuclei"
 
 
 @dataclass
-class FolderData(SplitOptions):
+class FolderData(PartOptions):
     """Images and their label images.
 
     Either `x.tif` beside `x_masks.tif` (or `_mask`, `_labels`, `_label`, Cellpose's `_cp_masks`), or folders
     `images` and `labels` (or `masks`) with the same file names. A label image has one number per cell and 0
     for background; a mask with one single value is split into its connected components. Label images of the
-    nuclei, where there are any, are `x_nuclei.tif` beside `x.tif`, or a folder `nuclei`.
+    nuclei, where there are any, are `x_nuclei.tif` beside `x.tif`, or a folder `nuclei`. A folder that has neither
+    images nor a folder of that name holds several data sets, each in a sub-folder of its own.
 
     Attributes:
         root: the folder.
@@ -51,33 +53,50 @@ def load_folder(config: FolderData) -> Dataset:
     root = Path(config.root).expanduser()
     if not root.is_dir():
         raise UserError(f"data.root={config.root}: no such folder")
-    found = _find(root, config.channels)
-    examples, channels = [], ()
-    for files in found.images:
-        image = read_channels(files)
-        if examples and len(image.channels) != len(channels):
-            raise UserError(
-                f"{image.path}: {len(image.channels)} channels, but {examples[0].name} has {len(channels)}; "
-                "all images need the same channels"
-            )
-        channels = channels or image.channels
-        examples.append(_example(files.name, image, found, config))
-    train, validation = split_examples(examples, config)
-    simulated = any((path.parent / SIMULATED_NOTE).exists() for files in found.images for path in files.paths)
-    kind = "simulated" if simulated else "of your own"
+    data_sets = _data_sets(root)
+    examples, channels, simulated = [], (), False
+    for data_set, folder in data_sets.items():
+        found = _find(folder, config.channels)
+        simulated |= any((path.parent / SIMULATED_NOTE).exists() for files in found.images for path in files.paths)
+        for files in found.images:
+            image = read_channels(files)
+            if examples and len(image.channels) != len(channels):
+                raise UserError(
+                    f"{image.path}: {len(image.channels)} channels, but {examples[0].name} has {len(channels)}; "
+                    "all images need the same channels"
+                )
+            channels = channels or image.channels
+            name = files.name if len(data_sets) == 1 else f"{data_set}/{files.name}"
+            examples.append(replace(_example(files.name, image, found, config), name=name, data_set=data_set))
+    parts = divide(examples, config)
     return Dataset(
-        train=train,
-        validation=validation,
+        train=parts.train,
+        validation=parts.validation,
         channels=channels,
         class_names=config.annotation.class_names,
-        source=f"{root.resolve().name}, {len(examples)} image{'s' * (len(examples) > 1)} {kind}",
+        source=_source(root, list(data_sets), len(examples), simulated),
         simulated=simulated,
+        test=parts.test,
     )
+
+
+def _data_sets(root: Path) -> dict[str, Path]:
+    """Folders of the data sets by name: the folder itself, or its sub-folders if it has no images."""
+    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if (root / _IMAGES).is_dir() or images_in(root) or not folders:
+        return {root.resolve().name: root}
+    return {folder.name: folder for folder in folders}
+
+
+def _source(root: Path, data_sets: list[str], count: int, simulated: bool) -> str:
+    names = f" ({', '.join(data_sets)})" if len(data_sets) > 1 else ""
+    kind = "simulated" if simulated else "of your own"
+    return f"{root.resolve().name}{names}, {count} image{'s' * (count > 1)} {kind}"
 
 
 @dataclass(frozen=True)
 class _Found:
-    """The files of a folder: images, and by the image's name its label image and, if there is one, its nuclei."""
+    """The files of a data set: images, and by the image's name its label image and, if there is one, its nuclei."""
 
     images: list[ImageFiles]
     labels: dict[str, Path]
@@ -85,11 +104,11 @@ class _Found:
 
 
 def _find(root: Path, channels: list[str]) -> _Found:
-    if (root / "images").is_dir():
+    if (root / _IMAGES).is_dir():
         folders = [root / name for name in _LABEL_FOLDERS if (root / name).is_dir()]
         if len(folders) != 1:
             raise UserError(f"{root}: beside images there must be one folder, labels or masks")
-        image_files, labels = list_files(root / "images"), _by_image(list_files(folders[0]))
+        image_files, labels = list_files(root / _IMAGES), _by_image(list_files(folders[0]))
         nuclei = _by_image(list_files(root / _NUCLEI)) if (root / _NUCLEI).is_dir() else {}
     else:
         files = list_files(root)

@@ -127,7 +127,9 @@ def to_scale(
 
 
 def dataset_to_scale(dataset: Dataset, config: ScaleConfig) -> Dataset:
-    """Apply `config` to every image of a data set, and to its labels, classes and held-out regions alike.
+    """Apply `config` to the images of a data set, and to their labels, classes and held-out regions alike.
+
+    Test images stay as they are: prediction brings them to scale, and its results back.
 
     Raises:
         UserError: if an image's pixel size is needed and unknown.

@@ -11,10 +11,10 @@ from cellflax.data.files import list_files
 from cellflax.data.images import Image, read_image, read_labels
 from cellflax.data.pairs import Pair, partners
 from cellflax.errors import UserError
+from cellflax.evaluation.targets import CELLS, NUCLEI, target_classes, target_probability
 from cellflax.metrics.overlap import crop_border
 from cellflax.metrics.roc import RocCounts, roc_counts
 
-CELLS, NUCLEI = "cells", "nuclei"
 _SUFFIX = "_probability"
 _TOLERANCE = 1e-3  # a mean of float32 probabilities may leave [0, 1] by rounding
 
@@ -141,7 +141,7 @@ def _predict_name(pair: Pair) -> str:
 
 def _class_sum(image: Image, target: str) -> np.ndarray:
     """(H, W) probability of a target: the sum of its classes, at most 1."""
-    classes = [k for k, name in enumerate(image.channels) if _belongs(name, target)]
+    classes = target_classes(target, image.channels)
     if "background" not in image.channels or not classes:
         wanted = "background" if "background" not in image.channels else "nucleus"
         raise UserError(
@@ -155,8 +155,4 @@ def _class_sum(image: Image, target: str) -> np.ndarray:
             f"{image.path}: probabilities must be in [0, 1], got {values.min():g} ... {values.max():g}; "
             "is it a probability map?"
         )
-    return np.clip(values[..., classes].sum(axis=-1), 0, 1)
-
-
-def _belongs(name: str, target: str) -> bool:
-    return name != "background" if target == CELLS else name.startswith("nucle")
+    return target_probability(values, classes)

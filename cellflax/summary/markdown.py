@@ -3,9 +3,11 @@
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import pandas as pd
 
+from cellflax.summary.part_tables import part_metrics, part_notes, part_table
 from cellflax.summary.tables import Group, Summary, metric_names, setting_table
 
 
@@ -16,7 +18,8 @@ def markdown(summary: Summary) -> str:
     parts = [
         f"# {title(summary)}",
         *(f"**{note}**" for note in notes(summary)),
-        "Mean ± standard deviation over seeds, on the held-out regions; n counts the runs.",
+        f"Mean ± standard deviation over {_repetition(summary)}, on what was held out; n counts the runs.",
+        *_tested(summary),
         f"## Best checkpoint (validation {monitors})",
         _table(summary, table, [f"best_{name}" for name in metrics]),
         "## Last step",
@@ -45,6 +48,7 @@ def notes(summary: Summary) -> list[str]:
         found.append(f"Different data; scores compare only on the same held-out regions: {'; '.join(sources)}.")
     if summary.along:
         found.append(f"Along with these settings differ {', '.join(summary.along)}.")
+    found += list(part_notes(summary))
     if any(_shares_networks(group) for group in summary.groups):
         found.append(
             "Ensembles whose seeds are closer than trainer.ensemble share networks (network i has seed + i): the "
@@ -55,18 +59,39 @@ def notes(summary: Summary) -> list[str]:
 
 def _shares_networks(group: Group) -> bool:
     members = group.runs[0].config.get("trainer", {}).get("ensemble", 1)
-    return any(after.seed - before.seed < members for before, after in pairwise(group.runs))
+    return any(
+        after.fold == before.fold and after.seed - before.seed < members for before, after in pairwise(group.runs)
+    )
+
+
+def _repetition(summary: Summary) -> str:
+    return "seeds and folds" if summary.cross_validated else "seeds"
 
 
 def _table(summary: Summary, table: pd.DataFrame, columns: Sequence[str]) -> str:
     names = [name.split("_", 1)[1].replace("_", " ") for name in columns]
-    head = ["data", *summary.keys, "n", "seeds", "steps", "minutes", *names]
+    first = ["data", *summary.keys, "n", "seeds", *(["folds"] if summary.cross_validated else [])]
     rows = []
     for row in table.to_dict("records"):
-        steps = [row["steps_min"], row["steps_max"]]
-        cells = [row["data"], *(row[key] for key in summary.keys), row["n"], row["seeds"]]
-        cells += ["-".join(map(str, dict.fromkeys(steps))), _spread(row, "minutes", 1)]
+        steps = "-".join(map(str, dict.fromkeys([row["steps_min"], row["steps_max"]])))
+        cells = [*(row[key] for key in first), steps, _spread(row, "minutes", 1)]
         rows.append([*cells, *(_spread(row, name, 3) for name in columns)])
+    return _lines([*first, "steps", "minutes", *names], rows)
+
+
+def _tested(summary: Summary) -> list[str]:
+    """The section of the test part: nothing where none was scored."""
+    table, metrics = part_table(summary), part_metrics(summary)
+    if table.empty:
+        return []
+    first = [*summary.keys, "data_set", "n", "images", "cells"]
+    rows = [
+        [*(row[key] for key in first), *(_spread(row, name, 3) for name in metrics)] for row in table.to_dict("records")
+    ]
+    return ["## Test part (best checkpoint)", _lines([name.replace("_", " ") for name in [*first, *metrics]], rows)]
+
+
+def _lines(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join("| " + " | ".join(map(str, cells)) + " |" for cells in [head, ["---"] * len(head), *rows])
 
 

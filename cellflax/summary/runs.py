@@ -8,11 +8,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import pandas as pd
 
 from cellflax.errors import UserError
+from cellflax.summary.part import PartSummary, read_part
+from cellflax.summary.stored import read_object, stored_value
 
 _PREFIX = "validation_"
 
@@ -35,6 +38,9 @@ class FinishedRun:
         minutes: spent on them.
         best_step: step of the best checkpoint.
         validation: validation metrics without their prefix (columns) by step (index).
+        fold: which part of a cross-validation it was tested on, if it is of one.
+        folds: number of parts.
+        tested: scores of its test part, if it has them.
     """
 
     directory: Path
@@ -50,6 +56,9 @@ class FinishedRun:
     minutes: float
     best_step: int
     validation: pd.DataFrame
+    fold: int | None = None
+    folds: int | None = None
+    tested: PartSummary | None = None
 
 
 @dataclass(frozen=True)
@@ -91,12 +100,12 @@ def read_run(directory: Path) -> FinishedRun | SkippedRun:
     try:
         if not (directory / "config.json").exists():
             return SkippedRun(directory, "failed", "stopped before training: no config.json")
-        config = _object(directory / "config.json")
+        config = read_object(directory / "config.json")
         if (directory / "summary.json").exists():
-            summary = _object(directory / "summary.json")
-            if _value(summary, "training", dict, "summary.json").get("reason") is not None:
+            summary = read_object(directory / "summary.json")
+            if stored_value(summary, "training", dict, "summary.json").get("reason") is not None:
                 return _finished(directory, config, summary)
-        planned = _value(config, "trainer.steps", int, "config.json")
+        planned = stored_value(config, "trainer.steps", int, "config.json")
         return SkippedRun(directory, "unfinished", f"{_last_step(directory)} of {planned} steps")
     except UserError as error:
         return SkippedRun(directory, "unreadable", str(error))
@@ -121,7 +130,7 @@ def _natural(path: Path) -> list[list[tuple[int, int | str]]]:
 
 def _finished(directory: Path, config: dict[str, Any], summary: dict[str, Any]) -> FinishedRun:
     def stored(key: str, kind: type | tuple[type, ...]) -> Any:
-        return _value(summary, key, kind, "summary.json")
+        return stored_value(summary, key, kind, "summary.json")
 
     validation = _validation(directory / "metrics.jsonl")
     best, last = stored("training.best_step", int), stored("training.validated_step", int)
@@ -135,7 +144,7 @@ def _finished(directory: Path, config: dict[str, Any], summary: dict[str, Any]) 
         directory=directory,
         config=config,
         name=stored("name", str),
-        seed=_value(config, "seed", int, "config.json"),
+        seed=stored_value(config, "seed", int, "config.json"),
         source=stored("data.source", str),
         simulated=stored("data.simulated", bool),
         monitor=stored("monitor", str),
@@ -145,27 +154,10 @@ def _finished(directory: Path, config: dict[str, Any], summary: dict[str, Any]) 
         minutes=stored("training.elapsed_s", (int, float)) / 60,
         best_step=best,
         validation=validation,
+        fold=stored_value(config, "data.fold", (int, NoneType), "config.json"),
+        folds=stored_value(config, "data.folds", (int, NoneType), "config.json"),
+        tested=read_part(directory),
     )
-
-
-def _object(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path.name} cannot be read as JSON") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path.name} is not a JSON object")
-    return content
-
-
-def _value(content: dict[str, Any], key: str, kind: type | tuple[type, ...], file: str) -> Any:
-    """Value of a dotted key, which must be there and of the right type."""
-    value: Any = content
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise UserError(f"{file} has no usable {key}: got {value!r}")
-    return value
 
 
 def _lines(path: Path) -> Iterable[dict[str, Any]]:

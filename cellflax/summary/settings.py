@@ -11,7 +11,7 @@ from cellflax.schemas import GROUPS, from_json, group_types
 from cellflax.summary.runs import FinishedRun
 
 # What cannot change the result, says where the same data are, or is the repetition itself.
-_IGNORED = {"run", "seed", "logger", "data.root", "data.mirror"}
+_IGNORED = {"run", "seed", "data.fold", "logger", "data.root", "data.mirror"}
 _IGNORED |= {"trainer.devices", "trainer.log_every", "trainer.max_minutes"}
 _SOURCE = "data source"
 _ABSENT = "-"

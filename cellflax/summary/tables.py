@@ -1,6 +1,6 @@
 """Tables of runs and of settings, as data frames and as Markdown."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -13,11 +13,11 @@ _FIRST_METRICS = ("jaccard", "dice", "loss")  # the others follow by name
 
 @dataclass(frozen=True)
 class Group:
-    """Runs of one setting, which differ by seed only.
+    """Runs of one setting, which differ by seed and, in a cross-validation, by fold only.
 
     Attributes:
         values: of the summary's keys, as text.
-        runs: by ascending seed.
+        runs: by ascending fold and seed.
     """
 
     values: tuple[str, ...]
@@ -51,27 +51,33 @@ class Summary:
         return [run for group in self.groups for run in group.runs]
 
     @property
+    def cross_validated(self) -> bool:
+        """Whether any of the runs is of a cross-validation."""
+        return any(run.fold is not None for run in self.runs)
+
+    @property
     def simulated(self) -> bool:
         """Whether the runs were trained on simulated data (all of them: `summarize` does not mix)."""
         return any(run.simulated for run in self.runs)
 
 
 def group_runs(runs: Sequence[FinishedRun], skipped: Sequence[SkippedRun] = ()) -> Summary:
-    """Group runs over seeds.
+    """Group runs over seeds and folds.
 
-    Of runs with the same setting and seed only the latest counts: training repeats itself, so that another
+    Of runs with the same setting, seed and fold only the latest counts: training repeats itself, so that another
     copy would make the spread look smaller than it is.
     """
     settings = find_settings(runs)
-    latest: dict[tuple[tuple[str, ...], int], FinishedRun] = {}
+    latest: dict[tuple[tuple[str, ...], int, int], FinishedRun] = {}
     repeated: list[SkippedRun] = []
     for values, run in sorted(zip(settings.values, runs, strict=True), key=lambda item: item[1].finished):
-        before = latest.get((values, run.seed))
-        if before is not None:
-            repeated.append(SkippedRun(before.directory, "repeated", f"as {run.directory}, with the same seed"))
-        latest[values, run.seed] = run
+        key = values, -1 if run.fold is None else run.fold, run.seed
+        if key in latest:
+            same = "seed" if run.fold is None else "seed and fold"
+            repeated.append(SkippedRun(latest[key].directory, "repeated", f"as {run.directory}, with the same {same}"))
+        latest[key] = run
     groups: dict[tuple[str, ...], list[FinishedRun]] = {}
-    for (values, _), run in sorted(latest.items(), key=lambda item: item[0][1]):
+    for (values, *_), run in sorted(latest.items(), key=lambda item: item[0][1:]):
         groups.setdefault(values, []).append(run)
     return Summary(
         keys=settings.keys,
@@ -102,15 +108,17 @@ def run_table(summary: Summary) -> pd.DataFrame:
                 {"run": str(run.directory), "status": "finished", "reason": run.reason}
                 | {"data": _data(run)}
                 | dict(zip(summary.keys, group.values, strict=True))
+                | ({"fold": run.fold} if summary.cross_validated else {})
                 | {"seed": run.seed, "steps": run.steps, "minutes": run.minutes, "best_step": run.best_step}
                 | _metrics(run)
             )
     rows += [{"run": str(s.directory), "status": s.status, "reason": s.reason} for s in summary.skipped]
-    return pd.DataFrame(rows).astype({name: "Int64" for name in ("seed", "steps", "best_step")})
+    table = pd.DataFrame(rows)
+    return table.astype({name: "Int64" for name in ("fold", "seed", "steps", "best_step") if name in table})
 
 
 def setting_table(summary: Summary) -> pd.DataFrame:
-    """One row per setting: mean and sample standard deviation over seeds (empty for one seed).
+    """One row per setting: mean and sample standard deviation over its runs (empty for a single one).
 
     A metric that is undefined in one run is undefined in the mean.
     """
@@ -118,7 +126,9 @@ def setting_table(summary: Summary) -> pd.DataFrame:
     for group in summary.groups:
         steps = [run.steps for run in group.runs]
         row = {"data": _data(group.runs[0])} | dict(zip(summary.keys, group.values, strict=True))
-        row |= {"n": len(group.runs), "seeds": " ".join(str(run.seed) for run in group.runs)}
+        row |= {"n": len(group.runs), "seeds": _numbers(run.seed for run in group.runs)}
+        if summary.cross_validated:
+            row["folds"] = _numbers(run.fold for run in group.runs)
         row |= {"steps_min": min(steps), "steps_max": max(steps)}
         values = pd.DataFrame([{"minutes": run.minutes, **_metrics(run)} for run in group.runs])
         for name in ["minutes", *_columns(metric_names(summary.runs))]:
@@ -126,6 +136,11 @@ def setting_table(summary: Summary) -> pd.DataFrame:
             row |= {f"{name}_mean": column.mean(skipna=False), f"{name}_std": column.std(skipna=False)}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _numbers(values: Iterable[int | None]) -> str:
+    """Each number once, ascending."""
+    return " ".join(map(str, sorted({value for value in values if value is not None})))
 
 
 def _data(run: FinishedRun) -> str:

@@ -1,0 +1,135 @@
+"""Scores of a test part: cells and pixels of each image, of each data set and of all, and the files that keep them."""
+
+import os
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cellflax.data.example import Example
+from cellflax.errors import UserError
+from cellflax.evaluation.targets import CELLS, NUCLEI, target_classes, target_probability
+from cellflax.jsonfile import write_json
+from cellflax.metrics.roc import N_BINS, RocCounts, roc_counts
+from cellflax.metrics.score import CellScores, pool, score_cells
+
+SCORES_FILE, ROC_FILE = "test.json", "test_roc.npz"
+_CELL_METRICS = ("sm", "sm_outlines", "sm_detection", "jaccard_index", "dice_index", "f1")
+_KINDS = ("positive", "negative")
+
+
+@dataclass
+class _DataSet:
+    """What is kept of a data set: scores of each image's cells, and sums over its pixels by target."""
+
+    cells: list[CellScores] = field(default_factory=list)
+    pixels: dict[str, RocCounts] = field(default_factory=dict)
+
+
+class PartScores:
+    """Scores of segmented images, gathered image by image.
+
+    Args:
+        class_names: of the network's outputs.
+    """
+
+    def __init__(self, class_names: Sequence[str]):
+        targets = {target: target_classes(target, class_names) for target in (CELLS, NUCLEI)}
+        self._targets = {target: classes for target, classes in targets.items() if classes}
+        self._data_sets: dict[str, _DataSet] = {}
+        self._images: dict[str, dict[str, Any]] = {}
+
+    def add(self, example: Example, labels: np.ndarray, probability: np.ndarray) -> None:
+        """Score one image against its reference.
+
+        Args:
+            example: the image with its cells and, for pixels of nuclei, its nuclei.
+            labels: (H, W) predicted cells.
+            probability: (H, W, K) class probabilities.
+        """
+        cells = score_cells(example.cells, labels)
+        references = {CELLS: example.cells, NUCLEI: example.nuclei}
+        pixels = {
+            target: roc_counts(target_probability(probability, classes), reference != 0)
+            for target, classes in self._targets.items()
+            if (reference := references[target]) is not None
+        }
+        data_set = self._data_sets.setdefault(example.data_set, _DataSet())
+        data_set.cells.append(cells)
+        data_set.pixels = add_roc(data_set.pixels, pixels)
+        self._images[example.name] = {"data_set": example.data_set, **_metrics([cells], pixels)}
+
+    def roc(self) -> dict[str, RocCounts]:
+        """Pixels of all images by target."""
+        total: dict[str, RocCounts] = {}
+        for data_set in self._data_sets.values():
+            total = add_roc(total, data_set.pixels)
+        return total
+
+    def pooled(self) -> dict[str, float | int | None]:
+        """Metrics of all images together.
+
+        Returns:
+            `images`, their number; `n_reference` and `n_predicted` cells; `sm` (Al-Kofahi et al. 2018, k = 0.6) with
+            its terms `sm_outlines` and `sm_detection`, `jaccard_index`, `dice_index` and `f1` (IoU 0.5) as in
+            `CellScores.summary`, all pooled cell by cell; `image_level_sm`, the mean of the images' own; and `auc`
+            and `acc` of the pixels of cells and of nuclei, each behind its target's name. None where undefined.
+        """
+        cells = [scores for data_set in self._data_sets.values() for scores in data_set.cells]
+        return _metrics(cells, self.roc())
+
+    def summary(self) -> dict[str, Any]:
+        """The metrics of `pooled` for JSON: of all images, of each data set, and of each image."""
+        data_sets = {name: _metrics(data_set.cells, data_set.pixels) for name, data_set in self._data_sets.items()}
+        return {"pooled": self.pooled(), "data_sets": data_sets, "images": self._images}
+
+    def save(self, directory: Path, origin: Mapping[str, Any]) -> None:
+        """Write `test.json`, with what the scores come from first, and the counts behind the ROC curves."""
+        counts = {f"{target}_{kind}": getattr(roc, kind) for target, roc in self.roc().items() for kind in _KINDS}
+        temporary = directory / f"{ROC_FILE}.tmp"
+        with temporary.open("wb") as file:
+            np.savez_compressed(file, **counts)
+        os.replace(temporary, directory / ROC_FILE)
+        write_json(directory / SCORES_FILE, {**origin, **self.summary()})
+
+
+def read_roc(directory: Path) -> dict[str, RocCounts]:
+    """Read the counts that `PartScores.save` wrote, by target.
+
+    Raises:
+        UserError: if they are missing or damaged.
+    """
+    path = directory / ROC_FILE
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            arrays = dict(stored)
+        targets = [target for target in (CELLS, NUCLEI) if f"{target}_{_KINDS[0]}" in arrays]
+        found = {target: RocCounts(*(arrays[f"{target}_{kind}"] for kind in _KINDS)) for target in targets}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} cannot be read; score again: cellflax.validate part=test checkpoint=...") from error
+    for counts in found.values():
+        if not counts.positive.shape == counts.negative.shape == (N_BINS,):
+            raise UserError(f"{path} is of another version; score again: cellflax.validate part=test checkpoint=...")
+    return found
+
+
+def add_roc(total: Mapping[str, RocCounts], more: Mapping[str, RocCounts]) -> dict[str, RocCounts]:
+    """Add counts target by target."""
+    return {**total, **{target: total[target] + roc if target in total else roc for target, roc in more.items()}}
+
+
+def _metrics(cells: Sequence[CellScores], pixels: Mapping[str, RocCounts]) -> dict[str, float | int | None]:
+    together = pool(cells).summary()
+    of_images = [value for scores in cells if (value := scores.summary()["sm"]) is not None]
+    metrics = {
+        "images": len(cells),
+        **{name: together[name] for name in ("n_reference", "n_predicted", *_CELL_METRICS)},
+        "image_level_sm": float(np.mean(of_images)) if of_images else None,
+    }
+    for target, counts in pixels.items():
+        metrics[f"{target}_auc"] = counts.auc if counts.is_defined else None
+        metrics[f"{target}_acc"] = counts.accuracy
+    return metrics

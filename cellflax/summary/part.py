@@ -1,0 +1,64 @@
+"""The scores of test parts, as `cellflax.evaluation.part_scores` writes them, read with doubt."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cellflax.errors import UserError
+from cellflax.evaluation.part_scores import SCORES_FILE
+from cellflax.summary.stored import read_object, stored_value
+
+
+@dataclass(frozen=True)
+class PartSummary:
+    """Scores of one run's test part.
+
+    Attributes:
+        refine: settings from probabilities to cells, as `config.json` has them.
+        pooled: metrics of all images; undefined ones are NaN.
+        data_sets: metrics of each data set.
+        images: data set of each image, and how many reference cells it has.
+    """
+
+    refine: dict[str, Any]
+    pooled: dict[str, float]
+    data_sets: dict[str, dict[str, float]]
+    images: dict[str, tuple[str, int]]
+
+
+def read_part(directory: Path) -> PartSummary | None:
+    """Read the scores of a run; None if it has none.
+
+    Raises:
+        UserError: if they are damaged.
+    """
+    if not (directory / SCORES_FILE).exists():
+        return None
+    content = read_object(directory / SCORES_FILE)
+
+    def stored(key: str) -> dict[str, Any]:
+        return stored_value(content, key, dict, SCORES_FILE)
+
+    return PartSummary(
+        refine=stored("settings.refine"),
+        pooled=_metrics(stored("pooled")),
+        data_sets={name: _metrics(metrics) for name, metrics in stored("data_sets").items()},
+        images={name: _origin_and_cells(image) for name, image in stored("images").items()},
+    )
+
+
+def _origin_and_cells(image: Any) -> tuple[str, int]:
+    if not isinstance(image, dict):
+        raise UserError(f"{SCORES_FILE} has an image without metrics: {image!r}")
+    return stored_value(image, "data_set", str, SCORES_FILE), stored_value(image, "n_reference", int, SCORES_FILE)
+
+
+def _metrics(stored: Any) -> dict[str, float]:
+    if not isinstance(stored, dict) or not all(value is None or _is_number(value) for value in stored.values()):
+        raise UserError(f"{SCORES_FILE} has metrics that are no numbers: {stored!r}")
+    return {name: math.nan if value is None else value for name, value in stored.items()}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

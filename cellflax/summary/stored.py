@@ -1,0 +1,28 @@
+"""JSON that runs leave, read with doubt: what is missing or of another type is named."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from cellflax.errors import UserError
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path.name} cannot be read as JSON") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path.name} is not a JSON object")
+    return content
+
+
+def stored_value(content: dict[str, Any], key: str, kind: type | tuple[type, ...], file: str) -> Any:
+    """Value of a dotted key, which must be there and of the right type."""
+    value: Any = content
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise UserError(f"{file} has no usable {key}: got {value!r}")
+    return value
