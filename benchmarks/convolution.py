@@ -13,13 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from hydra import compose, initialize_config_dir
-from hydra.core.config_store import ConfigStore
 from jax import lax
-from omegaconf import OmegaConf
 
+from benchmarks.experiment import load_config
 from benchmarks.timing import compare, print_table, start
-from cellflax.config import config_directory
 from cellflax.models.layers import Convolution
 from cellflax.models.patch_net import PatchNetConfig
 
@@ -52,7 +49,8 @@ def main() -> None:
     start()
     layers: dict[Layer, None] = {}  # an ordered set
     for name in options.model:
-        config = load_config(name)
+        config = load_config(f"model={name}").model
+        assert isinstance(config, PatchNetConfig), f"{name} is no patch network"
         layers |= dict.fromkeys(layers_of(config, 1, options.size + config.receptive_field - 1, fragments=True))
         layers |= dict.fromkeys(layers_of(config, options.patches, config.receptive_field, fragments=False))
     rows: list[list[str]] = []
@@ -64,15 +62,6 @@ def main() -> None:
         rows.append([str(layer), f"{layer.gflop:.2f}", *rates])
         header = ["layer", "GFLOP", *runs]
     print_table(header, rows)
-
-
-def load_config(name: str) -> PatchNetConfig:
-    """The typed configuration of `model=<name>`."""
-    ConfigStore.instance().store(group="model", name="patch_net_schema", node=PatchNetConfig)
-    with initialize_config_dir(str(config_directory()), version_base="1.3"):
-        config = OmegaConf.to_object(compose(f"model/{name}").model)
-    assert isinstance(config, PatchNetConfig)
-    return config
 
 
 def layers_of(config: PatchNetConfig, images: int, edge: int, *, fragments: bool) -> Iterator[Layer]:

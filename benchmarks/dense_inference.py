@@ -121,7 +121,8 @@ def dilated(model: PatchNet, x: jax.Array) -> jax.Array:
 
 
 def torch_probability(model: PatchNet, *, fragments: bool) -> Callable[[np.ndarray], np.ndarray]:
-    from benchmarks.torch_patch_net import TorchPatchNet, to_torch
+    from benchmarks.torch_layers import to_torch
+    from benchmarks.torch_patch_net import TorchPatchNet
 
     network = TorchPatchNet(model, fragments=fragments).eval()
 

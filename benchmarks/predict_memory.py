@@ -19,15 +19,12 @@ import numpy as np
 import tifffile
 from flax import nnx
 
+from benchmarks.experiment import Experiment
 from benchmarks.timing import print_table, start
-from cellflax.checkpoint import save_model
 from cellflax.data.normalize import NormalizeConfig
-from cellflax.ensemble import stack_members
-from cellflax.models import build_model
 from cellflax.models.layers import Convolution
 from cellflax.models.patch_net import PatchNet, PatchNetConfig, Regularization, Stage
 from cellflax.refine import ThresholdConfig
-from cellflax.schemas import to_json
 from cellflax.training_config import TrainConfig
 
 SPACING = 40  # pixels between cells
@@ -79,21 +76,10 @@ def save_network(run: Path) -> None:
         normalize=NormalizeConfig(subtract_local_mean=False),
         refine=ThresholdConfig(interior=0.5),
     )
-    model = build_model(config.model, channels=1, classes=2, seed=0)
-    assert isinstance(model, PatchNet)
-    fill(model)
-    _, params, stats = stack_members([model])
-    record = {
-        "config": {key: value for key, value in to_json(config).items() if key != "run"},
-        "data": {
-            "source": "made up for a benchmark",
-            "simulated": True,
-            "channels": ["stain"],
-            "class_names": ["interior", "background"],
-            "pixel_size_um": None,
-        },
-    }
-    save_model(run, params, stats, record)
+    experiment = Experiment(config, channels=("stain",), class_names=("interior", "background"))
+    assert isinstance(experiment.network, PatchNet)
+    fill(experiment.network)
+    experiment.save(run)
 
 
 def fill(model: PatchNet) -> None:

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
-from scipy import ndimage
 from skimage import io
 from skimage.segmentation import morphological_chan_vese
 
 from benchmarks.dense_inference import probability, trained_like
-from benchmarks.timing import COLUMNS, Time, compare, print_table, start
+from benchmarks.stages import blurred, print_stages
+from benchmarks.timing import COLUMNS, compare, print_table, start
 from cellflax.data.annotation import classes_from_labels
 from cellflax.data.example import CLASS_NAMES
 from cellflax.data.normalize import NormalizeConfig, normalize
@@ -107,7 +107,7 @@ def time_methods(field: Field, iterations: int, rounds: int, size: str) -> None:
     runs = {name: refining(config, maps, seeds) for name, (config, maps, seeds) in configs.items()}
     cells = {name: run().max() for name, run in runs.items()}
     times = compare(runs, rounds)
-    rows = [[name, *seconds(taken), str(cells[name])] for name, taken in times.items()]
+    rows = [[name, *taken.seconds(), str(cells[name])] for name, taken in times.items()]
     print_table([f"refine, {size}", "seconds", "core-seconds", "cells"], rows)
 
 
@@ -131,11 +131,7 @@ def time_pipeline(field: Field, iterations: int, rounds: int, size: str) -> None
             ).size
         ),
     }
-    times = compare(runs, rounds)
-    total = Time(sum(t.wall_s for t in times.values()), sum(t.cpu_s for t in times.values()))
-    rows = [[name, *seconds(taken), ""] for name, taken in times.items()]
-    rows.append(["all", *seconds(total), f"{PAPER_S / total.wall_s:.1f}"])
-    print_table([f"pipeline, {size}", "seconds", "core-seconds", f"{PAPER_S} s (P1) / seconds"], rows)
+    print_stages(f"pipeline, {size}", compare(runs, rounds), {"all": list(runs)}, PAPER_S, "P1")
 
 
 def contour_config(iterations: int) -> ActiveContourConfig:
@@ -144,10 +140,6 @@ def contour_config(iterations: int) -> ActiveContourConfig:
 
 def refining(config: RefineConfig, maps: np.ndarray, seeds: np.ndarray | None) -> Callable[[], np.ndarray]:
     return lambda: refine(config, maps, CLASS_NAMES, seeds)
-
-
-def seconds(taken: Time) -> list[str]:
-    return [f"{taken.wall_s:.3g}", f"{taken.cpu_s:.3g}"]
 
 
 def published_field(root: Path) -> Field:
@@ -168,8 +160,7 @@ def simulated_field() -> Field:
     field = simulate_hela_field(HelaFieldConfig(), seed=0)
 
     def maps(labels: np.ndarray) -> np.ndarray:
-        certain = np.eye(len(CLASS_NAMES), dtype=np.float32)[classes_from_labels(labels)]
-        return ndimage.gaussian_filter(certain, (2, 2, 0))
+        return blurred(classes_from_labels(labels), len(CLASS_NAMES))
 
     return Field(field.image, maps(field.cells), maps(field.nuclei), field.nuclei > 0)
 

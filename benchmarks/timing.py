@@ -34,6 +34,13 @@ class Time:
     def scaled(self, factor: float) -> "Time":
         return Time(self.wall_s * factor, self.cpu_s * factor)
 
+    def __add__(self, other: "Time") -> "Time":
+        return Time(self.wall_s + other.wall_s, self.cpu_s + other.cpu_s)
+
+    def seconds(self) -> list[str]:
+        """Cells of a table: seconds, core-seconds."""
+        return [f"{self.wall_s:.3g}", f"{self.cpu_s:.3g}"]
+
     def row(self, ours: "Time") -> list[str]:
         """Cells of a table: seconds, core-seconds, and how many times as long as `ours` by each."""
         ratios = (self.wall_s / ours.wall_s, self.cpu_s / ours.cpu_s)

@@ -1,15 +1,15 @@
 """P1's batch-normalised patch network in PyTorch, with the parameters of one of ours."""
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmarks.torch_layers import convolution, normalization
 from cellflax.models.patch_net import PatchNet
 
 
 class TorchPatchNet(nn.Module):
-    """Dense execution, laid out channels-last, which is what oneDNN is fastest with on CPU.
+    """Dense execution.
 
     Args:
         model: batch-normalised network without side branches, whose parameters are copied.
@@ -24,7 +24,7 @@ class TorchPatchNet(nn.Module):
         for i, stage in enumerate(model.stages):
             self.stages.append(nn.Sequential(*(_block(block, 1 if fragments else 2**i) for block in stage)))
         head = [_block(block, 1) for block in model.hidden]
-        self.head = nn.Sequential(*head, _convolution(model.output.kernel, model.output.bias, 1))
+        self.head = nn.Sequential(*head, convolution(model.output.kernel, model.output.bias))
         self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -42,41 +42,12 @@ class TorchPatchNet(nn.Module):
         return x
 
 
-def to_torch(images: np.ndarray) -> Tensor:
-    """(N, H, W, C) -> (N, C, H, W) with the channels still last in memory."""
-    return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2)
-
-
-def kernels(network: TorchPatchNet) -> list[Tensor]:
-    """The parameters that the L2 penalty applies to."""
-    return [module.weight for module in network.modules() if isinstance(module, nn.Conv2d)]
-
-
 def _block(block, dilation: int) -> nn.Sequential:
-    theirs = block.normalization
-    ours = nn.BatchNorm2d(theirs.scale.shape[0], eps=theirs.epsilon, momentum=1 - theirs.momentum)
-    pairs = ((ours.weight, theirs.scale), (ours.bias, theirs.bias))
-    pairs += ((ours.running_mean, theirs.mean), (ours.running_var, theirs.var))
-    for target, source in pairs:
-        _copy(target, source[...])
-    return nn.Sequential(_convolution(block.transform.kernel, None, dilation), ours, nn.ReLU(inplace=True))
-
-
-def _convolution(kernel, bias, dilation: int) -> nn.Conv2d:
-    values = np.asarray(kernel[...])
-    values = values if values.ndim == 4 else values[None, None]  # a fully connected layer
-    size, _, filters_in, filters = values.shape
-    layer = nn.Conv2d(filters_in, filters, size, dilation=dilation, bias=bias is not None)
-    _copy(layer.weight, values.transpose(3, 2, 0, 1))
-    if bias is not None:
-        _copy(layer.bias, bias[...])
-    return layer
-
-
-def _copy(target: Tensor | None, values) -> None:
-    assert target is not None
-    with torch.no_grad():
-        target.copy_(torch.from_numpy(np.array(values)))
+    return nn.Sequential(
+        convolution(block.transform.kernel, None, dilation=dilation),
+        normalization(block.normalization),
+        nn.ReLU(inplace=True),
+    )
 
 
 def _split_phases(x: Tensor) -> Tensor:

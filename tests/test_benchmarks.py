@@ -19,6 +19,16 @@ from tests.commands import run_command
             "| 3 x 3, 32 -> 32; ",
         ),
         ("predict_memory", ["--size", "200"], "| 200 x 200 | 2048 | False | 25 | 25 |"),
+        (
+            "fcn",
+            ["--size", "96", "--crop", "16", "--batch", "2", "--rounds", "1"],
+            "| one step, 2 x 16 x 16 |",
+        ),
+        (
+            "whole_cell",
+            ["--size", "96", "--crop", "32", "--batch", "1", "--rounds", "1"],
+            "| one step, 1 x 32 x 32 |",
+        ),
         ("tracking", ["--cells", "50", "--rounds", "1"], "| cellflax, 50 cells |"),
     ],
 )

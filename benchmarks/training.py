@@ -1,0 +1,129 @@
+"""Training steps to be timed: ours on new or ready batches, and PyTorch's on the same."""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import PartitionSpec
+
+from benchmarks.experiment import Experiment
+from benchmarks.timing import COLUMNS, NO_TORCH, compare, print_table, torch
+from cellflax.data.sampler import Batch, BatchSource
+from cellflax.optimizers import build_optimizer
+from cellflax.state import StepSums, create_state, data_mesh, make_train_step, replicate
+
+STEPS = 100_000  # that a training would have; the learning rate depends on it
+# PyTorch's batch statistics in float32 move P2's first loss by 1.4e-5 of it; in float64 it is ours to 1e-7.
+LOSS_TOLERANCE = 1e-4
+
+
+class Steps:
+    """Does the next training step at every call, and keeps the loss of the first.
+
+    Args:
+        step: does one step and returns its loss, without the penalty.
+    """
+
+    def __init__(self, step: Callable[[], Any]):
+        self._step = step
+        self._first_loss: float | None = None
+
+    @property
+    def first_loss(self) -> float:
+        assert self._first_loss is not None, "no step was done"
+        return self._first_loss
+
+    def __call__(self) -> Any:
+        loss = self._step()
+        if self._first_loss is None:
+            self._first_loss = float(loss)
+        return loss
+
+
+@dataclass(frozen=True)
+class ReadyBatch:
+    """One batch for all steps, in the place of a sampler: what is left is what PyTorch does too."""
+
+    batch: Batch
+    partition = PartitionSpec("data")
+
+    def feed(self, step: int) -> Batch:
+        return self.batch
+
+    def __call__(self, data: Batch, seed: jax.Array, step: jax.Array) -> Batch:
+        return data
+
+
+def add_sampler_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--crop", type=int, help="edge of the labelled part of a training crop, pixels")
+    parser.add_argument("--batch", type=int, help="crops in a step")
+
+
+def sampler_overrides(options: argparse.Namespace) -> list[str]:
+    """Overrides of what is given; the rest is the experiment's."""
+    given = {"size": options.crop, "batch": options.batch}
+    return [f"sampler.{key}={value}" for key, value in given.items() if value is not None]
+
+
+def first_batch(experiment: Experiment) -> Batch:
+    """What the first step trains on, on the host."""
+    sampler, seed = experiment.sampler, experiment.config.seed
+    return jax.device_get(sampler(sampler.data, seed, 0))
+
+
+def training(experiment: Experiment, source: BatchSource) -> Steps:
+    """Our steps: the batch, forward, backward, update."""
+    config = experiment.config
+    optimizer = build_optimizer(config.optimizer, STEPS)
+    graph, state = create_state([experiment.network], optimizer)
+    mesh = data_mesh(1)
+    step = make_train_step(graph, optimizer, experiment.loss, config.loss.l2, source, config.seed, mesh)
+    state, data = replicate(state, mesh), replicate(source.feed(0), mesh)
+    zero = StepSums.zero(len(experiment.class_names))
+
+    def next_step() -> jax.Array:
+        nonlocal state
+        state, sums = step(state, data, zero)
+        return sums.loss
+
+    return Steps(next_step)
+
+
+def time_step(experiment: Experiment, rounds: int, without_dropout: Experiment | None = None) -> None:
+    """Time one step of an experiment, with and without drawing its batch, beside PyTorch's; print a table.
+
+    Args:
+        experiment: whose network and cost PyTorch has too.
+        rounds: times that each is timed.
+        without_dropout: the same but for its dropout, if it has any: no two programs drop the same activations, so
+            only then can first losses agree.
+
+    Raises:
+        AssertionError: if first losses differ that should not.
+    """
+    batch = first_batch(experiment)
+    runs = {"cellflax": training(experiment, experiment.sampler), **ready_steps(experiment, batch)}
+    same = list(runs)
+    if without_dropout is not None:
+        others = ready_steps(without_dropout, batch, ", no dropout")
+        runs, same = runs | others, list(others)
+    if torch is None:
+        print(NO_TORCH)
+    times = compare(runs, rounds)
+    rows = [[name, *taken.row(times["cellflax"]), f"{runs[name].first_loss:.6f}"] for name, taken in times.items()]
+    edge, crops = batch.target.shape[1], len(batch.target)
+    print_table([f"one step, {crops} x {edge} x {edge}", *COLUMNS, "first loss"], rows)
+    np.testing.assert_allclose([runs[name].first_loss for name in same], runs[same[0]].first_loss, rtol=LOSS_TOLERANCE)
+
+
+def ready_steps(experiment: Experiment, batch: Batch, suffix: str = "") -> dict[str, Steps]:
+    """Steps on a given batch by name, ours and PyTorch's."""
+    steps = {f"cellflax, a ready batch{suffix}": training(experiment, ReadyBatch(batch))}
+    if torch is not None:
+        from benchmarks.torch_training import torch_training
+
+        steps[f"PyTorch, the same batch{suffix}"] = torch_training(experiment, batch)
+    return steps
