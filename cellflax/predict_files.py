@@ -1,10 +1,10 @@
-"""What prediction writes beside the labels: maps, the table of cells, panels of the overlay, where it came from."""
+"""What prediction writes: labels, maps, the table of cells, panels of the overlay, where it came from."""
 
 import math
 import os
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -12,45 +12,79 @@ import pandas as pd
 
 import cellflax
 from cellflax.config import to_json
-from cellflax.data.images import Image
+from cellflax.data.frames import Frames
+from cellflax.data.images import Image, write_labels
+from cellflax.data.label_movie_file import LabelMovieFile
 from cellflax.data.tiff_maps import MapFile
+from cellflax.inference.blocks import Window
 from cellflax.report import Panel
+from cellflax.segment import Maps, Segmentation
 from cellflax.trained import TrainedModel
 
 _PANEL_PX = 1600  # what report.outline_overlay shows of an image at most
 
 
-def open_maps(
-    stack: ExitStack, output: Path, name: str, image: Image, class_names: tuple[str, ...], *, uncertainty: bool
-) -> Callable[[tuple[slice, slice], np.ndarray, np.ndarray | None], None]:
-    """Open the files of an image's maps, which are complete when `stack` closes.
+class ResultFiles:
+    """The files of one image or movie; a context at whose end those of a movie, and all maps, are complete.
 
     Args:
-        stack: closes the files.
         output: directory.
-        name: of the image.
-        image: (H, W, C), of which the maps are.
+        frames: the image or movie.
         class_names: of the probabilities.
+        maps: whether to write probabilities, uncertainties and seeds.
         uncertainty: whether there will be any.
-
-    Returns:
-        What writes a window of them, as `segment.segment` calls it.
     """
-    height, width = image.pixels.shape[:2]
 
-    def opened(kind: str, names: tuple[str, ...]) -> MapFile:
-        path = output / f"{name}_{kind}.tif"
-        return stack.enter_context(MapFile(path, (height, width), names, image.pixel_size_um))
+    def __init__(self, output: Path, frames: Frames, class_names: tuple[str, ...], *, maps: bool, uncertainty: bool):
+        self._output, self._name, self._time = output, frames.name, frames.time
+        self._save_maps = maps
+        self._names = {"probability": class_names} | ({"uncertainty": ("uncertainty",)} if uncertainty else {})
+        self._maps: dict[str, MapFile] = {}
+        self._movies: dict[str, LabelMovieFile] = {}
+        self._open = ExitStack()
 
-    probabilities = opened("probability", class_names)
-    uncertainties = opened("uncertainty", ("uncertainty",)) if uncertainty else None
+    def __enter__(self) -> "ResultFiles":
+        return self
 
-    def write(window: tuple[slice, slice], probability: np.ndarray, disagreement: np.ndarray | None) -> None:
-        probabilities.write(window, probability)
-        if uncertainties is not None and disagreement is not None:
-            uncertainties.write(window, disagreement[..., None])
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.__exit__(kind, error, trace)
 
-    return write
+    def maps(self, t: int, image: Image) -> Maps | None:
+        """What writes a window of the maps of a frame, as `segment.segment` calls it; None if they are not wanted."""
+        if not self._save_maps:
+            return None
+        height, width = image.pixels.shape[:2]
+        for kind, names in self._names.items():
+            if kind not in self._maps:
+                file = MapFile(self._path(kind), (height, width), names, image.pixel_size_um, self._time)
+                self._maps[kind] = self._open.enter_context(file)
+
+        def write(window: Window, probability: np.ndarray, disagreement: np.ndarray | None) -> None:
+            self._maps["probability"].write(window, probability, t)
+            if disagreement is not None:
+                self._maps["uncertainty"].write(window, disagreement[..., None], t)
+
+        return write
+
+    def write(self, image: Image, result: Segmentation) -> None:
+        """Write the cells of the next frame, and the nuclei they were grown from."""
+        self._write_labels("labels", result.labels, image.pixel_size_um)
+        if self._save_maps and result.seeds is not None:
+            self._write_labels("seeds", result.seeds, image.pixel_size_um)
+
+    def _write_labels(self, kind: str, labels: np.ndarray, pixel_size_um: float | None) -> None:
+        if self._time is None:
+            write_labels(self._path(kind), labels, pixel_size_um)
+            return
+        if kind not in self._movies:
+            file = LabelMovieFile(self._path(kind), self._time, pixel_size_um)
+            self._movies[kind] = self._open.enter_context(file)
+        self._movies[kind].write(labels)
+
+    def _path(self, kind: str) -> Path:
+        return self._output / f"{self._name}_{kind}.tif"
 
 
 def panel(name: str, labels: np.ndarray, plane: np.ndarray) -> Panel:
@@ -59,12 +93,23 @@ def panel(name: str, labels: np.ndarray, plane: np.ndarray) -> Panel:
     return Panel(name, labels[::step, ::step].copy(), image=plane[::step, ::step].copy())
 
 
-def write_table(path: Path, tables: list[pd.DataFrame]) -> None:
-    """Write the cells of all images, the image's name first; a reader never meets half a file."""
-    table = pd.concat(tables, ignore_index=True)
-    table.insert(0, "image", table.pop("image"))
+def frame_cells(frames: Frames, t: int, cells: pd.DataFrame) -> pd.DataFrame:
+    """Cells with the columns that tell where they are: `image`, and of a movie `frame` and, where known, `time_s`."""
+    key: dict[str, Any] = {"image": frames.name}
+    if frames.time is not None:
+        key["frame"] = t
+        if frames.time.times_s is not None:
+            key["time_s"] = frames.time.times_s[t]
+    return pd.concat([pd.DataFrame(key, index=cells.index), cells], axis=1)
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write the cells of all images, the keys first; a reader never meets half a file."""
+    keys = [name for name in ("image", "frame", "time_s") if name in table]
+    if "frame" in keys:
+        table = table.astype({"frame": "Int64"})  # nothing where there is an image among movies
     temporary = path.with_name(path.name + ".tmp")
-    table.to_csv(temporary, index=False)
+    table[[*keys, *table.columns.drop(keys)]].to_csv(temporary, index=False)
     os.replace(temporary, path)
 
 

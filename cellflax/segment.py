@@ -17,8 +17,9 @@ from cellflax.inference.mosaic import Mosaic
 from cellflax.inference.settings import Inference
 from cellflax.measure.cells import UNCERTAINTY, cell_table
 from cellflax.measure.uncertainty import structural_uncertainty
-from cellflax.refine import RefineConfig, find_seeds, intensity_image, refine, takes_seeds
+from cellflax.refine import RefineConfig, find_seeds, intensity_image, needs_pixel_size, refine, takes_seeds
 from cellflax.refine.seeds import nuclei_seeds
+from cellflax.schemas import kind_of
 from cellflax.trained import TrainedModel
 
 # Takes the maps of one part of the image: where it is, (h, w, K) probabilities, and (h, w) uncertainty if there is any.
@@ -63,10 +64,13 @@ def segment(
         inference: tiles, transforms, blocks.
         maps: gets the mean over networks and transforms, and the disagreement between the networks (between the
             transforms where there is one network), part by part.
+
+    Raises:
+        UserError: naming the image, if its pixel size is needed and unknown.
     """
     scaled = _at_scale(model, image)
     given = None if seeds is None else labels_to_grid(seeds, _size(scaled))
-    predictor = _Predictor(model, scaled, inference)
+    predictor = _Predictor(model, scaled, how, inference)
     grid = NearestGrid(_size(scaled), _size(image))
     places = [Block(*map(grid.window, (b.core, b.window, b.source))) for b in predictor.blocks]
     mosaic, nuclei, tables = Mosaic(_size(image), places), None, []
@@ -79,7 +83,7 @@ def segment(
             if seeds_here is not None:
                 nuclei = nuclei or Mosaic(_size(image), places)
                 nuclei.add(index, grid.take(seeds_here, block.window))
-        labels = predictor.refine(how, block, probability, seeds_here)
+        labels = predictor.refine(block, probability, seeds_here)
         probability = grid.take(probability, block.window)
         added, taken = mosaic.add(index, grid.take(labels, block.window))
         cells = cell_table(
@@ -95,7 +99,7 @@ def segment(
         uncertainty = None
         if len(predictions) > 1:
             uncertainty = grid.take(disagreement(predictions), block.window)
-            others = [predictor.refine(how, block, prediction, seeds_here) for prediction in predictions]
+            others = [predictor.refine(block, prediction, seeds_here) for prediction in predictions]
             cells[UNCERTAINTY] = structural_uncertainty(labels, others)[taken - 1]
         tables.append(cells)
         if maps is not None:
@@ -129,10 +133,11 @@ def find_nuclei(
     if nuclei_model is not None:
         settings = nuclei_model.config
         scaled = _at_scale(nuclei_model, _select(image, nuclei_model.channels))
-        predictor = _Predictor(nuclei_model, scaled, replace(inference, transforms=settings.test_time_augmentation))
+        tiles = replace(inference, transforms=settings.test_time_augmentation)
+        predictor = _Predictor(nuclei_model, scaled, settings.refine, tiles)
 
         def find(block: Block) -> np.ndarray:
-            return predictor.refine(settings.refine, block, _mean(predictor.predict(block)))
+            return predictor.refine(block, _mean(predictor.predict(block)))
 
         blocks = predictor.blocks
     else:
@@ -153,10 +158,15 @@ def find_nuclei(
 
 
 class _Predictor:
-    """The blocks of an image, and the probabilities in each."""
+    """The blocks of an image, and the probabilities and cells in each."""
 
-    def __init__(self, model: TrainedModel, image: Image, inference: Inference):
-        self._model, self._inference, self._raw = model, inference, image
+    def __init__(self, model: TrainedModel, image: Image, how: RefineConfig, inference: Inference):
+        if needs_pixel_size(how) and image.pixel_size_um is None:  # before any network runs
+            raise UserError(
+                f"{image.path}: its pixel size is unknown, and refine={kind_of('refine', how)} measures in "
+                "micrometres; add pixel_size_um=..."
+            )
+        self._model, self._inference, self._how, self._raw = model, inference, how, image
         self._image = NormalizedImage(image.pixels, model.config.normalize, model.receptive_field, str(image.path))
         self.blocks = inference.blocks(_size(image), border=model.border, multiple=model.multiple)
 
@@ -167,28 +177,26 @@ class _Predictor:
         """
         model, inference = self._model, self._inference
         source, window = self._image.window(block.source), inside(block.window, block.source)
-        how = {
+        options = {
             "border": model.border,
             "multiple": model.multiple,
             "tile": inference.tile_px,
             "predict": inference.predict,
         }
         if model.members == 1:
-            each = predict_transforms(model.probabilities, source, inference.transforms, **how)
+            each = predict_transforms(model.probabilities, source, inference.transforms, **options)
             return [prediction[window] for prediction in each]
-        mean = predict_averaged(model.probabilities, source, inference.transforms, **how)
+        mean = predict_averaged(model.probabilities, source, inference.transforms, **options)
         return np.split(mean[window], model.members, axis=-1)
 
-    def refine(
-        self, how: RefineConfig, block: Block, probability: np.ndarray, seeds: np.ndarray | None = None
-    ) -> np.ndarray:
+    def refine(self, block: Block, probability: np.ndarray, seeds: np.ndarray | None = None) -> np.ndarray:
         """(h, w) labels of a block's window, from its probabilities, seeds and intensities."""
         return refine(
-            how,
+            self._how,
             probability,
             self._model.class_names,
             seeds,
-            intensity=intensity_image(how, self._raw.pixels[block.window], self._model.channels),
+            intensity=intensity_image(self._how, self._raw.pixels[block.window], self._model.channels),
             pixel_size_um=self._raw.pixel_size_um,
         )
 

@@ -99,10 +99,10 @@ def track(config: TrackConfig) -> dict[str, Any]:
         raise UserError(
             "input is not given; add input=LABELS, a label movie or a folder with one label image per frame"
         )
-    movie = read_label_movie(config.input)
-    images = None if config.images is None else _read_images(config.images, movie)
+    movie = read_label_movie(config.input, frame_interval_s=config.frame_interval_s)
+    images = None if config.images is None else _read_images(config.images, movie, config.frame_interval_s)
     reference = None if config.reference is None else _read_reference(config.reference, movie)
-    times_s = _times_s(config, movie, images)
+    times_s = images.times_s if movie.times_s is None and images is not None else movie.times_s
     output = _make_output(config)
     pixel_size_um = config.pixel_size_um or movie.pixel_size_um or (images.pixel_size_um if images else None)
     first_channel = None if images is None else images.pixels[..., 0]
@@ -149,8 +149,8 @@ def _write_tables(
         write_ctc(output, tracked)
 
 
-def _read_images(text: str, movie: LabelMovie) -> ImageMovie:
-    images = read_image_movie(text)
+def _read_images(text: str, movie: LabelMovie, frame_interval_s: float | None) -> ImageMovie:
+    images = read_image_movie(text, frame_interval_s=frame_interval_s)
     if images.pixels.shape[:3] != movie.labels.shape:
         raise UserError(
             f"images={text}: {_described(images.pixels.shape)}, but input={movie.source} has "
@@ -171,14 +171,6 @@ def _read_reference(folder: str, movie: LabelMovie) -> TrackedMovie:
 
 def _described(shape: tuple[int, ...]) -> str:
     return f"{shape[0]} frames of {shape[1]} x {shape[2]}"
-
-
-def _times_s(config: TrackConfig, movie: LabelMovie, images: ImageMovie | None) -> np.ndarray | None:
-    if config.frame_interval_s is not None:
-        return config.frame_interval_s * np.arange(len(movie.labels))
-    if movie.times_s is None and images is not None:
-        return images.times_s
-    return movie.times_s
 
 
 def _make_output(config: TrackConfig) -> Path:

@@ -242,7 +242,25 @@ def test_pixel_size_is_carried_through(run, fields, tmp_path, in_file, option, s
 def test_another_pixel_size_than_in_training_is_warned_of(run, fields, tmp_path):
     result = run(one_file(fields, tmp_path / "a.tif"), "pixel_size_um=0.65")
     assert result.status == 0
-    assert "warning: a has 0.65 um per pixel, training had 1.3; rescale the image" in result.err
+    remedy = "network_pixel_size_um=1.3"
+    assert f"warning: a has 0.65 um per pixel, training had 1.3; resample it with {remedy}" in result.err
+
+
+def test_cells_are_shown_to_the_network_at_the_size_it_knows(run, fields, tmp_path):
+    """An image of twice as many pixels per cell than in training gives the cells of the image itself."""
+    assert run(one_file(fields, tmp_path / "a.tif")).status == 0
+    expected = labels_of(tmp_path / "out" / "a_labels.tif")
+    wide = tifffile.imread(tmp_path / "a.tif").repeat(2, axis=1).repeat(2, axis=2)
+    tifffile.imwrite(tmp_path / "a.tif", wide, metadata={"axes": "CYX"}, photometric="minisblack")
+    found = {}
+    for size in (0.65, 1.3):
+        result = run(tmp_path / "a.tif", "pixel_size_um=0.65", f"network_pixel_size_um={size}")
+        assert result.status == 0, result.err
+        assert "warning" not in result.err
+        found[size] = labels_of(tmp_path / "out" / "a_labels.tif")[::2, ::2]
+    agreement = {size: np.mean((labels > 0) == (expected > 0)) for size, labels in found.items()}
+    assert agreement[1.3] > 0.97 > agreement[0.65]
+    assert found[1.3].max() == pytest.approx(expected.max(), abs=1)
 
 
 def test_another_refinement(run, fields, tmp_path):

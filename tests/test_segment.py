@@ -15,7 +15,7 @@ from cellflax.data.resample import ScaleConfig
 from cellflax.errors import UserError
 from cellflax.inference.settings import Inference
 from cellflax.models.patch_net import PatchNetConfig
-from cellflax.refine import ThresholdConfig, WatershedConfig
+from cellflax.refine import ThresholdConfig, WatershedConfig, WholeCellConfig
 from cellflax.segment import find_nuclei, segment
 from cellflax.trained import TrainedModel
 from cellflax.training_config import TrainConfig, TrainerConfig
@@ -175,3 +175,16 @@ def test_a_missing_pixel_size_is_asked_for():
     network = model(scale=ScaleConfig(pixel_size_um=0.65))
     with pytest.raises(UserError, match=r"field.tif: its pixel size is unknown, .* add pixel_size_um=\.\.\."):
         segment(network, field(), None, ThresholdConfig(), Inference())
+
+
+def test_a_refinement_in_micrometres_asks_for_the_pixel_size_before_anything_is_predicted():
+    def predicted(tiles: np.ndarray) -> np.ndarray:
+        raise AssertionError("a network ran")
+
+    network, whole_cell = replace(model(), probabilities=predicted), WholeCellConfig()
+    message = r"^field.tif: its pixel size is unknown, and refine=whole_cell measures in .*; add pixel_size_um=\.\.\.$"
+    with pytest.raises(UserError, match=message):
+        segment(network, field(), None, whole_cell, Inference())
+    nuclei_network = replace(network, config=replace(network.config, refine=whole_cell))
+    with pytest.raises(UserError, match=message):
+        find_nuclei(network, field(), WatershedConfig(), Inference(), nuclei_network)

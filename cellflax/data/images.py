@@ -1,6 +1,8 @@
 """Images and label images as arrays: TIFF (OME, ImageJ, plain), PNG and ICS, recognised by content."""
 
 import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,20 +16,24 @@ from cellflax.data.tiff import read_tiff, write_image, write_labels, write_proba
 from cellflax.errors import UserError
 
 __all__ = [
+    "TIFF_MAGIC",
     "Image",
     "ImageFiles",
+    "decoding",
     "group_channels",
+    "int32_labels",
     "list_files",
     "read_channels",
     "read_image",
     "read_labels",
     "read_stack",
+    "stack_channels",
     "write_image",
     "write_labels",
     "write_probability",
 ]
 
-_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG_MAGIC = b"\x89PNG"
 
 
@@ -39,7 +45,7 @@ class Image:
         pixels: (H, W, C) in the file's own data type; focal planes are channels.
         channels: name of each channel.
         pixel_size_um: edge of a pixel, if the file says.
-        path: the file, or the first of several.
+        path: the file, or the first of several; for errors, so of a movie with the number of the frame.
     """
 
     pixels: np.ndarray
@@ -97,19 +103,30 @@ def _decode(path: Path) -> Stack:
         raise UserError(f"{path}: the file is empty (0 bytes)")
     if is_ics(magic):
         return read_ics(path)
-    if not magic.startswith((*_TIFF_MAGIC, _PNG_MAGIC)):
+    if not magic.startswith((*TIFF_MAGIC, _PNG_MAGIC)):
         raise UserError(f"{path}: neither TIFF nor PNG nor ICS; convert it to one of them")
+    with decoding(path, "damaged or incomplete"):
+        return _decode_png(path) if magic.startswith(_PNG_MAGIC) else read_tiff(path)
+
+
+@contextmanager
+def decoding(path: Path, fault: str) -> Iterator[None]:
+    """Tell whatever decoders raise inside as the file's fault ("damaged"), with the decoder's reason.
+
+    Raises:
+        UserError: for any exception but a `UserError`, which stays as it is, or a lack of memory.
+    """
     # tifffile reports a damaged file by log lines as well as by the exception that is told below.
     logger = logging.getLogger("tifffile")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
     try:
-        return _decode_png(path) if magic.startswith(_PNG_MAGIC) else read_tiff(path)
+        yield
     except (UserError, MemoryError):
         raise
     except Exception as error:  # the decoders raise whatever a damaged file leads them into
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path}: damaged or incomplete ({reason}); copy or export it again") from error
+        raise UserError(f"{path}: {fault} ({reason}); copy or export it again") from error
     finally:
         logger.setLevel(level)
 
@@ -140,7 +157,16 @@ def read_labels(path: str | Path) -> np.ndarray:
             raise UserError(f"{path}: labels contain NaN or infinity; background must be 0")
         if (values != np.rint(values)).any():
             raise UserError(f"{path}: labels must be whole numbers, it holds fractions (a probability map?)")
-    if values.min() < 0 or values.max() > np.iinfo(np.int32).max:
+    return int32_labels(path, values)
+
+
+def int32_labels(path: Path | str, values: np.ndarray) -> np.ndarray:
+    """Whole numbers of any type as int32, the values as they are.
+
+    Raises:
+        UserError: for negative values or values above 2^31 - 1.
+    """
+    if values.size and (values.min() < 0 or values.max() > np.iinfo(np.int32).max):
         raise UserError(f"{path}: labels must be in 0 ... 2147483647, got {values.min()} ... {values.max()}")
     return values.astype(np.int32)
 
@@ -149,26 +175,38 @@ def read_channels(files: ImageFiles) -> Image:
     """Read an image, stacking channels kept in separate files, and check that it can be analysed.
 
     Raises:
-        UserError: if shapes or pixel sizes differ between the files, or a channel is not finite or constant.
+        UserError: as `read_image` and `stack_channels`.
     """
-    images = [read_image(path) for path in files.paths]
+    return stack_channels([read_image(path) for path in files.paths], files.channels)
+
+
+def stack_channels(images: Sequence[Image], channels: Sequence[str]) -> Image:
+    """Put images together that show one field, and check that the result can be analysed.
+
+    Args:
+        images: one with all channels, or one per channel.
+        channels: name of each image's channel; empty where one image has all.
+
+    Raises:
+        UserError: if shapes or pixel sizes differ, or a channel is not finite or constant.
+    """
     for image in images[1:]:
         if image.pixels.shape[:2] != images[0].pixels.shape[:2]:
             raise UserError(
                 f"{image.path}: shape {image.pixels.shape[:2]} differs from {images[0].pixels.shape[:2]} of "
                 f"{images[0].path.name}; channels of one image must have the same shape"
             )
-    if files.channels:
+    if channels:
         for image in images:
             if image.pixels.shape[-1] != 1:
                 raise UserError(
                     f"{image.path}: with channels= each file must hold one, it has {image.pixels.shape[-1]}"
                 )
-    channels = files.channels or images[0].channels
+    names = tuple(channels) or images[0].channels
     pixels = np.concatenate([image.pixels for image in images], axis=-1)
-    for index, name in enumerate(channels):
-        _check_content(images[index if files.channels else 0].path, name, pixels[..., index])
-    return Image(pixels, channels, _common_size_um(images), images[0].path)
+    for index, name in enumerate(names):
+        _check_content(images[index if channels else 0].path, name, pixels[..., index])
+    return Image(pixels, names, _common_size_um(images), images[0].path)
 
 
 def _check_content(path: Path, name: str, values: np.ndarray) -> None:
@@ -178,7 +216,7 @@ def _check_content(path: Path, name: str, values: np.ndarray) -> None:
         raise UserError(f"{path}: channel {name} is constant ({values.flat[0]}); is it the right file?")
 
 
-def _common_size_um(images: list[Image]) -> float | None:
+def _common_size_um(images: Sequence[Image]) -> float | None:
     known = [image for image in images if image.pixel_size_um is not None]
     for image in known[1:]:
         a, b = known[0].pixel_size_um or 0.0, image.pixel_size_um or 0.0

@@ -1,7 +1,9 @@
-"""When the frames of a movie were taken: from what ImageJ and OME-TIFF files say."""
+"""When the frames of a movie were taken: from what ImageJ and OME-TIFF files say, and into the latter."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -16,6 +18,34 @@ _SECONDS = {
     **dict.fromkeys(("h", "hr", "hour", "hours"), 3600.0),
     **dict.fromkeys(("d", "day", "days"), 86400.0),
 }
+
+
+@dataclass(frozen=True)
+class TimeAxis:
+    """The frames of a movie.
+
+    Attributes:
+        n_frames: how many.
+        times_s: (T,) time of each in seconds, if known.
+    """
+
+    n_frames: int
+    times_s: np.ndarray | None = None
+
+    def ome_metadata(self, planes: int = 1) -> dict[str, Any]:
+        """What an OME-TIFF says of them, with so many planes per frame: an interval, else a time stamp per plane."""
+        if self.times_s is None:
+            return {}
+        interval = float(self.times_s[-1] - self.times_s[0]) / (self.n_frames - 1)
+        if np.allclose(np.diff(self.times_s), interval, rtol=1e-9, atol=0):
+            return {"TimeIncrement": interval, "TimeIncrementUnit": "s"}
+        stamps = np.repeat(self.times_s, planes).tolist()
+        return {"Plane": {"DeltaT": stamps, "DeltaTUnit": ["s"] * len(stamps)}}
+
+
+def regular_times_s(n_frames: int, interval_s: float | None) -> np.ndarray | None:
+    """(T,) times of frames an interval apart; None without one."""
+    return None if interval_s is None else interval_s * np.arange(n_frames)
 
 
 def frame_times_s(path: Path, tiff: tifffile.TiffFile, n_frames: int) -> np.ndarray | None:

@@ -1,4 +1,4 @@
-"""Images that belong to the frames of a movie: a reporter, a nuclear marker."""
+"""Images that belong to the frames of a movie: a reporter, a nuclear marker, labels of nuclei."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cellflax.data.images import ImageFiles, list_files, read_channels
-from cellflax.data.movies import natural_key, read_image_movie
+from cellflax.data.images import ImageFiles, read_channels, read_labels
+from cellflax.data.movies import frame_files, read_image_movie, read_label_movie
 from cellflax.data.pairs import partners
 from cellflax.errors import UserError
 from cellflax.quantification.movie import Movie
@@ -32,7 +32,7 @@ def planes(option: str, text: str, movie: Movie) -> Planes:
     Raises:
         UserError: if there are not as many as frames, or they have several channels.
     """
-    if len(list_files(text)) == 1 < len(movie.frames):
+    if len(frame_files(text, option)) == 1 < len(movie.frames):
         stack = read_image_movie(text, option)
         n_frames, *_, n_channels = stack.pixels.shape
         if n_frames != len(movie.frames) or n_channels != 1:
@@ -42,6 +42,24 @@ def planes(option: str, text: str, movie: Movie) -> Planes:
         return Planes(lambda i: stack.pixels[i, ..., 0], stack.pixel_size_um)
     files = companions(option, text, movie)
     return Planes(lambda i: read_plane(files[i])[0], read_plane(files[0])[1])
+
+
+def label_planes(option: str, text: str, movie: Movie) -> Callable[[int], np.ndarray]:
+    """Find the label images of the frames: one file each (see `companions`), or a label movie.
+
+    Returns:
+        Function from the place of a frame in the movie to its (H, W) int32 labels.
+
+    Raises:
+        UserError: if there are not as many as frames; so does reading a file without labels.
+    """
+    if len(frame_files(text, option)) == 1 < len(movie.frames):
+        labels = read_label_movie(text, option).labels
+        if len(labels) != len(movie.frames):
+            raise UserError(f"{option}={text}: {len(labels)} frames; give {len(movie.frames)}, as {movie.source} has")
+        return lambda i: labels[i]
+    files = companions(option, text, movie)
+    return lambda i: read_labels(files[i])
 
 
 def companions(option: str, text: str, movie: Movie) -> list[Path]:
@@ -55,7 +73,7 @@ def companions(option: str, text: str, movie: Movie) -> list[Path]:
     Raises:
         UserError: if the names do not pair up and the numbers differ.
     """
-    files = sorted(list_files(text), key=lambda file: natural_key(file.name))
+    files = frame_files(text, option)
     if movie.lineage is None:
         try:
             return list(partners(option, text, {frame.stem: Path(frame.name) for frame in movie.frames}).values())

@@ -12,7 +12,7 @@ from cellflax.data.pairs import partners
 from cellflax.data.predictions import Prediction, find_predictions, from_simulated_training
 from cellflax.errors import UserError
 from cellflax.quantification.config import QuantifyConfig
-from cellflax.quantification.images import companions, planes, read_plane
+from cellflax.quantification.images import label_planes, planes, read_plane
 from cellflax.quantification.ktr import KtrInput
 from cellflax.quantification.movie import Movie, image_movie, predicted_movie, with_known_of_cells
 from cellflax.quantification.tracks import read_tracks
@@ -110,8 +110,8 @@ def _nuclei(config: QuantifyConfig, movie: Movie) -> Callable[[int], np.ndarray]
     """Function from the number of a frame to the labels of its nuclei."""
     option, text = _require_nuclei(config)
     if option == "nuclei":
-        files = companions(option, text, movie)
-        return lambda i: _read_nuclei(config, files[i])
+        labels = label_planes(option, text, movie)
+        return lambda i: seeds_from_labels(labels(i))
     nuclear = planes(option, text, movie)
     size = config.pixel_size_um or nuclear.pixel_size_um
     return lambda i: nuclei_seeds(nuclear.read(i), config.seeds, size)

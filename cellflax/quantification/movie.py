@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cellflax.data.frames import open_labels
 from cellflax.data.images import read_image, read_labels
+from cellflax.data.movie_file import LABEL_TIME_AXES, is_movie, open_movie
+from cellflax.data.movie_time import TimeAxis
 from cellflax.data.movies import natural_key
 from cellflax.data.pairs import by_stem
 from cellflax.data.predictions import read_cells
@@ -25,10 +28,10 @@ class Frame:
     """One label image.
 
     Attributes:
-        name: for errors: its file, or the frame's number in a folder.
+        name: for errors: its file, with the frame's number in a movie, or that in a folder.
         stem: what the names of images that belong to it begin with.
         read: function to its (H, W) int32 labels.
-        key: columns that tell its rows from those of other images: `image`, or `frame` and `time_s`.
+        key: columns that tell its rows from those of other images: `image`, or `frame` and `time_s`, or all.
         known: rows with the column `label` or `track` and what the segmentation told of that cell.
     """
 
@@ -83,7 +86,7 @@ def nothing_known(on: str = "label") -> pd.DataFrame:
 
 
 def predicted_movie(text: str, pixel_size_um: float | None) -> Movie:
-    """Label images of FILE | DIR | GLOB, with the rows of the `cells.csv` beside them if there is one.
+    """Label images and label movies of FILE | DIR | GLOB, with their rows of the `cells.csv` beside them, if any.
 
     Raises:
         UserError: if there is none, or its table cannot be read.
@@ -95,32 +98,52 @@ def predicted_movie(text: str, pixel_size_um: float | None) -> Movie:
     for stem in sorted(files, key=natural_key):
         file, name = files[stem], files[stem].stem.removesuffix("_labels")
         known = tables[file.parent].query("image == @name") if file.parent in tables else nothing_known()
-        frames.append(Frame(str(file), stem, _reader(file), {"image": name}, known))
+        frames += _frames(file, stem, name, known)
     return Movie(text, frames, None, pixel_size_um or _pixel_size_um(files))
 
 
 def image_movie(option: str, text: str, pixel_size_um: float | None) -> Movie:
-    """Images of FILE | DIR | GLOB in which cells have still to be found.
+    """Images and movies of FILE | DIR | GLOB in which cells have still to be found.
 
     Raises:
         UserError: if there are none.
     """
     files = by_stem(option, text)
     stems = sorted(files, key=natural_key)
-    keys = [{"image": files[stem].stem} for stem in stems]
-    frames = [
-        Frame(str(files[stem]), stem, _reader(files[stem]), key, nothing_known())
-        for stem, key in zip(stems, keys, strict=True)
-    ]
+    frames = [frame for stem in stems for frame in _frames(files[stem], stem, files[stem].stem, nothing_known())]
     return Movie(text, frames, None, pixel_size_um or _pixel_size_um(files))
 
 
-def _reader(file: Path) -> Callable[[], np.ndarray]:
-    return lambda: read_labels(file)
+def _frames(file: Path, stem: str, name: str, known: pd.DataFrame) -> list[Frame]:
+    """The one frame of an image, or those of a movie, whose rows of `known` have a column `frame`."""
+    if not is_movie(file):
+        return [Frame(str(file), stem, lambda: read_labels(file), {"image": name}, known)]
+    if "frame" not in known:
+        known = nothing_known().assign(frame=0)
+    with open_movie(file, LABEL_TIME_AXES, channel_axes="") as movie:
+        time = TimeAxis(movie.n_frames, movie.times_s())
+    frames = []
+    for t in range(time.n_frames):
+        key = {"image": name, "frame": t} | ({} if time.times_s is None else {"time_s": float(time.times_s[t])})
+        here = known.query("frame == @t").drop(columns="frame")
+        frames.append(Frame(f"{file}, frame {t}", f"{stem}_{t}", _reader(file, time, t), key, here))
+    return frames
+
+
+def _reader(file: Path, time: TimeAxis, t: int) -> Callable[[], np.ndarray]:
+    def read() -> np.ndarray:
+        with open_labels(file, time) as labels:
+            return labels(t)
+
+    return read
 
 
 def _pixel_size_um(files: dict[str, Path]) -> float | None:
-    return read_image(next(iter(files.values()))).pixel_size_um
+    file = next(iter(files.values()))
+    if not is_movie(file):
+        return read_image(file).pixel_size_um
+    with open_movie(file) as movie:
+        return movie.pixel_size_um
 
 
 def with_known_of_cells(tracks: Movie, cells: Movie, *, same_cells: bool) -> Movie:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from cellflax.data.images import write_labels
 from cellflax.data.movies import natural_key, read_image_movie, read_label_movie
 from cellflax.errors import UserError
 
@@ -54,6 +55,21 @@ def test_frames_of_a_folder_follow_their_numbers(tmp_path):
     assert sorted(["a10b2", "a2b10", "a2b9", "b"], key=natural_key) == ["a2b9", "a2b10", "a10b2", "b"]
 
 
+def test_pixel_size_and_interval_of_a_folder(tmp_path):
+    for number in range(3):
+        write_labels(tmp_path / f"t{number}_labels.tif", LABELS[number], 0.5)
+    movie = read_label_movie(str(tmp_path), frame_interval_s=20.0)
+    assert movie.pixel_size_um == pytest.approx(0.5)
+    np.testing.assert_array_equal(movie.times_s, [0, 20, 40])
+
+
+def test_an_interval_replaces_time_stamps_that_do_not_rise(tmp_path):
+    tifffile.imwrite(tmp_path / "m.ome.tif", LABELS, ome=True, metadata=_stamps(0.0, 9.0, 9.0))
+    np.testing.assert_array_equal(
+        read_label_movie(str(tmp_path / "m.ome.tif"), frame_interval_s=9.0).times_s, [0, 9, 18]
+    )
+
+
 def test_a_mask_movie_is_split_into_components(tmp_path):
     tifffile.imwrite(tmp_path / "mask.tif", (LABELS > 0).astype(np.uint8) * 255, **GREY)
     movie = read_label_movie(str(tmp_path / "mask.tif"))
@@ -88,6 +104,11 @@ def _other_frame(folder):
     tifffile.imwrite(folder / "a1.tif", LABELS[0, :6])
 
 
+def _two_movies(folder):
+    for number in range(2):
+        tifffile.imwrite(folder / f"m{number}.tif", LABELS, metadata={"axes": "TYX"}, **GREY)
+
+
 @pytest.mark.parametrize(
     ("spoil", "name", "message"),
     [
@@ -105,6 +126,7 @@ def _other_frame(folder):
         (_write("m.tif", LABELS.astype(np.int16) - 1, **GREY), "m.tif", "labels must be in 0 ... 2147483647, got -1"),
         (lambda folder: (folder / "m.tif").write_bytes(b"II*\0 no"), "m.tif", "damaged, incomplete or no TIFF"),
         (_two_shapes, "m.tif", r"holds 2 series, of shapes \(12, 16\), \(6, 16\); all frames"),
+        (_two_movies, "", "m0.tif is a movie, and there are 2 files; give one movie"),
         (_other_frame, "", r"a1.tif: shape \(6, 16\) differs from \(12, 16\) of a0.tif; all frames"),
         (
             _write("m.ome.tif", LABELS, ome=True, metadata=_stamps(0.0, 9.0, 9.0)),

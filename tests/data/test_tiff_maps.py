@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import tifffile
 
+from cellflax.data.movie_file import open_movie
+from cellflax.data.movie_time import TimeAxis
 from cellflax.data.tiff import read_tiff, write_probability
 from cellflax.data.tiff_maps import MapFile
 from cellflax.errors import UserError
@@ -29,6 +31,19 @@ def test_windows_in_any_order_give_the_file_that_is_written_at_once(tmp_path, si
         assert tiff.series[0].axes == "CYX"
         assert tiff.ome_metadata is not None
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a_probability.tif", "at_once.tif"]
+
+
+def test_maps_of_a_movie(tmp_path):
+    maps = np.random.default_rng(0).random((3, 7, 9, 2), np.float32)
+    with MapFile(tmp_path / "a.tif", (7, 9), ("x", "y"), 0.5, TimeAxis(3, np.array([0.0, 2.0, 5.0]))) as file:
+        for t in (2, 0, 1):
+            file.write((slice(0, 7), slice(0, 9)), maps[t], t)
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        assert tiff.series[0].axes == "TCYX"
+        np.testing.assert_array_equal(tiff.asarray(), np.moveaxis(maps, -1, 1))
+    with open_movie(tmp_path / "a.tif") as movie:
+        np.testing.assert_array_equal(movie.times_s(), [0, 2, 5])
+        assert movie.pixel_size_um == 0.5
 
 
 def test_an_interrupted_file_leaves_nothing(tmp_path):
