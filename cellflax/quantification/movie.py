@@ -1,5 +1,6 @@
 """Label images to quantify, alone or as the frames of a tracked movie, and what is known of their cells."""
 
+import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,11 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cellflax.data.frames import open_labels
 from cellflax.data.images import read_image, read_labels
 from cellflax.data.movie_file import LABEL_TIME_AXES, is_movie, open_movie
-from cellflax.data.movie_time import TimeAxis
-from cellflax.data.movies import natural_key
+from cellflax.data.movies import label_values, natural_key
 from cellflax.data.pairs import by_stem
 from cellflax.data.predictions import read_cells
 from cellflax.errors import UserError
@@ -121,21 +120,20 @@ def _frames(file: Path, stem: str, name: str, known: pd.DataFrame) -> list[Frame
     if "frame" not in known:
         known = nothing_known().assign(frame=0)
     with open_movie(file, LABEL_TIME_AXES, channel_axes="") as movie:
-        time = TimeAxis(movie.n_frames, movie.times_s())
+        n_frames, times_s = movie.n_frames, movie.times_s()
+
+    @functools.cache
+    def labels() -> np.ndarray:
+        # All at once: opening the file for every frame costs a pass over all of its frames.
+        with open_movie(file, LABEL_TIME_AXES, channel_axes="") as movie:
+            return label_values(file, movie.frames()[..., 0])
+
     frames = []
-    for t in range(time.n_frames):
-        key = {"image": name, "frame": t} | ({} if time.times_s is None else {"time_s": float(time.times_s[t])})
+    for t in range(n_frames):
+        key = {"image": name, "frame": t} | ({} if times_s is None else {"time_s": float(times_s[t])})
         here = known.query("frame == @t").drop(columns="frame")
-        frames.append(Frame(f"{file}, frame {t}", f"{stem}_{t}", _reader(file, time, t), key, here))
+        frames.append(Frame(f"{file}, frame {t}", f"{stem}_{t}", lambda t=t: labels()[t], key, here))
     return frames
-
-
-def _reader(file: Path, time: TimeAxis, t: int) -> Callable[[], np.ndarray]:
-    def read() -> np.ndarray:
-        with open_labels(file, time) as labels:
-            return labels(t)
-
-    return read
 
 
 def _pixel_size_um(files: dict[str, Path]) -> float | None:
