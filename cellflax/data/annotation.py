@@ -37,7 +37,9 @@ def annotate(annotation: Annotation, cells: np.ndarray, nuclei: np.ndarray | Non
         annotation: which classes.
         cells: (H, W) integer labels, 0 = background.
         nuclei: (H, W) likewise; for compartments alone.
-        edge_px: width of the edge in pixels, at least 1; for boundaries alone, see `classes_from_labels`.
+        edge_px: width of the edge in pixels, at least 1, see `classes_from_labels`; for foreground only where cells
+            touch, as background: without a gap a network of two classes learns to merge them. P2's labels came from
+            a watershed, and its networks under-estimate the extent of cells, but how it parted them is not in its text.
 
     Returns:
         (H, W) int8 indices into `annotation.class_names`.
@@ -48,7 +50,7 @@ def annotate(annotation: Annotation, cells: np.ndarray, nuclei: np.ndarray | Non
     if annotation is Annotation.boundaries:
         return classes_from_labels(cells, edge_px)
     if annotation is Annotation.foreground:
-        return np.where(cells > 0, 0, 1).astype(np.int8)
+        return np.where((cells > 0) & ~_touching(cells, edge_px), 0, 1).astype(np.int8)
     if nuclei is None:
         raise ValueError("compartments need nucleus labels")
     return _compartments(cells, nuclei)
@@ -90,15 +92,19 @@ def classes_from_labels(labels: np.ndarray, edge_px: int = 2) -> np.ndarray:
         (H, W) int8 classes; interiors of different cells never touch, not even by a corner.
     """
     cell = labels > 0
+    classes = np.full(labels.shape, BACKGROUND, np.int8)
+    classes[_within(cell, edge_px)] = EDGE
+    classes[cell & ~_touching(labels, edge_px)] = INTERIOR
+    return classes
+
+
+def _touching(labels: np.ndarray, edge_px: int) -> np.ndarray:
+    """Pixels of a cell within ceil(edge_px / 2) of another; in the background, those that a cell is near to."""
     reach = (edge_px + 1) // 2
     near = morphology.disk(reach) if reach > 1 else np.ones((3, 3), bool)  # corners count as touching
     largest = ndimage.maximum_filter(labels, footprint=near)
-    smallest = ndimage.minimum_filter(np.where(cell, labels, labels.max() + 1), footprint=near)
-    touching = (largest != labels) | (smallest != labels)
-    classes = np.full(labels.shape, BACKGROUND, np.int8)
-    classes[_within(cell, edge_px)] = EDGE
-    classes[cell & ~touching] = INTERIOR
-    return classes
+    smallest = ndimage.minimum_filter(np.where(labels > 0, labels, labels.max() + 1), footprint=near)
+    return (largest != labels) | (smallest != labels)
 
 
 def _within(cell: np.ndarray, distance_px: int) -> np.ndarray:

@@ -9,9 +9,11 @@ from flax import nnx
 from jax import lax
 
 # On CPU, XLA's kernel gradient slows down about threefold beyond this many output filters, and more than twofold
-# beyond this many output pixels in a batch (benchmarks/convolution.py); so it is taken in parts.
+# beyond this many output pixels in a batch (benchmarks/convolution.py); so it is taken in parts. Layers of few
+# output filters slow down less than taking parts of the batch costs.
 GRADIENT_FILTERS = 64
 GRADIENT_PIXELS = 2**15
+NARROW_FILTERS = 16
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
@@ -26,9 +28,9 @@ def _convolution(x: jax.Array, kernel: jax.Array, pad: Sequence[int]) -> jax.Arr
 def convolution_in_parts(x: jax.Array, kernel: jax.Array, pad: int = 0) -> jax.Array:
     """Stride-1 convolution whose gradient is fast on CPU.
 
-    The kernel gradient is a sum over parts of the batch and, for each, a convolution per `GRADIENT_FILTERS`
-    output filters; the input gradient is a plain convolution with the rotated kernel. Values are those of
-    `lax.conv_general_dilated`.
+    The kernel gradient is a sum over parts of the batch (but for `NARROW_FILTERS` or fewer) and, for each, a
+    convolution per `GRADIENT_FILTERS` output filters; the input gradient is a plain convolution with the rotated
+    kernel. Values are those of `lax.conv_general_dilated`.
 
     Args:
         x: (N, H, W, C).
@@ -61,8 +63,9 @@ convolution_in_parts.defvjp(_forward, _backward)
 def _kernel_gradient(x: jax.Array, grad: jax.Array, pad: int) -> jax.Array:
     """(N, H, W, C) and (N, H+2pad-h+1, W+2pad-w+1, M) -> (h, w, C, M)."""
     size, (height, width) = len(x), grad.shape[1:3]
-    while size % 2 == 0 and size * height * width > GRADIENT_PIXELS:
-        size //= 2
+    if grad.shape[-1] > NARROW_FILTERS:
+        while size % 2 == 0 and size * height * width > GRADIENT_PIXELS:
+            size //= 2
     if size == len(x):
         return _correlate(x, grad, pad)
     parts = [a.reshape(-1, size, *a.shape[1:]) for a in (x, grad)]

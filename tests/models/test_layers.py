@@ -39,7 +39,9 @@ def assert_relative(actual: jax.Array, expected: jax.Array, tolerance: float) ->
 
 @pytest.mark.parametrize(("kernel_size", "pad"), [((3, 3), 0), ((4, 2), 0), ((3, 3), 1), ((5, 3), 2)])
 @pytest.mark.parametrize("pixels", [2**15, 100, 1], ids=["whole", "halves", "images"])
-def test_convolution_in_parts_has_the_values_and_gradients_of_xla(kernel_size, pad, pixels, monkeypatch):
+@pytest.mark.parametrize("narrow", [0, 6], ids=["wide", "narrow"])
+def test_convolution_in_parts_has_the_values_and_gradients_of_xla(kernel_size, pad, pixels, narrow, monkeypatch):
+    monkeypatch.setattr(layers, "NARROW_FILTERS", narrow)
     monkeypatch.setattr(layers, "GRADIENT_PIXELS", pixels)
     monkeypatch.setattr(layers, "GRADIENT_FILTERS", 4)
     x, kernel = normal(0, 2, 9, 11, 5), normal(1, *kernel_size, 5, 6)
