@@ -59,8 +59,8 @@ class EvaluateConfig:
     Attributes:
         predicted: predicted label images.
         reference: reference label images, paired with `predicted` by name.
-        nuclei: nucleus masks or labels; the Jaccard and Dice index then average over the reference cells
-            that hold a nucleus, as in the paper. All other metrics count every cell.
+        nuclei: nucleus masks or labels; the Jaccard and Dice index and SM are then over the reference cells that
+            hold a nucleus, as in the papers. All other metrics count every cell.
         image: pictures for the background of the overlay (first channel).
         border: pixels cut off each side before anything is compared.
         erode_reference: erode each reference cell by disk(1) first.

@@ -46,11 +46,11 @@ class PartScores:
         """Score one image against its reference.
 
         Args:
-            example: the image with its cells and, for pixels of nuclei, its nuclei.
+            example: the image with its cells and, for pixels of nuclei and as what makes a cell count, its nuclei.
             labels: (H, W) predicted cells.
             probability: (H, W, K) class probabilities.
         """
-        cells = score_cells(example.cells, labels)
+        cells = score_cells(example.cells, labels, nuclei=example.nuclei)
         references = {CELLS: example.cells, NUCLEI: example.nuclei}
         pixels = {
             target: roc_counts(target_probability(probability, classes), reference != 0)
@@ -75,8 +75,9 @@ class PartScores:
         Returns:
             `images`, their number; `n_reference` and `n_predicted` cells; `sm` (Al-Kofahi et al. 2018, k = 0.6) with
             its terms `sm_outlines` and `sm_detection`, `jaccard_index`, `dice_index` and `f1` (IoU 0.5) as in
-            `CellScores.summary`, all pooled cell by cell; `image_level_sm`, the mean of the images' own; and `auc`
-            and `acc` of the pixels of cells and of nuclei, each behind its target's name. None where undefined.
+            `CellScores.summary`, where nuclei are known all but `f1` over the cells that hold one, and all pooled
+            cell by cell; `image_level_sm`, the mean of the images' own; and `auc` and `acc` of the pixels of cells
+            and of nuclei, each behind its target's name. None where undefined.
         """
         cells = [scores for data_set in self._data_sets.values() for scores in data_set.cells]
         return _metrics(cells, self.roc())

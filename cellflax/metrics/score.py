@@ -56,14 +56,22 @@ class CellScores:
         return len(self.predicted_label)
 
     def segmentation_metric(self, k: float = PAPER_K, min_jaccard: float = 0.0) -> SegmentationMetric:
-        """SM of Al-Kofahi et al. 2018; arguments as in `sm.segmentation_metric`."""
-        return segmentation_metric(self.accuracy.dice, self.f_score, self.n_predicted, k=k, min_jaccard=min_jaccard)
+        """SM of Al-Kofahi et al. 2018; arguments as in `sm.segmentation_metric`.
+
+        Where nuclei are known, it is over the reference cells that hold one, as every cell of the paper's truth does:
+        one that the border cuts off its nucleus is not missed, nor is the predicted cell that stands for it spurious.
+        """
+        counted, score = self.accuracy.in_index, self.f_score
+        n_predicted = self.n_predicted - int(is_pair(score[~counted], min_jaccard).sum())
+        return segmentation_metric(
+            self.accuracy.dice[counted], score[counted], n_predicted, k=k, min_jaccard=min_jaccard
+        )
 
     def summary(self, sm_k: float = PAPER_K, sm_min_jaccard: float = 0.0) -> dict[str, Any]:
         """Values for JSON; undefined ratios (0 / 0) are None.
 
-        `jaccard_index` and `dice_index` are means over the `n_cells_in_index` reference cells that hold a
-        nucleus; everything else counts all cells. The arguments are the settings of SM.
+        `jaccard_index`, `dice_index` and SM are over the `n_cells_in_index` reference cells that hold a nucleus, where
+        nuclei are known; everything else counts all cells. The arguments are the settings of SM.
         """
         at_half = self.matches[0]
         sm = self.segmentation_metric(sm_k, sm_min_jaccard)

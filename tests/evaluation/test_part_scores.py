@@ -10,7 +10,7 @@ from cellflax.errors import UserError
 from cellflax.evaluation.part_scores import PartScores, read_roc
 from tests.evaluation.fields import PREDICTED, REFERENCE
 
-NUCLEI = np.where(REFERENCE == 1, 1, 0)
+NUCLEI = np.where(REFERENCE != 2, REFERENCE, 0)  # cell 2 holds none: SM and the indices leave it out
 COMPARTMENTS = ("nucleus", "cytoplasm", "background")
 IMAGE = np.zeros((*REFERENCE.shape, 1), np.float32)
 
@@ -41,20 +41,20 @@ def auc(p: np.ndarray, truth: np.ndarray) -> float:
 
 def test_scores_by_hand():
     scores, maps = part()
-    dice = [2 / 3, 2 / 5, 10 / 11]
+    dice = [2 / 3, 10 / 11]
     summary = scores.summary()
     a, b, pooled = summary["data_sets"]["y"], summary["data_sets"]["x"], summary["pooled"]
     assert (a["images"], a["n_reference"], a["n_predicted"]) == (1, 3, 2)
     assert a["sm_outlines"] == pytest.approx(np.mean(dice))
-    assert a["sm_detection"] == pytest.approx(2 * 2 / 5)
-    assert a["sm"] == pytest.approx(0.6 * np.mean(dice) + 0.4 * 4 / 5)
+    assert a["sm_detection"] == pytest.approx(2 * 2 / (2 + 2))
+    assert a["sm"] == pytest.approx(0.6 * np.mean(dice) + 0.4)
     assert a["f1"] == pytest.approx(2 * 2 / 5)
     assert b["sm"] == b["f1"] == b["dice_index"] == 1
     assert summary["images"]["y/a"] == {"data_set": "y", **a}
     # Pooled cell by cell, which is no mean over the images.
-    assert pooled["dice_index"] == pooled["sm_outlines"] == pytest.approx(np.mean([*dice, 1, 1, 1]))
-    assert pooled["jaccard_index"] == pytest.approx(np.mean([4 / 8, 2 / 8, 5 / 6, 1, 1, 1]))
-    assert pooled["sm_detection"] == pytest.approx(2 * 5 / 11)
+    assert pooled["dice_index"] == pooled["sm_outlines"] == pytest.approx(np.mean([*dice, 1, 1]))
+    assert pooled["jaccard_index"] == pytest.approx(np.mean([4 / 8, 5 / 6, 1, 1]))
+    assert pooled["sm_detection"] == 1
     assert pooled["image_level_sm"] == pytest.approx((a["sm"] + 1) / 2)
     assert (pooled["images"], pooled["n_reference"], pooled["n_predicted"]) == (2, 6, 5)
     for target, classes, truth in (("cells", [0, 1], REFERENCE > 0), ("nuclei", [0], NUCLEI > 0)):

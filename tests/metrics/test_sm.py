@@ -44,6 +44,17 @@ def test_hand_drawn_terms():
     assert both.detection == pytest.approx(2 * (2 + 4) / (8 + 8))
 
 
+def test_with_nuclei_only_cells_that_hold_one_count():
+    # Cells 1 and 2 have no nucleus: 1 is missed, 2 is found as 6. What is spurious, 8, stays so.
+    reference, nuclei = grid("11.222.3333...44.."), grid(".......9.......9..")
+    predicted = grid("...666.5555.88.7..")
+    sm = score_cells(reference, predicted, nuclei=nuclei).segmentation_metric()
+    assert sm.outlines == pytest.approx((1 + 2 / 3) / 2)
+    assert sm.detection == pytest.approx(2 * 2 / (2 + 3))
+    every = score_cells(reference, predicted).segmentation_metric()
+    assert every.detection == pytest.approx(2 * 3 / (4 + 4))
+
+
 def test_nothing_predicted_and_nothing_to_find():
     cells, nothing = grid("11.22"), grid(".....")
     missed = score_cells(cells, nothing).summary()
