@@ -16,8 +16,7 @@ from benchmarks.experiment import Experiment, load_config
 from benchmarks.stages import blurred, measuring, normalizing, predicting, print_stages
 from benchmarks.timing import compare, start
 from benchmarks.training import add_sampler_options, sampler_overrides, time_step
-from cellflax.data.annotation import classes_from_labels
-from cellflax.data.example import INTERIOR
+from cellflax.data.annotation import annotate
 from cellflax.data.images import Image
 from cellflax.data.simulation import BrightfieldConfig, Well, simulate_brightfield_site
 from cellflax.inference.settings import Inference, Tiling
@@ -46,9 +45,8 @@ def time_stages(experiment: Experiment, size: int, rounds: int) -> None:
     field = simulate_brightfield_site(BrightfieldConfig(height=size, width=size), Well.well1, seed=0)
     planes = [field.channels.index(name) for name in CHANNELS]
     image = Image(field.image[..., planes], CHANNELS, field.pixel_size_um, Path("simulated"))
-    # P2's networks under-estimate the extent of cells, which is what tells them apart where they touch.
-    interior = classes_from_labels(field.cells, edge_px=2 * config.refine.expand_px) == INTERIOR
-    maps = blurred(np.where(interior, 0, 1), len(experiment.class_names))
+    classes = annotate(config.data.annotation, field.cells, None, edge_px=config.data.edge_px)
+    maps = blurred(classes, len(experiment.class_names))
 
     def cells() -> np.ndarray:
         return refine(config.refine, maps, experiment.class_names)
