@@ -10,7 +10,7 @@ from cellflax.errors import UserError
 from cellflax.evaluation.part_scores import PartScores, read_roc
 from tests.evaluation.fields import PREDICTED, REFERENCE
 
-NUCLEI = np.where(REFERENCE != 2, REFERENCE, 0)  # cell 2 holds none: SM and the indices leave it out
+NUCLEI = np.where(np.roll(REFERENCE, 1, axis=1) == REFERENCE, REFERENCE, 0)  # a part of every cell
 COMPARTMENTS = ("nucleus", "cytoplasm", "background")
 IMAGE = np.zeros((*REFERENCE.shape, 1), np.float32)
 
@@ -41,20 +41,20 @@ def auc(p: np.ndarray, truth: np.ndarray) -> float:
 
 def test_scores_by_hand():
     scores, maps = part()
-    dice = [2 / 3, 10 / 11]
+    dice = [2 / 3, 2 / 5, 10 / 11]
     summary = scores.summary()
     a, b, pooled = summary["data_sets"]["y"], summary["data_sets"]["x"], summary["pooled"]
     assert (a["images"], a["n_reference"], a["n_predicted"]) == (1, 3, 2)
     assert a["sm_outlines"] == pytest.approx(np.mean(dice))
-    assert a["sm_detection"] == pytest.approx(2 * 2 / (2 + 2))
-    assert a["sm"] == pytest.approx(0.6 * np.mean(dice) + 0.4)
+    assert a["sm_detection"] == pytest.approx(2 * 2 / 5)
+    assert a["sm"] == pytest.approx(0.6 * np.mean(dice) + 0.4 * 4 / 5)
     assert a["f1"] == pytest.approx(2 * 2 / 5)
     assert b["sm"] == b["f1"] == b["dice_index"] == 1
     assert summary["images"]["y/a"] == {"data_set": "y", **a}
     # Pooled cell by cell, which is no mean over the images.
-    assert pooled["dice_index"] == pooled["sm_outlines"] == pytest.approx(np.mean([*dice, 1, 1]))
-    assert pooled["jaccard_index"] == pytest.approx(np.mean([4 / 8, 5 / 6, 1, 1]))
-    assert pooled["sm_detection"] == 1
+    assert pooled["dice_index"] == pooled["sm_outlines"] == pytest.approx(np.mean([*dice, 1, 1, 1]))
+    assert pooled["jaccard_index"] == pytest.approx(np.mean([4 / 8, 2 / 8, 5 / 6, 1, 1, 1]))
+    assert pooled["sm_detection"] == pytest.approx(2 * 5 / 11)
     assert pooled["image_level_sm"] == pytest.approx((a["sm"] + 1) / 2)
     assert (pooled["images"], pooled["n_reference"], pooled["n_predicted"]) == (2, 6, 5)
     for target, classes, truth in (("cells", [0, 1], REFERENCE > 0), ("nuclei", [0], NUCLEI > 0)):
@@ -63,6 +63,17 @@ def test_scores_by_hand():
         assert pooled[f"{target}_auc"] == pytest.approx(auc(both, truths), abs=1e-4)
         assert pooled[f"{target}_acc"] == pytest.approx(np.mean((both >= 0.5) == truths))
         assert a[f"{target}_auc"] == pytest.approx(auc(p["y/a"], truth), abs=1e-4)
+
+
+def test_cells_without_a_nucleus_are_left_out():
+    scores = PartScores(COMPARTMENTS)
+    nuclei = np.where(REFERENCE == 3, NUCLEI, 0)
+    example = Example("y/a", IMAGE, np.zeros(REFERENCE.shape, np.int8), REFERENCE, nuclei, data_set="y")
+    scores.add(example, PREDICTED, probability(PREDICTED, 0))
+    found = scores.pooled()
+    assert (found["n_reference"], found["n_predicted"]) == (3, 2)
+    assert found["sm_outlines"] == found["dice_index"] == pytest.approx(10 / 11)
+    assert found["sm_detection"] == 1  # the cell that stands for cell 1, which does not count, is not spurious
 
 
 def test_file(tmp_path):
