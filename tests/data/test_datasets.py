@@ -1,4 +1,4 @@
-"""Data sets: layouts on disk, the split, and the one-line message of each mistake."""
+"""Data sets: layouts on disk, and the one-line message of each mistake."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,30 +11,17 @@ from scipy import ndimage
 from cellflax.data.annotation import Annotation
 from cellflax.data.datasets import DeepCellData, FolderData, SimulatedData, load_dataset
 from cellflax.data.deepcell import OnMissing
-from cellflax.data.example import EDGE, IGNORE, INTERIOR, Dataset, Example
+from cellflax.data.example import EDGE, INTERIOR
 from cellflax.data.simulated import Target
 from cellflax.data.simulation.hela import HelaFieldConfig
-from cellflax.data.split import CELL_MARGIN_PX, Split, SplitOptions, split_examples
+from cellflax.data.split import Split
 from cellflax.errors import UserError
+from tests.data.squares import noise, square_labels
 
 # A tenth of the 64 x 60 pixels would end before the first cell.
 BY_REGION: dict = {"split": Split.region, "validation_fraction": 0.2}
 SMALL_FIELD = HelaFieldConfig(height=96, width=96)
 SMALL_STAND_IN = SimulatedData(fields=1, validation_fields=1, field=SMALL_FIELD)
-
-
-def _labels() -> np.ndarray:
-    """Nine square cells of 12 x 12 px with gaps of 4 px on 64 x 60 pixels."""
-    labels = np.zeros((64, 60), np.uint16)
-    for i in range(9):
-        y, x = 8 + 16 * (i // 3), 8 + 16 * (i % 3)
-        labels[y : y + 12, x : x + 12] = i + 1
-    return labels
-
-
-def _noise(channels: int | None = None, seed: int = 0) -> np.ndarray:
-    shape = (64, 60) if channels is None else (channels, 64, 60)
-    return np.random.default_rng(seed).integers(100, 900, shape, np.uint16)
 
 
 def _write(path: Path, array: np.ndarray) -> None:
@@ -44,32 +31,11 @@ def _write(path: Path, array: np.ndarray) -> None:
 
 def _write_set(folder: Path, *, edge: int = 0, interior: int = 1) -> None:
     """One training set in the DeepCell layout, around the interiors of `_labels`."""
-    mask = _labels() > 0
-    _write(folder / "phase.tif", _noise(seed=1))
-    _write(folder / "nuclear.tif", _noise(seed=2))
+    mask = square_labels() > 0
+    _write(folder / "phase.tif", noise(seed=1))
+    _write(folder / "nuclear.tif", noise(seed=2))
     _write(folder / f"feature_{edge}.tif", (ndimage.binary_dilation(mask) & ~mask).astype(np.uint8) * 255)
     _write(folder / f"feature_{interior}.tif", mask.astype(np.uint8) * 255)
-
-
-def _cells_on_both_sides(dataset: Dataset, margin_px: int = 0) -> list[tuple[str, int]]:
-    """Cells with a pixel, or one within the margin, annotated in training and held out, by brute force."""
-    trained = {example.name: example.classes != IGNORE for example in dataset.train}
-    both = []
-    for region in dataset.validation:
-        held_out = np.zeros(region.example.cells.shape, bool)
-        held_out[region.slices] = True
-        for cell in np.unique(region.example.cells)[1:]:
-            pixels = region.example.cells == cell
-            reach = ndimage.distance_transform_edt(~pixels) <= margin_px
-            if (reach & held_out).any() and (pixels & trained.get(region.example.name, False)).any():
-                both.append((region.example.name, int(cell)))
-    return both
-
-
-def _example(name: str = "x") -> Example:
-    cells = _labels().astype(np.int32)
-    classes = np.where(cells > 0, INTERIOR, EDGE).astype(np.int8)
-    return Example(name, _noise(1).transpose(1, 2, 0).astype(np.float32), classes, cells)
 
 
 @pytest.mark.parametrize("layout", ["deepcell", "repository", "single"])
@@ -86,11 +52,11 @@ def test_deepcell_layouts(tmp_path, monkeypatch, layout):
     assert dataset.channels == ("phase", "nuclear")
     assert not dataset.simulated
     example = dataset.validation[0].example
-    np.testing.assert_array_equal(example.cells, _labels())
-    np.testing.assert_array_equal(example.image[..., 0], _noise(seed=1))
-    np.testing.assert_array_equal(example.image[..., 1], _noise(seed=2))
+    np.testing.assert_array_equal(example.cells, square_labels())
+    np.testing.assert_array_equal(example.image[..., 0], noise(seed=1))
+    np.testing.assert_array_equal(example.image[..., 1], noise(seed=2))
     assert example.image.dtype == np.float32
-    np.testing.assert_array_equal(example.classes == INTERIOR, _labels() > 0)
+    np.testing.assert_array_equal(example.classes == INTERIOR, square_labels() > 0)
 
 
 def test_semantic_feature_numbers(tmp_path):
@@ -101,7 +67,7 @@ def test_semantic_feature_numbers(tmp_path):
     with pytest.raises(UserError, match=r"feature_1.tif: holds no annotation; choose edge_feature"):
         load_dataset(config)
     dataset = load_dataset(replace(config, interior_feature=2))
-    np.testing.assert_array_equal(dataset.validation[0].example.cells, _labels())
+    np.testing.assert_array_equal(dataset.validation[0].example.cells, square_labels())
 
 
 @pytest.mark.parametrize("channels", [["phase", "nuclear"], ["nuclear", "phase"]])
@@ -139,36 +105,36 @@ def test_folder_layouts(tmp_path, labels_folder, separate_channels):
     images = tmp_path / "images" if labels_folder else tmp_path
     for name in ("a", "b"):
         if separate_channels:
-            _write(images / f"{name}_phase.tif", _noise(seed=1))
-            _write(images / f"{name}_nuclear.tif", _noise(seed=2))
+            _write(images / f"{name}_phase.tif", noise(seed=1))
+            _write(images / f"{name}_nuclear.tif", noise(seed=2))
         else:
-            _write(images / f"{name}.tif", np.stack([_noise(seed=1), _noise(seed=2)]))
+            _write(images / f"{name}.tif", np.stack([noise(seed=1), noise(seed=2)]))
         label_file = tmp_path / labels_folder / f"{name}.tif" if labels_folder else images / f"{name}_masks.tif"
-        _write(label_file, _labels() * 7)
+        _write(label_file, square_labels() * 7)
     channels = ["phase", "nuclear"] if separate_channels else []
     dataset = load_dataset(FolderData(root=str(tmp_path), channels=channels))
     assert sorted([dataset.train[0].name, dataset.validation[0].example.name]) == ["a", "b"]
     assert dataset.channels == (tuple(channels) or ("channel_0", "channel_1"))
     assert not dataset.simulated
     example = dataset.train[0]
-    np.testing.assert_array_equal(example.cells, _labels() * 7)
-    np.testing.assert_array_equal(example.image, np.stack([_noise(seed=1), _noise(seed=2)], -1))
+    np.testing.assert_array_equal(example.cells, square_labels() * 7)
+    np.testing.assert_array_equal(example.image, np.stack([noise(seed=1), noise(seed=2)], -1))
     # Gaps of 4 px: the edge takes 2 px from either side, interiors are the cells.
-    np.testing.assert_array_equal(example.classes == INTERIOR, _labels() > 0)
+    np.testing.assert_array_equal(example.classes == INTERIOR, square_labels() > 0)
     assert (example.classes[20:24, 8:20] == EDGE).all()
 
 
 def test_binary_masks_are_split_into_cells(tmp_path):
     for name in ("a", "b"):
-        _write(tmp_path / f"{name}.tif", _noise())
-        _write(tmp_path / f"{name}_mask.tif", (_labels() > 0).astype(np.uint8) * 255)
+        _write(tmp_path / f"{name}.tif", noise())
+        _write(tmp_path / f"{name}_mask.tif", (square_labels() > 0).astype(np.uint8) * 255)
     dataset = load_dataset(FolderData(root=str(tmp_path)))
-    np.testing.assert_array_equal(dataset.train[0].cells, _labels())
+    np.testing.assert_array_equal(dataset.train[0].cells, square_labels())
 
 
 def _nuclei() -> np.ndarray:
     """A nucleus of 4 x 4 px in the corner of each cell."""
-    labels = _labels()
+    labels = square_labels()
     return np.where((np.indices(labels.shape) % 16 - 8 < 4).all(axis=0), labels, 0)
 
 
@@ -178,18 +144,18 @@ def test_nuclei_beside_images(tmp_path, in_folders, channels):
     for name in ("a", "b"):
         for channel in channels or [""]:
             file = f"{name}_{channel}.tif" if channel else f"{name}.tif"
-            _write(tmp_path / "images" / file if in_folders else tmp_path / file, _noise())
-        _write(tmp_path / "labels" / f"{name}.tif" if in_folders else tmp_path / f"{name}_masks.tif", _labels())
+            _write(tmp_path / "images" / file if in_folders else tmp_path / file, noise())
+        _write(tmp_path / "labels" / f"{name}.tif" if in_folders else tmp_path / f"{name}_masks.tif", square_labels())
         _write(tmp_path / "nuclei" / f"{name}.tif" if in_folders else tmp_path / f"{name}_nuclei.tif", _nuclei())
     config = FolderData(root=str(tmp_path), channels=channels, annotation=Annotation.compartments)
     dataset = load_dataset(config)
     assert dataset.class_names == ("nucleus", "cytoplasm", "background")
     assert len(dataset.train) == len(dataset.validation) == 1
     example = dataset.train[0]
-    np.testing.assert_array_equal(example.cells, _labels())
+    np.testing.assert_array_equal(example.cells, square_labels())
     np.testing.assert_array_equal(example.nuclei, _nuclei())
     np.testing.assert_array_equal(example.classes == 0, _nuclei() > 0)
-    np.testing.assert_array_equal(example.classes == 2, _labels() == 0)
+    np.testing.assert_array_equal(example.classes == 2, square_labels() == 0)
     (tmp_path / ("nuclei/b.tif" if in_folders else "b_nuclei.tif")).unlink()
     with pytest.raises(UserError, match=r"b.*: no label image of the nuclei, .*; name it b_nuclei.tif, or put b.tif"):
         load_dataset(config)
@@ -201,10 +167,10 @@ def test_nuclei_beside_images(tmp_path, in_folders, channels):
 def test_files_called_nuclei_may_be_images(tmp_path, channels):
     """Channels of that name, or images with label images of their own."""
     for name in ("a", "b"):
-        _write(tmp_path / f"{name}_nuclei.tif", _noise())
-        _write(tmp_path / (f"{name}_masks.tif" if channels else f"{name}_nuclei_masks.tif"), _labels())
+        _write(tmp_path / f"{name}_nuclei.tif", noise())
+        _write(tmp_path / (f"{name}_masks.tif" if channels else f"{name}_nuclei_masks.tif"), square_labels())
         if channels:
-            _write(tmp_path / f"{name}_phase.tif", _noise(seed=1))
+            _write(tmp_path / f"{name}_phase.tif", noise(seed=1))
     dataset = load_dataset(FolderData(root=str(tmp_path), channels=channels))
     assert dataset.train[0].nuclei is None
     assert dataset.train[0].image.shape[-1] == max(len(channels), 1)
@@ -223,59 +189,6 @@ def test_simulated_fields_under_any_scheme(annotation):
     assert all(len(np.unique(labels[labels > 0])) > 1 for labels in around)
 
 
-def test_split_by_region_holds_out_cells_under_any_scheme():
-    example = replace(_example(), classes=np.where(_labels() > 0, 0, 1).astype(np.int8))
-    options = SplitOptions(split=Split.region, validation_fraction=0.2)
-    train, validation = split_examples([example], options)
-    dataset = Dataset(train, validation, ("phase",), ("interior", "background"), "test")
-    assert _cells_on_both_sides(dataset, CELL_MARGIN_PX - 1) == []
-
-
-@pytest.mark.parametrize(("fraction", "count"), [(0.01, 1), (0.1, 1), (0.25, 2), (0.5, 5), (0.99, None)])
-def test_split_by_image(fraction, count):
-    examples = [_example(f"x{i}") for i in range(10)]
-    options = SplitOptions(validation_fraction=fraction, split_seed=3)
-    if count is None:
-        with pytest.raises(UserError, match="leaves no cell to train on"):
-            split_examples(examples, options)
-        return
-    train, validation = split_examples(examples, options)
-    held_out = {region.example.name for region in validation}
-    assert len(held_out) == len(validation) == count
-    assert {example.name for example in train} == {f"x{i}" for i in range(10)} - held_out
-    assert all(region.slices == (slice(0, 64), slice(0, 60)) for region in validation)
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_split_by_region_holds_out_whole_cells(seed):
-    example = _example()
-    options = SplitOptions(split=Split.region, validation_fraction=0.2, split_seed=seed)
-    train, validation = split_examples([example], options)
-    dataset = Dataset(train, validation, ("phase",), ("edge", "interior", "background"), "test")
-    strip = np.zeros(example.cells.shape, bool)
-    strip[validation[0].slices] = True
-    assert strip.mean() == pytest.approx(0.2, abs=0.01)
-    assert (train[0].classes[strip] == IGNORE).all()
-    assert _cells_on_both_sides(dataset, CELL_MARGIN_PX - 1) == []
-    # One row or column of three cells reaches in and goes; the others stay, edges of their own included.
-    left = set(np.unique(example.cells[train[0].classes != IGNORE])) - {0}
-    assert len(left) == 6
-    np.testing.assert_array_equal(validation[0].example.classes, example.classes)
-
-
-def test_split_by_region_takes_a_side_with_cells():
-    """Cells 1 and 9 reach the strips at the top, left and right, none the one at the bottom."""
-    example = _example()
-    cells = np.where(np.isin(example.cells, (1, 9)), example.cells, 0)
-    example = replace(example, cells=cells, classes=np.where(cells > 0, INTERIOR, EDGE).astype(np.int8))
-    chosen = set()
-    for seed in range(20):
-        options = SplitOptions(split=Split.region, validation_fraction=0.15, split_seed=seed)
-        _, (region,) = split_examples([example], options)
-        chosen.add((region.y0, region.x0, region.y1, region.x1))
-    assert chosen == {(0, 0, 10, 60), (0, 0, 64, 9), (0, 51, 64, 60)}
-
-
 def _no_mask(root: Path) -> None:
     (root / "b_masks.tif").unlink()
 
@@ -292,11 +205,11 @@ def _bad_pixels(value: float):
     [
         (_no_mask, {}, "b.tif: no label image; name it b_masks.tif"),
         (lambda root: (root / "b.tif").unlink(), {}, "b_masks.tif: no image b"),
-        (lambda root: _write(root / "b_masks.tif", _labels()[:9]), {}, "b_masks.tif: shape .9, 60. differs"),
-        (lambda root: _write(root / "b_masks.tif", _labels() * 0), {}, "b_masks.tif: labels are all zero"),
+        (lambda root: _write(root / "b_masks.tif", square_labels()[:9]), {}, "b_masks.tif: shape .9, 60. differs"),
+        (lambda root: _write(root / "b_masks.tif", square_labels() * 0), {}, "b_masks.tif: labels are all zero"),
         (lambda root: (root / "b_masks.tif").write_bytes(b""), {}, "b_masks.tif: the file is empty"),
-        (lambda root: _write(root / "b_mask.tif", _labels()), {}, "labels the same image"),
-        (lambda root: _write(root / "b.tif", _noise(2)), {}, "b.tif: 2 channels, but a has 1"),
+        (lambda root: _write(root / "b_mask.tif", square_labels()), {}, "labels the same image"),
+        (lambda root: _write(root / "b.tif", noise(2)), {}, "b.tif: 2 channels, but a has 1"),
         (_bad_pixels(np.nan), {}, "b.tif: channel channel_0 contains NaN"),
         (_bad_pixels(5.0), {}, "b.tif: channel channel_0 is constant"),
         (None, {"channels": ["phase"]}, "none is a part of any input file's name"),
@@ -306,19 +219,19 @@ def _bad_pixels(value: float):
         (lambda root: (_no_mask(root), (root / "b.tif").unlink()), {}, "there is 1; use data.split=region"),
         (lambda root: (root / "images").mkdir(), {}, "one folder, labels or masks"),
         (
-            lambda root: _write(root / "b_nuclei.tif", _labels() * 0),
+            lambda root: _write(root / "b_nuclei.tif", square_labels() * 0),
             {},
             "b_nuclei.tif: labels are all zero, no nucleus",
         ),
-        (lambda root: _write(root / "b_nuclei.tif", _labels()[:9]), {}, "b_nuclei.tif: shape .9, 60. differs"),
+        (lambda root: _write(root / "b_nuclei.tif", square_labels()[:9]), {}, "b_nuclei.tif: shape .9, 60. differs"),
         (None, {"root": None}, "data.root is not set"),
         (None, {"root": "/no/where"}, "data.root=/no/where: no such folder"),
     ],
 )
 def test_bad_folders(tmp_path, spoil, options, message):
     for name in ("a", "b"):
-        _write(tmp_path / f"{name}.tif", _noise())
-        _write(tmp_path / f"{name}_masks.tif", _labels())
+        _write(tmp_path / f"{name}.tif", noise())
+        _write(tmp_path / f"{name}_masks.tif", square_labels())
     if spoil is not None:
         spoil(tmp_path)
     with pytest.raises(UserError, match=message) as error:
@@ -331,7 +244,7 @@ def test_bad_folders(tmp_path, spoil, options, message):
     [
         (lambda folder: (folder / "nuclear.tif").unlink(), {}, "no file for channel nuclear"),
         (lambda folder: (folder / "feature_0.tif").unlink(), {}, "0 files feature_0"),
-        (lambda folder: _write(folder / "feature_1.tif", _labels()[1:]), {}, "feature_1.tif: shape"),
+        (lambda folder: _write(folder / "feature_1.tif", square_labels()[1:]), {}, "feature_1.tif: shape"),
         (None, {"folder": "training_data/other", "on_missing": OnMissing.error}, "data.on_missing=download"),
         (None, {"folder": "training_data/other", "channels": ["actin"]}, "no simulated stand-in"),
         (None, {"root": "/no/where"}, "data.root=/no/where: no such folder"),
@@ -414,16 +327,3 @@ def test_hela_joint(data_root):
         assert np.bincount(example.cells.ravel())[1:].min() >= 20
         phase, nuclear = np.median(example.image, axis=(0, 1))
         assert phase > 5 * nuclear > 0
-
-
-@pytest.mark.real_data
-def test_hela_joint_by_region_shares_no_cell(data_root):
-    dataset = load_dataset(DeepCellData(root=str(data_root), split=Split.region))
-    assert len(dataset.validation) == len(dataset.train) == 5
-    for region, example in zip(dataset.validation, dataset.train, strict=True):
-        cells = region.example.cells
-        held_out = set(np.unique(cells[region.slices])) - {0}
-        trained = set(np.unique(cells[example.classes != IGNORE])) - {0}
-        assert len(held_out) >= 10
-        assert not held_out & trained
-        assert 0.09 < np.mean(example.classes == IGNORE) < 0.15

@@ -1,0 +1,18 @@
+"""A drawn field of nine square cells."""
+
+import numpy as np
+
+
+def square_labels() -> np.ndarray:
+    """Nine square cells of 12 x 12 px with gaps of 4 px on 64 x 60 pixels."""
+    labels = np.zeros((64, 60), np.uint16)
+    for i in range(9):
+        y, x = 8 + 16 * (i // 3), 8 + 16 * (i % 3)
+        labels[y : y + 12, x : x + 12] = i + 1
+    return labels
+
+
+def noise(channels: int | None = None, seed: int = 0) -> np.ndarray:
+    """Pixels of such a field, (64, 60) or (channels, 64, 60)."""
+    shape = (64, 60) if channels is None else (channels, 64, 60)
+    return np.random.default_rng(seed).integers(100, 900, shape, np.uint16)
