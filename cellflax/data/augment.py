@@ -1,4 +1,4 @@
-"""Augmentation on the device (P1: quarter-turn rotations, reflections, and shear as an ablation; scale, gain)."""
+"""Augmentation on the device (P1: quarter turns, reflections, and shear as an ablation; any angle, scale, gain)."""
 
 from dataclasses import dataclass
 
@@ -16,6 +16,8 @@ class AugmentConfig:
 
     Attributes:
         rotate: by 0, 90, 180 or 270 degrees.
+        rotate_degrees: besides, by any angle up to this one either way; with `rotate`, 45 makes all angles equally
+            likely; 0 for none.
         reflect: left-right.
         shear_degrees: a horizontal shear by up to this angle either way; 0 for none (P1, S14: no gain).
         scale: zoom by up to this factor either way, uniform in its logarithm; 1 for none.
@@ -23,12 +25,15 @@ class AugmentConfig:
     """
 
     rotate: bool = True
+    rotate_degrees: float = 0.0
     reflect: bool = True
     shear_degrees: float = 0.0
     scale: float = 1.0
     gain: float = 0.0
 
     def __post_init__(self):
+        if not 0 <= self.rotate_degrees <= 45:
+            raise UserError(f"sampler.augment.rotate_degrees must be in [0, 45], got {self.rotate_degrees}")
         if not 0 <= self.shear_degrees <= 45:
             raise UserError(f"sampler.augment.shear_degrees must be in [0, 45], got {self.shear_degrees}")
         if not 1 <= self.scale <= 2:
@@ -54,11 +59,13 @@ def augment(
     """
     key_turn, key_flip, key_shear = jax.random.split(key, 3)
     arrays = (image, classes, weight)
-    if config.shear_degrees > 0 or config.scale > 1:
+    if config.rotate_degrees > 0 or config.shear_degrees > 0 or config.scale > 1:
         slope = jnp.tan(jnp.deg2rad(config.shear_degrees) * jax.random.uniform(key_shear, minval=-1, maxval=1))
         key_scale = jax.random.fold_in(key_shear, 1)
         zoom = jnp.exp(jnp.log(config.scale) * jax.random.uniform(key_scale, minval=-1, maxval=1))
-        arrays = _warp(*arrays, slope, zoom)
+        key_angle = jax.random.fold_in(key_shear, 3)
+        angle = jnp.deg2rad(config.rotate_degrees) * jax.random.uniform(key_angle, minval=-1, maxval=1)
+        arrays = _warp(*arrays, slope, zoom, angle)
     if config.rotate:
         turns = jax.random.randint(key_turn, (), 0, 4)
         branches = [lambda xs, k=k: tuple(jnp.rot90(x, k) for x in xs) for k in range(4)]
@@ -73,8 +80,8 @@ def augment(
     return image, classes, weight
 
 
-def _warp(image, classes, weight, slope, zoom):
-    """Zoom about the centre and shift rows in proportion to their distance from it.
+def _warp(image, classes, weight, slope, zoom, angle):
+    """Turn about the centre, zoom, and shift rows in proportion to their distance from it.
 
     Linear for intensities, nearest for the annotation; beyond the image it is mirrored and not annotated.
     """
@@ -82,8 +89,12 @@ def _warp(image, classes, weight, slope, zoom):
     def coordinates(shape):
         rows, columns = (jnp.arange(n) - (n - 1) / 2 for n in shape)
         middle = [(n - 1) / 2 for n in shape]
-        sheared = (columns[None, :] + slope * rows[:, None]) / zoom + middle[1]
-        return [jnp.broadcast_to(rows[:, None] / zoom + middle[0], shape), sheared]
+        sheared = columns[None, :] + slope * rows[:, None]
+        turned = (
+            jnp.cos(angle) * rows[:, None] - jnp.sin(angle) * sheared,
+            jnp.sin(angle) * rows[:, None] + jnp.cos(angle) * sheared,
+        )
+        return [jnp.broadcast_to(x / zoom + m, shape) for x, m in zip(turned, middle, strict=True)]
 
     grid = coordinates(image.shape[:2])
     image = jnp.stack(

@@ -1,4 +1,4 @@
-"""Co-cultures after P1 (Van Valen et al. 2016): one interior class per cell line, from images of one line each."""
+"""Cell lines from images of one line each: told apart, as for P1's co-cultures (Van Valen et al. 2016), or not."""
 
 import re
 from dataclasses import dataclass, field, fields, replace
@@ -53,9 +53,12 @@ class CoCultureData(DeepCellFiles):
 
     Attributes:
         lines: two cell lines or more, P1's by default; their order is that of the classes.
+        typed: one class `interior_<line>` for each line, so that a network tells them apart; otherwise they share the
+            class `interior`, and one network learns the shape of cells from all of them.
         split: by region, because P1's MCF10A set is a single image.
     """
 
+    typed: bool = True
     split: Split = Split.region
     lines: list[CellLine] = field(default_factory=_published_lines)
 
@@ -69,7 +72,7 @@ class CoCultureData(DeepCellFiles):
 
 
 def load_coculture(config: CoCultureData) -> Dataset:
-    """Read the cell lines; classes are edge, `interior_<line>` in the order of the lines, and background.
+    """Read the cell lines; classes are edge, the interior or, in their order, those of the lines, and background.
 
     Raises:
         UserError: if a line cannot be read or split, or some but not all of them would be simulated.
@@ -84,12 +87,14 @@ def load_coculture(config: CoCultureData) -> Dataset:
         )
     train, validation, sources = [], [], []
     most = max(len(dataset.train) for _, dataset in loaded)
+    interiors = tuple(f"interior_{line.name}" for line in config.lines) if config.typed else ("interior",)
     for index, (line, dataset) in enumerate(loaded):
         # Images are drawn equally often: without repeats, a line with fewer of them would seem the rarer type.
         repeats = round(most / len(dataset.train))
-        train += [_of_line(example, line.name, index, len(loaded)) for example in dataset.train] * repeats
+        interior = index if config.typed else 0
+        train += [_of_line(example, line.name, interior, len(interiors)) for example in dataset.train] * repeats
         validation += [
-            replace(region, example=_of_line(region.example, line.name, index, len(loaded)))
+            replace(region, example=_of_line(region.example, line.name, interior, len(interiors)))
             for region in dataset.validation
         ]
         sources.append(f"{line.name} ({dataset.source})")
@@ -97,8 +102,8 @@ def load_coculture(config: CoCultureData) -> Dataset:
         train=tuple(train),
         validation=tuple(validation),
         channels=tuple(config.channels),
-        class_names=("edge", *(f"interior_{line.name}" for line in config.lines), "background"),
-        source=f"co-culture of {' and '.join(sources)}",
+        class_names=("edge", *interiors, "background"),
+        source=f"{'co-culture of ' if config.typed else ''}{' and '.join(sources)}",
         simulated=bool(missing),
     )
 
@@ -113,8 +118,8 @@ def _load_line(line: CellLine, config: CoCultureData) -> Dataset:
         raise UserError(f"cell line {line.name}: {error}") from error
 
 
-def _of_line(example: Example, name: str, index: int, n_lines: int) -> Example:
-    """The same example with the interior class of line `index` and a name that no other line has."""
+def _of_line(example: Example, name: str, interior: int, interiors: int) -> Example:
+    """The same example with interior class number `interior` of `interiors`, and a name that no other line has."""
     # By the classes edge, interior, background of one line; IGNORE = -1 picks the last entry.
-    codes = np.array([0, 1 + index, 1 + n_lines, IGNORE], np.int8)
+    codes = np.array([0, 1 + interior, 1 + interiors, IGNORE], np.int8)
     return replace(example, name=f"{name}_{example.name}", classes=codes[example.classes])

@@ -20,6 +20,9 @@ from cellflax.data.example import IGNORE, Example
 from cellflax.data.sampler_data import SamplerData, stack_examples
 from cellflax.errors import UserError
 
+# Pixels to both sides of the line in a composed crop that are not trained on.
+SEAM_PX = 5
+
 
 @dataclass
 class SamplerConfig:
@@ -60,9 +63,12 @@ class CropsConfig(SamplerConfig):
         stored_crops: train on so many crops over and over, in the same order (P2: 6000); null draws new ones always.
         store: directory to write these crops to once and read them from, in this training and others; null draws
             them again whenever their turn comes. The batches are the same.
+        compose: share of the crops that a random straight line divides between two crops. Where each image shows
+            one type of cell, the surroundings would tell the type, which they do not in a co-culture.
     """
 
     size: int = 128
+    compose: float = 0.0
     rescale: bool = False
     stored_crops: int | None = None
     store: str | None = None
@@ -73,6 +79,8 @@ class CropsConfig(SamplerConfig):
             raise UserError(f"sampler.stored_crops must be 1 or more, or null, got {self.stored_crops}")
         if self.store is not None and self.stored_crops is None:
             raise UserError(f"sampler.store={self.store} needs to know how many crops: set sampler.stored_crops")
+        if not 0 <= self.compose <= 1:
+            raise UserError(f"sampler.compose must be in [0, 1], got {self.compose}")
         if self.size < 8 or self.size % 2:
             raise UserError(f"sampler.size must be even and 8 or more, got {self.size}")
 
@@ -136,6 +144,7 @@ class Sampler:
     ):
         self.config, self.border = config, border
         self.size = config.size if isinstance(config, CropsConfig) else 1
+        self.compose = config.compose if isinstance(config, CropsConfig) else 0.0
         if self.size > 1 and self.size % multiple:
             nearest = max(multiple, round(self.size / multiple) * multiple)
             raise UserError(
@@ -152,14 +161,14 @@ class Sampler:
         if self.cycle is not None:
             return self.crops(data, seed, cycle_indices(step, self.config.batch, self.cycle))
         keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), step), self.config.batch)
-        draw = self._crop if isinstance(self.config, CropsConfig) else self._patch
+        draw = self._composed if isinstance(self.config, CropsConfig) else self._patch
         return jax.vmap(draw, in_axes=(None, 0))(data, keys)
 
     @partial(jax.jit, static_argnums=0)
     def crops(self, data: SamplerData, seed: int | jax.Array, indices: np.ndarray | jax.Array) -> Batch:
         """The crops of these indices in the stream of a seed, which `stored_crops` cuts to its beginning."""
         keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(jax.random.key(seed), indices)
-        return jax.vmap(self._crop, in_axes=(None, 0))(data, keys)
+        return jax.vmap(self._composed, in_axes=(None, 0))(data, keys)
 
     def feed(self, step: int) -> SamplerData:
         """What the compiled step draws its batch from: the same for every step."""
@@ -172,6 +181,29 @@ class Sampler:
         width = data.classes.shape[2] - 2 * self.margin
         image = group // data.class_weight.shape[1]
         return self._extract(data, key_augment, image, pixel // width, pixel % width, jnp.ones((1, 1)))
+
+    def _composed(self, data: SamplerData, key: jax.Array) -> Batch:
+        """A crop, or with probability `compose` two of them on the two sides of a straight line."""
+        crop = self._crop(data, key)
+        if self.compose == 0:
+            return crop
+        key_other, key_whether, key_angle, key_offset = jax.random.split(jax.random.fold_in(key, 1), 4)
+        other = self._crop(data, key_other)
+        angle = jax.random.uniform(key_angle, maxval=2 * jnp.pi)
+        offset = jax.random.uniform(key_offset, minval=-0.25, maxval=0.25) * self.size
+        divided = jax.random.bernoulli(key_whether, self.compose)
+
+        def beyond(edge):
+            """Distance of each pixel from the line, positive on the other crop's side."""
+            at = jnp.arange(edge) - (edge - 1) / 2
+            distance = jnp.cos(angle) * at[:, None] + jnp.sin(angle) * at[None, :] - offset
+            return jnp.where(divided, distance, -jnp.inf)
+
+        image = jnp.where(beyond(crop.image.shape[0])[..., None] > 0, other.image, crop.image)
+        distance = beyond(self.size)
+        target, weight = (jnp.where(distance > 0, b, a) for a, b in zip(crop[1:], other[1:], strict=True))
+        # The line cuts through cells, which is an edge that nobody drew.
+        return Batch(image, target, jnp.where(jnp.abs(distance) < SEAM_PX, 0, weight))
 
     def _crop(self, data: SamplerData, key: jax.Array) -> Batch:
         key_image, key_corner, key_augment = jax.random.split(key, 3)

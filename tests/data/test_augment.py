@@ -114,6 +114,28 @@ def test_zooms_are_log_uniform_about_the_centre(scale):
     np.testing.assert_array_equal(weights, classes != IGNORE)
 
 
+@pytest.mark.parametrize("limit", [20.0, 45.0])
+def test_turns_are_uniform_about_the_centre(limit):
+    size = 21
+    image = coordinates(size) - (SIZE - 1) / 2  # distances from the centre
+    ones = np.ones((size, size), np.float32)
+    config = AugmentConfig(rotate=False, reflect=False, rotate_degrees=limit)
+    images, classes, weights = draw(config, image, ones.astype(np.int8), ones)
+    middle = size // 2
+    down, right = (images[:, middle + i, middle + j] - images[:, middle, middle] for i, j in ((1, 0), (0, 1)))
+    np.testing.assert_allclose(images[:, middle, middle], 0, atol=1e-5)
+    # One pixel down and one to the right stay as long and as square to each other: a turn, and nothing else.
+    np.testing.assert_allclose(np.linalg.norm([down, right], axis=-1), 1, atol=1e-4)
+    np.testing.assert_allclose(down[:, 0] * right[:, 1] - down[:, 1] * right[:, 0], 1, atol=1e-4)
+    angle = np.rad2deg(np.arctan2(down[:, 1], down[:, 0]))
+    assert np.abs(angle).max() <= limit + 1e-3
+    shares = np.histogram(angle, bins=4, range=(-limit, limit))[0]
+    assert np.all(np.abs(shares - DRAWS / 4) < 4 * np.sqrt(DRAWS / 4))
+    np.testing.assert_array_equal(weights, classes != IGNORE)
+    turned = np.abs(angle) > 10
+    assert (classes[turned][:, 0, 0] == IGNORE).all()  # the corner comes from beyond the image
+
+
 def test_gains_are_log_normal_and_each_channel_has_its_own():
     image = np.stack([np.full((4, 4), 2.0), np.full((4, 4), -3.0)], -1).astype(np.float32)
     config = AugmentConfig(rotate=False, reflect=False, gain=0.2)
@@ -128,6 +150,8 @@ def test_gains_are_log_normal_and_each_channel_has_its_own():
 @pytest.mark.parametrize(
     ("key", "value", "limits"),
     [
+        ("rotate_degrees", -1.0, "[0, 45]"),
+        ("rotate_degrees", 90.0, "[0, 45]"),
         ("shear_degrees", -1.0, "[0, 45]"),
         ("shear_degrees", 46.0, "[0, 45]"),
         ("scale", 0.9, "[1, 2]"),

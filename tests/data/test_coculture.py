@@ -78,6 +78,18 @@ def test_each_line_has_its_class(tmp_path):
         assert (trained.classes == 1 + i).any()
 
 
+def test_lines_may_share_one_interior_class(tmp_path):
+    _write(tmp_path)
+    dataset, told_apart = (load_dataset(_config(tmp_path, typed=typed)) for typed in (False, True))
+    assert dataset.class_names == ("edge", "interior", "background")
+    assert dataset.source == "a (DeepCell a, 1 image) and b (DeepCell b, 1 image)"
+    assert [example.name for example in dataset.train] == ["a_set1", "b_set1"]
+    shared = np.array([0, 1, 1, 2, IGNORE])  # IGNORE = -1 is the last entry
+    for one, other in zip(dataset.train, told_apart.train, strict=True):
+        np.testing.assert_array_equal(one.classes, shared[other.classes])
+        np.testing.assert_array_equal(one.cells, other.cells)
+
+
 def test_a_line_with_fewer_images_is_drawn_as_often(tmp_path):
     _write(tmp_path, images=3)
     for image in (2, 3):

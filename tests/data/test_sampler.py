@@ -149,6 +149,39 @@ def test_crops_are_windows_of_the_image_with_its_annotation():
     assert np.all(np.diff(batch.image[..., 0], axis=2)[inside] == 0)
 
 
+def test_composed_crops_show_two_images_on_the_two_sides_of_a_line():
+    size = 32
+    images = [
+        Example(
+            f"image{k}", np.full((40, 40, 1), k, np.float32), np.full((40, 40), k, np.int8), np.zeros((40, 40), int)
+        )
+        for k in range(2)
+    ]
+    drawing = sampler(CropsConfig(batch=200, size=size, compose=0.5, augment=PLAIN), images)
+    image, target, weight = jax.device_get(drawing(drawing.data, 0, 0))
+    image = image[:, BORDER:-BORDER, BORDER:-BORDER, 0]
+    np.testing.assert_array_equal(image[weight > 0], target[weight > 0])
+    both = image.any(axis=(1, 2)) & ~image.all(axis=(1, 2))
+    assert abs(both.mean() - 0.25) < 4 * np.sqrt(0.25 * 0.75 / 200)  # divided in half the draws, the same image in half
+    # What is beside the other image is not trained on, and the line is straight: both sides are half planes.
+    rows, columns = np.indices((size, size))
+    for one, used in zip(image[both], weight[both] > 0, strict=True):
+        seam = np.zeros((size, size), bool)
+        seam[1:] |= one[1:] != one[:-1]
+        seam[:, 1:] |= one[:, 1:] != one[:, :-1]
+        assert not used[seam].any()
+        assert used.any()
+        assert _separable(*(np.stack([rows[one == k], columns[one == k]], -1) for k in range(2)))
+
+
+def _separable(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether some straight line has the first points on one side and the second on the other."""
+    angles = np.linspace(0, 2 * np.pi, 1441)
+    normals = np.stack([np.cos(angles), np.sin(angles)])
+    between = (second @ normals).min(axis=0) - (first @ normals).max(axis=0)
+    return bool(between.max() > -0.1)  # half a pixel would be a step; the angles are a quarter degree apart
+
+
 def test_whole_crop_is_reflected_at_the_borders():
     drawing = sampler(CropsConfig(batch=2000, size=SIZE, augment=PLAIN), EXAMPLES[1:])
     drawn = np.asarray(drawing(drawing.data, 0, 0).image)
@@ -212,6 +245,7 @@ def test_nothing_annotated_is_refused():
         (lambda: CropsConfig(balance=1.5), r"sampler.balance must be in \[0, 1\], got 1.5"),
         (lambda: CropsConfig(size=31), "sampler.size must be even and 8 or more, got 31"),
         (lambda: CropsConfig(size=6), "sampler.size must be even and 8 or more, got 6"),
+        (lambda: CropsConfig(compose=1.5), r"sampler.compose must be in \[0, 1\], got 1.5"),
         (lambda: CropsConfig(stored_crops=0), "sampler.stored_crops must be 1 or more, or null, got 0"),
         (
             lambda: CropsConfig(store="here"),
