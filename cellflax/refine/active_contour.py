@@ -70,7 +70,7 @@ def refine_by_active_contour(
     if _encloses_background(inside, interior):
         return np.zeros(interior.shape, np.int32)
     markers = seeds_inside(seeds, inside, config.seed_overlap)
-    return finish(config, flood(config, interior, edge, inside, markers))
+    return finish(config, flood(config, interior, edge, inside, markers), markers)
 
 
 def _encloses_background(inside: np.ndarray, interior: np.ndarray) -> bool:

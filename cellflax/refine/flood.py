@@ -9,7 +9,7 @@ from skimage import segmentation
 
 from cellflax.errors import UserError
 from cellflax.refine.checks import check_not_negative
-from cellflax.refine.clean import ExpandShape, components, expand, fill_holes, renumber
+from cellflax.refine.clean import ExpandShape, components, expand, fill_holes, renumber, smooth_outlines
 
 
 class Landscape(Enum):
@@ -27,6 +27,8 @@ class FloodConfig:
         landscape: what is flooded.
         smoothing_px: standard deviation of a Gaussian over the landscape.
         fill_holes: close holes that one cell encloses.
+        outline_px: standard deviation of a Gaussian over each cell's mask, which smooths its outline: those drawn by
+            hand are smoother than a network's.
         expand_px: finally grow the cells by this many pixels, into the background alone.
         expand_shape: what a pixel grows to: a disc of this radius, or a square of 2 expand_px + 1 pixels (a
             dilation by n x n, as P2 has it).
@@ -38,12 +40,13 @@ class FloodConfig:
     landscape: Landscape = Landscape.edge
     smoothing_px: float = 0.0
     fill_holes: bool = True
+    outline_px: float = 0.0
     expand_px: int = 0
     expand_shape: ExpandShape = ExpandShape.disc
     seed_overlap: float = 0.1
 
     def __post_init__(self):
-        check_not_negative(self, "smoothing_px", "expand_px")
+        check_not_negative(self, "smoothing_px", "outline_px", "expand_px")
         if not 0 < self.seed_overlap <= 1:
             raise UserError(f"refine.seed_overlap must be in (0, 1], got {self.seed_overlap}")
 
@@ -69,10 +72,11 @@ def flood(
     return segmentation.watershed(height, markers, mask=inside | (markers > 0)).astype(np.int32)
 
 
-def finish(config: FloodConfig, labels: np.ndarray) -> np.ndarray:
-    """Close the holes of flooded cells, grow them and number them 1...n in their order, as configured."""
+def finish(config: FloodConfig, labels: np.ndarray, markers: np.ndarray) -> np.ndarray:
+    """Close the holes of the cells flooded from markers, smooth, grow and number them 1...n in their order."""
     if config.fill_holes:
         labels = fill_holes(labels)
+    labels = smooth_outlines(labels, markers, config.outline_px)
     return renumber(expand(labels, config.expand_px, config.expand_shape))
 
 

@@ -69,7 +69,7 @@ def refine_by_watershed(
         if config.keep_unseeded:
             markers = _add_unseeded(markers, inside)
     labels = flood(config, interior, edge, inside, markers)
-    return finish(config, remove_small(labels, config.min_area_px, first=n_given + 1))
+    return finish(config, remove_small(labels, config.min_area_px, first=n_given + 1), markers)
 
 
 def _own_seeds(config: WatershedConfig, interior: np.ndarray, inside: np.ndarray) -> np.ndarray:

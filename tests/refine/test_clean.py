@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 from scipy import ndimage
-from skimage import morphology, segmentation
+from skimage import measure, morphology, segmentation
 
-from cellflax.refine.clean import ExpandShape, expand, fill_holes, remove_odd, remove_small, renumber
+from cellflax.refine.clean import ExpandShape, expand, fill_holes, remove_odd, remove_small, renumber, smooth_outlines
 from tests.metrics.drawing import random_labels
 from tests.refine.drawing import disc, n_components
 
@@ -104,6 +104,41 @@ def test_expansion_of_a_part_is_that_of_the_whole():
     for shape in ExpandShape:
         whole, part = expand(labels, 3, shape), expand(labels[10:, 20:], 3, shape)
         np.testing.assert_array_equal(part[12:, 12:], whole[22:, 32:])
+
+
+def test_a_smooth_outline_is_half_of_the_cells_gaussian():
+    rng = np.random.default_rng(0)
+    ragged = np.pad(ndimage.gaussian_filter(rng.normal(size=(60, 70)), 3) > 0, 15)
+    cell = segmentation.flood(ragged, tuple(np.argwhere(ragged)[300]), connectivity=1).astype(np.int32)
+    marker = np.zeros_like(cell)
+    marker[tuple(np.argwhere(morphology.erosion(cell, morphology.disk(4)))[0])] = 1
+    for sigma in (1.0, 2.5):
+        expected = ndimage.gaussian_filter(cell.astype(float), sigma) > 0.5
+        expected = segmentation.flood(expected, tuple(np.argwhere(marker)[0]), connectivity=1)
+        smooth = smooth_outlines(cell, marker, sigma)
+        np.testing.assert_array_equal(smooth, expected)
+        assert measure.perimeter(smooth) < measure.perimeter(cell)
+    assert smooth_outlines(cell, marker, 0) is cell
+
+
+def test_smooth_neighbours_still_touch_and_lose_what_is_thin():
+    labels, markers = np.zeros((40, 50), np.int32), np.zeros((40, 50), np.int32)
+    labels[5:35, 5:25], labels[5:35, 25:45] = 1, 2
+    labels[20, 45:] = 2  # a spike
+    markers[20, 15], markers[20, 35] = 1, 2
+    smooth = smooth_outlines(labels, markers, 2)
+    assert not smooth[20, 46:].any()
+    np.testing.assert_array_equal(smooth[12:28, 8:42], labels[12:28, 8:42])  # the seam has neither moved nor opened
+
+
+def test_a_cell_smaller_than_the_smoothing_keeps_its_seed():
+    labels, markers = np.zeros((30, 30), np.int32), np.zeros((30, 30), np.int32)
+    labels[4:6, 4:9], labels[10:28, 10:28], labels[20, 20] = 1, 2, 3  # 3 within 2
+    markers[4, 4], markers[15, 15], markers[20, 20] = 1, 2, 3
+    smooth = smooth_outlines(labels, markers, 3)
+    np.testing.assert_array_equal(smooth[markers > 0], markers[markers > 0])
+    for label in (1, 2, 3):
+        assert n_components(smooth == label) == 1
 
 
 @pytest.mark.parametrize("scale", [1, 100], ids=["values below the number of pixels", "above"])

@@ -140,13 +140,16 @@ def test_nothing_gives_no_cells(seeds):
     grain=st.floats(0.5, 4),
     n_seeds=st.none() | st.integers(0, 8),
     expand_px=st.integers(0, 3),
+    outline_px=st.sampled_from([0.0, 1.0, 3.0]),
     keep_unseeded=st.booleans(),
 )
-def test_cells_are_connected_numbered_and_hold_their_seed(seed, grain, n_seeds, expand_px, keep_unseeded):
+def test_cells_are_connected_numbered_and_hold_their_seed(seed, grain, n_seeds, expand_px, outline_px, keep_unseeded):
     rng = np.random.default_rng(seed)
     shape = (int(rng.integers(1, 40)), int(rng.integers(1, 40)))
     probability = random_probability(rng, shape, grain)
-    config = WatershedConfig(min_area_px=int(rng.integers(0, 20)), expand_px=expand_px, keep_unseeded=keep_unseeded)
+    config = WatershedConfig(
+        min_area_px=int(rng.integers(0, 20)), expand_px=expand_px, outline_px=outline_px, keep_unseeded=keep_unseeded
+    )
     seeds = None
     if n_seeds is not None:
         seeds = np.zeros(shape, np.int32)
@@ -173,6 +176,7 @@ def test_cells_are_connected_numbered_and_hold_their_seed(seed, grain, n_seeds, 
     [
         ({"interior": 1.0}, r"refine\.interior must be in \(0, 1\), got 1\.0"),
         ({"smoothing_px": -0.5}, r"refine\.smoothing_px must be 0 or more"),
+        ({"outline_px": -0.5}, r"refine\.outline_px must be 0 or more"),
         ({"min_area_px": -1}, r"refine\.min_area_px must be 0 or more"),
         ({"expand_px": -1}, r"refine\.expand_px must be 0 or more"),
         ({"seed_overlap": 0.0}, r"refine\.seed_overlap must be in \(0, 1\]"),
