@@ -11,7 +11,7 @@ from skimage import measure
 
 from cellflax.data.coculture import CellLine, CoCultureData
 from cellflax.data.datasets import load_dataset
-from cellflax.data.deepcell import OnMissing
+from cellflax.data.deepcell import DeepCellData, OnMissing
 from cellflax.data.example import IGNORE
 from cellflax.data.simulated import SimulatedData
 from cellflax.data.simulation.hela import HelaFieldConfig
@@ -191,3 +191,19 @@ def test_real_set(data_root):
         held_out = set(np.unique(example.cells[region.slices])) - {0}
         assert len(held_out) >= 5
         assert not held_out & set(np.unique(example.cells[trained.classes != IGNORE]))
+
+
+@pytest.mark.real_data
+def test_real_lines_of_one_kind(data_root):
+    """`data=mammalian`: nine images, every line a third of what is drawn, the strips those of each line by itself."""
+    folders = {"hela": "HeLa_joint", "nih3t3": "3T3", "mcf10a": "MCF10A"}
+    lines = [CellLine(name, f"training_data/{folder}", 0, 1) for name, folder in folders.items()]
+    dataset = load_dataset(CoCultureData(root=str(data_root), lines=lines, typed=False, on_missing=OnMissing.error))
+    assert dataset.class_names == ("edge", "interior", "background")
+    drawn = [example.name.split("_")[0] for example in dataset.train]
+    assert {name: drawn.count(name) for name in folders} == {"hela": 5, "nih3t3": 6, "mcf10a": 5}
+    assert len({example.name for example in dataset.train}) == len(dataset.validation) == 9
+    hela = load_dataset(DeepCellData(root=str(data_root), folder=lines[0].folder, split=Split.region))
+    for shared, alone in zip(dataset.validation, hela.validation, strict=False):
+        assert shared.slices == alone.slices
+        np.testing.assert_array_equal(shared.example.classes, alone.example.classes)
