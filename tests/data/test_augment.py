@@ -26,6 +26,13 @@ def draw(config: AugmentConfig, image: np.ndarray, classes: np.ndarray, weight: 
     return tuple(np.asarray(x) for x in drawn)
 
 
+def assert_uniform(values: np.ndarray, limit: float) -> None:
+    """Every draw is within the limit either way, and every quarter of that range is drawn equally often."""
+    assert np.abs(values).max() <= limit + 1e-4
+    shares = np.histogram(values, bins=4, range=(-limit, limit))[0]
+    assert np.all(np.abs(shares - DRAWS / 4) < 4 * np.sqrt(DRAWS / 4))
+
+
 def dihedral(config: AugmentConfig, image: np.ndarray) -> list[np.ndarray]:
     """The transforms that should occur, by NumPy."""
     turned = [np.rot90(image, k) for k in range(4 if config.rotate else 1)]
@@ -78,10 +85,7 @@ def test_shear_angles_are_uniform_up_to_the_limit():
     ones = np.ones((size, size), np.float32)
     image, _, _ = draw(config, columns[..., None], ones.astype(np.int8), ones)
     slope = image[:, size // 2 + 1, size // 2, 0] - image[:, size // 2, size // 2, 0]
-    steepest = np.tan(np.deg2rad(limit))
-    assert np.abs(slope).max() <= steepest + 1e-4
-    shares = np.histogram(slope, bins=4, range=(-steepest, steepest))[0]
-    assert np.all(np.abs(shares - DRAWS / 4) < 4 * np.sqrt(DRAWS / 4))
+    assert_uniform(slope, np.tan(np.deg2rad(limit)))
 
 
 def test_a_single_pixel_annotation_stays_on_the_centre():
@@ -104,10 +108,7 @@ def test_zooms_are_log_uniform_about_the_centre(scale):
     step = images[:, middle + 1, middle] - images[:, middle, middle]
     np.testing.assert_allclose(images[:, middle, middle], 0, atol=1e-5)
     np.testing.assert_allclose(step[:, 1], 0, atol=1e-5)
-    zoom = -np.log(step[:, 0]) / np.log(scale)
-    assert np.abs(zoom).max() <= 1 + 1e-3
-    shares = np.histogram(zoom, bins=4, range=(-1, 1))[0]
-    assert np.all(np.abs(shares - DRAWS / 4) < 4 * np.sqrt(DRAWS / 4))
+    assert_uniform(-np.log(step[:, 0]) / np.log(scale), 1)
     # Zoomed out, what lies beyond the image is not annotated.
     reach = middle * step[:, 0]
     np.testing.assert_array_equal((classes == IGNORE).any(axis=(1, 2)), reach > middle + 0.5)
@@ -128,9 +129,7 @@ def test_turns_are_uniform_about_the_centre(limit):
     np.testing.assert_allclose(np.linalg.norm([down, right], axis=-1), 1, atol=1e-4)
     np.testing.assert_allclose(down[:, 0] * right[:, 1] - down[:, 1] * right[:, 0], 1, atol=1e-4)
     angle = np.rad2deg(np.arctan2(down[:, 1], down[:, 0]))
-    assert np.abs(angle).max() <= limit + 1e-3
-    shares = np.histogram(angle, bins=4, range=(-limit, limit))[0]
-    assert np.all(np.abs(shares - DRAWS / 4) < 4 * np.sqrt(DRAWS / 4))
+    assert_uniform(angle, limit)
     np.testing.assert_array_equal(weights, classes != IGNORE)
     turned = np.abs(angle) > 10
     assert (classes[turned][:, 0, 0] == IGNORE).all()  # the corner comes from beyond the image

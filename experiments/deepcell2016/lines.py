@@ -1,0 +1,62 @@
+"""JI of P1's index on the held-out strips of each cell line, for a network of several (data=mammalian).
+
+python experiments/deepcell2016/lines.py RUN [--interior 0.4 0.5 0.6] [--iterations 120]
+
+Like `cellflax.validate erode_reference=true`, which pools all lines, for the watershed of refine=cytoplasm at some
+thresholds and active contours of some iterations. The network runs once, with 8 rotations and reflections.
+"""
+
+import argparse
+from dataclasses import replace
+
+import numpy as np
+
+from cellflax.data.datasets import load_dataset
+from cellflax.losses import activation_of
+from cellflax.refine.active_contour import ActiveContourConfig
+from cellflax.refine.watershed import WatershedConfig
+from cellflax.trained import load_model
+from cellflax.validation import Validator, held_out_regions
+
+
+def main() -> None:
+    """Print mean JI and number of cells by refinement and line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("run")
+    parser.add_argument("--interior", type=float, nargs="*", default=[0.4, 0.5, 0.6])
+    parser.add_argument("--iterations", type=int, nargs="*", default=[120])
+    options = parser.parse_args()
+    model = load_model(options.run)
+    dataset = load_dataset(model.config.data)
+    regions = held_out_regions(
+        model.config, dataset, receptive_field=model.receptive_field, border=model.border, multiple=model.multiple
+    )
+    of_line = np.array([region.example.name.split("_")[0] for region in dataset.validation])
+    validator = Validator(
+        held_out=regions,
+        channels=model.channels,
+        class_names=model.class_names,
+        activation=activation_of(model.config.loss),
+        refine=model.config.refine,
+        balance=model.config.sampler.balance,
+        border=model.border,
+        multiple=model.multiple,
+        erode_reference=True,
+    )
+    predicted = validator.predict(model.probabilities, 8)
+    refinements = {
+        f"watershed {interior:g}": WatershedConfig(interior=interior, smoothing_px=2, outline_px=2.5)
+        for interior in options.interior
+    } | {f"active contours {n}": ActiveContourConfig(iterations=n, smoothing=1) for n in options.iterations}
+    for name, refine in refinements.items():
+        scores = []
+        for line in dict.fromkeys(of_line):
+            chosen = np.flatnonzero(of_line == line)
+            part = replace(validator, held_out=tuple(regions[i] for i in chosen), refine=refine)
+            metrics, _ = part.score([predicted[i] for i in chosen])
+            scores.append(f"{line} {metrics['jaccard']:.3f}")
+        print(f"{name}:", ", ".join(scores), flush=True)
+
+
+if __name__ == "__main__":
+    main()
