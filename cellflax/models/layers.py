@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import lax
 
+from cellflax.models.large_kernel import LARGE_KERNEL, fourier_convolution
+
 # On CPU, XLA's kernel gradient slows down about threefold beyond this many output filters, and more than twofold
 # beyond this many output pixels in a batch (benchmarks/convolution.py); so it is taken in parts. Layers of few
 # output filters slow down less than taking parts of the batch costs.
@@ -107,6 +109,11 @@ class Convolution(nnx.Module):
         kernel = self.kernel[...]
         if kernel.shape[:2] == (1, 1):  # a matrix product: its gradient is several times as fast on CPU
             x = x @ kernel[0, 0]
+        elif not self.pad and kernel.shape[:2] == x.shape[1:3]:
+            # One window, as at the end of a patch: the same, and the input's gradient else is a convolution of zeros.
+            x = (x.reshape(len(x), -1) @ kernel.reshape(-1, kernel.shape[-1]))[:, None, None]
+        elif not self.pad and min(kernel.shape[:2]) >= LARGE_KERNEL:
+            x = fourier_convolution(x, kernel)
         elif jax.default_backend() == "cpu":
             x = convolution_in_parts(x, kernel, self.pad)
         else:
@@ -183,16 +190,19 @@ def max_pool(x: jax.Array, step: int) -> jax.Array:
 
 
 def split_phases(x: jax.Array) -> jax.Array:
-    """Move the four 2 x 2 phases of (N, H, W, C) into the batch: (4 N, H/2, W/2, C); H and W even."""
+    """Move the four 2 x 2 phases of (N, H, W, C) into the batch: (4 N, H/2, W/2, C); H and W even.
+
+    The phases of an image follow each other: a batch that is split over devices by images stays so.
+    """
     n, height, width, channels = x.shape
     x = x.reshape(n, height // 2, 2, width // 2, 2, channels)
-    return x.transpose(2, 4, 0, 1, 3, 5).reshape(4 * n, height // 2, width // 2, channels)
+    return x.transpose(0, 2, 4, 1, 3, 5).reshape(4 * n, height // 2, width // 2, channels)
 
 
 def merge_phases(x: jax.Array, times: int) -> jax.Array:
     """Undo `split_phases` done `times` times over: (4^times N, H, W, C) -> (N, 2^times H, 2^times W, C)."""
     for _ in range(times):
         n, height, width, channels = x.shape
-        x = x.reshape(2, 2, n // 4, height, width, channels)
-        x = x.transpose(2, 3, 0, 4, 1, 5).reshape(n // 4, 2 * height, 2 * width, channels)
+        x = x.reshape(n // 4, 2, 2, height, width, channels)
+        x = x.transpose(0, 3, 1, 4, 2, 5).reshape(n // 4, 2 * height, 2 * width, channels)
     return x

@@ -10,6 +10,7 @@ from flax import nnx
 from jax import lax
 
 from cellflax.models import layers
+from cellflax.models.large_kernel import LARGE_KERNEL
 from cellflax.models.layers import (
     Convolution,
     Normalization,
@@ -60,12 +61,24 @@ def test_convolution_in_parts_has_the_values_and_gradients_of_xla(kernel_size, p
         assert_relative(a, b, 1e-4)
 
 
-@pytest.mark.parametrize("filters", [layers.GRADIENT_FILTERS, layers.GRADIENT_FILTERS + 1])
-def test_convolution_has_one_gradient_whichever_way_it_is_taken(filters):
-    convolution = Convolution(3, filters, 3, use_bias=True, rngs=nnx.Rngs(0))
+@pytest.mark.parametrize(
+    ("filters", "edge", "size"),
+    [
+        (layers.GRADIENT_FILTERS, 3, (6, 7)),
+        (layers.GRADIENT_FILTERS + 1, 3, (6, 7)),
+        (5, LARGE_KERNEL, (LARGE_KERNEL + 2, LARGE_KERNEL)),
+        (5, 4, (4, 4)),
+        (5, 1, (3, 4)),
+    ],
+    ids=["one part", "parts", "spectra", "one window", "product"],
+)
+def test_convolution_has_one_gradient_whichever_way_it_is_taken(filters, edge, size):
+    convolution = Convolution(3, filters, edge, use_bias=True, rngs=nnx.Rngs(0))
     convolution.bias[...] = normal(3, filters)
     graph, params = nnx.split(convolution, nnx.Param)
-    x = normal(4, 2, 6, 7, 3)
+    x = normal(4, 2, *size, 3)
+    bias = convolution.bias[...].reshape(1, 1, 1, -1)
+    assert_relative(convolution(x), reference_convolution(x, convolution.kernel[...]) + bias, 1e-6)
 
     def cost(params, x):
         return jnp.sum(jnp.sin(nnx.merge(graph, params)(x)))
@@ -175,7 +188,7 @@ def test_max_pool_has_the_values_and_gradient_of_reduce_window(shape, step):
 
 def test_phases_are_every_second_pixel():
     x = normal(7, 3, 4, 6, 2)
-    expected = jnp.concatenate([x[:, i::2, j::2] for i in range(2) for j in range(2)])
+    expected = jnp.concatenate([image[None, i::2, j::2] for image in x for i in range(2) for j in range(2)])
     np.testing.assert_array_equal(split_phases(x), expected)
 
 

@@ -1,0 +1,62 @@
+"""Convolution with kernels of many pixels, by products of spectra."""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from scipy.fft import next_fast_len
+
+# From this edge on, spectra are faster than sums over the kernel (benchmarks/convolution.py).
+LARGE_KERNEL = 10
+
+
+def fourier_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Stride-1 convolution of whole windows of x with a large kernel.
+
+    Its cost per output hardly depends on the kernel: P1's branch of 28 x 28 would else take 50,000 products per
+    output and filter. x is cut into overlapping blocks (overlap-save), at most two kernels of outputs wide, because the
+    spectrum of the kernel takes the memory of a block for every pair of channels. Values are those of
+    `lax.conv_general_dilated`, if anything nearer to the exact ones.
+
+    Args:
+        x: (N, H, W, C).
+        kernel: (h, w, C, M), h and w at most H and W.
+
+    Returns:
+        (N, H-h+1, W-w+1, M).
+    """
+    rows, columns = (_Blocks(size, edge) for size, edge in zip(x.shape[1:3], kernel.shape[:2], strict=True))
+    shape = rows.transform, columns.transform
+    x = jnp.pad(x, ((0, 0), (0, rows.missing), (0, columns.missing), (0, 0)))
+    blocks = [x[:, i : i + rows.window, j : j + columns.window] for i in rows.starts for j in columns.starts]
+    spectra = jnp.fft.rfft2(jnp.stack(blocks, axis=1).transpose(0, 1, 4, 2, 3), shape)
+    # Networks correlate: no kernel is turned round, its spectrum is conjugated.
+    kernel_spectra = jnp.conj(jnp.fft.rfft2(kernel.transpose(2, 3, 0, 1), shape))
+    # On a GPU, products of 10 bits would spoil all pixels of a block.
+    product = jnp.einsum("nbcuv,cmuv->nbmuv", spectra, kernel_spectra, precision=lax.Precision.HIGHEST)
+    y = jnp.fft.irfft2(product, shape)[..., : rows.edge, : columns.edge]
+    n, m = len(x), kernel.shape[-1]
+    y = y.reshape(n, len(rows.starts), len(columns.starts), m, rows.edge, columns.edge).transpose(0, 1, 4, 2, 5, 3)
+    y = y.reshape(n, len(rows.starts) * rows.edge, len(columns.starts) * columns.edge, m)
+    return y[:, : rows.outputs, : columns.outputs]
+
+
+class _Blocks:
+    """How one side of the image is cut.
+
+    Attributes:
+        outputs: of the whole side.
+        edge: outputs of one block.
+        window: what a block sees.
+        starts: first pixel of each block's window.
+        missing: pixels that the last block sees beyond the image.
+        transform: length of the Fourier transform, at least that of the window: nothing valid is wrapped round.
+    """
+
+    def __init__(self, size: int, kernel: int):
+        self.outputs = size - kernel + 1
+        blocks = -(-self.outputs // (2 * kernel))
+        self.edge = -(-self.outputs // blocks)
+        self.window = self.edge + kernel - 1
+        self.starts = range(0, blocks * self.edge, self.edge)
+        self.missing = blocks * self.edge - self.outputs
+        self.transform: int = next_fast_len(self.window, real=True)  # pyright: ignore[reportAttributeAccessIssue]
