@@ -20,7 +20,7 @@ from cellflax.validation import Validator, held_out_regions
 
 
 def main() -> None:
-    """Print mean JI and number of cells by refinement and line."""
+    """Print mean JI by refinement and line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("run")
     parser.add_argument("--interior", type=float, nargs="*", default=[0.4, 0.5, 0.6])

@@ -10,6 +10,7 @@ import numpy as np
 from flax import nnx
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from jax import lax
 from jax.tree_util import DictKey
 from omegaconf import OmegaConf
 
@@ -69,6 +70,18 @@ def _filled(rng: np.random.Generator, path: tuple, leaf: jax.ShapeDtypeStruct) -
 def normal(seed: int, *shape: int) -> jax.Array:
     """Standard normal numbers."""
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+
+
+def reference_convolution(x: jax.Array, kernel: jax.Array, spacing: int = 1, padding="VALID") -> jax.Array:
+    """XLA's own, the kernel's taps `spacing` pixels apart."""
+    return lax.conv_general_dilated(
+        x, kernel, (1, 1), padding, rhs_dilation=(spacing, spacing), dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+def assert_relative(actual: jax.Array, expected: jax.Array, tolerance: float) -> None:
+    """No value differs by as much as the tolerance times the largest one expected."""
+    np.testing.assert_array_less(jnp.abs(actual - expected).max(), tolerance * jnp.abs(expected).max())
 
 
 def assert_aligned_windows_agree(network: Any, apply: Callable[..., jax.Array]) -> None:

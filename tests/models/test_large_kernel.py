@@ -4,18 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax import lax
 
 from cellflax.models.large_kernel import fourier_convolution
-from tests.models.networks import normal
-
-
-def reference(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    return lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-
-
-def assert_relative(actual: jax.Array, expected: jax.Array, tolerance: float) -> None:
-    np.testing.assert_array_less(jnp.abs(actual - expected).max(), tolerance * jnp.abs(expected).max())
+from tests.models.networks import assert_relative, normal, reference_convolution
 
 
 @pytest.mark.parametrize(
@@ -31,7 +22,7 @@ def assert_relative(actual: jax.Array, expected: jax.Array, tolerance: float) ->
 )
 def test_values_and_gradients_are_those_of_xla(size, kernel):
     x, kernel = normal(0, 2, *size, 3), normal(1, *kernel, 3, 4)
-    expected, expected_pullback = jax.vjp(reference, x, kernel)
+    expected, expected_pullback = jax.vjp(reference_convolution, x, kernel)
     actual, pullback = jax.vjp(jax.jit(fourier_convolution), x, kernel)
     assert actual.shape == expected.shape
     assert_relative(actual, expected, 2e-6)

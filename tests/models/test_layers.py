@@ -20,22 +20,11 @@ from cellflax.models.layers import (
     merge_phases,
     split_phases,
 )
-
-
-def normal(seed: int, *shape: int) -> jax.Array:
-    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
-
-
-def reference_convolution(x: jax.Array, kernel: jax.Array, padding="VALID") -> jax.Array:
-    return lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+from tests.models.networks import assert_relative, normal, reference_convolution
 
 
 def reference_pool(x: jax.Array, step: int) -> jax.Array:
     return lax.reduce_window(x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, step, step, 1), "VALID")
-
-
-def assert_relative(actual: jax.Array, expected: jax.Array, tolerance: float) -> None:
-    np.testing.assert_array_less(jnp.abs(actual - expected).max(), tolerance * jnp.abs(expected).max())
 
 
 @pytest.mark.parametrize(("kernel_size", "pad"), [((3, 3), 0), ((4, 2), 0), ((3, 3), 1), ((5, 3), 2)])
@@ -105,7 +94,7 @@ def test_convolution_starts_he_normal_without_bias():
 def test_same_convolution_keeps_the_size(edge):
     convolution = Convolution(3, 4, edge, same=True, use_bias=False, rngs=nnx.Rngs(0))
     x = normal(9, 2, 6, 7, 3)
-    assert_relative(convolution(x), reference_convolution(x, convolution.kernel[...], "SAME"), 1e-6)
+    assert_relative(convolution(x), reference_convolution(x, convolution.kernel[...], padding="SAME"), 1e-6)
 
 
 def test_upsampling_has_the_values_and_gradients_of_a_transposed_convolution():

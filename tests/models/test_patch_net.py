@@ -16,7 +16,15 @@ from cellflax.losses import cross_entropy
 from cellflax.models import build_model
 from cellflax.models.patch_net import PatchNet, PatchNetConfig, Regularization, Stage
 from cellflax.state import objective
-from tests.models.networks import PATCH_NETS, load_config, patches_of, tiny_config, trained_like
+from tests.models.networks import (
+    PATCH_NETS,
+    load_config,
+    normal,
+    patches_of,
+    reference_convolution,
+    tiny_config,
+    trained_like,
+)
 
 RECEPTIVE_FIELDS = {
     "patch_net_21": 21,
@@ -53,21 +61,11 @@ def apply(network: PatchNet, x: jax.Array, train: bool = False, key: jax.Array |
     return network(x, train=train, key=key)
 
 
-def normal(seed: int, *shape: int) -> jax.Array:
-    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
-
-
 def narrow(config: PatchNetConfig, share: int) -> PatchNetConfig:
     """The same network with one in `share` of the filters."""
     stages = [Stage(stage.kernels, [f // share for f in stage.filters]) for stage in config.stages]
     side = [f // share for f in config.side_filters]
     return dataclasses.replace(config, stages=stages, side_filters=side)
-
-
-def reference_convolution(x: jax.Array, kernel: jax.Array, spacing: int = 1) -> jax.Array:
-    layout = ("NHWC", "HWIO", "NHWC")
-    dilation = (spacing, spacing)
-    return lax.conv_general_dilated(x, kernel, (1, 1), "VALID", rhs_dilation=dilation, dimension_numbers=layout)
 
 
 def dilated(network: PatchNet, x: jax.Array) -> jax.Array:
