@@ -10,19 +10,19 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from cellflax.checkpoint import save_model
 from cellflax.config import config_directory
 from cellflax.data.example import Example
 from cellflax.data.sampler import Sampler
-from cellflax.ensemble import stack_members
 from cellflax.losses import Loss, build_loss
 from cellflax.models import build_model
+from cellflax.models.ensemble import stack_members
 from cellflax.models.patch_net import PatchNet
 from cellflax.models.skip_fcn import SkipFcn
 from cellflax.models.unet import UNet
+from cellflax.prediction.trained import TrainedModel, load_model
 from cellflax.schemas import GROUPS, group_types, to_json
-from cellflax.trained import TrainedModel, load_model
-from cellflax.training_config import TrainConfig
+from cellflax.training.checkpoint import save_model
+from cellflax.training.config import TrainConfig
 
 NOISE_PX = 1024
 

@@ -16,11 +16,11 @@ from benchmarks.experiment import Experiment, load_config
 from benchmarks.stages import blurred, measuring, normalizing, predicting, print_stages
 from benchmarks.timing import compare, start
 from benchmarks.training import add_sampler_options, sampler_overrides, time_step
-from cellflax.data.annotation import annotate
-from cellflax.data.images import Image
-from cellflax.data.simulation import BrightfieldConfig, Well, simulate_brightfield_site
+from cellflax.data.pixel_classes import annotate
 from cellflax.inference.settings import Inference, Tiling
+from cellflax.io.images import Image
 from cellflax.refine import refine
+from cellflax.simulation import BrightfieldConfig, Well, simulate_brightfield_site
 
 PAPER_S = 6  # P2's time per image of 2034 x 2034 on a Titan X, with all that comes before and after the network
 CHANNELS = tuple(name for name in BrightfieldConfig().channels if name.startswith("brightfield"))

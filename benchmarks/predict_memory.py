@@ -25,7 +25,7 @@ from cellflax.data.normalize import NormalizeConfig
 from cellflax.models.layers import Convolution
 from cellflax.models.patch_net import PatchNet, PatchNetConfig, Regularization, Stage
 from cellflax.refine import ThresholdConfig
-from cellflax.training_config import TrainConfig
+from cellflax.training.config import TrainConfig
 
 SPACING = 40  # pixels between cells
 

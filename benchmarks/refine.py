@@ -20,17 +20,17 @@ from skimage.segmentation import morphological_chan_vese
 from benchmarks.dense_inference import probability, trained_like
 from benchmarks.stages import blurred, print_stages
 from benchmarks.timing import COLUMNS, compare, print_table, start
-from cellflax.data.annotation import classes_from_labels
 from cellflax.data.example import CLASS_NAMES
 from cellflax.data.normalize import NormalizeConfig, normalize
-from cellflax.data.simulation.hela import CHANNELS, HelaFieldConfig, simulate_hela_field
+from cellflax.data.pixel_classes import classes_from_labels
 from cellflax.inference.dense import predict_tiles
+from cellflax.labels import components
 from cellflax.measure.cells import cell_table
 from cellflax.models import build_model
 from cellflax.models.patch_net import PatchNet, PatchNetConfig
 from cellflax.refine import ActiveContourConfig, RefineConfig, ThresholdConfig, WatershedConfig, refine
 from cellflax.refine.chan_vese import chan_vese
-from cellflax.refine.clean import components
+from cellflax.simulation.hela import CHANNELS, HelaFieldConfig, simulate_hela_field
 
 PAPER_S = 75  # P1's time per image, all stages
 EMPTY_PX = 30  # border that P1's networks leave empty

@@ -6,11 +6,11 @@ import numpy as np
 from scipy import ndimage
 
 from benchmarks.timing import Time, print_table
-from cellflax.data.images import Image
-from cellflax.data.normalize_tiles import NormalizedImage
+from cellflax.inference.normalize_tiles import NormalizedImage
 from cellflax.inference.settings import Inference
+from cellflax.io.images import Image
 from cellflax.measure.cells import cell_table
-from cellflax.trained import TrainedModel
+from cellflax.prediction.trained import TrainedModel
 
 BLUR_PX = 2.0
 

@@ -18,7 +18,7 @@ from cellflax.losses.composite_rmsd import class_weights
 from cellflax.models.patch_net import PatchNet
 from cellflax.models.skip_fcn import SkipFcn
 from cellflax.models.unet import UNet
-from cellflax.optimizers import AdamwConfig, OptimizerConfig, RmspropConfig, SgdConfig
+from cellflax.training.optimizers import AdamwConfig, OptimizerConfig, RmspropConfig, SgdConfig
 
 # (B, K, S, S) logits, (B, S, S) classes, (B, S, S) weights of the sampler -> scalar.
 TorchLoss = Callable[[Tensor, Tensor, Tensor], Tensor]

@@ -12,8 +12,8 @@ from jax.sharding import PartitionSpec
 from benchmarks.experiment import Experiment
 from benchmarks.timing import COLUMNS, NO_TORCH, compare, print_table, torch
 from cellflax.data.sampler import Batch, BatchSource
-from cellflax.optimizers import build_optimizer
-from cellflax.state import StepSums, create_state, data_mesh, make_train_step, replicate
+from cellflax.training.optimizers import build_optimizer
+from cellflax.training.state import StepSums, create_state, data_mesh, make_train_step, replicate
 
 STEPS = 100_000  # that a training would have; the learning rate depends on it
 # PyTorch's batch statistics in float32 move P2's first loss by 1.4e-5 of it; in float64 it is ours to 1e-7.

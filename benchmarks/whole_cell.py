@@ -17,12 +17,12 @@ from benchmarks.experiment import Experiment, load_config
 from benchmarks.stages import blurred, measuring, normalizing, predicting, print_stages
 from benchmarks.timing import compare, start
 from benchmarks.training import add_sampler_options, sampler_overrides, time_step
-from cellflax.data.annotation import annotate
-from cellflax.data.images import Image
+from cellflax.data.pixel_classes import annotate
 from cellflax.data.resample import labels_to_grid, to_scale
-from cellflax.data.simulation import CytoplasmFieldConfig, simulate_cytoplasm_field
 from cellflax.inference.settings import Inference
+from cellflax.io.images import Image
 from cellflax.refine import find_seeds, intensity_image, refine
+from cellflax.simulation import CytoplasmFieldConfig, simulate_cytoplasm_field
 
 PAPER_S = 6  # P3's time per image of 2048 x 2048, all stages: 4 to 6 seconds
 CHANNELS = ("cytoplasm",)

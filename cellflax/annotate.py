@@ -28,8 +28,8 @@ from cellflax.config import entry, to_json
 from cellflax.errors import UserError
 from cellflax.jsonfile import write_json
 from cellflax.labeling.alkofahi import label_two_channels
-from cellflax.labeling.annotation import CELL, NUCLEAR, Labels, Stains
 from cellflax.labeling.quality import flag_sites, measure_quality
+from cellflax.labeling.result import CELL, NUCLEAR, Labels, Stains
 from cellflax.labeling.sadanandan import annotate_sadanandan
 
 

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import cellflax
-from cellflax.checkpoint import save_model
 from cellflax.config import entry, to_json
+from cellflax.conversion.keras1 import PublishedNetwork, read_published, to_module
 from cellflax.data.example import CLASS_NAMES
-from cellflax.ensemble import stack_members
 from cellflax.errors import UserError
-from cellflax.keras1 import PublishedNetwork, read_published, to_module
+from cellflax.models.ensemble import stack_members
 from cellflax.refine import takes_seeds
-from cellflax.training_config import TrainConfig, TrainerConfig
+from cellflax.training.checkpoint import save_model
+from cellflax.training.config import TrainConfig, TrainerConfig
 
 _CO_CULTURE = ("edge", "interior_nih3t3", "interior_mcf10a", "background")
 

@@ -2,10 +2,10 @@
 
 import os
 import platform
+from pathlib import Path
 
 import jax
-
-from cellflax.data.registry import cache_directory
+import pooch
 
 
 def set_up_jax(precision: str = "float32") -> str:
@@ -24,3 +24,8 @@ def set_up_jax(precision: str = "float32") -> str:
     cores = f", {len(os.sched_getaffinity(0))} cores" if hasattr(os, "sched_getaffinity") else ""
     where = f"{len(devices)} x {kind}{cores if devices[0].platform == 'cpu' else ''}"
     return f"device: {where}; precision: {precision}; JAX {jax.__version__}"
+
+
+def cache_directory() -> Path:
+    """Where fetched files are kept: CELLFLAX_CACHE, else the user's cache folder."""
+    return Path(os.environ.get("CELLFLAX_CACHE") or pooch.os_cache("cellflax")).expanduser()

@@ -31,7 +31,6 @@ import numpy as np
 
 from cellflax import __version__
 from cellflax.config import entry
-from cellflax.data.pairs import pair_files, read_pair
 from cellflax.errors import UserError
 from cellflax.evaluation.figures import f_score_figure, roc_figure
 from cellflax.evaluation.notes import mask_notes, simulation_notes
@@ -39,13 +38,14 @@ from cellflax.evaluation.overlay import panels
 from cellflax.evaluation.pixels import PixelScores, roc_table
 from cellflax.evaluation.references import MAIN, check_names, reference_summary, scores_against
 from cellflax.evaluation.uncertainty import uncertainty_table
+from cellflax.io.pairs import pair_files, read_pair
 from cellflax.jsonfile import write_json
 from cellflax.measure.cells import UNCERTAINTY
 from cellflax.metrics.f_score import curve_table
 from cellflax.metrics.score import CellScores, cell_table, pool, score_cells
 from cellflax.metrics.sm import PAPER_K
 from cellflax.metrics.uncertainty import error_detection
-from cellflax.report import save_overlay
+from cellflax.pictures.overlay import save_overlay
 
 _INPUTS = ("predicted", "reference", "nuclei", "image", "references", "probability", "reference_nuclei")
 

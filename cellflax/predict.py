@@ -15,20 +15,20 @@ import numpy as np
 import pandas as pd
 
 from cellflax.config import entry
-from cellflax.data.frames import Frames
-from cellflax.data.images import group_channels, list_files
-from cellflax.data.pairs import partners
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
 from cellflax.inference.settings import Inference, Tiling
+from cellflax.io.frames import Frames
+from cellflax.io.images import group_channels, list_files
+from cellflax.io.pairs import partners
 from cellflax.jsonfile import write_json
-from cellflax.predict_files import ResultFiles, frame_cells, panel, provenance, write_table
-from cellflax.predict_inputs import channel_parts, open_images, open_nuclei
+from cellflax.pictures.overlay import Panel, save_overlay
+from cellflax.prediction.files import ResultFiles, frame_cells, panel, provenance, write_table
+from cellflax.prediction.inputs import channel_parts, open_images, open_nuclei
+from cellflax.prediction.segment import find_nuclei, segment
+from cellflax.prediction.trained import TrainedModel, load_model
 from cellflax.refine import RefineConfig, takes_seeds
-from cellflax.report import Panel, save_overlay
-from cellflax.segment import find_nuclei, segment
-from cellflax.trained import TrainedModel, load_model
-from cellflax.training_config import check_transforms
+from cellflax.training.config import check_transforms
 
 _MAX_PANELS = 6
 

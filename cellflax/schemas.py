@@ -42,9 +42,9 @@ GROUPS: dict[str, dict[str, str]] = {
         "composite_rmsd": "cellflax.losses:CompositeRmsdConfig",
     },
     "optimizer": {
-        "sgd": "cellflax.optimizers:SgdConfig",
-        "rmsprop": "cellflax.optimizers:RmspropConfig",
-        "adamw": "cellflax.optimizers:AdamwConfig",
+        "sgd": "cellflax.training.optimizers:SgdConfig",
+        "rmsprop": "cellflax.training.optimizers:RmspropConfig",
+        "adamw": "cellflax.training.optimizers:AdamwConfig",
     },
     "refine": {
         "threshold": "cellflax.refine.threshold:ThresholdConfig",

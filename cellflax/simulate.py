@@ -26,8 +26,9 @@ import numpy as np
 
 from cellflax.config import entry
 from cellflax.data.example import SIMULATED_NOTE
-from cellflax.data.images import write_image, write_labels
-from cellflax.data.simulation import (
+from cellflax.errors import UserError
+from cellflax.io.images import write_image, write_labels
+from cellflax.simulation import (
     BrightfieldConfig,
     ColonyConfig,
     CytoplasmFieldConfig,
@@ -42,7 +43,6 @@ from cellflax.data.simulation import (
     simulate_hela_field,
     simulate_migration,
 )
-from cellflax.errors import UserError
 
 
 class Specimen(Enum):

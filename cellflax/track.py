@@ -18,14 +18,14 @@ import pandas as pd
 
 import cellflax
 from cellflax.config import entry, to_json
-from cellflax.data.movies import ImageMovie, LabelMovie, read_image_movie, read_label_movie
 from cellflax.errors import UserError
+from cellflax.io.movies import ImageMovie, LabelMovie, read_image_movie, read_label_movie
 from cellflax.jsonfile import write_json
+from cellflax.measure.tracks import graph_tables, track_table
 from cellflax.metrics.lineage import tracking_summary
+from cellflax.pictures.tracks import lineage_tree, save_animation, track_movie
 from cellflax.progress import Progress
-from cellflax.track_pictures import lineage_tree, save_animation, track_movie
 from cellflax.tracking.ctc import TrackedMovie, paint, read_ctc, read_seg, require_16_bits, to_ctc, write_ctc
-from cellflax.tracking.tables import graph_tables, track_table
 from cellflax.tracking.tracker import TrackerConfig, Tracking, track_cells
 
 _MASK = re.compile(r"mask\d{3,}\.tif")

@@ -18,25 +18,25 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 import cellflax
-from cellflax.checkpoint import Checkpoints
 from cellflax.config import entry, from_json, job_directory, to_json
 from cellflax.data.datasets import load_dataset
 from cellflax.data.example import Dataset
 from cellflax.data.resample import dataset_to_scale
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
+from cellflax.evaluation.test_part import score_test
 from cellflax.jsonfile import differences, write_json
-from cellflax.loop import Loop
-from cellflax.preparation import prepare
-from cellflax.runlog import RunLog
-from cellflax.scoring import score_test
-from cellflax.stopping import SignalWatch, Tally
-from cellflax.trained import load_model
-from cellflax.training_config import TrainConfig
-from cellflax.validation import metrics_line
+from cellflax.labels import label_values
+from cellflax.prediction.trained import load_model
+from cellflax.training.checkpoint import Checkpoints
+from cellflax.training.config import TrainConfig
+from cellflax.training.held_out import metrics_line
+from cellflax.training.loop import Loop
+from cellflax.training.preparation import prepare
+from cellflax.training.runlog import RunLog
+from cellflax.training.stopping import SignalWatch, Tally
 
 # What may change when a run is resumed: nothing that could change its result.
 _MAY_CHANGE = ("run", "logger", "trainer.max_minutes", "trainer.devices", "trainer.log_every", "sampler.store")
@@ -184,7 +184,7 @@ def _announce(dataset: Dataset) -> None:
         _print("!" * 100)
         _print("SIMULATED DATA: this network learns from simulated images; do not publish what it measures on others")
         _print("!" * 100)
-    cells = sum(len(np.unique(r.example.cells[r.slices])) - 1 for r in dataset.validation)
+    cells = sum(len(label_values(r.example.cells[r.slices])) for r in dataset.validation)
     _print(f"data: {dataset.source}; channels {', '.join(dataset.channels)}")
     _print(f"validation: {cells} cells in {len(dataset.validation)} held-out regions")
     if dataset.test:

@@ -22,11 +22,12 @@ from cellflax.data.example import Dataset
 from cellflax.data.resample import dataset_to_scale
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
+from cellflax.evaluation.test_part import score_test
 from cellflax.losses import activation_of
-from cellflax.scoring import check_test, score_test
-from cellflax.trained import TrainedModel, load_model
-from cellflax.training_config import check_transforms
-from cellflax.validation import HeldOut, Validator, held_out_regions, metrics_line
+from cellflax.prediction.trained import TrainedModel, load_model
+from cellflax.training.composition import check_test
+from cellflax.training.config import check_transforms
+from cellflax.training.held_out import HeldOut, Validator, held_out_regions, metrics_line
 
 
 class Part(Enum):
@@ -82,7 +83,7 @@ def validate(config: ValidateConfig) -> dict[str, float]:
     """Score the held-out regions that the checkpoint's own configuration defines.
 
     Returns:
-        Metrics by name, as `cellflax.validation.Validator.score`.
+        Metrics by name, as `cellflax.training.held_out.Validator.score`.
 
     Raises:
         UserError: if the checkpoint cannot be read, or the data it was trained on are not there.

@@ -12,7 +12,7 @@ import pytest
 from cellflax import annotate
 from cellflax.data.datasets import load_dataset
 from cellflax.data.folder import FolderData
-from cellflax.data.images import read_image, read_labels, read_stack, write_image, write_labels
+from cellflax.io.images import read_image, read_labels, read_stack, write_image, write_labels
 from cellflax.metrics.score import score_cells
 from tests.commands import Result, run_command
 

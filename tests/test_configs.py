@@ -18,7 +18,7 @@ from cellflax.schemas import GROUPS, field_types, from_json, to_json
 from cellflax.simulate import SimulateConfig
 from cellflax.summarize import SummarizeConfig
 from cellflax.track import TrackConfig
-from cellflax.training_config import TrainConfig
+from cellflax.training.config import TrainConfig
 from cellflax.validate import ValidateConfig
 
 CONF = config_directory()

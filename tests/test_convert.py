@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from cellflax import convert, evaluate, predict
-from cellflax.keras1 import read_published, to_module
-from cellflax.trained import load_model
+from cellflax.conversion.keras1 import read_published, to_module
+from cellflax.prediction.trained import load_model
 from tests.commands import run_command
-from tests.keras1_files import BATCH_NORM, DEEPER, Published
+from tests.conversion.keras1_files import BATCH_NORM, DEEPER, Published
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from cellflax import evaluate, predict, summarize, train, validate
-from cellflax.data.images import write_image, write_labels
+from cellflax.io.images import write_image, write_labels
 from tests.commands import metrics_of, record_of, run_command
 
 pytestmark = pytest.mark.slow

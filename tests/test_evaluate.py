@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from skimage.segmentation import find_boundaries
 
-from cellflax.data.pairs import common_stem, pair_files
 from cellflax.errors import UserError
 from cellflax.evaluate import EvaluateConfig, evaluate, format_table
-from cellflax.report import PREDICTED_COLOUR, REFERENCE_COLOUR, Panel, outline_overlay
+from cellflax.io.pairs import common_stem, pair_files
+from cellflax.pictures.overlay import PREDICTED_COLOUR, REFERENCE_COLOUR, Panel, outline_overlay
 from tests.evaluation.fields import PREDICTED, REFERENCE, config, maps, write, write_fields
 from tests.metrics.drawing import grid
 

@@ -10,8 +10,8 @@ import tifffile
 from cellflax import evaluate, simulate
 from cellflax.data.datasets import load_dataset
 from cellflax.data.folder import FolderData
-from cellflax.data.images import read_image
-from cellflax.data.simulation import (
+from cellflax.io.images import read_image
+from cellflax.simulation import (
     BrightfieldConfig,
     HelaFieldConfig,
     Well,

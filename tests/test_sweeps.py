@@ -10,7 +10,7 @@ import pytest
 
 from cellflax import summarize, train
 from cellflax.config import config_directory
-from cellflax.training_config import TrainConfig
+from cellflax.training.config import TrainConfig
 from tests.commands import TINY, Result, run_command
 
 # What each sweep varies, and the values in order.

@@ -12,7 +12,7 @@ import tifffile
 from cellflax import predict, train
 from cellflax.config import from_json
 from cellflax.schemas import to_json
-from cellflax.training_config import TrainConfig
+from cellflax.training.config import TrainConfig
 from tests import toy_command
 from tests.commands import TINY, TINY_NETWORK, checkpoint_steps, metrics_of, record_of, run_command
 

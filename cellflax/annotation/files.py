@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from cellflax.data.example import SIMULATED_NOTE
-from cellflax.data.images import write_image, write_labels
-from cellflax.data.site_images import SiteImages
 from cellflax.errors import UserError
-from cellflax.labeling.annotation import Labels
+from cellflax.io.images import write_image, write_labels
+from cellflax.io.site_images import SiteImages
+from cellflax.labeling.result import Labels
 
 IMAGES, LABELS, NUCLEI = "images", "labels", "nuclei"
 FOLDERS = (IMAGES, LABELS, NUCLEI)

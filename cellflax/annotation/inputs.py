@@ -8,11 +8,11 @@ import numpy as np
 
 from cellflax.annotation.config import AnnotateConfig
 from cellflax.annotation.files import simulation_note
-from cellflax.data.images import read_stack
-from cellflax.data.site_images import SiteImages, read_site
-from cellflax.data.sites import SiteFiles, check_sites, find_sites
 from cellflax.errors import UserError
-from cellflax.labeling.annotation import CELL, NUCLEAR, Stains
+from cellflax.io.images import read_stack
+from cellflax.io.site_images import SiteImages, read_site
+from cellflax.io.sites import SiteFiles, check_sites, find_sites
+from cellflax.labeling.result import CELL, NUCLEAR, Stains
 
 
 @dataclass(frozen=True)

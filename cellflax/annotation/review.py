@@ -10,9 +10,9 @@ import imagecodecs
 import numpy as np
 import pandas as pd
 
-from cellflax.labeling.annotation import CELL, NUCLEAR, Labels
 from cellflax.labeling.quality import SiteQuality
-from cellflax.report import PREDICTED_COLOUR, REFERENCE_COLOUR, Panel, outline_overlay
+from cellflax.labeling.result import CELL, NUCLEAR, Labels
+from cellflax.pictures.overlay import PREDICTED_COLOUR, REFERENCE_COLOUR, Panel, outline_overlay
 
 TABLE = "review.csv"
 _PICTURES = "review"

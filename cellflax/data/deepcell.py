@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from cellflax.data.annotation import Annotation, cells_from_classes, classes_from_features
 from cellflax.data.example import CLASS_NAMES, Dataset, Example
-from cellflax.data.images import group_channels, list_files, read_channels, read_labels
-from cellflax.data.registry import cache_directory, fetch_deepcell, fetched_deepcell
+from cellflax.data.pixel_classes import Annotation, cells_from_classes, classes_from_features
+from cellflax.data.registry import fetch_deepcell, fetched_deepcell
 from cellflax.data.simulated import SimulatedData, load_simulated
 from cellflax.data.split import SplitOptions, split_examples
+from cellflax.device import cache_directory
 from cellflax.errors import UserError
+from cellflax.io.images import group_channels, list_files, read_channels, read_labels
 
 
 class OnMissing(Enum):

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from cellflax.data.annotation import Annotation, annotate, instances_from_mask
 from cellflax.data.example import SIMULATED_NOTE, Dataset, Example
-from cellflax.data.files import images_in
 from cellflax.data.folds import PartOptions, divide
-from cellflax.data.images import Image, ImageFiles, group_channels, list_files, read_channels, read_labels
+from cellflax.data.pixel_classes import Annotation, annotate
 from cellflax.errors import UserError
+from cellflax.io.files import images_in
+from cellflax.io.images import Image, ImageFiles, group_channels, list_files, read_channels, read_labels
+from cellflax.labels import cells_of
 
 _LABEL_FOLDERS = ("labels", "masks")
 _LABEL_SUFFIXES = ("_cp_masks", "_masks", "_mask", "_labels", "_label")
@@ -183,4 +184,4 @@ def _read_instances(label_file: Path, image: Image, what: str) -> np.ndarray:
         )
     if not labels.any():
         raise UserError(f"{label_file}: labels are all zero, no {what}; annotate it or remove the image")
-    return instances_from_mask(labels)
+    return cells_of(labels)

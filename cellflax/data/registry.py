@@ -15,6 +15,7 @@ from urllib.request import url2pathname
 import pooch
 from tqdm import tqdm
 
+from cellflax.device import cache_directory
 from cellflax.errors import UserError
 
 _RETRIES = 2
@@ -23,11 +24,6 @@ _RETRIES = 2
 def deepcell_registry() -> dict:
     """Content of deepcell_files.json: `base_url`, `commit` and `files` (path -> "sha256:...")."""
     return json.loads(resources.files("cellflax.data").joinpath("deepcell_files.json").read_text("utf-8"))
-
-
-def cache_directory() -> Path:
-    """Where fetched files are kept: CELLFLAX_CACHE, else the user's cache folder."""
-    return Path(os.environ.get("CELLFLAX_CACHE") or pooch.os_cache("cellflax")).expanduser()
 
 
 def fetch_deepcell(folder: str, mirror: str | None = None) -> Path:

@@ -5,11 +5,11 @@ from enum import Enum
 
 import numpy as np
 
-from cellflax.data.annotation import Annotation, annotate
 from cellflax.data.example import Dataset, Example
-from cellflax.data.simulation.hela import CHANNELS, HelaFieldConfig, simulate_hela_field
+from cellflax.data.pixel_classes import Annotation, annotate
 from cellflax.data.split import whole
 from cellflax.errors import UserError
+from cellflax.simulation.hela import CHANNELS, HelaFieldConfig, simulate_hela_field
 
 
 class Target(Enum):

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 from cellflax.data.example import SIMULATED_NOTE
-from cellflax.data.pairs import Pair
-from cellflax.data.predictions import from_simulated_training
+from cellflax.io.pairs import Pair
+from cellflax.io.predictions import from_simulated_training
 
 
 def simulation_notes(pairs: Sequence[Pair]) -> list[str]:

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from cellflax.data.images import read_image
-from cellflax.data.pairs import Pair, read_pair
 from cellflax.errors import UserError
+from cellflax.io.images import read_image
+from cellflax.io.pairs import Pair, read_pair
 from cellflax.metrics.overlap import CellAccuracy, compared_cells, crop_border
-from cellflax.report import Panel
+from cellflax.pictures.overlay import Panel
 
 _MAX_PANELS = 6
 

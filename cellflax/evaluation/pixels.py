@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cellflax.data.files import list_files
-from cellflax.data.images import Image, read_image, read_labels
-from cellflax.data.pairs import Pair, partners
 from cellflax.errors import UserError
 from cellflax.evaluation.targets import CELLS, NUCLEI, target_classes, target_probability
+from cellflax.io.files import list_files
+from cellflax.io.images import Image, read_image, read_labels
+from cellflax.io.pairs import Pair, partners
 from cellflax.metrics.overlap import crop_border
 from cellflax.metrics.roc import RocCounts, roc_counts
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from cellflax.data.pairs import Pair, by_stem, read_pair
 from cellflax.errors import UserError
+from cellflax.io.pairs import Pair, by_stem, read_pair
 from cellflax.metrics.f_score import f_scores
 from cellflax.metrics.overlap import compare_cells
 from cellflax.metrics.score import f_score_summary

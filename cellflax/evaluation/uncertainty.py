@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from cellflax.data.pairs import Pair
-from cellflax.data.predictions import read_cells
 from cellflax.errors import UserError
+from cellflax.io.pairs import Pair
+from cellflax.io.predictions import read_cells
 from cellflax.measure.cells import UNCERTAINTY
 from cellflax.metrics.score import CellScores
 

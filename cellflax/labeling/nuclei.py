@@ -6,9 +6,9 @@ import numpy as np
 from scipy import ndimage
 from skimage import filters, measure
 
+from cellflax.labels import components, remove_small, renumber
 from cellflax.refine.blob_nuclei import split_by_shape
 from cellflax.refine.checks import check_not_negative, check_positive
-from cellflax.refine.clean import components, remove_small, renumber
 
 _FIRST_SMOOTHING_PX = 1.0  # before a diameter is known
 _ROUNDS = 2  # of smoothing by the diameter measured so far, and of cutting bright nuclei off at the usual brightness

@@ -7,7 +7,8 @@ import numpy as np
 from scipy import ndimage
 
 from cellflax.errors import UserError
-from cellflax.labeling.annotation import NUCLEAR, Labels, Stains
+from cellflax.labeling.result import NUCLEAR, Labels, Stains
+from cellflax.labels import label_values
 
 _FOCUS_SMOOTHING_PX = 1.5  # camera noise is sharp in any focus
 
@@ -55,7 +56,7 @@ def measure_quality(stains: Stains, labels: Labels) -> SiteQuality:
     """Measure an annotated site."""
     inside = {name: labels.nuclei if name == NUCLEAR else labels.cells for name in stains}
     return SiteQuality(
-        cells=len(np.unique(labels.cells[labels.cells > 0])),
+        cells=len(label_values(labels.cells)),
         coverage=float(np.mean(labels.cells > 0)),
         saturated=max(saturated_share(stains[name], inside[name] > 0) for name in stains),
         focus=focus_measure(labels.projections[NUCLEAR]),

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from cellflax.labeling.annotation import CELL, NUCLEAR, Labels, Stains
 from cellflax.labeling.cells import CellsConfig, label_cells
 from cellflax.labeling.illumination import IlluminationConfig, subtract_background
 from cellflax.labeling.nuclei import NucleiConfig, label_nuclei
+from cellflax.labeling.result import CELL, NUCLEAR, Labels, Stains
 
 
 @dataclass

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from cellflax.errors import UserError
-from cellflax.optimizers import is_kernel
+from cellflax.models.parameters import is_kernel
 
 # (B, S, S, K) logits, (B, S, S) classes, (B, S, S) weights of the sampler -> scalar.
 Loss = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]

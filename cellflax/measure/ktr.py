@@ -10,7 +10,7 @@ from scipy import ndimage
 from skimage import segmentation
 
 from cellflax.errors import UserError
-from cellflax.measure.markers import match_nuclei
+from cellflax.labels import label_values, majority_owners
 from cellflax.measure.mixture import fit_two_gaussians
 
 RATIO = "nucleus_to_cytoplasm"
@@ -104,12 +104,12 @@ def ktr_table(
     occupied = nuclei > 0 if cells is None else (cells > 0) | (nuclei > 0)
     level = background_level(reporter, ~occupied, config)
     signal = reporter.astype(np.float64) - level
-    names = np.unique(nuclei[nuclei > 0])
+    names = label_values(nuclei)
     if cells is None:
         owner_of_nucleus, label, nucleus = names, names, names
     else:
-        nucleus, owner_of_nucleus = match_nuclei(cells, nuclei)
-        label = np.unique(cells[cells > 0])
+        nucleus, owner_of_nucleus = majority_owners(cells, nuclei)
+        label = label_values(cells)
     free = (nuclei == 0) & (distance > config.gap_px)
     around = free.copy()
     if cells is not None and len(names):

@@ -8,7 +8,7 @@ from scipy import ndimage
 from skimage import segmentation
 
 from cellflax.errors import UserError
-from cellflax.metrics.overlap import overlap_table
+from cellflax.labels import label_values
 
 NO_MARKER, SEVERAL_MARKERS = "no_marker", "several_markers"
 _MIN_NOISE = 1e-3  # of the brightest nucleus: stands in for the noise of a noise-free image
@@ -42,30 +42,6 @@ class MarkerConfig:
             raise UserError(f"cell_type.ring_px must be 1 or more, got {self.ring_px}")
 
 
-def match_nuclei(labels: np.ndarray, nuclei: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find out which nucleus is whose: a nucleus lies in the cell that has more than half of its pixels.
-
-    Args:
-        labels: (H, W) labels of the cells, 0 = background.
-        nuclei: (H, W) labels of the nuclei; their numbers have nothing to do with the cells'.
-
-    Returns:
-        The nucleus of every cell, of several the one that fills most of it; and the cell of every nucleus. Both
-        by ascending label, 0 where there is none.
-    """
-    table = overlap_table(labels, nuclei)
-    joint = table.intersection.tocoo()
-    rows, columns = joint.coords
-    inside = 2 * joint.data > table.predicted_area[columns]
-    rows, columns, overlap = rows[inside], columns[inside], joint.data[inside]
-    cell_of_nucleus = np.zeros(len(table.predicted_labels), np.int64)
-    cell_of_nucleus[columns] = table.reference_labels[rows]
-    nucleus_of_cell = np.zeros(len(table.reference_labels), np.int64)
-    order = np.argsort(overlap, kind="stable")  # the largest is written last and stays
-    nucleus_of_cell[rows[order]] = table.predicted_labels[columns[order]]
-    return nucleus_of_cell, cell_of_nucleus
-
-
 def marker_brightness(marker: np.ndarray, nuclei: np.ndarray, config: MarkerConfig) -> tuple[np.ndarray, float]:
     """Mean intensity of every nucleus over the background around it, and the noise of that background.
 
@@ -84,7 +60,7 @@ def marker_brightness(marker: np.ndarray, nuclei: np.ndarray, config: MarkerConf
     Raises:
         UserError: if no pixel is left for the background.
     """
-    names = np.unique(nuclei[nuclei > 0])
+    names = label_values(nuclei)
     if not len(names):
         return np.zeros(0), 0.0
     near = segmentation.expand_labels(nuclei, config.guard_px)

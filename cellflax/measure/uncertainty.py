@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cellflax.metrics.overlap import overlap_table, predicted_jaccard
+from cellflax.labels import overlap_table
+from cellflax.metrics.overlap import predicted_jaccard
 
 
 def structural_uncertainty(labels: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:

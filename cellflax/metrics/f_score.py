@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from cellflax.metrics.overlap import OverlapTable
+from cellflax.labels import OverlapTable
 
 THRESHOLDS = np.arange(101) / 100
 _QUARTILES = ("minimum", "lower_quartile", "median", "upper_quartile", "maximum")

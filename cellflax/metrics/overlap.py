@@ -1,76 +1,18 @@
-"""How much the cells of two label images overlap, and the accuracy index of Van Valen et al. 2016.
+"""The accuracy index of Van Valen et al. 2016, from the overlaps of the cells of two label images.
 
-Everything here and in `detection` starts from one sparse table of joint label counts, made in one pass
-over the pixels; nothing loops over pairs of cells.
+Everything here and in `detection` starts from one sparse table of joint label counts
+(`cellflax.labels.overlap_table`); nothing loops over pairs of cells.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
-from scipy import ndimage, sparse
-from skimage import measure
+from scipy import ndimage
 
 from cellflax.errors import UserError
+from cellflax.labels import OverlapTable, components, overlap_table
 
 _DISK_1 = ndimage.generate_binary_structure(2, 1)  # the 3 x 3 cross: a disk of radius 1
-
-
-@dataclass(frozen=True)
-class OverlapTable:
-    """Areas and intersections of the cells of two label images; background (0) is left out.
-
-    Attributes:
-        reference_labels: (R,) labels of the reference cells, ascending.
-        predicted_labels: (P,) labels of the predicted cells, ascending.
-        reference_area: (R,) int64, pixels.
-        predicted_area: (P,) int64, pixels.
-        intersection: (R, P) sparse int64, pixels common to reference cell r and predicted cell p.
-    """
-
-    reference_labels: np.ndarray
-    predicted_labels: np.ndarray
-    reference_area: np.ndarray
-    predicted_area: np.ndarray
-    intersection: sparse.csr_array
-
-    def pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Rows, columns and Jaccard index |r ∩ p| / |r ∪ p| of all pairs of cells that overlap."""
-        table = self.intersection.tocoo()
-        rows, columns = table.coords
-        union = self.reference_area[rows] + self.predicted_area[columns] - table.data
-        return rows, columns, table.data / union
-
-
-def overlap_table(reference: np.ndarray, predicted: np.ndarray) -> OverlapTable:
-    """Count the joint labels of two label images.
-
-    Args:
-        reference: (H, W) integer labels of any width, 0 = background; labels need not be consecutive.
-        predicted: (H, W) likewise.
-
-    Raises:
-        ValueError: for different shapes, or arrays that are not integers.
-    """
-    if reference.shape != predicted.shape:
-        raise ValueError(f"reference is {reference.shape} but predicted is {predicted.shape}")
-    for name, labels in (("reference", reference), ("predicted", predicted)):
-        if not np.issubdtype(labels.dtype, np.integer):
-            raise ValueError(f"{name} must hold integer labels, got {labels.dtype}")
-    # Hashing, unlike the sort of np.unique, stays linear in the pixels.
-    rows, reference_labels = map(np.asarray, pd.factorize(reference.ravel(), sort=True))
-    columns, predicted_labels = map(np.asarray, pd.factorize(predicted.ravel(), sort=True))
-    ones = np.ones(reference.size, np.int64)
-    shape = (len(reference_labels), len(predicted_labels))
-    joint = sparse.coo_array((ones, (rows, columns)), shape=shape).tocsr()
-    row_is_cell, column_is_cell = reference_labels != 0, predicted_labels != 0
-    return OverlapTable(
-        reference_labels=reference_labels[row_is_cell],
-        predicted_labels=predicted_labels[column_is_cell],
-        reference_area=np.bincount(rows, minlength=shape[0])[row_is_cell],
-        predicted_area=np.bincount(columns, minlength=shape[1])[column_is_cell],
-        intersection=joint[np.flatnonzero(row_is_cell)][:, np.flatnonzero(column_is_cell)],
-    )
 
 
 @dataclass(frozen=True)
@@ -188,10 +130,10 @@ def compared_cells(
     if erode_reference:
         reference = erode_cells(reference)
     if predicted.dtype == bool:
-        predicted = np.asarray(measure.label(predicted, connectivity=1))
+        predicted = components(predicted)
     reference, predicted = crop_border(reference, border), crop_border(predicted, border)
     if reference.dtype == bool:
-        reference = np.asarray(measure.label(reference, connectivity=1))
+        reference = components(reference)
     return reference, predicted
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cellflax.errors import UserError
-from cellflax.metrics.overlap import overlap_table
+from cellflax.labels import overlap_table
 from cellflax.tracking.ctc import TrackedMovie
 from cellflax.tracking.lookup import Lookup
 

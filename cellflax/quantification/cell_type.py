@@ -11,18 +11,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cellflax.data.images import ImageFiles, read_channels
-from cellflax.data.pairs import partners
-from cellflax.data.predictions import Prediction
 from cellflax.errors import UserError
-from cellflax.measure.markers import (
-    NO_MARKER,
-    SEVERAL_MARKERS,
-    MarkerConfig,
-    marker_brightness,
-    marker_types,
-    match_nuclei,
-)
+from cellflax.io.images import ImageFiles, read_channels
+from cellflax.io.pairs import partners
+from cellflax.io.predictions import Prediction
+from cellflax.labels import label_values, majority_owners
+from cellflax.measure.markers import NO_MARKER, SEVERAL_MARKERS, MarkerConfig, marker_brightness, marker_types
 
 NO_NUCLEUS = "no_nucleus"
 _SCORE = "score_"
@@ -127,13 +121,13 @@ def _measure(config: CellTypeConfig, prediction: Prediction, nuclei: np.ndarray,
     labels = prediction.read_labels()
     if nuclei.shape != labels.shape:
         raise UserError(f"{prediction.file}: {labels.shape}, but its nuclei are {nuclei.shape}; give the same field")
-    nucleus, cell_of_nucleus = match_nuclei(labels, nuclei)
+    nucleus, cell_of_nucleus = majority_owners(labels, nuclei)
     brightness, snr = {}, {}
     for name, file in markers.items():
         brightness[name], noise = marker_brightness(_read_marker(file, labels.shape), nuclei, config)
         snr[name] = brightness[name] / noise
     has_nucleus = nucleus > 0
-    row = np.searchsorted(np.unique(nuclei[nuclei > 0]), nucleus[has_nucleus])
+    row = np.searchsorted(label_values(nuclei), nucleus[has_nucleus])
     reference = np.full(len(nucleus), NO_NUCLEUS, dtype=object)
     reference[has_nucleus] = marker_types(snr, config)[row]
     cells = prediction.cells.sort_values("label", ignore_index=True)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cellflax.data.images import ImageFiles, read_channels, read_labels
-from cellflax.data.movies import frame_files, read_image_movie, read_label_movie
-from cellflax.data.pairs import partners
 from cellflax.errors import UserError
+from cellflax.io.images import ImageFiles, read_channels, read_labels
+from cellflax.io.movies import frame_files, read_image_movie, read_label_movie
+from cellflax.io.pairs import partners
 from cellflax.quantification.movie import Movie
 
 

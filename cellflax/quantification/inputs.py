@@ -6,17 +6,18 @@ from pathlib import Path
 
 import numpy as np
 
-from cellflax.data.files import list_files
-from cellflax.data.images import read_labels
-from cellflax.data.pairs import partners
-from cellflax.data.predictions import Prediction, find_predictions, from_simulated_training
 from cellflax.errors import UserError
+from cellflax.io.files import list_files
+from cellflax.io.images import read_labels
+from cellflax.io.pairs import partners
+from cellflax.io.predictions import Prediction, find_predictions, from_simulated_training
+from cellflax.labels import cells_of
 from cellflax.quantification.config import QuantifyConfig
 from cellflax.quantification.images import label_planes, planes, read_plane
 from cellflax.quantification.ktr import KtrInput
 from cellflax.quantification.movie import Movie, image_movie, predicted_movie, with_known_of_cells
 from cellflax.quantification.tracks import read_tracks
-from cellflax.refine.seeds import nuclei_seeds, seeds_from_labels
+from cellflax.refine.seeds import nuclei_seeds
 
 
 def tracked_movie(config: QuantifyConfig) -> Movie:
@@ -111,7 +112,7 @@ def _nuclei(config: QuantifyConfig, movie: Movie) -> Callable[[int], np.ndarray]
     option, text = _require_nuclei(config)
     if option == "nuclei":
         labels = label_planes(option, text, movie)
-        return lambda i: seeds_from_labels(labels(i))
+        return lambda i: cells_of(labels(i))
     nuclear = planes(option, text, movie)
     size = config.pixel_size_um or nuclear.pixel_size_um
     return lambda i: nuclei_seeds(nuclear.read(i), config.seeds, size)
@@ -119,6 +120,6 @@ def _nuclei(config: QuantifyConfig, movie: Movie) -> Callable[[int], np.ndarray]
 
 def _read_nuclei(config: QuantifyConfig, file: Path) -> np.ndarray:
     if config.nuclei is not None:
-        return seeds_from_labels(read_labels(file))
+        return cells_of(read_labels(file))
     pixels, size = read_plane(file)
     return nuclei_seeds(pixels, config.seeds, config.pixel_size_um or size)

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cellflax.data.images import read_image, read_labels
-from cellflax.data.movie_file import LABEL_TIME_AXES, is_movie, open_movie
-from cellflax.data.movies import label_values, natural_key
-from cellflax.data.pairs import by_stem
-from cellflax.data.predictions import read_cells
 from cellflax.errors import UserError
-from cellflax.measure.markers import match_nuclei
+from cellflax.io.images import read_image, read_labels
+from cellflax.io.movie_file import LABEL_TIME_AXES, is_movie, open_movie
+from cellflax.io.movies import natural_key
+from cellflax.io.pairs import by_stem
+from cellflax.io.predictions import read_cells
+from cellflax.labels import label_values, majority_owners, whole_numbers
 
 # What a segmentation tells of a cell besides its shape; it goes into every table.
 _KNOWN = re.compile(r"cell_type|score_.*|uncertainty|probability_mean_.*|intensity_(mean|std)_.*")
@@ -126,7 +126,7 @@ def _frames(file: Path, stem: str, name: str, known: pd.DataFrame) -> list[Frame
     def labels() -> np.ndarray:
         # All at once: opening the file for every frame costs a pass over all of its frames.
         with open_movie(file, LABEL_TIME_AXES, channel_axes="") as movie:
-            return label_values(file, movie.frames()[..., 0])
+            return whole_numbers(movie.frames()[..., 0], str(file))
 
     frames = []
     for t in range(n_frames):
@@ -172,6 +172,6 @@ def _by_track(mine: Frame, its: Frame) -> pd.DataFrame:
     tracks, cells = mine.read(), its.read()
     if tracks.shape != cells.shape:
         raise UserError(f"{its.name}: shape {cells.shape} differs from {tracks.shape} of {mine.name}")
-    label, _ = match_nuclei(tracks, cells)
-    place = pd.DataFrame({"label": label, "track": np.unique(tracks[tracks > 0])})
+    label, _ = majority_owners(tracks, cells)
+    place = pd.DataFrame({"label": label, "track": label_values(tracks)})
     return place.merge(its.known, on="label").drop(columns="label")

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cellflax.data.images import read_image
-from cellflax.data.movie_time import check_times
 from cellflax.errors import UserError
+from cellflax.io.images import read_image
+from cellflax.io.movie_time import check_times
 from cellflax.quantification.movie import Frame, Movie, nothing_known
 from cellflax.tracking.ctc import TrackedMovie, read_ctc
 

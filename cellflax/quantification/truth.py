@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from cellflax.errors import UserError
-from cellflax.measure.markers import match_nuclei
+from cellflax.labels import label_values, majority_owners
 from cellflax.quantification.movie import Movie
 from cellflax.tracking.ctc import read_ctc
 
@@ -74,8 +74,8 @@ def match_truth(truth: Truth, movie: Movie) -> np.ndarray:
         labels = movie.labels(i)
         if labels.shape != true.shape:
             raise UserError(f"truth={truth.source}: shape {true.shape} differs from {labels.shape} of {movie.source}")
-        track, _ = match_nuclei(true, labels)
-        of_true = dict(zip(np.unique(true[true > 0]).tolist(), track.tolist(), strict=True))
+        track, _ = majority_owners(true, labels)
+        of_true = dict(zip(label_values(true).tolist(), track.tolist(), strict=True))
         rows = truth.frame == i
         found[rows] = [of_true.get(one, 0) for one in truth.track[rows].tolist()]
     if not found.any():

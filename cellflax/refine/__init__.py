@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from cellflax.errors import UserError
+from cellflax.labels import components, remove_small
 from cellflax.refine.active_contour import ActiveContourConfig, refine_by_active_contour
 from cellflax.refine.classes import ClassMaps, class_maps, has_compartments, has_interior
-from cellflax.refine.clean import components, remove_small
 from cellflax.refine.flood import FloodConfig
 from cellflax.refine.threshold import ThresholdConfig, refine_by_threshold
 from cellflax.refine.watershed import WatershedConfig, refine_by_watershed

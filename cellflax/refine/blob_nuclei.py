@@ -7,7 +7,8 @@ import numpy as np
 from skimage import segmentation
 
 from cellflax.errors import UserError
-from cellflax.refine.clean import components, fill_holes, remove_small
+from cellflax.labels import components, remove_small
+from cellflax.refine.clean import fill_holes
 from cellflax.refine.log_scale import blob_response, scales_of
 from cellflax.refine.maxima import split_at_necks
 from cellflax.refine.otsu import by_sensitivity, multi_otsu

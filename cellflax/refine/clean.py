@@ -6,17 +6,14 @@ import numpy as np
 from scipy import ndimage
 from skimage import measure, segmentation
 
+from cellflax.labels import components
+
 
 class ExpandShape(Enum):
     """What a single pixel that grows by r pixels becomes."""
 
     disc = "disc"  # of radius r
     square = "square"  # of 2 r + 1 pixels, as in a dilation by n x n (P2: 9 x 9 is r = 4, 3 x 3 is r = 1)
-
-
-def components(image: np.ndarray) -> np.ndarray:
-    """Label the 4-connected components 1...n of an (H, W) mask, or of each label of a label image; int32."""
-    return np.asarray(measure.label(image, connectivity=1), np.int32)
 
 
 def fill_holes(labels: np.ndarray) -> np.ndarray:
@@ -44,13 +41,6 @@ def fill_holes(labels: np.ndarray) -> np.ndarray:
     owner = np.where(lowest == highest, highest, 0)
     owner[[0, holes[0, 0]]] = 0
     return np.where(padded > 0, padded, owner[holes])[1:-1, 1:-1]
-
-
-def remove_small(labels: np.ndarray, min_area_px: int, first: int = 1) -> np.ndarray:
-    """Set labels of fewer than `min_area_px` pixels to 0, sparing those below `first`."""
-    small = np.bincount(labels.ravel()) < min_area_px
-    small[:first] = False
-    return np.where(small[labels], 0, labels)
 
 
 def remove_odd(
@@ -114,14 +104,3 @@ def expand(labels: np.ndarray, distance_px: int, shape: ExpandShape = ExpandShap
     order = np.zeros(labels.shape, np.int32)  # a watershed alone resolves ties by the state of its queue
     order[near] = np.argsort(np.argsort(distance[near], kind="stable"))
     return segmentation.watershed(order, labels, mask=near)
-
-
-def renumber(labels: np.ndarray) -> np.ndarray:
-    """Number the labels 1...n without gaps, keeping their order; int32."""
-    if labels.max(initial=0) > labels.size:  # a table of all values would be larger than the image
-        values, number = np.unique(labels, return_inverse=True)
-        background = np.searchsorted(values, 0, side="right")  # 1, or 0 where cells cover the whole image
-        return (number + 1 - background).astype(np.int32)
-    present = np.bincount(labels.ravel()) > 0
-    present[:1] = False
-    return np.cumsum(present, dtype=np.int32)[labels]

@@ -8,8 +8,9 @@ from scipy import ndimage
 from skimage import segmentation
 
 from cellflax.errors import UserError
+from cellflax.labels import components, renumber
 from cellflax.refine.checks import check_not_negative
-from cellflax.refine.clean import ExpandShape, components, expand, fill_holes, renumber, smooth_outlines
+from cellflax.refine.clean import ExpandShape, expand, fill_holes, smooth_outlines
 
 
 class Landscape(Enum):

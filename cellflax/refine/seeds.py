@@ -8,8 +8,8 @@ from scipy import ndimage
 from skimage import filters, measure
 
 from cellflax.errors import UserError
+from cellflax.labels import components
 from cellflax.refine.checks import check_not_negative, check_positive
-from cellflax.refine.clean import components
 from cellflax.refine.maxima import split_at_necks
 
 # Lengths of the method as shares of the nucleus diameter.
@@ -90,30 +90,6 @@ def nuclei_seeds(nuclear: np.ndarray, config: NucleiSeedsConfig, pixel_size_um: 
     nuclei = split_at_necks(nuclei, depth_px, smoothing_px=smoothing_px)
     disc = np.pi * diameter**2 / 4
     return solid_components(nuclei, config.min_area * disc, config.max_area * disc)
-
-
-def seeds_from_labels(array: np.ndarray) -> np.ndarray:
-    """Take a label image as it is, and a binary mask (at most one value besides 0) as its components.
-
-    Args:
-        array: (H, W) bool, integers, or floats that are whole numbers (published masks come as 0.0 and 1.0).
-
-    Returns:
-        (H, W) int32; the labels of a label image are kept, those of 4-connected components are 1...n.
-
-    Raises:
-        UserError: if the values cannot be labels.
-    """
-    if array.ndim != 2:
-        raise UserError(f"a nuclei image must be (height, width), got shape {array.shape}: give one channel")
-    if array.dtype != bool and (not np.isfinite(array).all() or np.any(array != np.floor(array))):
-        raise UserError("a nuclei image must hold labels or a mask, got fractions: threshold it first")
-    if array.min(initial=0) < 0 or array.max(initial=0) > np.iinfo(np.int32).max:
-        raise UserError(f"nuclei labels must be 0 to 2147483647, got {array.min():g} to {array.max():g}")
-    inside = array[array != 0]
-    if inside.size == 0 or np.all(inside == inside[0]):
-        return components(array != 0)
-    return array.astype(np.int32)
 
 
 def _diameter_px(config: NucleiSeedsConfig, pixel_size_um: float | None) -> float:

@@ -6,8 +6,9 @@ import numpy as np
 from skimage.filters import rank
 
 from cellflax.errors import UserError
+from cellflax.labels import components, remove_small, renumber
 from cellflax.refine.checks import check_interior_threshold, check_not_negative
-from cellflax.refine.clean import components, expand, fill_holes, remove_odd, remove_small, renumber
+from cellflax.refine.clean import expand, fill_holes, remove_odd
 
 # Probabilities are rounded to so many levels for the local median, which is then off by 0.0005 at most: a histogram
 # can slide along the image, where otherwise every window would have to be sorted.

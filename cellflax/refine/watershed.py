@@ -7,8 +7,8 @@ from scipy import ndimage
 from skimage import measure
 
 from cellflax.errors import UserError
+from cellflax.labels import components, remove_small
 from cellflax.refine.checks import check_interior_threshold, check_not_negative
-from cellflax.refine.clean import components, remove_small
 from cellflax.refine.flood import FloodConfig, finish, flood, seeds_inside
 from cellflax.refine.maxima import prominent_maxima
 

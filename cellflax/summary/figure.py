@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cellflax.report import line_colours
+from cellflax.pictures.overlay import line_colours
 from cellflax.summary.markdown import title
 from cellflax.summary.tables import Summary
 

@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 import tifffile
 
-from cellflax.data.images import read_labels
-from cellflax.data.movies import natural_key
 from cellflax.errors import UserError
+from cellflax.io.images import read_labels
+from cellflax.io.movies import natural_key
+from cellflax.labels import label_values
 from cellflax.tracking.cells import Movie
 from cellflax.tracking.lineage import Lineage
 from cellflax.tracking.lookup import Lookup
@@ -139,7 +140,7 @@ def _check(path: Path, tracked: TrackedMovie) -> None:
     """Refuse what would make the links of tracks ambiguous."""
     table = tracked.tracks
     track, begin, end, parent = (table[name].to_numpy() for name in _COLUMNS)
-    present = [np.unique(labels[labels > 0]) for labels in tracked.labels]
+    present = [label_values(labels) for labels in tracked.labels]
     names, at = np.unique(np.concatenate(present), return_inverse=True)
     frame = np.repeat(np.arange(len(present)), [len(tracks) for tracks in present])
     first, last = np.full(len(names), len(present)), np.full(len(names), -1)

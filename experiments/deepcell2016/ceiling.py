@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from skimage.measure import label
 
-from cellflax.data.images import read_labels, read_stack
+from cellflax.io.images import read_labels, read_stack
 from cellflax.metrics.overlap import best_overlaps, compare_cells
 from cellflax.refine import refine
 from cellflax.refine.active_contour import ActiveContourConfig

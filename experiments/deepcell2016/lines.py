@@ -13,10 +13,10 @@ import numpy as np
 
 from cellflax.data.datasets import load_dataset
 from cellflax.losses import activation_of
+from cellflax.prediction.trained import load_model
 from cellflax.refine.active_contour import ActiveContourConfig
 from cellflax.refine.watershed import WatershedConfig
-from cellflax.trained import load_model
-from cellflax.validation import Validator, held_out_regions
+from cellflax.training.held_out import Validator, held_out_regions
 
 
 def main() -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cellflax.data.images import ImageFiles, read_channels, read_labels
 from cellflax.data.normalize import normalize
-from cellflax.trained import TrainedModel, load_model
+from cellflax.io.images import ImageFiles, read_channels, read_labels
+from cellflax.prediction.trained import TrainedModel, load_model
 
 
 def main() -> None:

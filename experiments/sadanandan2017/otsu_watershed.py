@@ -15,7 +15,7 @@ from skimage.feature import peak_local_max
 from skimage.filters import threshold_otsu
 from skimage.segmentation import watershed
 
-from cellflax.data.images import list_files, read_image, write_labels
+from cellflax.io.images import list_files, read_image, write_labels
 
 
 def otsu_watershed(image: np.ndarray) -> np.ndarray:

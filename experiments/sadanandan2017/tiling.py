@@ -16,13 +16,13 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from cellflax.data.images import ImageFiles, read_channels, write_probability
 from cellflax.data.normalize import normalize
 from cellflax.data.resample import to_scale
 from cellflax.device import set_up_jax
 from cellflax.inference.blended import predict_blended
 from cellflax.inference.dense import predict_tiles
-from cellflax.trained import TrainedModel, load_model
+from cellflax.io.images import ImageFiles, read_channels, write_probability
+from cellflax.prediction.trained import TrainedModel, load_model
 
 FLOOR = 1e-7  # of the colour scale: the rounding of float32
 

@@ -14,9 +14,9 @@ from cellflax.data.datasets import load_dataset
 from cellflax.data.deepcell import DeepCellData, OnMissing
 from cellflax.data.example import IGNORE
 from cellflax.data.simulated import SimulatedData
-from cellflax.data.simulation.hela import HelaFieldConfig
 from cellflax.data.split import Split
 from cellflax.errors import UserError
+from cellflax.simulation.hela import HelaFieldConfig
 
 NAMES = ("edge", "interior_a", "interior_b", "background")
 SMALL = SimulatedData(fields=1, validation_fields=1, field=HelaFieldConfig(height=96, width=96))

@@ -8,14 +8,14 @@ import pytest
 import tifffile
 from scipy import ndimage
 
-from cellflax.data.annotation import Annotation
 from cellflax.data.datasets import DeepCellData, FolderData, SimulatedData, load_dataset
 from cellflax.data.deepcell import OnMissing
 from cellflax.data.example import EDGE, INTERIOR
+from cellflax.data.pixel_classes import Annotation
 from cellflax.data.simulated import Target
-from cellflax.data.simulation.hela import HelaFieldConfig
 from cellflax.data.split import Split
 from cellflax.errors import UserError
+from cellflax.simulation.hela import HelaFieldConfig
 from tests.data.squares import noise, square_labels
 
 # A tenth of the 64 x 60 pixels would end before the first cell.

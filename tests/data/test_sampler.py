@@ -17,7 +17,7 @@ from cellflax.data.augment import AugmentConfig
 from cellflax.data.example import IGNORE, Example
 from cellflax.data.sampler import Batch, CropsConfig, PatchesConfig, Sampler, SamplerConfig
 from cellflax.errors import UserError
-from cellflax.state import data_mesh
+from cellflax.training.state import data_mesh
 
 BORDER, CLASSES, SIZE = 2, 3, 8
 SHAPES = ((20, 26), (13, 9))

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from cellflax.data.images import write_probability
 from cellflax.evaluate import EvaluateConfig
+from cellflax.io.images import write_probability
 from tests.metrics.drawing import grid
 
 REFERENCE = grid("11.22 11.22 11... 33333")

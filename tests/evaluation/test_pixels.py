@@ -5,9 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cellflax.data.images import write_probability
 from cellflax.errors import UserError
 from cellflax.evaluate import evaluate
+from cellflax.io.images import write_probability
 from tests.evaluation.fields import PREDICTED, REFERENCE, config, maps, write, write_fields
 
 

@@ -10,7 +10,7 @@ from cellflax.inference.blocks import inside, split_blocks
 from cellflax.inference.dense import predict_averaged
 from cellflax.inference.mosaic import Mosaic
 from cellflax.inference.settings import Inference, Tiling
-from cellflax.refine.clean import renumber
+from cellflax.labels import renumber
 
 
 @settings(max_examples=60, deadline=None)

@@ -6,7 +6,6 @@ from scipy import ndimage
 from skimage import data
 
 from cellflax.errors import UserError
-from cellflax.labeling.annotation import CELL, NUCLEAR, Labels
 from cellflax.labeling.quality import (
     FlagsConfig,
     SiteQuality,
@@ -15,6 +14,7 @@ from cellflax.labeling.quality import (
     measure_quality,
     saturated_share,
 )
+from cellflax.labeling.result import CELL, NUCLEAR, Labels
 
 NUCLEI = data.binary_blobs(128, blob_size_fraction=0.15, volume_fraction=0.2, rng=0).astype(np.float32)
 

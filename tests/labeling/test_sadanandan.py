@@ -5,12 +5,12 @@ import pytest
 from scipy import ndimage
 from skimage import draw, morphology
 
-from cellflax.data.images import read_image, read_labels
 from cellflax.errors import UserError
-from cellflax.labeling.annotation import CELL, NUCLEAR
+from cellflax.io.images import read_image, read_labels
 from cellflax.labeling.cells import CellsConfig, label_cells
 from cellflax.labeling.illumination import IlluminationConfig, fit_background, subtract_background
 from cellflax.labeling.nuclei import NucleiConfig, label_nuclei, measured_diameter_px
+from cellflax.labeling.result import CELL, NUCLEAR
 from cellflax.labeling.sadanandan import SadanandanConfig, annotate_sadanandan
 from cellflax.metrics.score import score_cells
 

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from cellflax.data.images import read_image
 from cellflax.errors import UserError
-from cellflax.measure.markers import MarkerConfig, marker_brightness, marker_types, match_nuclei
+from cellflax.io.images import read_image
+from cellflax.measure.markers import MarkerConfig, marker_brightness, marker_types
 from cellflax.refine.seeds import NucleiSeedsConfig, nuclei_seeds
-from tests.metrics.drawing import grid
 
 
 def _nuclei() -> np.ndarray:
@@ -74,21 +73,6 @@ def test_types():
     third = {**snr, "c": np.array([50.0, 12.0, 100.0, 31.0, 10.4, 1.9, 20.0])}
     expected = ["several_markers", "several_markers", "c", "c", "several_markers", "b", "c"]
     assert list(marker_types(third, MarkerConfig(min_snr=5, dominance=3))) == expected
-
-
-def test_nuclei_are_matched_to_the_cell_that_holds_most_of_them():
-    cells = grid("2222.7777 2222.7777 2222.7777 .........")
-    nuclei = grid("11...5.77 11..55.77 ....9.... 3333.....")
-    # 1 and 7 lie inside; 5 has 1 of 3 pixels outside; 9 and 3 lie outside.
-    nucleus_of_cell, cell_of_nucleus = match_nuclei(cells, nuclei)
-    assert list(nucleus_of_cell) == [1, 7]
-    assert list(cell_of_nucleus) == [2, 0, 7, 7, 0]
-
-
-def test_half_a_nucleus_is_not_enough():
-    nucleus_of_cell, cell_of_nucleus = match_nuclei(grid("1122"), grid(".33."))
-    assert list(nucleus_of_cell) == [0, 0]
-    assert list(cell_of_nucleus) == [0]
 
 
 @pytest.mark.parametrize(

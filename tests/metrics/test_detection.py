@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
+from cellflax.labels import overlap_table
 from cellflax.metrics.detection import (
     IOU_THRESHOLDS,
     CellError,
@@ -14,7 +15,6 @@ from cellflax.metrics.detection import (
     reference_errors,
     spurious_predictions,
 )
-from cellflax.metrics.overlap import overlap_table
 from tests.metrics.drawing import grid, perturbed, random_labels
 
 

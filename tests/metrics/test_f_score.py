@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from cellflax.labels import overlap_table
 from cellflax.metrics.detection import count_matches
 from cellflax.metrics.f_score import (
     THRESHOLDS,
@@ -11,7 +12,6 @@ from cellflax.metrics.f_score import (
     f_scores,
     share_at_least,
 )
-from cellflax.metrics.overlap import overlap_table
 from tests.metrics.drawing import grid, perturbed, random_labels
 
 

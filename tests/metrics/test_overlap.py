@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from skimage import morphology
 
-from cellflax.data.images import read_labels
 from cellflax.errors import UserError
-from cellflax.metrics.overlap import accuracy_index, compared_cells, erode_cells, overlap_table
+from cellflax.io.images import read_labels
+from cellflax.metrics.overlap import accuracy_index, compared_cells, erode_cells
 from tests.metrics.drawing import grid, perturbed, random_labels
 
 REFERENCE = grid("""
@@ -19,15 +19,6 @@ PREDICTED = grid("""
     ..7..
     77777
 """)
-
-
-def test_hand_drawn_table():
-    table = overlap_table(REFERENCE, PREDICTED)
-    np.testing.assert_array_equal(table.reference_labels, [1, 2, 3])
-    np.testing.assert_array_equal(table.predicted_labels, [5, 7])
-    np.testing.assert_array_equal(table.reference_area, [6, 4, 5])
-    np.testing.assert_array_equal(table.predicted_area, [6, 6])
-    np.testing.assert_array_equal(table.intersection.toarray(), [[4, 0], [2, 0], [0, 5]])
 
 
 def test_hand_drawn_index():
@@ -104,13 +95,6 @@ def test_a_mask_is_eroded_then_cropped_then_split():
     assert predicted.max() == 1
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.uint32, np.int64, np.uint64])
-def test_any_integer_type(dtype):
-    np.testing.assert_array_equal(
-        overlap_table(REFERENCE.astype(dtype), PREDICTED).intersection.toarray(), [[4, 0], [2, 0], [0, 5]]
-    )
-
-
 def test_more_cells_than_16_bits_hold():
     side = 300
     reference = np.kron(np.arange(1, side * side + 1).reshape(side, side), np.ones((3, 3), np.int64))
@@ -129,10 +113,6 @@ def test_nothing_predicted_and_nothing_to_score():
 
 
 def test_bad_arrays():
-    with pytest.raises(ValueError, match=r"reference is \(4, 5\) but predicted is \(4, 4\)"):
-        overlap_table(REFERENCE, PREDICTED[:, :4])
-    with pytest.raises(ValueError, match="predicted must hold integer labels, got float32"):
-        overlap_table(REFERENCE, PREDICTED.astype(np.float32))
     with pytest.raises(UserError, match="border=2 leaves nothing of a 4 x 5 image"):
         accuracy_index(REFERENCE, PREDICTED, border=2)
 

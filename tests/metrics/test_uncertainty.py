@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from cellflax.metrics.overlap import overlap_table, predicted_jaccard
+from cellflax.labels import overlap_table
+from cellflax.metrics.overlap import predicted_jaccard
 from cellflax.metrics.uncertainty import error_auroc, error_detection
 
 

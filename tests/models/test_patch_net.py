@@ -15,7 +15,7 @@ from cellflax.errors import UserError
 from cellflax.losses import cross_entropy
 from cellflax.models import build_model
 from cellflax.models.patch_net import PatchNet, PatchNetConfig, Regularization, Stage
-from cellflax.state import objective
+from cellflax.training.state import objective
 from tests.models.networks import (
     PATCH_NETS,
     load_config,

@@ -18,7 +18,7 @@ from cellflax.inference.dense import predict_tiles
 from cellflax.losses import cross_entropy
 from cellflax.models import build_model
 from cellflax.models.unet import UNet, UNetConfig, UpLevel
-from cellflax.state import objective
+from cellflax.training.state import objective
 from tests.models.networks import assert_aligned_windows_agree, load_config, normal, trained_like
 
 UNETS = sorted(path.stem for path in Path(config_directory() / "model").glob("unet*.yaml"))

@@ -7,9 +7,9 @@ from scipy import ndimage
 from skimage import io
 
 from cellflax.errors import UserError
+from cellflax.labels import cells_of
 from cellflax.metrics.overlap import accuracy_index
 from cellflax.refine import ActiveContourConfig, ThresholdConfig, WatershedConfig, refine, takes_seeds
-from cellflax.refine.seeds import seeds_from_labels
 from tests.refine.drawing import CLASSES, disc, n_components, probability_of, random_probability
 from tests.test_configs import chosen
 
@@ -168,7 +168,7 @@ def test_published_probabilities_give_the_published_index(data_root, line, optio
     def maps(network: str) -> np.ndarray:
         return np.stack([tifffile.imread(folder / f"{network}/feature_{k}_frame_0.tif") for k in range(3)], -1)
 
-    published = seeds_from_labels(io.imread(folder / "Masks/nuclear_mask_0.png"))
+    published = cells_of(io.imread(folder / "Masks/nuclear_mask_0.png"))
     seeds = published if nuclei == "published" else refine(chosen("refine", "nuclei"), maps("Nuclear"), CLASSES)
     labels = refine(chosen("refine", option), maps("Cytoplasm"), CLASSES, seeds)
     (reference,) = (folder / "Validation").glob("*_interior.tif")

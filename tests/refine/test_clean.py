@@ -3,7 +3,8 @@ import pytest
 from scipy import ndimage
 from skimage import measure, morphology, segmentation
 
-from cellflax.refine.clean import ExpandShape, expand, fill_holes, remove_odd, remove_small, renumber, smooth_outlines
+from cellflax.labels import remove_small
+from cellflax.refine.clean import ExpandShape, expand, fill_holes, remove_odd, smooth_outlines
 from tests.metrics.drawing import random_labels
 from tests.refine.drawing import disc, n_components
 
@@ -139,12 +140,3 @@ def test_a_cell_smaller_than_the_smoothing_keeps_its_seed():
     np.testing.assert_array_equal(smooth[markers > 0], markers[markers > 0])
     for label in (1, 2, 3):
         assert n_components(smooth == label) == 1
-
-
-@pytest.mark.parametrize("scale", [1, 100], ids=["values below the number of pixels", "above"])
-def test_renumbering_keeps_the_order(scale):
-    labels = scale * np.array([[0, 5, 2], [5, 6, 0]])
-    renumbered = renumber(labels)
-    assert renumbered.dtype == np.int32
-    np.testing.assert_array_equal(renumbered, [[0, 2, 1], [2, 3, 0]])
-    np.testing.assert_array_equal(renumber(scale * np.array([[3, 1, 3]])), [[2, 1, 2]])  # no background

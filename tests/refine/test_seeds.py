@@ -4,8 +4,8 @@ from scipy import ndimage
 from skimage import io, measure
 
 from cellflax.errors import UserError
-from cellflax.metrics.overlap import overlap_table
-from cellflax.refine.seeds import NucleiSeedsConfig, nuclei_seeds, seeds_from_labels
+from cellflax.labels import overlap_table
+from cellflax.refine.seeds import NucleiSeedsConfig, nuclei_seeds
 from tests.refine.drawing import disc
 
 SHAPE = (200, 240)
@@ -85,18 +85,6 @@ def test_camera_noise_holds_no_nuclei():
     assert nuclei_seeds(noise, NucleiSeedsConfig()).max() == 0
 
 
-def test_a_mask_is_split_into_components_and_labels_are_kept():
-    mask = np.array([[1, 1, 0, 1], [0, 0, 0, 1], [1, 0, 1, 0]])
-    components = np.array([[1, 1, 0, 2], [0, 0, 0, 2], [3, 0, 4, 0]])
-    for array in (mask, mask > 0, mask.astype(np.float32), (255 * mask).astype(np.uint8)):
-        found = seeds_from_labels(array)
-        assert found.dtype == np.int32
-        np.testing.assert_array_equal(found, components)
-    labels = np.array([[5, 5, 0], [0, 0, 70_000]])
-    np.testing.assert_array_equal(seeds_from_labels(labels), labels)
-    assert seeds_from_labels(np.zeros((3, 4))).max() == 0
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -112,10 +100,6 @@ def test_a_mask_is_split_into_components_and_labels_are_kept():
         (lambda: nuclei_seeds(np.zeros((4, 4, 2)), NucleiSeedsConfig()), r"\(4, 4, 2\): give one channel"),
         (lambda: nuclei_seeds(np.full((4, 4), np.nan), NucleiSeedsConfig()), "NaN"),
         (lambda: nuclei_seeds(np.zeros((4, 4)), NucleiSeedsConfig(diameter_um=1), 0), "pixel size must be"),
-        (lambda: seeds_from_labels(np.zeros((2, 2, 2))), r"\(2, 2, 2\): give one channel"),
-        (lambda: seeds_from_labels(np.full((2, 2), 0.5)), "fractions"),
-        (lambda: seeds_from_labels(np.full((2, 2), -3)), "must be 0 to 2147483647, got -3"),
-        (lambda: seeds_from_labels(np.full((2, 2), 2**40)), "must be 0 to 2147483647"),
     ],
 )
 def test_bad_input(call, message):

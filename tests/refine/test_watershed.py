@@ -6,10 +6,11 @@ from hypothesis import strategies as st
 from skimage import io, segmentation
 
 from cellflax.errors import UserError
+from cellflax.labels import cells_of
 from cellflax.metrics.overlap import accuracy_index
 from cellflax.refine import WatershedConfig, refine
 from cellflax.refine.flood import Landscape
-from cellflax.refine.seeds import NucleiSeedsConfig, nuclei_seeds, seeds_from_labels
+from cellflax.refine.seeds import NucleiSeedsConfig, nuclei_seeds
 from tests.refine.drawing import CLASSES, disc, n_components, probability_of, random_probability
 
 SHAPE = (40, 60)
@@ -224,7 +225,7 @@ def test_published_probabilities(data_root, line, marker, min_jaccard, min_dice,
     """P1's own probabilities; its own masks score 0.834 / 0.907 (HeLa-S3) and 0.761 / 0.860 (NIH-3T3)."""
     folder = data_root / "deepcell/validation_data" / line
     maps = [tifffile.imread(folder / f"Cytoplasm/feature_{k}_frame_0.tif") for k in range(3)]
-    published = seeds_from_labels(io.imread(folder / "Masks/nuclear_mask_0.png"))
+    published = cells_of(io.imread(folder / "Masks/nuclear_mask_0.png"))
     seeds = published
     if nuclei == "found":
         seeds = nuclei_seeds(tifffile.imread(folder / f"RawImages/{marker}.tif"), NucleiSeedsConfig())

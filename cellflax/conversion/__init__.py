@@ -1,0 +1,1 @@
+"""Networks of other programs as checkpoints of cellflax."""

@@ -1,0 +1,1 @@
+"""Images, label images and movies in files: one file per format."""

@@ -1,0 +1,211 @@
+"""Images and label images as arrays: TIFF (OME, ImageJ, plain), PNG and ICS, recognised by content."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+
+from cellflax.errors import UserError
+from cellflax.io.files import ImageFiles, group_channels, list_files
+from cellflax.io.ics import is_ics, read_ics
+from cellflax.io.stack import Stack, default_channel_names, plane_names
+from cellflax.io.tiff import read_tiff, write_image, write_labels, write_probability
+from cellflax.labels import whole_numbers
+
+__all__ = [
+    "TIFF_MAGIC",
+    "Image",
+    "ImageFiles",
+    "decoding",
+    "group_channels",
+    "list_files",
+    "read_channels",
+    "read_image",
+    "read_labels",
+    "read_stack",
+    "stack_channels",
+    "write_image",
+    "write_labels",
+    "write_probability",
+]
+
+TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_PNG_MAGIC = b"\x89PNG"
+
+
+@dataclass(frozen=True)
+class Image:
+    """Pixels of one image as the file holds them.
+
+    Attributes:
+        pixels: (H, W, C) in the file's own data type; focal planes are channels.
+        channels: name of each channel.
+        pixel_size_um: edge of a pixel, if the file says.
+        path: the file, or the first of several; for errors, so of a movie with the number of the frame.
+    """
+
+    pixels: np.ndarray
+    channels: tuple[str, ...]
+    pixel_size_um: float | None
+    path: Path
+
+
+def read_image(path: str | Path, channel: int | str | None = None) -> Image:
+    """Read an image with its channels; focal planes count as channels, and an alpha channel is dropped.
+
+    The format is that of the content: the public data sets have TIFFs called `.png`.
+
+    Args:
+        path: TIFF, PNG or ICS file.
+        channel: read this channel alone, by index or by the name that the file gives it.
+
+    Raises:
+        UserError: if the file is missing, damaged, of another format, or holds a movie.
+    """
+    stack = read_stack(path)
+    names = plane_names(stack)
+    pixels = np.moveaxis(stack.pixels.reshape(-1, *stack.pixels.shape[2:]), 0, -1)
+    if channel is None:
+        return Image(pixels, names, stack.pixel_size_um, Path(path))
+    index = names.index(channel) if channel in names else channel
+    if not isinstance(index, int) or not 0 <= index < len(names):
+        raise UserError(f"{path}: no channel {channel}; it has {', '.join(names)}")
+    return Image(pixels[..., index : index + 1], (names[index],), stack.pixel_size_um, Path(path))
+
+
+def read_stack(path: str | Path) -> Stack:
+    """Read an image with its channels and focal planes apart, and the planes' focus positions.
+
+    Raises:
+        UserError: as `read_image`.
+    """
+    path = Path(path)
+    stack = _decode(path)
+    pixels = stack.pixels
+    if pixels.dtype.kind not in "biuf":
+        raise UserError(f"{path}: pixels of type {pixels.dtype} are not supported; save integers or floats")
+    if min(pixels.shape) < 1:
+        raise UserError(f"{path}: the image is empty, its shape is {pixels.shape}")
+    return stack._replace(pixels=pixels.astype(pixels.dtype.newbyteorder("="), copy=False))
+
+
+def _decode(path: Path) -> Stack:
+    try:
+        with path.open("rb") as file:
+            magic = file.read(16)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be opened ({error.strerror})") from error
+    if not magic:
+        raise UserError(f"{path}: the file is empty (0 bytes)")
+    if is_ics(magic):
+        return read_ics(path)
+    if not magic.startswith((*TIFF_MAGIC, _PNG_MAGIC)):
+        raise UserError(f"{path}: neither TIFF nor PNG nor ICS; convert it to one of them")
+    with decoding(path, "damaged or incomplete"):
+        return _decode_png(path) if magic.startswith(_PNG_MAGIC) else read_tiff(path)
+
+
+@contextmanager
+def decoding(path: Path, fault: str) -> Iterator[None]:
+    """Tell whatever decoders raise inside as the file's fault ("damaged"), with the decoder's reason.
+
+    Raises:
+        UserError: for any exception but a `UserError`, which stays as it is, or a lack of memory.
+    """
+    # tifffile reports a damaged file by log lines as well as by the exception that is told below.
+    logger = logging.getLogger("tifffile")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:  # the decoders raise whatever a damaged file leads them into
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path}: {fault} ({reason}); copy or export it again") from error
+    finally:
+        logger.setLevel(level)
+
+
+def _decode_png(path: Path) -> Stack:
+    array = imagecodecs.png_decode(path.read_bytes())
+    pixels = array.reshape(*array.shape[:2], 1, -1)
+    if pixels.shape[-1] in (2, 4):
+        pixels = pixels[..., :-1]
+    return Stack(pixels.transpose(3, 2, 0, 1), default_channel_names(pixels.shape[-1]))
+
+
+def read_labels(path: str | Path) -> np.ndarray:
+    """Read a label image or mask, (H, W) int32, 0 = background; values are kept as they are.
+
+    Raises:
+        UserError: for several channels, NaN, fractions, negative values or values above 2^31 - 1.
+    """
+    image = read_image(path)
+    if image.pixels.shape[-1] != 1:
+        raise UserError(
+            f"{path}: labels must have one channel, it has {image.pixels.shape[-1]}; "
+            "a colour picture of labels is not a label image"
+        )
+    return whole_numbers(image.pixels[..., 0], str(path))
+
+
+def read_channels(files: ImageFiles) -> Image:
+    """Read an image, stacking channels kept in separate files, and check that it can be analysed.
+
+    Raises:
+        UserError: as `read_image` and `stack_channels`.
+    """
+    return stack_channels([read_image(path) for path in files.paths], files.channels)
+
+
+def stack_channels(images: Sequence[Image], channels: Sequence[str]) -> Image:
+    """Put images together that show one field, and check that the result can be analysed.
+
+    Args:
+        images: one with all channels, or one per channel.
+        channels: name of each image's channel; empty where one image has all.
+
+    Raises:
+        UserError: if shapes or pixel sizes differ, or a channel is not finite or constant.
+    """
+    for image in images[1:]:
+        if image.pixels.shape[:2] != images[0].pixels.shape[:2]:
+            raise UserError(
+                f"{image.path}: shape {image.pixels.shape[:2]} differs from {images[0].pixels.shape[:2]} of "
+                f"{images[0].path.name}; channels of one image must have the same shape"
+            )
+    if channels:
+        for image in images:
+            if image.pixels.shape[-1] != 1:
+                raise UserError(
+                    f"{image.path}: with channels= each file must hold one, it has {image.pixels.shape[-1]}"
+                )
+    names = tuple(channels) or images[0].channels
+    pixels = np.concatenate([image.pixels for image in images], axis=-1)
+    for index, name in enumerate(names):
+        _check_content(images[index if channels else 0].path, name, pixels[..., index])
+    return Image(pixels, names, _common_size_um(images), images[0].path)
+
+
+def _check_content(path: Path, name: str, values: np.ndarray) -> None:
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise UserError(f"{path}: channel {name} contains NaN or infinity; replace these pixels first")
+    if values.min() == values.max():
+        raise UserError(f"{path}: channel {name} is constant ({values.flat[0]}); is it the right file?")
+
+
+def _common_size_um(images: Sequence[Image]) -> float | None:
+    known = [image for image in images if image.pixel_size_um is not None]
+    for image in known[1:]:
+        a, b = known[0].pixel_size_um or 0.0, image.pixel_size_um or 0.0
+        if abs(a - b) > 0.01 * max(a, b):
+            raise UserError(
+                f"{image.path}: pixel size {b:g} um differs from {a:g} um of {known[0].path.name}; "
+                "channels of one image must agree"
+            )
+    return known[0].pixel_size_um if known else None

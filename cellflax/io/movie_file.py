@@ -1,0 +1,163 @@
+"""TIFF files with time as an axis, read one frame at a time."""
+
+import math
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from cellflax.errors import UserError
+from cellflax.io.images import TIFF_MAGIC, decoding
+from cellflax.io.movie_time import frame_times_s, regular_times_s
+from cellflax.io.tiff import pixel_size_um, unnamed_channels
+
+# tifffile's letters for the axis of time; Q and I are axes that the file leaves unnamed.
+TIME_AXES = "TQI"
+# Labels have no channels; a movie of three or four frames is easily taken for a colour image when it is written.
+LABEL_TIME_AXES = "TQICS"
+_FAULT = "damaged, incomplete or no TIFF"
+
+
+class MovieFile:
+    """A TIFF movie, opened by `open_movie`; memory holds the frame that is asked for.
+
+    Args:
+        path: the file.
+        tiff: the same, open.
+        time_axes: tifffile's letters that may be time.
+        channel_axes: letters of its channels; of several the last runs fastest.
+
+    Raises:
+        UserError: if it has one frame, frames of different shapes or in other files, or other axes.
+    """
+
+    def __init__(self, path: Path, tiff: tifffile.TiffFile, time_axes: str, channel_axes: str):
+        _require_one_movie(path, tiff)
+        self._path, self._tiff, self._series = path, tiff, tiff.series[0]
+        self._axes, self._shape = self._series.axes, self._series.shape
+        self._planes = "YX" + channel_axes
+        self._time = _time_axis(path, self._axes, self._shape, time_axes, self._planes)
+        self._offset = self._series.dataoffset
+        self.n_frames = self._shape[self._time]
+        self.pixel_size_um = pixel_size_um(path, tiff)
+
+    def times_s(self, frame_interval_s: float | None = None) -> np.ndarray | None:
+        """(T,) time of each frame in seconds, None where neither the file nor an interval, which goes first, says.
+
+        Raises:
+            UserError: if the file's time stamps are needed and do not rise.
+        """
+        if frame_interval_s is not None:
+            return regular_times_s(self.n_frames, frame_interval_s)
+        with decoding(self._path, _FAULT):
+            return frame_times_s(self._path, self._tiff, self.n_frames)
+
+    def frame(self, t: int) -> np.ndarray:
+        """(H, W, C) pixels of a frame in the file's own data type.
+
+        Raises:
+            UserError: if the file does not hold it, or it cannot be decoded.
+        """
+        with decoding(self._path, _FAULT):
+            array = self._decoded(t) if self._offset is None else self._mapped(t, self._offset)
+        axes = self._axes[: self._time] + self._axes[self._time + 1 :]
+        array = array[tuple(slice(None) if axis in self._planes else 0 for axis in axes)]
+        axes = "".join(axis for axis in axes if axis in self._planes)
+        array = array.transpose([axes.index(axis) for axis in self._planes if axis in axes])
+        return array.reshape(*array.shape[:2], -1)
+
+    def frames(self) -> np.ndarray:
+        """(T, H, W, C), all of them."""
+        first = self.frame(0)
+        whole = np.empty((self.n_frames, *first.shape), first.dtype)
+        whole[0] = first
+        for t in range(1, self.n_frames):
+            whole[t] = self.frame(t)
+        return whole
+
+    def _mapped(self, t: int, offset: int) -> np.ndarray:
+        dtype = self._series.dtype.newbyteorder(self._tiff.byteorder)
+        # Mapped anew each time: pages that were read count as this process's memory for as long as they are mapped.
+        whole = np.memmap(self._path, dtype, "r", offset, self._shape)
+        return whole[(slice(None),) * self._time + (t,)].astype(self._series.dtype.newbyteorder("="))
+
+    def _decoded(self, t: int) -> np.ndarray:
+        """From the TIFF's pages: they hold the last axes, the first run from page to page."""
+        n_pages, page_axes = len(self._series.pages), 0
+        while page_axes < len(self._shape) and math.prod(self._shape[:page_axes]) < n_pages:
+            page_axes += 1
+        of_pages = self._shape[:page_axes]
+        if self._time >= page_axes or math.prod(of_pages) != n_pages:
+            return np.take(self._whole, t, self._time)
+        planes = []
+        for number in np.arange(n_pages).reshape(of_pages).take(t, self._time).ravel().tolist():
+            page = self._series.pages[number]
+            if page is None:
+                raise UserError(f"{self._path}: frame {t} is missing from this file; copy or export it again")
+            planes.append(page.asarray())
+        return np.stack(planes).reshape(self._shape[: self._time] + self._shape[self._time + 1 :])
+
+    @cached_property
+    def _whole(self) -> np.ndarray:
+        """Where a page holds several frames."""
+        return self._series.asarray().reshape(self._shape)
+
+
+@contextmanager
+def open_movie(path: Path, time_axes: str = TIME_AXES, channel_axes: str = "CSZ") -> Iterator[MovieFile]:
+    """Open a TIFF movie of images; of labels with `LABEL_TIME_AXES` and no channels.
+
+    Raises:
+        UserError: if it is no such movie (see `MovieFile`).
+    """
+    with ExitStack() as stack:
+        with decoding(path, _FAULT):
+            movie = MovieFile(path, stack.enter_context(tifffile.TiffFile(path)), time_axes, channel_axes)
+        yield movie
+
+
+def is_movie(path: Path) -> bool:
+    """Whether a file is a TIFF with several frames: along T, or an unnamed axis too long to be channels.
+
+    Raises:
+        UserError: if it is a damaged TIFF.
+    """
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be opened ({error.strerror})") from error
+    if magic not in TIFF_MAGIC:
+        return False
+    with decoding(path, "damaged or incomplete"), tifffile.TiffFile(path) as tiff:
+        axes, shape = tiff.series[0].axes, tiff.series[0].shape
+        axes = unnamed_channels(axes, shape)
+        return any(axis in TIME_AXES and length > 1 for axis, length in zip(axes, shape, strict=True))
+
+
+def _require_one_movie(path: Path, tiff: tifffile.TiffFile) -> None:
+    """Pages of different shapes become different series, of which a reader would see the first alone."""
+    if tiff.series[0].is_multifile:
+        raise UserError(f"{path}: its OME metadata spread one movie over several files; save it as one file")
+    shapes = [series.shape for series in tiff.series]
+    if len(shapes) > 1:
+        raise UserError(
+            f"{path}: holds {len(shapes)} series, of shapes {', '.join(map(str, shapes[:3]))}; all frames of a movie "
+            "must have the same shape, and a file hold one movie"
+        )
+
+
+def _time_axis(path: Path, axes: str, shape: tuple[int, ...], time_axes: str, planes: str) -> int:
+    """Which of the axes is time: the only long one beside rows, columns and channels."""
+    long = [i for i, length in enumerate(shape) if axes[i] not in planes and length > 1]
+    if not long:
+        raise UserError(f"{path}: has one frame (axes {axes}, shape {shape}); a movie has two or more")
+    if len(long) > 1 or axes[long[0]] not in time_axes:
+        raise UserError(
+            f"{path}: axes {axes} of shape {shape} are no movie of single planes; save time as the axis T, one "
+            "plane and position, and labels without channels"
+        )
+    return long[0]

@@ -1,0 +1,202 @@
+"""TIFF in and out: axes, pixel size and focus are read from the file's own metadata and written back."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import tifffile
+
+from cellflax.errors import UserError
+from cellflax.io.stack import UM_PER_UNIT, Stack, default_channel_names, square_pixel_um
+
+# Plain resolution tags often hold a screen's 72 dpi or the camera's own 6.5 um pixel, not the sample's.
+_PLAUSIBLE_UM = (0.01, 5.0)
+# An axis that the file leaves unnamed is read as channels if it is this short, else refused as a stack.
+_MOST_UNNAMED_CHANNELS = 5
+_ALPHA = {tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA}
+
+
+def read_tiff(path: Path) -> Stack:
+    """Read a TIFF, OME-TIFF or ImageJ TIFF.
+
+    Raises:
+        UserError: for an axis other than rows, columns, channels and focal planes, several images, or oblong pixels.
+    """
+    with tifffile.TiffFile(path) as tiff:
+        first = tiff.series[0]
+        if sum(series.shape == first.shape for series in tiff.series) > 1:
+            raise UserError(f"{path}: holds {len(tiff.series)} images (positions or scenes); export one per file")
+        pixels = _to_czyx(path, first.asarray(), first.axes)
+        if first.keyframe.extrasamples and first.keyframe.extrasamples[-1] in _ALPHA:
+            pixels = pixels[:-1]
+        names = _channel_names(tiff, len(pixels))
+        return Stack(pixels, names, pixel_size_um(path, tiff), _z_um(tiff, pixels.shape[1]))
+
+
+def _to_czyx(path: Path, array: np.ndarray, axes: str) -> np.ndarray:
+    """Array in the order channels, planes, rows, columns; `axes` are tifffile's letters, one per dimension."""
+    axes = unnamed_channels(axes, array.shape)
+    for axis, length in zip(axes, array.shape, strict=True):
+        if axis not in "YXCSZ" and length > 1:
+            raise UserError(
+                f"{path}: {length} planes along {axis} (axes {axes}, shape {array.shape}) are not supported; "
+                "save single planes with their channels, one file each"
+            )
+    array = array[tuple(slice(None) if axis in "YXCSZ" else 0 for axis in axes)]
+    axes = "".join(axis for axis in axes if axis in "YXCSZ")
+    size = dict(zip(axes, array.shape, strict=True))
+    array = array.transpose([axes.index(axis) for axis in "CSZYX" if axis in axes])
+    return array.reshape(-1, size.get("Z", 1), size["Y"], size["X"])
+
+
+def unnamed_channels(axes: str, shape: tuple[int, ...]) -> str:
+    """The letters of the axes, C for the one axis that the file leaves unnamed if it is short enough for channels."""
+    unnamed = [axis for axis in axes if axis in "QI"]
+    if len(shape) != 3 or len(unnamed) != 1 or "C" in axes:
+        return axes
+    if shape[-1] <= _MOST_UNNAMED_CHANNELS < min(shape[:-1]):
+        return "YXC"
+    short = shape[axes.index(unnamed[0])] <= _MOST_UNNAMED_CHANNELS
+    return axes.replace(unnamed[0], "C") if short else axes
+
+
+def _channel_names(tiff: tifffile.TiffFile, count: int) -> tuple[str, ...]:
+    names: list[str] = []
+    if tiff.is_ome:
+        names = [channel.get("Name", "") for channel in _ome_elements(tiff, "Channel")]
+    elif tiff.imagej_metadata and tiff.imagej_metadata.get("Labels"):
+        names = list(tiff.imagej_metadata["Labels"])
+    if len(names) == count and all(names) and len(set(names)) == count:
+        return tuple(names)
+    return default_channel_names(count)
+
+
+def _ome_elements(tiff: tifffile.TiffFile, tag: str) -> list[ElementTree.Element]:
+    root = ElementTree.fromstring(tiff.ome_metadata or "<OME/>")
+    return [element for element in root.iter() if element.tag.rpartition("}")[2] == tag]
+
+
+def pixel_size_um(path: Path, tiff: tifffile.TiffFile) -> float | None:
+    """Edge of a pixel by the file's metadata (OME, else ImageJ's or the baseline tags), None if it does not say."""
+    if tiff.is_ome:
+        sizes = _ome_sizes_um(_ome_elements(tiff, "Pixels"))
+    elif tiff.is_imagej:
+        sizes = _tag_sizes_um(tiff.pages.first, str((tiff.imagej_metadata or {}).get("unit", "")))
+    else:
+        unit = tiff.pages.first.tags.get("ResolutionUnit")
+        sizes = _tag_sizes_um(tiff.pages.first, "" if unit is None else getattr(unit.value, "name", ""))
+        if sizes and not all(_PLAUSIBLE_UM[0] <= size <= _PLAUSIBLE_UM[1] for size in sizes):
+            return None
+    if sizes is None:
+        return None
+    return square_pixel_um(path, *sizes)
+
+
+def _z_um(tiff: tifffile.TiffFile, planes: int) -> tuple[float, ...] | None:
+    """Focus positions: those of the planes, else multiples of the distance between planes."""
+    if tiff.is_ome:
+        positions = [
+            float(plane.attrib["PositionZ"]) * UM_PER_UNIT[plane.get("PositionZUnit", "").lower()]
+            for plane in sorted(_ome_elements(tiff, "Plane"), key=lambda plane: int(plane.get("TheZ", 0)))
+            if "PositionZ" in plane.attrib
+            and plane.get("PositionZUnit", "").lower() in UM_PER_UNIT  # not in OME's default, "reference frame"
+            and plane.get("TheC", "0") == plane.get("TheT", "0") == "0"
+        ]
+        if len(positions) == planes == len(set(positions)):
+            return tuple(positions)
+        pixels = _ome_elements(tiff, "Pixels")[0]
+        step = float(pixels.get("PhysicalSizeZ", 0)) * UM_PER_UNIT.get(pixels.get("PhysicalSizeZUnit", "µm").lower(), 0)
+    else:
+        metadata = tiff.imagej_metadata or {}
+        step = float(metadata.get("spacing", 0)) * UM_PER_UNIT.get(str(metadata.get("unit", "")).lower(), 0)
+    return tuple(step * plane for plane in range(planes)) if step > 0 and planes > 1 else None
+
+
+def _ome_sizes_um(pixels: list[ElementTree.Element]) -> tuple[float, float] | None:
+    if not pixels or "PhysicalSizeX" not in pixels[0].attrib:
+        return None
+    x_um, y_um = (
+        float(pixels[0].get(f"PhysicalSize{axis}", pixels[0].attrib["PhysicalSizeX"]))
+        * UM_PER_UNIT.get(pixels[0].get(f"PhysicalSize{axis}Unit", "µm").lower(), 0.0)
+        for axis in "XY"
+    )
+    return (x_um, y_um) if x_um > 0 and y_um > 0 else None
+
+
+def _tag_sizes_um(page: tifffile.TiffPage, unit: str) -> tuple[float, float] | None:
+    """Pixel size from the baseline resolution tags (pixels per unit, as a fraction)."""
+    x, y = page.tags.get("XResolution"), page.tags.get("YResolution")
+    scale = UM_PER_UNIT.get(unit.lower())
+    if scale is None or x is None or y is None or 0 in (*x.value, *y.value):
+        return None
+    return scale * x.value[1] / x.value[0], scale * y.value[1] / y.value[0]
+
+
+def write_image(
+    path: str | Path, pixels: np.ndarray, pixel_size_um: float | None = None, z_um: float | None = None
+) -> None:
+    """Write an (H, W) image in its own data type, and its focus position if known, as a compressed OME-TIFF."""
+    if pixels.ndim != 2:
+        raise ValueError(f"an image must be (H, W), got {pixels.shape}")
+    focus = {} if z_um is None else {"Plane": {"PositionZ": [z_um], "PositionZUnit": ["µm"]}}
+    _write(Path(path), pixels, focus, pixel_size_um)
+
+
+def write_labels(path: str | Path, labels: np.ndarray, pixel_size_um: float | None = None) -> None:
+    """Write (H, W) labels as a compressed OME-TIFF: uint16, or uint32 from label 65,536 on."""
+    if labels.ndim != 2 or labels.dtype.kind not in "biu" or (labels.size and labels.min() < 0):
+        raise ValueError(f"labels must be (H, W) integers >= 0, got {labels.shape} {labels.dtype}")
+    largest = int(labels.max(initial=0))
+    _write(Path(path), labels.astype(np.uint16 if largest <= 65535 else np.uint32), {}, pixel_size_um)
+
+
+def write_probability(
+    path: str | Path, probability: np.ndarray, names: tuple[str, ...], pixel_size_um: float | None = None
+) -> None:
+    """Write (H, W, K) class probabilities as a float32 OME-TIFF with axes CYX and the classes as channels."""
+    if probability.ndim != 3 or probability.shape[-1] != len(names):
+        raise ValueError(f"probability must be (H, W, {len(names)}), got {probability.shape}")
+    planes = np.ascontiguousarray(np.moveaxis(probability, -1, 0), dtype=np.float32)
+    _write(Path(path), planes, {"Channel": {"Name": list(names)}}, pixel_size_um)
+
+
+def ome_options(axes: str, metadata: dict, pixel_size_um: float | None) -> dict[str, Any]:
+    """Arguments of tifffile's writers for an OME-TIFF of grey planes, whose axes are tifffile's letters."""
+    metadata = {"axes": axes, **metadata}
+    options: dict[str, Any] = {"ome": True, "photometric": "minisblack", "metadata": metadata}
+    if pixel_size_um is not None:
+        # ImageJ and Fiji read the tags, everything else the OME-XML: give both.
+        for axis in "XY":
+            metadata |= {f"PhysicalSize{axis}": pixel_size_um, f"PhysicalSize{axis}Unit": "µm"}
+        options |= {"resolution": (1e4 / pixel_size_um,) * 2, "resolutionunit": "CENTIMETER"}
+    return options
+
+
+def _write(path: Path, array: np.ndarray, metadata: dict, pixel_size_um: float | None) -> None:
+    """Write beside the target, then rename: a reader never meets half a file."""
+    options = ome_options("CYX"[-array.ndim :], metadata, pixel_size_um)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tifffile.imwrite(temporary, array, compression="zlib", **options)
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Tell a full disk and the like in one line.
+
+    Raises:
+        UserError: for an `OSError`.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error

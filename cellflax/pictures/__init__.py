@@ -1,0 +1,1 @@
+"""Every figure: overlays, lineage trees, curves."""

@@ -1,0 +1,145 @@
+"""What prediction writes: labels, maps, the table of cells, panels of the overlay, where it came from."""
+
+import math
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import cellflax
+from cellflax.config import to_json
+from cellflax.inference.blocks import Window
+from cellflax.io.frames import Frames
+from cellflax.io.images import Image, write_labels
+from cellflax.io.label_movie_file import LabelMovieFile
+from cellflax.io.tiff_maps import MapFile
+from cellflax.pictures.overlay import Panel
+from cellflax.prediction.segment import Maps, Segmentation
+from cellflax.prediction.trained import TrainedModel
+
+_PANEL_PX = 1600  # what report.outline_overlay shows of an image at most
+
+
+class ResultFiles:
+    """The files of one image or movie; a context at whose end those of a movie, and all maps, are complete.
+
+    Args:
+        output: directory.
+        frames: the image or movie.
+        class_names: of the probabilities.
+        maps: whether to write probabilities, uncertainties and seeds.
+        uncertainty: whether there will be any.
+    """
+
+    def __init__(self, output: Path, frames: Frames, class_names: tuple[str, ...], *, maps: bool, uncertainty: bool):
+        self._output, self._name, self._time = output, frames.name, frames.time
+        self._save_maps = maps
+        self._names = {"probability": class_names} | ({"uncertainty": ("uncertainty",)} if uncertainty else {})
+        self._maps: dict[str, MapFile] = {}
+        self._movies: dict[str, LabelMovieFile] = {}
+        self._open = ExitStack()
+
+    def __enter__(self) -> "ResultFiles":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.__exit__(kind, error, trace)
+
+    def maps(self, t: int, image: Image) -> Maps | None:
+        """What writes a window of the maps of a frame, as `segment.segment` calls it; None if they are not wanted."""
+        if not self._save_maps:
+            return None
+        height, width = image.pixels.shape[:2]
+        for kind, names in self._names.items():
+            if kind not in self._maps:
+                file = MapFile(self._path(kind), (height, width), names, image.pixel_size_um, self._time)
+                self._maps[kind] = self._open.enter_context(file)
+
+        def write(window: Window, probability: np.ndarray, disagreement: np.ndarray | None) -> None:
+            self._maps["probability"].write(window, probability, t)
+            if disagreement is not None:
+                self._maps["uncertainty"].write(window, disagreement[..., None], t)
+
+        return write
+
+    def write(self, image: Image, result: Segmentation) -> None:
+        """Write the cells of the next frame, and the nuclei they were grown from."""
+        self._write_labels("labels", result.labels, image.pixel_size_um)
+        if self._save_maps and result.seeds is not None:
+            self._write_labels("seeds", result.seeds, image.pixel_size_um)
+
+    def _write_labels(self, kind: str, labels: np.ndarray, pixel_size_um: float | None) -> None:
+        if self._time is None:
+            write_labels(self._path(kind), labels, pixel_size_um)
+            return
+        if kind not in self._movies:
+            file = LabelMovieFile(self._path(kind), self._time, pixel_size_um)
+            self._movies[kind] = self._open.enter_context(file)
+        self._movies[kind].write(labels)
+
+    def _path(self, kind: str) -> Path:
+        return self._output / f"{self._name}_{kind}.tif"
+
+
+def panel(name: str, labels: np.ndarray, plane: np.ndarray) -> Panel:
+    """One picture of the overlay, thinned out as far as the overlay will show it, so that no image is kept for it."""
+    step = math.ceil(max(labels.shape) / _PANEL_PX)
+    return Panel(name, labels[::step, ::step].copy(), image=plane[::step, ::step].copy())
+
+
+def frame_cells(frames: Frames, t: int, cells: pd.DataFrame) -> pd.DataFrame:
+    """Cells with the columns that tell where they are: `image`, and of a movie `frame` and, where known, `time_s`."""
+    key: dict[str, Any] = {"image": frames.name}
+    if frames.time is not None:
+        key["frame"] = t
+        if frames.time.times_s is not None:
+            key["time_s"] = frames.time.times_s[t]
+    return pd.concat([pd.DataFrame(key, index=cells.index), cells], axis=1)
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write the cells of all images, the keys first; a reader never meets half a file."""
+    keys = [name for name in ("image", "frame", "time_s") if name in table]
+    if "frame" in keys:
+        table = table.astype({"frame": "Int64"})  # nothing where there is an image among movies
+    temporary = path.with_name(path.name + ".tmp")
+    table[[*keys, *table.columns.drop(keys)]].to_csv(temporary, index=False)
+    os.replace(temporary, path)
+
+
+def provenance(
+    model: TrainedModel, nuclei_model: TrainedModel | None, config: Any, done: list[str], complete: bool
+) -> dict[str, Any]:
+    """What the results come from, as JSON.
+
+    Args:
+        model: that segmented the cells.
+        nuclei_model: that segmented the nuclei, if there was one.
+        config: of the command.
+        done: names of the images.
+        complete: whether those are all.
+    """
+    return {
+        "cellflax": cellflax.__version__,
+        "simulated": model.simulated or (nuclei_model is not None and nuclei_model.simulated),
+        "complete": complete,
+        "images": done,
+        "settings": to_json(config),
+        "checkpoint": _origin(model),
+        "nuclei_checkpoint": None if nuclei_model is None else _origin(nuclei_model),
+    }
+
+
+def _origin(model: TrainedModel) -> dict[str, Any]:
+    return {
+        "path": str(model.path),
+        "step": model.step,
+        "networks": model.members,
+        "data": model.record["data"],
+    }

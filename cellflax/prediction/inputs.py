@@ -1,0 +1,101 @@
+"""What `cellflax.predict` segments: images and movies, and given nuclei, checked against the network."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from cellflax.errors import UserError
+from cellflax.io.frames import Frames, open_frames, open_labels
+from cellflax.io.images import Image, ImageFiles
+from cellflax.labels import cells_of
+from cellflax.prediction.trained import TrainedModel
+
+# Cells of another apparent size than in training are another problem; the network has never seen it.
+_PIXEL_SIZE_TOLERANCE = 0.1
+
+
+def channel_parts(given: list[str], channels: tuple[str, ...]) -> list[str]:
+    """Parts of the file names in the order of the checkpoint's channels."""
+    return list(channels) if sorted(given) == sorted(channels) else given
+
+
+@contextmanager
+def open_images(
+    files: ImageFiles, model: TrainedModel, pixel_size_um: float | None, frame_interval_s: float | None
+) -> Iterator[Frames]:
+    """Open an image or a movie whose frames come with the model's channels.
+
+    Args:
+        files: of it.
+        model: that will segment it.
+        pixel_size_um: counts before what the files say.
+        frame_interval_s: likewise.
+
+    Raises:
+        UserError: if the files cannot be read or do not fit the network; so does reading a frame.
+    """
+    with open_frames(files, frame_interval_s) as frames:
+
+        def read(t: int) -> Image:
+            image = _fitting(frames.read(t), model, pixel_size_um)
+            if t == 0:
+                _warn_of_scale(files.name, image, model)
+            return image
+
+        yield replace(frames, read=read)
+
+
+@contextmanager
+def open_nuclei(path: Path | None, frames: Frames) -> Iterator[Callable[[int, Image], np.ndarray | None]]:
+    """Open the nuclei of an image or a movie.
+
+    Args:
+        path: labels or masks, None where there are none.
+        frames: that they belong to.
+
+    Yields:
+        Function from the number of a frame and its image to (H, W) int32 nuclei, or None.
+
+    Raises:
+        UserError: if the file cannot be read, or does not fit the images.
+    """
+    if path is None:
+        yield lambda t, image: None
+        return
+    with open_labels(path, frames.time) as read:
+
+        def nuclei(t: int, image: Image) -> np.ndarray:
+            labels = cells_of(read(t))
+            if labels.shape != image.pixels.shape[:2]:
+                raise UserError(f"{path}: {labels.shape} nuclei for an image of {image.pixels.shape[:2]}")
+            return labels
+
+        yield nuclei
+
+
+def _fitting(image: Image, model: TrainedModel, pixel_size_um: float | None) -> Image:
+    """The image with the model's names of its channels, checked against what the network was trained on."""
+    wanted = model.channels
+    if image.pixels.shape[-1] != len(wanted):
+        raise UserError(
+            f"{image.path}: has {image.pixels.shape[-1]} channels, the checkpoint needs {len(wanted)} "
+            f"({', '.join(wanted)}); for one file per channel give channels=[{','.join(wanted)}], and save the time of "
+            "a movie as the axis T"
+        )
+    return Image(image.pixels, wanted, pixel_size_um or image.pixel_size_um, image.path)
+
+
+def _warn_of_scale(name: str, image: Image, model: TrainedModel) -> None:
+    size, trained = image.pixel_size_um, model.record["data"]["pixel_size_um"]
+    resampled = model.config.scale.pixel_size_um is not None
+    if not resampled and size and trained and abs(size / trained - 1) > _PIXEL_SIZE_TOLERANCE:
+        print(
+            f"warning: {name} has {size:g} um per pixel, training had {trained:g}; resample it with "
+            f"network_pixel_size_um={trained:g}",
+            file=sys.stderr,
+            flush=True,
+        )

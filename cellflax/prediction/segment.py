@@ -1,0 +1,229 @@
+"""One image in memory through trained networks: probabilities, cells and their measurements, block by block."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from cellflax.data.resample import NearestGrid, labels_to_grid, to_scale
+from cellflax.errors import UserError
+from cellflax.inference.blocks import Block, Window, inside
+from cellflax.inference.dense import predict_averaged, predict_transforms
+from cellflax.inference.mosaic import Mosaic
+from cellflax.inference.normalize_tiles import NormalizedImage
+from cellflax.inference.settings import Inference
+from cellflax.io.images import Image
+from cellflax.measure.cells import UNCERTAINTY, cell_table
+from cellflax.measure.uncertainty import structural_uncertainty
+from cellflax.models.ensemble import disagreement
+from cellflax.prediction.trained import TrainedModel
+from cellflax.refine import RefineConfig, find_seeds, intensity_image, needs_pixel_size, refine, takes_seeds
+from cellflax.refine.seeds import nuclei_seeds
+from cellflax.schemas import kind_of
+
+# Takes the maps of one part of the image: where it is, (h, w, K) probabilities, and (h, w) uncertainty if there is any.
+Maps = Callable[[Window, np.ndarray, np.ndarray | None], None]
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The result for one image.
+
+    Attributes:
+        labels: (H, W) int32 cells, 0 = background.
+        seeds: (H, W) int32 nuclei that the cells were grown from, or None.
+        cells: one row per cell, with its structural uncertainty where several predictions were averaged.
+    """
+
+    labels: np.ndarray
+    seeds: np.ndarray | None
+    cells: pd.DataFrame
+
+
+def segment(
+    model: TrainedModel,
+    image: Image,
+    seeds: np.ndarray | None,
+    how: RefineConfig,
+    inference: Inference,
+    maps: Maps | None = None,
+) -> Segmentation:
+    """Segment one image.
+
+    An image larger than `inference.block` is segmented in blocks, so that besides the image and its labels memory
+    holds the probabilities of one block only. What a refinement takes from the whole of what it is given (the two
+    levels of an active contour) is then the block's. The image is resampled as a whole, if the network needs that;
+    cells are measured on its own grid.
+
+    Args:
+        model: trained network or ensemble.
+        image: (H, W, C) raw intensities, channels in the model's order.
+        seeds: (H, W) nucleus labels; None for those that the network itself shows, if it has a class for them.
+        how: from probabilities to cells.
+        inference: tiles, transforms, blocks.
+        maps: gets the mean over networks and transforms, and the disagreement between the networks (between the
+            transforms where there is one network), part by part.
+
+    Raises:
+        UserError: naming the image, if its pixel size is needed and unknown.
+    """
+    scaled = _at_scale(model, image)
+    given = None if seeds is None else labels_to_grid(seeds, _size(scaled))
+    predictor = _Predictor(model, scaled, how, inference)
+    grid = NearestGrid(_size(scaled), _size(image))
+    places = [Block(*map(grid.window, (b.core, b.window, b.source))) for b in predictor.blocks]
+    mosaic, nuclei, tables = Mosaic(_size(image), places), None, []
+    for index, (block, place) in enumerate(zip(predictor.blocks, places, strict=True)):
+        predictions = predictor.predict(block)
+        probability = _mean(predictions)
+        seeds_here = None if given is None else given[block.window]
+        if given is None:
+            seeds_here = find_seeds(how, probability, model.class_names, scaled.pixel_size_um)
+            if seeds_here is not None:
+                nuclei = nuclei or Mosaic(_size(image), places)
+                nuclei.add(index, grid.take(seeds_here, block.window))
+        labels = predictor.refine(block, probability, seeds_here)
+        probability = grid.take(probability, block.window)
+        added, taken = mosaic.add(index, grid.take(labels, block.window))
+        cells = cell_table(
+            added,
+            image=image.pixels[place.window],
+            channels=model.channels,
+            probability=probability,
+            class_names=model.class_names,
+            pixel_size_um=image.pixel_size_um,
+            origin=(place.window[0].start, place.window[1].start),
+            field=_size(image),
+        )
+        uncertainty = None
+        if len(predictions) > 1:
+            uncertainty = grid.take(disagreement(predictions), block.window)
+            others = [predictor.refine(block, prediction, seeds_here) for prediction in predictions]
+            cells[UNCERTAINTY] = structural_uncertainty(labels, others)[taken - 1]
+        tables.append(cells)
+        if maps is not None:
+            core = inside(place.core, place.window)
+            maps(place.core, probability[core], None if uncertainty is None else uncertainty[core])
+    seeds = seeds if nuclei is None else nuclei.labels
+    return Segmentation(mosaic.labels, seeds, pd.concat(tables, ignore_index=True))
+
+
+def find_nuclei(
+    model: TrainedModel,
+    image: Image,
+    how: RefineConfig,
+    inference: Inference,
+    nuclei_model: TrainedModel | None = None,
+) -> np.ndarray | None:
+    """Nuclei that seed the cells: by a network of their own, else from the model's seed channel, else none.
+
+    Args:
+        model: what the cells will be segmented with.
+        image: (H, W, C) raw intensities, channels in the model's order.
+        how: from probabilities to cells.
+        inference: tiles and blocks; transforms are those of `nuclei_model`.
+        nuclei_model: a network that segments nuclei; it takes its channels, by name, from the image's.
+
+    Returns:
+        (H, W) int32 labels, or None where the refinement takes no seeds or neither shows nuclei.
+    """
+    if not takes_seeds(how):
+        return None
+    if nuclei_model is not None:
+        settings = nuclei_model.config
+        scaled = _at_scale(nuclei_model, _select(image, nuclei_model.channels))
+        tiles = replace(inference, transforms=settings.test_time_augmentation)
+        predictor = _Predictor(nuclei_model, scaled, settings.refine, tiles)
+
+        def find(block: Block) -> np.ndarray:
+            return predictor.refine(block, _mean(predictor.predict(block)))
+
+        blocks = predictor.blocks
+    else:
+        channel = model.config.seed_channel
+        if channel is None:
+            return None
+        scaled = _at_scale(model, image)
+        plane = scaled.pixels[..., model.channels.index(channel)]
+
+        def find(block: Block) -> np.ndarray:
+            return nuclei_seeds(plane[block.window], model.config.seeds, scaled.pixel_size_um)
+
+        blocks = inference.blocks(_size(scaled), border=0, multiple=1)
+    mosaic = Mosaic(_size(scaled), blocks)
+    for index, block in enumerate(blocks):
+        mosaic.add(index, find(block))
+    return labels_to_grid(mosaic.labels, _size(image))
+
+
+class _Predictor:
+    """The blocks of an image, and the probabilities and cells in each."""
+
+    def __init__(self, model: TrainedModel, image: Image, how: RefineConfig, inference: Inference):
+        if needs_pixel_size(how) and image.pixel_size_um is None:  # before any network runs
+            raise UserError(
+                f"{image.path}: its pixel size is unknown, and refine={kind_of('refine', how)} measures in "
+                "micrometres; add pixel_size_um=..."
+            )
+        self._model, self._inference, self._how, self._raw = model, inference, how, image
+        self._image = NormalizedImage(image.pixels, model.config.normalize, model.receptive_field, str(image.path))
+        self.blocks = inference.blocks(_size(image), border=model.border, multiple=model.multiple)
+
+    def predict(self, block: Block) -> list[np.ndarray]:
+        """(h, w, K) of a block's window by every network, averaged over the transforms.
+
+        By every transform where there is one network.
+        """
+        model, inference = self._model, self._inference
+        source, window = self._image.window(block.source), inside(block.window, block.source)
+        options = {
+            "border": model.border,
+            "multiple": model.multiple,
+            "tile": inference.tile_px,
+            "predict": inference.predict,
+        }
+        if model.members == 1:
+            each = predict_transforms(model.probabilities, source, inference.transforms, **options)
+            return [prediction[window] for prediction in each]
+        mean = predict_averaged(model.probabilities, source, inference.transforms, **options)
+        return np.split(mean[window], model.members, axis=-1)
+
+    def refine(self, block: Block, probability: np.ndarray, seeds: np.ndarray | None = None) -> np.ndarray:
+        """(h, w) labels of a block's window, from its probabilities, seeds and intensities."""
+        return refine(
+            self._how,
+            probability,
+            self._model.class_names,
+            seeds,
+            intensity=intensity_image(self._how, self._raw.pixels[block.window], self._model.channels),
+            pixel_size_um=self._raw.pixel_size_um,
+        )
+
+
+def _mean(predictions: list[np.ndarray]) -> np.ndarray:
+    """Without the copy of them all that `np.mean` makes."""
+    return sum(predictions[1:], predictions[0]) / len(predictions)
+
+
+def _at_scale(model: TrainedModel, image: Image) -> Image:
+    """The image as the network works with it."""
+    scale = model.config.scale
+    pixels = to_scale(image.pixels, image.pixel_size_um, scale, str(image.path))
+    return Image(pixels, image.channels, scale.pixel_size_um or image.pixel_size_um, image.path)
+
+
+def _size(image: Image) -> tuple[int, int]:
+    height, width = image.pixels.shape[:2]
+    return height, width
+
+
+def _select(image: Image, channels: tuple[str, ...]) -> Image:
+    missing = [name for name in channels if name not in image.channels]
+    if missing:
+        raise UserError(
+            f"nuclei_checkpoint needs the channel {missing[0]}, {image.path} has {', '.join(image.channels)}; "
+            "give nuclei=... instead"
+        )
+    planes = [image.channels.index(name) for name in channels]
+    return Image(image.pixels[..., planes], channels, image.pixel_size_um, image.path)

@@ -1,0 +1,129 @@
+"""Trained networks, rebuilt from a checkpoint alone."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cellflax.errors import UserError
+from cellflax.losses import activation_of
+from cellflax.models import build_model
+from cellflax.models.ensemble import member_probabilities, stack_members
+from cellflax.schemas import from_json
+from cellflax.training.checkpoint import DIRECTORY, has_record, read_record, restore_arrays
+from cellflax.training.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """An ensemble of networks with its weights and everything that prediction must do as training did.
+
+    Attributes:
+        config: the configuration it was trained with.
+        record: all that the checkpoint says about itself (JSON).
+        step: training step of the weights.
+        path: the checkpoint it was read from.
+        border: pixels lost on each side.
+        multiple: output sizes must be divisible by this.
+        receptive_field: edge of the square of pixels that one output sees.
+        probabilities: compiled (T, H, W, C) -> (T, H - 2 border, W - 2 border, M K): class probabilities of each
+            member, tile by tile.
+    """
+
+    config: TrainConfig
+    record: dict[str, Any]
+    step: int
+    path: Path
+    border: int
+    multiple: int
+    receptive_field: int
+    probabilities: Callable[[np.ndarray], jax.Array]
+
+    @property
+    def members(self) -> int:
+        """Number of networks."""
+        return self.config.trainer.ensemble
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the image channels, in order."""
+        return tuple(self.record["data"]["channels"])
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the output classes, in order."""
+        return tuple(self.record["data"]["class_names"])
+
+    @property
+    def simulated(self) -> bool:
+        """Whether it was trained on simulated images."""
+        return bool(self.record["data"]["simulated"])
+
+
+def load_model(path: str | Path, step: str = "best") -> TrainedModel:
+    """Rebuild a trained network from a checkpoint alone.
+
+    Args:
+        path: a run directory, its `checkpoints` folder, or one numbered checkpoint in it.
+        step: "best", "last" or a number, where `path` leaves it open.
+
+    Raises:
+        UserError: if there is no checkpoint, it is damaged, or this version cannot read it.
+    """
+    path = _find(Path(path), step)
+    record = read_record(path)
+    config = from_json(TrainConfig, record["config"])
+    channels, classes = len(record["data"]["channels"]), len(record["data"]["class_names"])
+    model = build_model(config.model, channels=channels, classes=classes, seed=0)
+    graph, params, stats = stack_members([model] * config.trainer.ensemble)
+    activation = activation_of(config.loss)
+    weights = restore_arrays(path, {"params": params, "stats": stats}, record)
+
+    @jax.jit
+    def compiled(weights, tiles):
+        def predict(tile):
+            members = member_probabilities(graph, activation, weights["params"], weights["stats"], tile[None])
+            return jnp.concatenate(list(members[:, 0]), axis=-1)
+
+        return jax.lax.map(predict, tiles)
+
+    return TrainedModel(
+        config=config,
+        record=record,
+        step=int(path.name),
+        path=path,
+        border=model.border,
+        multiple=model.multiple,
+        receptive_field=model.receptive_field,
+        probabilities=lambda tiles: compiled(weights, tiles),
+    )
+
+
+def _find(path: Path, step: str) -> Path:
+    if not path.exists():
+        raise UserError(f"checkpoint {path} does not exist; give a run directory, as training prints it last")
+    for directory in (path / DIRECTORY, path):
+        steps = sorted(int(p.name) for p in directory.glob("*") if p.name.isdigit() and has_record(p))
+        if steps:
+            break
+    else:
+        if path.name.isdigit() and has_record(path):
+            return path.resolve()
+        raise UserError(
+            f"{path} holds no cellflax checkpoint; give a run directory, its {DIRECTORY} folder or one numbered "
+            "folder in that"
+        )
+    if step == "last":
+        return (directory / str(steps[-1])).resolve()
+    if step == "best":
+        scores = {s: (read_record(directory / str(s)).get("score")) for s in steps}
+        scored = {s: score for s, score in scores.items() if score is not None}
+        best = max(scored, key=lambda s: scored[s]) if scored else steps[-1]
+        return (directory / str(best)).resolve()
+    if not step.isdigit() or int(step) not in steps:
+        raise UserError(f"step={step} is not in {directory}; use best, last or one of {', '.join(map(str, steps))}")
+    return (directory / step).resolve()

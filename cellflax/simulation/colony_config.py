@@ -1,0 +1,77 @@
+"""Settings of simulated micro-colonies."""
+
+from dataclasses import dataclass
+
+from cellflax.errors import UserError
+from cellflax.simulation.field import check_ranges
+
+_RANGES: dict[str, tuple[float, float]] = {
+    "height": (64, 4096),
+    "width": (64, 4096),
+    "pixel_size_um": (0.02, 0.5),
+    "frames": (2, 2000),
+    "frame_interval_s": (10, 3600),
+    "founders": (1, 50),
+    "doubling_time_min": (10, 1000),
+    "rate_variation": (0, 0.3),
+    "division_length_um": (2.5, 12),
+    "division_variation": (0, 0.2),
+    "cell_width_um": (0.5, 1.2),
+    "index_difference": (0.001, 0.1),
+    "illumination_variation": (0, 0.8),
+    "phase_electrons": (10, 30000),
+    "read_noise_electrons": (0, 100),
+}
+
+
+@dataclass
+class ColonyConfig:
+    """Growing E. coli on agarose and the microscope that looks at them.
+
+    Attributes:
+        height: rows of the image.
+        width: columns of the image.
+        pixel_size_um: edge of a pixel in the object plane.
+        frames: number of frames.
+        frame_interval_s: time between two frames, at most a quarter of the doubling time.
+        founders: cells in the first frame, around the centre.
+        doubling_time_min: of the median cell; areas grow exponentially.
+        rate_variation: standard deviation of the logarithm of the growth rate, from cell to cell; nothing lies
+            more than two of these away, here and below.
+        division_length_um: median length at which a cell divides into halves.
+        division_variation: standard deviation of its logarithm.
+        cell_width_um: diameter of all cells.
+        index_difference: refractive index of the cells minus that of the medium: phase contrast.
+        illumination_variation: range of the illumination over the field, relative to its mean.
+        phase_electrons: photo-electrons per background pixel.
+        read_noise_electrons: of the camera.
+    """
+
+    height: int = 384
+    width: int = 384
+    pixel_size_um: float = 0.065
+    frames: int = 40
+    frame_interval_s: float = 180.0
+    founders: int = 2
+    doubling_time_min: float = 25.0
+    rate_variation: float = 0.1
+    division_length_um: float = 4.4
+    division_variation: float = 0.08
+    cell_width_um: float = 0.95
+    index_difference: float = 0.035
+    illumination_variation: float = 0.1
+    phase_electrons: float = 4000.0
+    read_noise_electrons: float = 4.0
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "colony", _RANGES)
+        if self.frame_interval_s > 15.0 * self.doubling_time_min:
+            raise UserError(
+                "colony.frame_interval_s must be at most a quarter of colony.doubling_time_min, so that no division is "
+                f"missed, got {self.frame_interval_s} s and {self.doubling_time_min} min"
+            )
+        if self.division_length_um < 3.5 * self.cell_width_um:
+            raise UserError(
+                "colony.division_length_um must be at least 3.5 times colony.cell_width_um, so that daughters are "
+                f"rods, got {self.division_length_um} and {self.cell_width_um}"
+            )

@@ -1,0 +1,83 @@
+"""Settings of simulated movies of crawling cells."""
+
+from dataclasses import dataclass
+
+from cellflax.simulation.field import check_ranges
+
+_RANGES: dict[str, tuple[float, float]] = {
+    "height": (64, 4096),
+    "width": (64, 4096),
+    "pixel_size_um": (0.1, 2.0),
+    "frames": (2, 2000),
+    "frame_interval_s": (10, 3600),
+    "cells_per_mm2": (1, 2000),
+    "cell_area_um2": (400, 5000),
+    "speed_um_per_h": (0, 100),
+    "persistence_min": (1, 600),
+    "stimulus_s": (0, 1e6),
+    "import_per_min": (0.001, 10),
+    "export_per_min": (0.001, 10),
+    "stimulated_per_min": (0.001, 10),
+    "adaptation_min": (0.1, 10000),
+    "kinetic_variation": (0, 1),
+    "index_difference": (0, 0.1),
+    "illumination_variation": (0, 0.8),
+    "phase_electrons": (10, 9000),
+    "nuclear_electrons": (10, 9000),
+    "reporter_electrons": (10, 9000),
+    "read_noise_electrons": (0, 100),
+}
+
+
+@dataclass
+class MigrationConfig:
+    """Crawling cells with a reporter, a stimulus, and the microscope that looks at them.
+
+    Attributes:
+        height: rows of the image.
+        width: columns of the image.
+        pixel_size_um: edge of a pixel in the object plane.
+        frames: number of frames.
+        frame_interval_s: time between two frames.
+        cells_per_mm2: density; a field that is full before this is reached stays at confluence.
+        cell_area_um2: median area of a cell that nothing constrains.
+        speed_um_per_h: mean speed of a free cell.
+        persistence_min: time after which a cell has forgotten its direction.
+        stimulus_s: time at which the kinase is switched on; within two minutes in all cells.
+        import_per_min: rate at which cytoplasmic reporter enters the nucleus.
+        export_per_min: rate at which nuclear reporter leaves without stimulus.
+        stimulated_per_min: rate at which it leaves right after the stimulus.
+        adaptation_min: time constant with which the kinase is switched off again.
+        kinetic_variation: standard deviation of the logarithm of each rate, from cell to cell.
+        index_difference: refractive index of the cytoplasm minus that of the medium: phase contrast.
+        illumination_variation: range of the illumination over the field, relative to its mean.
+        phase_electrons: photo-electrons per background pixel in the phase image.
+        nuclear_electrons: photo-electrons per pixel of the median nucleus.
+        reporter_electrons: photo-electrons per pixel of the median cell, were its reporter spread evenly.
+        read_noise_electrons: of the camera.
+    """
+
+    height: int = 320
+    width: int = 320
+    pixel_size_um: float = 0.65
+    frames: int = 30
+    frame_interval_s: float = 300.0
+    cells_per_mm2: float = 220.0
+    cell_area_um2: float = 1400.0
+    speed_um_per_h: float = 12.0
+    persistence_min: float = 40.0
+    stimulus_s: float = 1800.0
+    import_per_min: float = 0.12
+    export_per_min: float = 0.15
+    stimulated_per_min: float = 0.6
+    adaptation_min: float = 40.0
+    kinetic_variation: float = 0.2
+    index_difference: float = 0.015
+    illumination_variation: float = 0.1
+    phase_electrons: float = 3600.0
+    nuclear_electrons: float = 700.0
+    reporter_electrons: float = 500.0
+    read_noise_electrons: float = 4.0
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "migration", _RANGES)

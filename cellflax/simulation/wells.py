@@ -1,0 +1,48 @@
+"""What one well of a plate has that another has not: cells, focus and staining."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from cellflax.simulation.population import CELL_RANGES
+
+RANGES = CELL_RANGES | {
+    "focus_um": (-20, 20),
+    "stain_brightness": (0.05, 10),
+}
+
+
+class Well(Enum):
+    """Wells of the simulated plate."""
+
+    well1 = 1
+    well2 = 2
+    well3 = 3
+
+
+@dataclass
+class WellConfig:
+    """What makes one well of a plate differ from another.
+
+    Attributes:
+        cells_per_mm2: density; a field that is full before this is reached stays at confluence.
+        cell_area_um2: median area of a cell that nothing constrains.
+        max_aspect: length over width of the longest cells.
+        focus_um: position of the middle plane relative to the cells; positive is behind them.
+        stain_brightness: of both stains, relative to `stain_electrons`.
+    """
+
+    cells_per_mm2: float = 250.0
+    cell_area_um2: float = 1200.0
+    max_aspect: float = 3.0
+    focus_um: float = 0.0
+    stain_brightness: float = 1.0
+
+
+def crowded_well() -> WellConfig:
+    """Many small, dim cells; the middle plane lies behind them."""
+    return WellConfig(cells_per_mm2=520.0, cell_area_um2=850.0, max_aspect=2.2, focus_um=1.5, stain_brightness=0.6)
+
+
+def sparse_well() -> WellConfig:
+    """Few large, bright cells; the middle plane lies before them."""
+    return WellConfig(cells_per_mm2=110.0, cell_area_um2=1700.0, max_aspect=4.0, focus_um=-2.0, stain_brightness=1.6)

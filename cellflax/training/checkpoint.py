@@ -1,0 +1,209 @@
+"""Checkpoints: the only user of Orbax.
+
+A checkpoint is a directory with one numbered folder per kept step, each holding the arrays of a `TrainState`
+under readable names ("params.stages.0.1.transform.kernel", with a first axis for the members of the ensemble)
+and a JSON record: the configuration, where the data came from, how far training is, and a checksum of every
+array. Loading (`trained.load_model`) builds the network from the record's own configuration, so a copied folder
+is all that prediction needs, and nothing in it can run code.
+"""
+
+import contextlib
+import gc
+import json
+import logging
+import sys
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+from orbax.checkpoint import v1 as ocp
+
+from cellflax.errors import UserError
+from cellflax.training.state import TrainState
+
+FORMAT = 2  # 1, never released, had no axis for the members of an ensemble
+DIRECTORY = "checkpoints"
+
+_ABANDONED_READS_S = 0.2
+
+_policies = ocp.training.preservation_policies
+
+
+class Checkpoints:
+    """The checkpoints of one run: the newest and the best are kept.
+
+    Args:
+        run: the run's directory.
+
+    Raises:
+        UserError: if there are checkpoints whose metrics cannot be read.
+    """
+
+    def __init__(self, run: Path):
+        logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax narrates every save
+        self.directory = (run / DIRECTORY).resolve()
+        keep = [
+            _policies.LatestN(1),
+            _policies.BestN(get_metric_fn=_score, n=1, keep_checkpoints_without_metrics=False),
+        ]
+        try:
+            self._checkpointer = ocp.training.Checkpointer(
+                self.directory,  # pyright: ignore[reportArgumentType]
+                preservation_policy=_policies.AnyPreservationPolicy(keep),  # pyright: ignore[reportArgumentType]
+                cleanup_tmp_directories=True,
+            )
+        except Exception as error:  # Orbax raises many types for a damaged checkpoint
+            raise UserError(
+                f"{self.directory} cannot be read ({_first_line(error)}); remove the damaged checkpoint, or give "
+                "another directory as run=..."
+            ) from error
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._checkpointer.close()
+
+    def save(self, state: TrainState, record: dict[str, Any], score: float | None) -> None:
+        """Write one checkpoint; a half-written one is never taken for whole.
+
+        Args:
+            state: what to save, under its own step.
+            record: JSON to keep with it.
+            score: larger is better; None for a checkpoint that was not validated.
+        """
+        self._save(int(state.step), state, record, score)
+
+    def _save(self, step: int, tree: Any, record: dict[str, Any], score: float | None) -> None:
+        arrays = _named(tree)
+        sums = {name: zlib.crc32(np.ascontiguousarray(value)) for name, value in jax.device_get(arrays).items()}
+        self._checkpointer.save(
+            step,
+            arrays,
+            force=True,
+            overwrite=True,
+            metrics=None if score is None else {"score": score},
+            custom_metadata={"format": FORMAT, "crc32": sums, "score": score, **record},  # pyright: ignore[reportArgumentType]
+        )
+
+    def latest(self) -> int | None:
+        """The newest step, or None in a new directory."""
+        newest = self._checkpointer.latest
+        return None if newest is None else newest.step
+
+    def restore(self, template: TrainState) -> tuple[TrainState, dict[str, Any]]:
+        """Read the newest checkpoint onto the devices of `template`.
+
+        Args:
+            template: a state of the same structure; its values are not used.
+
+        Raises:
+            UserError: if it is damaged, or not one of this network and optimiser.
+        """
+        step = self.latest()
+        assert step is not None, "no checkpoint to restore"
+        path = self.directory / str(step)
+        record = read_record(path)
+        return restore_arrays(path, template, record), record
+
+
+def _score(metrics: dict[str, float]) -> float:
+    return metrics["score"]
+
+
+def save_model(run: Path, params: nnx.State, stats: nnx.State, record: dict[str, Any]) -> None:
+    """Write networks that were not trained here, as step 0, where `load_model` finds them; they cannot be resumed.
+
+    Args:
+        run: directory for them.
+        params: parameters, with a leading member axis.
+        stats: other variables, likewise.
+        record: JSON with `config` and `data`, as training writes it.
+
+    Raises:
+        UserError: if there are checkpoints in `run` already.
+    """
+    with Checkpoints(run) as checkpoints:
+        if checkpoints.latest() is not None:
+            raise UserError(f"{run} holds a checkpoint already; give another directory as output=...")
+        checkpoints._save(0, {"params": params, "stats": stats}, record, None)
+
+
+def has_record(path: Path) -> bool:
+    """Whether a folder is one checkpoint."""
+    return (path / "_CHECKPOINT_METADATA").is_file()
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """The JSON record of one checkpoint folder."""
+    try:
+        record = json.loads((path / "_CHECKPOINT_METADATA").read_text())["custom_metadata"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"checkpoint {path} is damaged: its record cannot be read; copy it again") from error
+    if not isinstance(record, dict) or not {"crc32", "config", "data"} <= record.keys():
+        raise UserError(f"{path} is an Orbax checkpoint, but not one of cellflax")
+    if record.get("format") != FORMAT:
+        raise UserError(
+            f"checkpoint {path} has format {record.get('format')}, this cellflax reads format {FORMAT}; update "
+            "cellflax or train again"
+        )
+    return record
+
+
+def restore_arrays[T](path: Path, template: T, record: dict[str, Any]) -> T:
+    """Read the arrays of a template's structure, checking names, shapes and checksums."""
+    expected = _named(template)
+    stored = _read_by_orbax(path, lambda: dict(ocp.metadata(path, checkpointable_name="state").metadata))  # pyright: ignore[reportArgumentType]
+    for name, leaf in expected.items():
+        if name not in stored or tuple(stored[name].shape) != tuple(leaf.shape):
+            found = tuple(stored[name].shape) if name in stored else "nothing"
+            raise UserError(
+                f"checkpoint {path} is of another network: {name} should be {tuple(leaf.shape)}, found {found}"
+            )
+    abstract = {
+        name: jax.ShapeDtypeStruct(stored[name].shape, stored[name].dtype, sharding=_any_sharding(expected))
+        for name in stored
+    }
+    arrays = _read_by_orbax(path, lambda: ocp.load(path, abstract, checkpointable_name="state"))  # pyright: ignore[reportArgumentType]
+    for name in expected:
+        if zlib.crc32(np.ascontiguousarray(arrays[name])) != record["crc32"].get(name):
+            raise UserError(f"checkpoint {path} is damaged: {name} differs from its checksum; copy it again")
+    _, structure = jax.tree_util.tree_flatten(template)
+    return jax.tree_util.tree_unflatten(structure, [arrays[name] for name in expected])
+
+
+def _read_by_orbax[T](path: Path, read: Callable[[], T]) -> T:
+    """Call a function that reads a checkpoint; whatever goes wrong in it is one UserError.
+
+    When one of its reads fails, Orbax closes the event loop under the others, which complain on the screen as
+    they end: they are given a moment to do so unheard.
+    """
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        with contextlib.suppress(Exception):  # Orbax raises many types for a damaged checkpoint
+            return read()
+        time.sleep(_ABANDONED_READS_S)
+        gc.collect()
+    finally:
+        sys.unraisablehook = hook
+    raise UserError(f"checkpoint {path} is damaged: its arrays cannot be read; copy it again")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _any_sharding(arrays: dict[str, jax.Array]) -> jax.sharding.Sharding:
+    return next(iter(arrays.values())).sharding
+
+
+def _named(tree: Any) -> dict[str, jax.Array]:
+    """Leaves by name, in the order of the flattened tree."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    names = (jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in leaves)
+    return {name.removesuffix(".value"): leaf for name, (_, leaf) in zip(names, leaves, strict=True)}

@@ -1,0 +1,207 @@
+"""Scores of a network on held-out regions, while it trains and afterwards."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+
+from cellflax.data.example import IGNORE, Dataset, Region
+from cellflax.data.normalize import normalize
+from cellflax.errors import UserError
+from cellflax.inference.dense import predict_averaged
+from cellflax.losses import Activation
+from cellflax.metrics.detection import CellError
+from cellflax.metrics.pixels import class_accuracy, confusion_matrix
+from cellflax.metrics.score import pool, score_cells
+from cellflax.pictures.overlay import Panel, outline_overlay
+from cellflax.refine import RefineConfig, intensity_image, needs_seeds, refine, takes_seeds
+from cellflax.refine.seeds import nuclei_seeds
+from cellflax.training.config import TrainConfig
+
+Probability = Callable[[np.ndarray], np.ndarray | jax.Array]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """One validation region, prepared: the region with as much context as there is around it.
+
+    Attributes:
+        image: (H, W, C) normalised, the region and up to `border` pixels more on each side.
+        inner: where in it the region lies.
+        classes: (h, w) of the region.
+        cells: (h, w) reference labels of the region.
+        seeds: (h, w) nucleus labels of the region, or None.
+        raw: (h, w, C) intensities of the region, not normalised.
+        pixel_size_um: edge of a pixel, if known.
+    """
+
+    image: np.ndarray
+    inner: tuple[slice, slice]
+    classes: np.ndarray
+    cells: np.ndarray
+    seeds: np.ndarray | None
+    raw: np.ndarray
+    pixel_size_um: float | None
+
+    @classmethod
+    def of(
+        cls, region: Region, normalized: np.ndarray, seeds: np.ndarray | None, *, border: int, multiple: int
+    ) -> "HeldOut":
+        """Cut a region out of its normalised image and, if there are any, its nuclei."""
+        # Poolings fall on the same pixels as in the whole image.
+        top, left = (max(first - border, 0) // multiple * multiple for first in (region.y0, region.x0))
+        context = normalized[top : region.y1 + border, left : region.x1 + border]
+        inner = slice(region.y0 - top, region.y1 - top), slice(region.x0 - left, region.x1 - left)
+        example = region.example
+        return cls(
+            image=context,
+            inner=inner,
+            classes=example.classes[region.slices],
+            cells=example.cells[region.slices],
+            seeds=None if seeds is None else seeds[region.slices],
+            raw=example.image[region.slices],
+            pixel_size_um=example.pixel_size_um,
+        )
+
+
+def held_out_regions(
+    config: TrainConfig, dataset: Dataset, *, receptive_field: int, border: int, multiple: int
+) -> tuple[HeldOut, ...]:
+    """Prepare the validation regions of a data set as a network of this configuration needs them.
+
+    Args:
+        config: of the training.
+        dataset: with the regions.
+        receptive_field: of the network, pixels; see `models.Network`, as for `border` and `multiple`.
+        border: pixels lost by the network on each side.
+        multiple: offsets of the prepared images are divisible by this.
+
+    Raises:
+        UserError: if the refinement is seeded from a channel that the data set does not have, or needs one.
+    """
+    if config.seed_channel is None and needs_seeds(config.refine, dataset.class_names):
+        raise UserError("refine=active_contour starts from nuclei: name their seed_channel, or take refine=watershed")
+    channel = None
+    if config.seed_channel is not None and takes_seeds(config.refine):
+        if config.seed_channel not in dataset.channels:
+            raise UserError(
+                f"seed_channel={config.seed_channel} is not among the channels {', '.join(dataset.channels)}; "
+                "name one of them, or null to refine without nuclei"
+            )
+        channel = dataset.channels.index(config.seed_channel)
+    regions = []
+    for region in dataset.validation:
+        example = region.example
+        seeds = None
+        if channel is not None:
+            seeds = nuclei_seeds(example.image[..., channel], config.seeds, example.pixel_size_um)
+        normalized = normalize(example.image, config.normalize, receptive_field, example.name)
+        regions.append(HeldOut.of(region, normalized, seeds, border=border, multiple=multiple))
+    return tuple(regions)
+
+
+@dataclass(frozen=True)
+class Validator:
+    """Runs a network over all held-out regions and scores what it predicts.
+
+    Attributes:
+        held_out: the regions.
+        channels: of the images.
+        class_names: of the network's outputs.
+        activation: that made its logits into probabilities.
+        refine: from probabilities to cells.
+        balance: exponent of the class weights, as in sampling.
+        border: pixels lost by the network on each side.
+        multiple: divisor of its output sizes.
+        erode_reference: erode each reference cell by disk(1), as P1's index does.
+    """
+
+    held_out: tuple[HeldOut, ...]
+    channels: tuple[str, ...]
+    class_names: tuple[str, ...]
+    activation: Activation
+    refine: RefineConfig
+    balance: float
+    border: int
+    multiple: int
+    erode_reference: bool = False
+
+    def predict(self, probability: Probability, transforms: int = 1) -> list[np.ndarray]:
+        """Class probabilities of every region, (h, w, K).
+
+        Args:
+            probability: compiled (T, H, W, C) -> class probabilities (T, H - 2 border, W - 2 border, K).
+            transforms: rotations and reflections averaged, 1, 4 or 8.
+        """
+        return [
+            predict_averaged(probability, region.image, transforms, border=self.border, multiple=self.multiple)[
+                region.inner
+            ]
+            for region in self.held_out
+        ]
+
+    def score(self, predictions: Sequence[np.ndarray]) -> tuple[dict[str, float], np.ndarray]:
+        """Score the probabilities of the regions.
+
+        Returns:
+            Metrics by name: `loss` (cross-entropy, classes weighted as in sampling, whatever was trained with, so
+            that trainings compare), `accuracy_<class>` (share of the class's pixels), `jaccard` and `dice` (mean
+            best overlap of the reference cells, where there are seeds of those that hold one: a strip's border cuts
+            others off their nuclei), `share_jaccard_0.8` (of the same cells at 0.8 or more), and
+            the shares of all reference cells that are `missed`, `merged` and `split` (see
+            `metrics.detection.CellError`);
+            and an overlay of the first region, (H, W, 3) uint8.
+        """
+        k = len(self.class_names)
+        confusion, cost, count = np.zeros((k, k), np.int64), np.zeros(k), np.zeros(k)
+        scores, overlay = [], None
+        for region, predicted in zip(self.held_out, predictions, strict=True):
+            confusion += confusion_matrix(region.classes, predicted.argmax(-1), k)
+            annotated = region.classes != IGNORE
+            classes = region.classes[annotated]
+            surprise = -np.log(self._chosen(predicted[annotated], classes))
+            cost += np.bincount(classes, weights=surprise, minlength=k)
+            count += np.bincount(classes, minlength=k)
+            labels = refine(
+                self.refine,
+                predicted,
+                self.class_names,
+                region.seeds,
+                intensity=intensity_image(self.refine, region.raw, self.channels),
+                pixel_size_um=region.pixel_size_um,
+            )
+            scores.append(score_cells(region.cells, labels, nuclei=region.seeds, erode_reference=self.erode_reference))
+            if overlay is None:
+                middle = region.image[region.inner][..., 0]
+                overlay = outline_overlay(Panel("", labels, region.cells, middle))
+        share = np.where(count > 0, np.maximum(count, 1) ** (1 - self.balance), 0)
+        metrics = {"loss": float(np.sum(share / share.sum() * cost / np.maximum(count, 1)))}
+        for name, value in zip(self.class_names, class_accuracy(confusion), strict=True):
+            metrics[f"accuracy_{name}"] = float(value)
+        cells = pool(scores)
+        indexed = cells.accuracy.in_index
+        if indexed.any():
+            metrics["jaccard"], metrics["dice"] = cells.accuracy.mean_jaccard, cells.accuracy.mean_dice
+            metrics["share_jaccard_0.8"] = float(np.mean(cells.accuracy.jaccard[indexed] >= 0.8))
+        else:  # no seed is in any cell, so none can be found
+            metrics |= {"jaccard": 0.0, "dice": 0.0, "share_jaccard_0.8": 0.0}
+        for error in (CellError.MISSED, CellError.MERGED, CellError.SPLIT):
+            metrics[error.name.lower()] = float(np.mean(cells.errors == error))
+        assert overlay is not None, "a data set has at least one validation region"
+        return metrics, (255 * overlay).astype(np.uint8)
+
+    def _chosen(self, predicted: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        """Probability of each pixel's own class, (n, K) and (n,) -> (n,); independent ones are normalised first."""
+        # Float32 probabilities can reach zero; its smallest normal number bounds the cost at 87.
+        tiny = np.finfo(np.float32).tiny
+        chosen = np.take_along_axis(predicted, classes[:, None], axis=1)[:, 0]
+        if self.activation is Activation.sigmoid:
+            chosen = chosen / np.maximum(predicted.sum(axis=1), tiny)
+        return np.maximum(chosen, tiny)
+
+
+def metrics_line(metrics: Mapping[str, float | int | None]) -> str:
+    """Names and values in one line, a dash where a value is undefined."""
+    values = {name: f"{value:.4f}" if isinstance(value, float) else value for name, value in metrics.items()}
+    return "  ".join(f"{name} {'-' if value is None else value}" for name, value in values.items())

@@ -1,0 +1,116 @@
+"""From a configuration and its data to everything that the training loop needs."""
+
+import math
+from dataclasses import dataclass, replace
+
+import jax
+from flax import nnx
+from jax.sharding import Mesh
+
+from cellflax.data.example import Dataset, class_pixels
+from cellflax.data.normalize import normalize
+from cellflax.data.sampler import BatchSource, CropsConfig, Sampler
+from cellflax.data.stored_batches import stored_batches
+from cellflax.errors import UserError
+from cellflax.losses import activation_of, build_loss
+from cellflax.models import Network, build_model
+from cellflax.training.composition import check_composition, check_test
+from cellflax.training.config import TrainConfig
+from cellflax.training.held_out import Validator, held_out_regions
+from cellflax.training.optimizers import build_optimizer
+from cellflax.training.state import TrainState, TrainStep, create_state, data_mesh, make_train_step, replicate
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training that has not begun.
+
+    Attributes:
+        graph: structure of one member of the ensemble.
+        state: at step 0.
+        step: the compiled update.
+        source: of its batches.
+        validator: scores a network on the held-out regions.
+        devices: how many share the batch.
+    """
+
+    graph: nnx.GraphDef
+    state: TrainState
+    step: TrainStep
+    source: BatchSource
+    validator: Validator
+    devices: int
+
+
+def prepare(config: TrainConfig, dataset: Dataset) -> Job:
+    """Build the networks and everything around them; nothing here depends on a checkpoint.
+
+    Raises:
+        UserError: if parts of the configuration, or the data, do not go together.
+    """
+    check_composition(config, dataset)
+    check_test(config, dataset.test)
+    channels, classes = len(dataset.channels), len(dataset.class_names)
+    loss = build_loss(config.loss, dataset.class_names, class_pixels(dataset.train, classes).sum(axis=0))
+    members = [
+        build_model(config.model, channels=channels, classes=classes, seed=config.seed + i)
+        for i in range(config.trainer.ensemble)
+    ]
+    network = members[0]
+    validator = _validator(config, dataset, network)  # before the samplers: it finds mistakes sooner
+    optimizer = build_optimizer(config.optimizer, config.trainer.steps)
+    graph, state = create_state(members, optimizer)
+    mesh = _mesh(config)
+    source = _batch_source(config, dataset, network, mesh)
+    step = make_train_step(graph, optimizer, loss, config.loss.l2, source, config.seed, mesh)
+    return Job(graph, replicate(state, mesh), step, source, validator, mesh.size)
+
+
+def _validator(config: TrainConfig, dataset: Dataset, network: Network) -> Validator:
+    return Validator(
+        held_out=held_out_regions(
+            config,
+            dataset,
+            receptive_field=network.receptive_field,
+            border=network.border,
+            multiple=network.multiple,
+        ),
+        channels=dataset.channels,
+        class_names=dataset.class_names,
+        activation=activation_of(config.loss),
+        refine=config.refine,
+        balance=config.sampler.balance,
+        border=network.border,
+        multiple=network.multiple,
+    )
+
+
+def _batch_source(config: TrainConfig, dataset: Dataset, network: Network, mesh: Mesh) -> BatchSource:
+    """Crops from a store, if there is to be one; else the sampler, with the training set on all devices."""
+    settings = config.sampler
+    sampler = Sampler(
+        settings,
+        tuple(
+            replace(e, image=normalize(e.image, config.normalize, network.receptive_field, e.name))
+            for e in dataset.train
+        ),
+        border=network.train_border,
+        multiple=network.multiple,
+        classes=len(dataset.class_names),
+    )
+    if isinstance(settings, CropsConfig) and settings.store is not None:
+        return stored_batches(settings, sampler, config.seed, config.trainer.ensemble)
+    sampler.data = replicate(sampler.data, mesh)
+    return sampler
+
+
+def _mesh(config: TrainConfig) -> Mesh:
+    wanted, available = config.trainer.devices, jax.device_count()
+    if wanted is not None and wanted > available:
+        raise UserError(f"trainer.devices={wanted}, but there are {available}; lower it or leave it null")
+    count = wanted or math.gcd(available, config.sampler.batch)
+    if config.sampler.batch % count:
+        raise UserError(
+            f"sampler.batch={config.sampler.batch} cannot be split over trainer.devices={count}; use a multiple"
+        )
+    return data_mesh(count)

@@ -1,0 +1,149 @@
+"""The training state and its compiled, data-parallel step."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from cellflax.data.sampler import Batch, BatchSource
+from cellflax.losses import Loss, l2_penalty
+from cellflax.models.ensemble import map_members, stack_members
+
+# Sets the stream of dropout masks apart from that of the batches, which have the same seed.
+_DROPOUT = 0xD0
+
+
+@jax.tree_util.register_dataclass
+@dataclass
+class TrainState:
+    """All that training changes: the whole of it is checkpointed.
+
+    Attributes:
+        step: number of updates done, int32.
+        params: trained variables, with a leading axis for the members of the ensemble.
+        stats: other variables (running statistics of batch normalisation), likewise.
+        opt_state: the optimisers', likewise.
+    """
+
+    step: jax.Array
+    params: nnx.State
+    stats: nnx.State
+    opt_state: Any
+
+
+class StepSums(NamedTuple):
+    """Sums over the steps since the last report, of means over the members of the ensemble.
+
+    Attributes:
+        steps: number of steps.
+        loss: sum of costs, without the penalty.
+        penalty: sum of weight penalties.
+        correct: (K,) weight of rightly classified pixels of each class.
+        total: (K,) weight of all pixels of each class.
+    """
+
+    steps: jax.Array
+    loss: jax.Array
+    penalty: jax.Array
+    correct: jax.Array
+    total: jax.Array
+
+    @classmethod
+    def zero(cls, classes: int) -> "StepSums":
+        """No step yet."""
+        return cls(*(jnp.zeros(()) for _ in range(3)), *(jnp.zeros(classes) for _ in range(2)))
+
+
+# State, what the batch source feeds to this step, sums so far -> state and sums after it.
+TrainStep = Callable[[TrainState, Any, StepSums], tuple[TrainState, StepSums]]
+
+
+def data_mesh(devices: int | None = None) -> Mesh:
+    """A mesh over which the batch is split; None takes all devices."""
+    count = devices or jax.device_count()
+    return jax.make_mesh((count,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:count])
+
+
+def create_state(
+    members: Sequence[nnx.Module], optimizer: optax.GradientTransformation
+) -> tuple[nnx.GraphDef, TrainState]:
+    """Split new networks of one architecture into their structure and the state at step 0."""
+    graph, params, stats = stack_members(members)
+    return graph, TrainState(jnp.zeros((), jnp.int32), params, stats, jax.vmap(optimizer.init)(params))
+
+
+def replicate(tree: Any, mesh: Mesh) -> Any:
+    """Put a copy of every array on every device of the mesh."""
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def objective(
+    graph: nnx.GraphDef, loss: Loss, l2: float
+) -> Callable[[nnx.State, nnx.State, Batch, jax.Array], tuple[jax.Array, tuple[nnx.State, jax.Array, jax.Array]]]:
+    """The cost of one batch as a function of the parameters.
+
+    Returns:
+        function of (params, stats, batch, dropout key) -> (cost, (new stats, cost without penalty, logits)).
+    """
+
+    def cost(params, stats, batch, key):
+        model = nnx.merge(graph, params, stats, copy=True)
+        logits = model(batch.image, train=True, key=key)
+        _, _, stats = nnx.split(model, nnx.Param, ...)
+        fit = loss(logits, batch.target, batch.weight)
+        penalty = l2 * l2_penalty(params) if l2 else jnp.zeros(())
+        return fit + penalty, (stats, fit, logits)
+
+    return cost
+
+
+def make_train_step(
+    graph: nnx.GraphDef,
+    optimizer: optax.GradientTransformation,
+    loss: Loss,
+    l2: float,
+    source: BatchSource,
+    seed: int,
+    mesh: Mesh,
+) -> TrainStep:
+    """Compile one update of every member: take its batch of this step, differentiate, apply.
+
+    Member i is trained as a network of its own with the seed `seed` + i: its batches are a function of (that
+    seed, step) alone, so that resuming needs only the state. The state is donated. Under the mesh each batch is
+    split over the devices, and so are the statistics of batch normalisation reduced over all of it: one device
+    and several agree.
+    """
+    cost = objective(graph, loss, l2)
+    split = NamedSharding(mesh, PartitionSpec("data"))
+    whole = NamedSharding(mesh, PartitionSpec())
+    fed = NamedSharding(mesh, source.partition)
+
+    def step(state: TrainState, data: Any, sums: StepSums) -> tuple[TrainState, StepSums]:
+        def update(member, params, stats, opt_state):
+            batch = jax.lax.with_sharding_constraint(source(data, member, state.step), split)
+            key = jax.random.fold_in(jax.random.fold_in(jax.random.key(member), _DROPOUT), state.step)
+            (total, (stats, fit, logits)), gradient = jax.value_and_grad(cost, has_aux=True)(params, stats, batch, key)
+            updates, opt_state = optimizer.update(gradient, opt_state, params)
+            done = _sums(batch, logits, fit, total - fit)
+            return optax.apply_updates(params, updates), stats, opt_state, done
+
+        members = jax.tree.leaves(state.params)[0].shape[0]
+        seeds = jnp.arange(seed, seed + members, dtype=jnp.uint32)
+        params, stats, opt_state, done = map_members(update, seeds, state.params, state.stats, state.opt_state)
+        sums = jax.tree.map(lambda total, new: total + jnp.mean(new, axis=0), sums, done)
+        return TrainState(state.step + 1, params, stats, opt_state), sums
+
+    return jax.jit(step, in_shardings=(whole, fed, whole), out_shardings=(whole, whole), donate_argnums=0)
+
+
+def _sums(batch: Batch, logits: jax.Array, fit: jax.Array, penalty: jax.Array) -> StepSums:
+    """What one step of one member adds to the report."""
+    hits = jax.nn.one_hot(batch.target, logits.shape[-1]) * batch.weight[..., None]
+    right = (logits.argmax(-1) == batch.target)[..., None]
+    axes = tuple(range(hits.ndim - 1))
+    return StepSums(jnp.ones(()), fit, penalty, jnp.sum(hits * right, axes), jnp.sum(hits, axes))

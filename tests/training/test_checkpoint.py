@@ -1,0 +1,297 @@
+"""Checkpoints: self-contained, and refused in one line when they are not what they should be."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from orbax.checkpoint import v1 as ocp
+
+from cellflax.errors import UserError
+from cellflax.prediction.trained import TrainedModel, load_model
+from cellflax.training.checkpoint import Checkpoints
+from cellflax.training.state import TrainState
+from tests.commands import arrays_of, checkpoint_steps, record_of
+
+
+@pytest.fixture(scope="module")
+def model(trained) -> TrainedModel:
+    return load_model(trained.path, "last")
+
+
+@pytest.fixture
+def copied(trained, tmp_path) -> Path:
+    """A copy of the shared run's checkpoints, and nothing else."""
+    run = tmp_path / "elsewhere"
+    shutil.copytree(trained.path / "checkpoints", run / "checkpoints")
+    return run
+
+
+def probability_of(model: TrainedModel) -> np.ndarray:
+    edge = model.receptive_field + 3 * model.multiple - 1
+    image = np.random.default_rng(0).normal(size=(1, edge, edge, len(model.channels)))
+    return np.asarray(model.probabilities(image.astype(np.float32)))
+
+
+# --- what a checkpoint holds ---
+
+
+def test_a_copy_without_the_configuration_predicts_the_same(model, copied):
+    expected = probability_of(model)
+    assert expected.std() > 0.01
+    for path in (copied, copied / "checkpoints", copied / "checkpoints" / "60"):
+        again = load_model(path, "last")
+        np.testing.assert_array_equal(probability_of(again), expected)
+        assert again.config == model.config
+    assert again.path == (copied / "checkpoints" / "60").resolve()
+
+
+def test_model_attributes(model):
+    assert (model.step, model.border, model.multiple, model.receptive_field) == (60, 10, 2, 21)
+    assert model.channels == ("phase", "nuclear")
+    assert model.class_names == ("edge", "interior", "background")
+    assert model.simulated
+
+
+def test_best_last_and_numbered_steps(copied):
+    steps = checkpoint_steps(copied)
+    only = copied / "checkpoints" / str(steps[-1])
+    other = copied / "checkpoints" / "7"
+    shutil.copytree(only, other)
+    set_record(other, score=2.0)
+    assert load_model(copied).step == 7
+    assert load_model(copied, "last").step == steps[-1]
+    assert load_model(copied, "7").step == 7
+    assert load_model(only).step == steps[-1]
+    set_record(other, score=None)  # saved on a signal, never validated
+    assert load_model(copied).step in steps
+
+
+def test_names_are_readable_and_shardings_do_not_matter(trained):
+    arrays = arrays_of(trained.path, 60)
+    assert arrays["params.stages.0.0.transform.kernel"].shape == (1, 4, 4, 2, 16)
+    assert arrays["step"] == 60
+    assert any(name.startswith("opt_state.") for name in arrays)
+    assert set(record_of(trained.path, 60)["crc32"]) == set(arrays)
+
+
+# --- damage, exhaustively, on a small state ---
+
+
+def small_state(value: float = 0.0, size: int = 500) -> TrainState:
+    params = {"kernel": value + jnp.arange(size, dtype=jnp.float32), "bias": jnp.full(3, value)}
+    return TrainState(jnp.int32(5), params, {}, {"mu": jnp.full(7, -value)})
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> Path:
+    run = tmp_path_factory.mktemp("small")
+    with Checkpoints(run) as checkpoints:
+        checkpoints.save(small_state(1.0), {"config": {}, "data": {}}, 0.5)
+    return run
+
+
+def restore(run: Path, template: TrainState | None = None) -> TrainState:
+    with Checkpoints(run) as checkpoints:
+        return checkpoints.restore(template or small_state())[0]
+
+
+def delete(path: Path) -> None:
+    path.unlink()
+
+
+def truncate(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def flip(path: Path, position: float = 0.5) -> None:
+    content = bytearray(path.read_bytes())
+    content[int(position * (len(content) - 1))] ^= 0x10
+    path.write_bytes(bytes(content))
+
+
+def assert_refused_or_right(run: Path, what: str) -> bool:
+    """The damage is told in one line, or it was in a file that does not matter; wrong numbers never pass."""
+    try:
+        with Checkpoints(run) as checkpoints:
+            if checkpoints.latest() is None:
+                return True  # not taken for a checkpoint
+            state, _ = checkpoints.restore(small_state())
+    except UserError as error:
+        message = str(error)
+    else:
+        assert jax.tree.all(jax.tree.map(np.array_equal, state, small_state(1.0))), what
+        return False
+    assert "\n" not in message, what
+    assert str(run.resolve() / "checkpoints") in message, what
+    return True
+
+
+@pytest.mark.parametrize("damage", [delete, truncate, flip])
+def test_damage_to_any_file(small, tmp_path, damage):
+    files = [path.relative_to(small) for path in small.rglob("*") if path.is_file() and path.stat().st_size]
+    refused = []
+    for number, file in enumerate(files):
+        run = tmp_path / str(number)
+        shutil.copytree(small, run)
+        damage(run / file)
+        if assert_refused_or_right(run, str(file)):
+            refused.append(file)
+    arrays = max(files, key=lambda file: (small / file).stat().st_size)
+    assert arrays in refused
+
+
+def test_flipped_bytes_anywhere_in_the_arrays(small, tmp_path):
+    arrays = max((path for path in small.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    for position in np.linspace(0.02, 0.98, 7):
+        run = tmp_path / f"{position:.3f}"
+        shutil.copytree(small, run)
+        flip(run / arrays.relative_to(small), position)
+        assert_refused_or_right(run, f"{arrays.name} at {position}")
+
+
+def test_checksums_catch_what_the_storage_does_not(small, tmp_path):
+    shutil.copytree(small, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "checkpoints" / "5"
+    sums = record_of(tmp_path, 5)["crc32"]
+    set_record(path, crc32={**sums, "params.bias": sums["params.bias"] ^ 1})
+    with pytest.raises(UserError, match=r"5 is damaged: params\.bias differs from its checksum; copy it again"):
+        restore(tmp_path)
+
+
+def test_state_of_another_shape_is_named(small):
+    with pytest.raises(UserError, match=r"another network: params\.kernel should be \(8,\), found \(500,\)"):
+        restore(small, small_state(size=8))
+    other = small_state()
+    other.params["gain"] = jnp.ones(2)
+    with pytest.raises(UserError, match=r"another network: params\.gain should be \(2,\), found nothing"):
+        restore(small, other)
+
+
+def test_a_save_that_was_cut_off_is_not_a_checkpoint(small, tmp_path):
+    """What a kill within a save leaves behind: a temporary directory, never a numbered one."""
+    shutil.copytree(small, tmp_path, dirs_exist_ok=True)
+    rest = tmp_path / "checkpoints" / "6.orbax-checkpoint-tmp"
+    shutil.copytree(tmp_path / "checkpoints" / "5" / "state", rest / "state")
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.latest() == 5
+        checkpoints.save(replace(small_state(2.0), step=jnp.int32(6)), {"config": {}, "data": {}}, None)
+    assert checkpoint_steps(tmp_path) == [5, 6]  # the best, and the last
+    np.testing.assert_array_equal(arrays_of(tmp_path, 6)["params.bias"], np.full(3, 2, np.float32))
+
+
+# --- what else a path can be ---
+
+
+def set_record(path: Path, **changes: object) -> None:
+    """Change the record of a checkpoint; `...` removes a key."""
+    file = path / "_CHECKPOINT_METADATA"
+    content = json.loads(file.read_text())
+    record = {**content["custom_metadata"], **changes}
+    content["custom_metadata"] = {key: value for key, value in record.items() if value is not ...}
+    file.write_text(json.dumps(content))
+
+
+def another_network(run: Path) -> Path:
+    config = record_of(run, 60)["config"]
+    config["model"]["stages"][0]["filters"] = [8, 16]
+    set_record(run / "checkpoints" / "60", config=config)
+    return run
+
+
+def more_layers(run: Path) -> Path:
+    config = record_of(run, 60)["config"]
+    config["model"]["dense"] = [32, 32]
+    set_record(run / "checkpoints" / "60", config=config)
+    return run
+
+
+def unknown_network(run: Path) -> Path:
+    config = record_of(run, 60)["config"]
+    set_record(run / "checkpoints" / "60", config={**config, "model": {"kind": "resnet"}})
+    return run
+
+
+def newer_format(run: Path) -> Path:
+    set_record(run / "checkpoints" / "60", format=3)
+    return run
+
+
+def no_configuration(run: Path) -> Path:
+    set_record(run / "checkpoints" / "60", config=...)
+    return run
+
+
+def record_is_no_json(run: Path) -> Path:
+    (run / "checkpoints" / "60" / "_CHECKPOINT_METADATA").write_text("{")
+    return run
+
+
+def record_is_a_list(run: Path) -> Path:
+    (run / "checkpoints" / "60" / "_CHECKPOINT_METADATA").write_text("[1]")
+    return run
+
+
+def arrays_truncated(run: Path) -> Path:
+    files = (path for path in (run / "checkpoints" / "60").rglob("*") if path.is_file())
+    truncate(max(files, key=lambda path: path.stat().st_size))
+    return run
+
+
+def not_there(run: Path) -> Path:
+    return run / "nothing"
+
+
+def a_file(run: Path) -> Path:
+    (run / "model.h5").write_bytes(b"\x89HDF")
+    return run / "model.h5"
+
+
+def of_another_program(run: Path) -> Path:
+    ocp.save(run / "other" / "3", {"w": jnp.ones(2)}, custom_metadata={"mine": 1})
+    return run / "other"
+
+
+def an_empty_directory(run: Path) -> Path:
+    (run / "empty").mkdir()
+    return run / "empty"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (
+            another_network,
+            "60 is of another network: params.stages.0.0.normalization.bias should be (1, 8), found (1, 16)",
+        ),
+        (more_layers, "60 is of another network: params.hidden.1."),
+        (unknown_network, "model.kind must be one of patch_net, unet, skip_fcn; got 'resnet'"),
+        (newer_format, "60 has format 3, this cellflax reads format 2; update cellflax or train again"),
+        (no_configuration, "60 is an Orbax checkpoint, but not one of cellflax"),
+        (record_is_no_json, "60 is damaged: its record cannot be read; copy it again"),
+        (record_is_a_list, "60 is damaged: its record cannot be read; copy it again"),
+        (arrays_truncated, "60 is damaged: its arrays cannot be read; copy it again"),
+        (not_there, "nothing does not exist; give a run directory, as training prints it last"),
+        (a_file, "model.h5 holds no cellflax checkpoint; give a run directory"),
+        (of_another_program, "3 is an Orbax checkpoint, but not one of cellflax"),
+        (an_empty_directory, "empty holds no cellflax checkpoint; give a run directory"),
+    ],
+)
+def test_refused_in_one_line(copied, spoil: Callable[[Path], Path], message):
+    path = spoil(copied)
+    with pytest.raises(UserError) as caught:
+        load_model(path, "last")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("step", ["59", "newest", "-1"])
+def test_wrong_step(copied, step):
+    with pytest.raises(UserError, match=f"step={step} is not in .*; use best, last or one of .*60"):
+        load_model(copied, step)

@@ -1,0 +1,151 @@
+"""The run's record: jsonl that survives kills, W&B offline."""
+
+import json
+import math
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import wandb
+
+from cellflax.errors import UserError
+from cellflax.training.runlog import LoggerConfig, RunLog, WandbMode
+
+DISABLED = LoggerConfig(wandb=WandbMode.disabled)
+
+
+def lines_of(log: RunLog) -> list[dict]:
+    return [json.loads(line, parse_constant=pytest.fail) for line in log.metrics_path.read_text().splitlines()]
+
+
+def test_one_json_object_per_line(tmp_path):
+    with RunLog(tmp_path, DISABLED, {}) as log:
+        log.log(1, {"loss": 0.5, "cells": 7})
+        log.log(np.int64(2), {"loss": jnp.float32(0.25), "rate": np.float64(3.0)})
+        assert lines_of(log) == [{"step": 1, "loss": 0.5, "cells": 7}, {"step": 2, "loss": 0.25, "rate": 3.0}]
+
+
+def test_values_that_json_has_not_become_null(tmp_path):
+    log = RunLog(tmp_path, DISABLED, {})
+    log.log(1, {"a": math.nan, "b": math.inf, "c": jnp.float32(-jnp.inf), "d": 1})
+    assert lines_of(log) == [{"step": 1, "a": None, "b": None, "c": None, "d": 1}]
+
+
+def test_reopening_appends(tmp_path):
+    for step in (1, 2):
+        with RunLog(tmp_path, DISABLED, {}) as log:
+            log.log(step, {"loss": 1.0})
+    assert [line["step"] for line in lines_of(log)] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("tail", "step", "kept"),
+    [
+        ("", 20, [10, 20]),
+        ("", 0, []),
+        ("", 99, [10, 20, 30]),
+        ('{"step": 40, "lo', 30, [10, 20, 30]),  # torn by a kill
+        ('{"step": 40, "loss": 1.0}', 40, [10, 20, 30, 40]),  # only the line break is missing
+        ('{"st\n{"step": 30, "loss": 9.0}\n', 30, [10, 20, 30]),  # appended to a torn line
+    ],
+)
+def test_truncate(tmp_path, tail, step, kept):
+    log = RunLog(tmp_path, DISABLED, {})
+    for i in (10, 20, 30):
+        log.log(i, {"loss": i / 10})
+    with log.metrics_path.open("a") as file:
+        file.write(tail)
+    log.truncate(step)
+    assert [line["step"] for line in lines_of(log)] == kept
+    log.log(step + 1, {"loss": 0.0})
+    assert lines_of(log)[-1] == {"step": step + 1, "loss": 0.0}
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+
+def test_truncate_without_a_file(tmp_path):
+    RunLog(tmp_path, DISABLED, {}).truncate(5)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wandb_offline_writes_below_the_run_and_nothing_to_the_terminal(tmp_path, monkeypatch, capfd):
+    monkeypatch.delenv("WANDB_SILENT", raising=False)
+    with RunLog(tmp_path, LoggerConfig(tags=["toy"]), {"model": {"kind": "unet"}}) as log:
+        log.log(1, {"loss": math.nan, "accuracy": 0.5})
+        log.log_image(1, "overlay", np.zeros((4, 5, 3), np.uint8))
+        log.finish()
+    (run,) = (tmp_path / "wandb").glob("offline-run-*")
+    assert list(run.glob("*.wandb"))
+    assert list(run.glob("files/media/images/overlay*.png"))
+    assert lines_of(log) == [{"step": 1, "loss": None, "accuracy": 0.5}]
+    assert capfd.readouterr() == ("", "")
+
+
+class FakeRun:
+    def __init__(self):
+        self.logged, self.exit_codes = [], []
+
+    def define_metric(self, *args, **kwargs):
+        pass
+
+    def log(self, values):
+        self.logged.append(values)
+
+    def finish(self, exit_code):
+        self.exit_codes.append(exit_code)
+
+
+def test_resumed_run_keeps_its_wandb_identity_and_own_step_axis(tmp_path, monkeypatch):
+    started = []
+
+    def init(**settings):
+        started.append((settings, FakeRun()))
+        return started[-1][1]
+
+    monkeypatch.setattr(wandb, "init", init)
+    online = LoggerConfig(wandb=WandbMode.online, group="sweep")
+
+    def interrupted() -> None:
+        with RunLog(tmp_path, online, {"seed": 3}) as log:
+            log.log(7, {"loss": 1.0})
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    with RunLog(tmp_path, online, {"seed": 3}) as log:
+        log.log(5, {"loss": 2.0})
+    log.finish()
+    (first, first_run), (second, second_run) = started
+    assert first["id"] == second["id"]
+    expected = {"resume": "allow", "mode": "online", "group": "sweep", "config": {"seed": 3}}
+    assert expected.items() <= first.items()
+    assert (first_run.logged, second_run.logged) == ([{"step": 7, "loss": 1.0}], [{"step": 5, "loss": 2.0}])
+    assert (first_run.exit_codes, second_run.exit_codes) == ([1], [0])
+
+
+@pytest.mark.parametrize("error", [wandb.errors.UsageError("No API key configured.\nmore"), OSError("unreachable")])
+def test_wandb_that_cannot_start_is_one_line(tmp_path, monkeypatch, error):
+    def init(**_):
+        raise error
+
+    monkeypatch.setattr(wandb, "init", init)
+    with pytest.raises(UserError, match=r"W&B cannot start: (No API|unreach).*wandb=offline") as caught:
+        RunLog(tmp_path, LoggerConfig(wandb=WandbMode.online), {})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("shape", "dtype"), [((4, 5), np.uint8), ((4, 5, 4), np.uint8), ((4, 5, 3), np.float32)])
+def test_picture_of_another_form_is_refused(tmp_path, shape, dtype):
+    with pytest.raises(ValueError, match=r"\(H, W, 3\) of uint8"):
+        RunLog(tmp_path, DISABLED, {}).log_image(1, "x", np.zeros(shape, dtype))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"project": ""}, "logger.project must not be empty"),
+        ({"line_seconds": 0}, "logger.line_seconds must be > 0"),
+    ],
+)
+def test_logger_ranges(settings, message):
+    with pytest.raises(UserError, match=message):
+        LoggerConfig(**settings)
