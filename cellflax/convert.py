@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import cellflax
+from cellflax.checks import check
 from cellflax.config import entry, to_json
 from cellflax.conversion.keras1 import PublishedNetwork, read_published, to_module
 from cellflax.data.example import CLASS_NAMES
@@ -18,7 +19,7 @@ from cellflax.errors import UserError
 from cellflax.models.ensemble import stack_members
 from cellflax.refine import takes_seeds
 from cellflax.training.checkpoint import save_model
-from cellflax.training.config import TrainConfig, TrainerConfig
+from cellflax.training.config import TRANSFORM_COUNTS, TrainConfig, TrainerConfig
 
 _CO_CULTURE = ("edge", "interior_nih3t3", "interior_mcf10a", "background")
 
@@ -43,6 +44,9 @@ class ConvertConfig:
     class_names: list[str] = field(default_factory=list)
     test_time_augmentation: int = 1
     refine: Any = None
+
+    def __post_init__(self):
+        check(self, "", test_time_augmentation=TRANSFORM_COUNTS)
 
 
 @entry("convert", ConvertConfig)

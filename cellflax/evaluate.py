@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from cellflax import __version__
+from cellflax.checks import at_least, check, within
 from cellflax.config import entry
 from cellflax.errors import UserError
 from cellflax.evaluation.figures import f_score_figure, roc_figure
@@ -88,11 +89,7 @@ class EvaluateConfig:
     output: str = "evaluation"
 
     def __post_init__(self):
-        if self.border < 0:
-            raise UserError(f"border must be >= 0 pixels, got {self.border}")
-        for key in ("sm_k", "sm_min_jaccard"):
-            if not 0 <= getattr(self, key) <= 1:
-                raise UserError(f"{key} must be in [0, 1], got {getattr(self, key):g}")
+        check(self, "", border=at_least(0), sm_k=within(0, 1), sm_min_jaccard=within(0, 1))
         check_names(self.references)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cellflax.checks import above, at_least, check
 from cellflax.config import entry
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
@@ -28,7 +29,7 @@ from cellflax.prediction.inputs import channel_parts, open_images, open_nuclei
 from cellflax.prediction.segment import find_nuclei, segment
 from cellflax.prediction.trained import TrainedModel, load_model
 from cellflax.refine import RefineConfig, takes_seeds
-from cellflax.training.config import check_transforms
+from cellflax.training.config import TRANSFORM_COUNTS
 
 _MAX_PANELS = 6
 
@@ -90,18 +91,19 @@ class PredictConfig:
     refine: Any = None
 
     def __post_init__(self):
-        if self.test_time_augmentation is not None:
-            check_transforms(self.test_time_augmentation)
+        check(
+            self,
+            "",
+            pixel_size_um=above(0),
+            network_pixel_size_um=above(0),
+            frame_interval_s=above(0),
+            tile=at_least(64),
+            block=at_least(256),
+            largest_cell_px=at_least(1),
+            test_time_augmentation=TRANSFORM_COUNTS,
+        )
         if self.nuclei is not None and self.nuclei_checkpoint is not None:
             raise UserError(f"nuclei={self.nuclei} and nuclei_checkpoint={self.nuclei_checkpoint}: give one of them")
-        for key, least in (("tile", 64), ("block", 256), ("largest_cell_px", 1)):
-            value = getattr(self, key)
-            if value is not None and value < least:
-                raise UserError(f"{key} must be {least} pixels or more, got {value}")
-        for key in ("pixel_size_um", "network_pixel_size_um", "frame_interval_s"):
-            value = getattr(self, key)
-            if value is not None and not value > 0:
-                raise UserError(f"{key} must be above 0, got {value}")
 
 
 @entry("predict", PredictConfig)

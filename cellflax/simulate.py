@@ -24,9 +24,9 @@ from pathlib import Path
 
 import numpy as np
 
+from cellflax.checks import at_least, check
 from cellflax.config import entry
 from cellflax.data.example import SIMULATED_NOTE
-from cellflax.errors import UserError
 from cellflax.io.images import write_image, write_labels
 from cellflax.simulation import (
     BrightfieldConfig,
@@ -82,10 +82,7 @@ class SimulateConfig:
     migration: MigrationConfig = field(default_factory=MigrationConfig)
 
     def __post_init__(self):
-        if self.fields < 1:
-            raise UserError(f"fields must be 1 or more, got {self.fields}")
-        if self.seed < 0:
-            raise UserError(f"seed must be 0 or more, got {self.seed}")
+        check(self, "", fields=at_least(1), seed=at_least(0))
 
 
 @entry("simulate", SimulateConfig)

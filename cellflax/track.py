@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 import cellflax
+from cellflax.checks import above, at_least, check
 from cellflax.config import entry, to_json
 from cellflax.errors import UserError
 from cellflax.io.movies import ImageMovie, LabelMovie, read_image_movie, read_label_movie
@@ -62,12 +63,7 @@ class TrackConfig(TrackerConfig):
     division_tolerance: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("frame_interval_s", "pixel_size_um"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise UserError(f"{name} must be above 0, got {value}")
-        if self.division_tolerance < 0:
-            raise UserError(f"division_tolerance must be 0 or more, got {self.division_tolerance}")
+        check(self, "", frame_interval_s=above(0), pixel_size_um=above(0), division_tolerance=at_least(0))
 
 
 @entry("track", TrackConfig)

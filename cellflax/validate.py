@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from cellflax.checks import check
 from cellflax.config import entry, job_overrides
 from cellflax.data.datasets import load_dataset
 from cellflax.data.example import Dataset
@@ -26,7 +27,7 @@ from cellflax.evaluation.test_part import score_test
 from cellflax.losses import activation_of
 from cellflax.prediction.trained import TrainedModel, load_model
 from cellflax.training.composition import check_test
-from cellflax.training.config import check_transforms
+from cellflax.training.config import TRANSFORM_COUNTS
 from cellflax.training.held_out import HeldOut, Validator, held_out_regions, metrics_line
 
 
@@ -58,8 +59,7 @@ class ValidateConfig:
     erode_reference: bool = False
 
     def __post_init__(self):
-        if self.test_time_augmentation is not None:
-            check_transforms(self.test_time_augmentation)
+        check(self, "", test_time_augmentation=TRANSFORM_COUNTS)
         if self.erode_reference and self.part is Part.test:
             raise UserError("erode_reference=true goes with part=validation; leave it out for part=test")
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cellflax.checks import at_least, check
 from cellflax.data.example import SIMULATED_NOTE, Dataset, Example
 from cellflax.data.folds import PartOptions, divide
 from cellflax.data.pixel_classes import Annotation, annotate
@@ -43,8 +44,7 @@ class FolderData(PartOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.edge_px < 1:
-            raise UserError(f"data.edge_px must be >= 1, got {self.edge_px}")
+        check(self, "data", edge_px=at_least(1))
 
 
 def load_folder(config: FolderData) -> Dataset:

@@ -5,6 +5,7 @@ from enum import Enum
 
 import numpy as np
 
+from cellflax.checks import at_least, check
 from cellflax.data.example import Dataset, Example
 from cellflax.data.pixel_classes import Annotation, annotate
 from cellflax.data.split import whole
@@ -42,9 +43,7 @@ class SimulatedData:
     field: HelaFieldConfig = dataclasses.field(default_factory=HelaFieldConfig)
 
     def __post_init__(self) -> None:
-        for name, least in (("fields", 1), ("validation_fields", 1), ("seed", 0), ("edge_px", 1)):
-            if getattr(self, name) < least:
-                raise UserError(f"data.{name} must be >= {least}, got {getattr(self, name)}")
+        check(self, "data", fields=at_least(1), validation_fields=at_least(1), seed=at_least(0), edge_px=at_least(1))
         if self.annotation.needs_nuclei and self.target is Target.nuclei:
             raise UserError(
                 f"data.annotation={self.annotation.name} tells nuclei from the cells around them, so data.target must "

@@ -6,10 +6,10 @@ from typing import ClassVar
 import numpy as np
 from scipy import ndimage
 
+from cellflax.checks import above, at_least, check
 from cellflax.errors import UserError
 from cellflax.refine.blob_nuclei import blob_nuclei
 from cellflax.refine.cell_growth import CellGrowthConfig, grow_cells, log_intensity
-from cellflax.refine.checks import check_not_negative
 from cellflax.refine.seeds import cut_at_own_brightness, solid_components
 
 
@@ -34,10 +34,7 @@ class AlkofahiConfig(CellGrowthConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        self._check_positive("tophat_um")
-        if not 0 < self.outline < 1:
-            raise UserError(f"{self.group}.outline must be in (0, 1), got {self.outline}")
-        check_not_negative(self, "min_contrast", group=self.group)
+        check(self, self.group, tophat_um=above(0), outline=above(0, below=1), min_contrast=at_least(0))
 
 
 def label_two_channels(

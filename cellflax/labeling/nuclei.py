@@ -6,9 +6,9 @@ import numpy as np
 from scipy import ndimage
 from skimage import filters, measure
 
+from cellflax.checks import above, at_least, check
 from cellflax.labels import components, remove_small, renumber
 from cellflax.refine.blob_nuclei import split_by_shape
-from cellflax.refine.checks import check_not_negative, check_positive
 
 _FIRST_SMOOTHING_PX = 1.0  # before a diameter is known
 _ROUNDS = 2  # of smoothing by the diameter measured so far, and of cutting bright nuclei off at the usual brightness
@@ -40,9 +40,17 @@ class NucleiConfig:
     min_area: float = 0.15
 
     def __post_init__(self):
-        group = "sadanandan.nuclei"
-        check_positive(self, "diameter_px", "diameter_um", "threshold", "split_depth", group=group)
-        check_not_negative(self, "smoothing", "min_contrast", "min_area", group=group)
+        check(
+            self,
+            "sadanandan.nuclei",
+            diameter_px=above(0),
+            diameter_um=above(0),
+            smoothing=at_least(0),
+            threshold=above(0),
+            split_depth=above(0),
+            min_contrast=at_least(0),
+            min_area=at_least(0),
+        )
 
 
 def label_nuclei(stain: np.ndarray, config: NucleiConfig, pixel_size_um: float | None = None) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from cellflax.errors import UserError
+from cellflax.checks import at_least, check
 from cellflax.models.parameters import is_kernel
 
 # (B, S, S, K) logits, (B, S, S) classes, (B, S, S) weights of the sampler -> scalar.
@@ -40,8 +40,7 @@ class LossConfig:
     l2: float = 1e-5
 
     def __post_init__(self):
-        if self.l2 < 0:
-            raise UserError(f"loss.l2 must be 0 or more, got {self.l2}")
+        check(self, "loss", l2=at_least(0))
 
 
 def l2_penalty(params) -> jax.Array:

@@ -6,6 +6,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
+from cellflax.checks import at_least, check
 from cellflax.errors import UserError
 from cellflax.losses.base import Activation, LossConfig
 
@@ -29,10 +30,9 @@ class CompositeRmsdConfig(LossConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        if not self.weights or min(self.weights) < 0 or max(self.weights) == 0:
-            raise UserError(f"loss.weights must be 0 or more, and one of them above 0, got {list(self.weights)}")
-        if self.sum_weight < 0:
-            raise UserError(f"loss.sum_weight must be 0 or more, got {self.sum_weight}")
+        check(self, "loss", weights=at_least(0), sum_weight=at_least(0))
+        if not any(self.weights):
+            raise UserError(f"loss.weights must have one value above 0, got {list(self.weights)}")
 
 
 def class_weights(config: CompositeRmsdConfig, class_names: tuple[str, ...]) -> list[float]:

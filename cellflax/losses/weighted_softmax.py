@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from cellflax.errors import UserError
+from cellflax.checks import above, check
 from cellflax.losses.base import LossConfig
 
 # `foreground: null` stays in this range: never below the background's weight, and never so far above it that the
@@ -32,8 +32,7 @@ class WeightedSoftmaxConfig(LossConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.foreground is not None and self.foreground <= 0:
-            raise UserError(f"loss.foreground must be above 0, or null to derive it, got {self.foreground}")
+        check(self, "loss", foreground=above(0))
 
 
 def foreground_factor(config: WeightedSoftmaxConfig, pixels: np.ndarray) -> float:

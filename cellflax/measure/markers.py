@@ -7,6 +7,7 @@ import numpy as np
 from scipy import ndimage
 from skimage import segmentation
 
+from cellflax.checks import above, at_least, check
 from cellflax.errors import UserError
 from cellflax.labels import label_values
 
@@ -32,14 +33,7 @@ class MarkerConfig:
     ring_px: int = 8
 
     def __post_init__(self) -> None:
-        if self.min_snr <= 0:
-            raise UserError(f"cell_type.min_snr must be above 0, got {self.min_snr}")
-        if self.dominance < 1:
-            raise UserError(f"cell_type.dominance must be 1 or more, got {self.dominance}")
-        if self.guard_px < 0:
-            raise UserError(f"cell_type.guard_px must be 0 or more, got {self.guard_px}")
-        if self.ring_px < 1:
-            raise UserError(f"cell_type.ring_px must be 1 or more, got {self.ring_px}")
+        check(self, "cell_type", min_snr=above(0), dominance=at_least(1), guard_px=at_least(0), ring_px=at_least(1))
 
 
 def marker_brightness(marker: np.ndarray, nuclei: np.ndarray, config: MarkerConfig) -> tuple[np.ndarray, float]:

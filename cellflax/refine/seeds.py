@@ -7,9 +7,9 @@ from numpy.polynomial import polynomial
 from scipy import ndimage
 from skimage import filters, measure
 
+from cellflax.checks import above, at_least, check, check_value
 from cellflax.errors import UserError
 from cellflax.labels import components
-from cellflax.refine.checks import check_not_negative, check_positive
 from cellflax.refine.maxima import split_at_necks
 
 # Lengths of the method as shares of the nucleus diameter.
@@ -43,15 +43,19 @@ class NucleiSeedsConfig:
     max_area: float = 6.0
 
     def __post_init__(self):
-        check_positive(self, "diameter_px", "diameter_um", "split_depth", group="seeds")
-        if not 0 < self.outline < 1:
-            raise UserError(f"seeds.outline must be in (0, 1), got {self.outline}")
-        check_not_negative(self, "min_contrast", group="seeds")
-        if not 0 <= self.min_area < self.max_area:
-            raise UserError(
-                f"seeds.min_area must be 0 or more and less than seeds.max_area, "
-                f"got {self.min_area} and {self.max_area}"
-            )
+        check(
+            self,
+            "seeds",
+            diameter_px=above(0),
+            diameter_um=above(0),
+            outline=above(0, below=1),
+            split_depth=above(0),
+            min_contrast=at_least(0),
+            min_area=at_least(0),
+            max_area=above(0),
+        )
+        if self.min_area >= self.max_area:
+            raise UserError(f"seeds.min_area must be less than seeds.max_area, got {self.min_area} and {self.max_area}")
 
 
 def nuclei_seeds(nuclear: np.ndarray, config: NucleiSeedsConfig, pixel_size_um: float | None = None) -> np.ndarray:
@@ -93,8 +97,8 @@ def nuclei_seeds(nuclear: np.ndarray, config: NucleiSeedsConfig, pixel_size_um: 
 
 
 def _diameter_px(config: NucleiSeedsConfig, pixel_size_um: float | None) -> float:
-    if pixel_size_um is not None and pixel_size_um <= 0:
-        raise UserError(f"the pixel size must be greater than 0 um, got {pixel_size_um}")
+    if pixel_size_um is not None:
+        check_value("pixel_size_um", pixel_size_um, above(0))
     if config.diameter_um is None or pixel_size_um is None:
         return config.diameter_px
     return config.diameter_um / pixel_size_um

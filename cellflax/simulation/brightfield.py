@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from cellflax.checks import check, within
 from cellflax.errors import UserError
 from cellflax.simulation import optics, specimen, wells
 from cellflax.simulation.camera import Camera, expose
-from cellflax.simulation.field import SimulatedField, check_ranges
+from cellflax.simulation.field import SimulatedField
 from cellflax.simulation.optics import BrightFieldOptics
 from cellflax.simulation.population import (
     Culture,
@@ -25,20 +26,6 @@ from cellflax.simulation.wells import Well, WellConfig, crowded_well, sparse_wel
 _MARGIN_UM = 45.0  # so far, cells and defocused light from outside reach into the field
 _MEDIUM_FLUORESCENCE = 0.06  # of the medium and the plate, relative to a stained cell
 _OBJECTIVE_NA = 0.4
-_RANGES: dict[str, tuple[float, float]] = {
-    "height": (32, 4096),
-    "width": (32, 4096),
-    "pixel_size_um": (0.1, 2.0),
-    "planes": (1, 15),
-    "plane_spacing_um": (0.1, 20),
-    "touching_fraction": (0, 1),
-    "mitotic_fraction": (0, 1),
-    "index_difference": (0, 0.1),
-    "illumination_variation": (0, 0.8),
-    "brightfield_electrons": (10, 9000),
-    "stain_electrons": (10, 9000),
-    "read_noise_electrons": (0, 100),
-}
 
 
 @dataclass
@@ -82,9 +69,24 @@ class BrightfieldConfig:
     read_noise_electrons: float = 4.0
 
     def __post_init__(self) -> None:
-        check_ranges(self, "data.brightfield", _RANGES)
+        check(
+            self,
+            "data.brightfield",
+            height=within(32, 4096),
+            width=within(32, 4096),
+            pixel_size_um=within(0.1, 2.0),
+            planes=within(1, 15),
+            plane_spacing_um=within(0.1, 20),
+            touching_fraction=within(0, 1),
+            mitotic_fraction=within(0, 1),
+            index_difference=within(0, 0.1),
+            illumination_variation=within(0, 0.8),
+            brightfield_electrons=within(10, 9000),
+            stain_electrons=within(10, 9000),
+            read_noise_electrons=within(0, 100),
+        )
         for well in Well:
-            check_ranges(getattr(self, well.name), f"data.brightfield.{well.name}", wells.RANGES)
+            check(getattr(self, well.name), f"data.brightfield.{well.name}", **wells.RANGES)
         if not self.wells or len(set(self.wells)) < len(self.wells):
             names = [well.name for well in self.wells]
             raise UserError(f"data.brightfield.wells must be one or more different wells, got {names}")

@@ -2,26 +2,8 @@
 
 from dataclasses import dataclass
 
+from cellflax.checks import check, within
 from cellflax.errors import UserError
-from cellflax.simulation.field import check_ranges
-
-_RANGES: dict[str, tuple[float, float]] = {
-    "height": (64, 4096),
-    "width": (64, 4096),
-    "pixel_size_um": (0.02, 0.5),
-    "frames": (2, 2000),
-    "frame_interval_s": (10, 3600),
-    "founders": (1, 50),
-    "doubling_time_min": (10, 1000),
-    "rate_variation": (0, 0.3),
-    "division_length_um": (2.5, 12),
-    "division_variation": (0, 0.2),
-    "cell_width_um": (0.5, 1.2),
-    "index_difference": (0.001, 0.1),
-    "illumination_variation": (0, 0.8),
-    "phase_electrons": (10, 30000),
-    "read_noise_electrons": (0, 100),
-}
 
 
 @dataclass
@@ -64,7 +46,25 @@ class ColonyConfig:
     read_noise_electrons: float = 4.0
 
     def __post_init__(self) -> None:
-        check_ranges(self, "colony", _RANGES)
+        check(
+            self,
+            "colony",
+            height=within(64, 4096),
+            width=within(64, 4096),
+            pixel_size_um=within(0.02, 0.5),
+            frames=within(2, 2000),
+            frame_interval_s=within(10, 3600),
+            founders=within(1, 50),
+            doubling_time_min=within(10, 1000),
+            rate_variation=within(0, 0.3),
+            division_length_um=within(2.5, 12),
+            division_variation=within(0, 0.2),
+            cell_width_um=within(0.5, 1.2),
+            index_difference=within(0.001, 0.1),
+            illumination_variation=within(0, 0.8),
+            phase_electrons=within(10, 30000),
+            read_noise_electrons=within(0, 100),
+        )
         if self.frame_interval_s > 15.0 * self.doubling_time_min:
             raise UserError(
                 "colony.frame_interval_s must be at most a quarter of colony.doubling_time_min, so that no division is "

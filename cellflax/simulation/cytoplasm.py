@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cellflax.checks import check, within
 from cellflax.errors import UserError
 from cellflax.simulation import optics, specimen
 from cellflax.simulation.camera import Camera, expose
-from cellflax.simulation.field import SimulatedField, check_ranges
+from cellflax.simulation.field import SimulatedField
 from cellflax.simulation.packing import keep_largest_parts
 from cellflax.simulation.population import (
     CULTURE_RANGES,
@@ -31,15 +32,6 @@ GRID_UM = 0.325
 _MOST_BINNING = 4
 _MARGIN_UM = 96 * GRID_UM  # so far, cells and haze from outside reach into the field; divisible by all binnings
 _MEDIUM_FLUORESCENCE = 0.05  # relative to the middle of the median cell or nucleus
-_RANGES = CULTURE_RANGES | {
-    "height": (32, 4096),
-    "width": (32, 4096),
-    "numerical_aperture": (0.1, 0.95),
-    "illumination_variation": (0, 0.8),
-    "cytoplasm_electrons": (10, 9000),
-    "nuclear_electrons": (10, 9000),
-    "read_noise_electrons": (0, 100),
-}
 
 
 @dataclass
@@ -81,7 +73,18 @@ class CytoplasmFieldConfig:
     read_noise_electrons: float = 4.0
 
     def __post_init__(self) -> None:
-        check_ranges(self, "data.cytoplasm", _RANGES)
+        check(
+            self,
+            "data.cytoplasm",
+            **CULTURE_RANGES,
+            height=within(32, 4096),
+            width=within(32, 4096),
+            numerical_aperture=within(0.1, 0.95),
+            illumination_variation=within(0, 0.8),
+            cytoplasm_electrons=within(10, 9000),
+            nuclear_electrons=within(10, 9000),
+            read_noise_electrons=within(0, 100),
+        )
         sizes_um = [round(GRID_UM * factor, 3) for factor in range(1, _MOST_BINNING + 1)]
         if not any(abs(self.pixel_size_um - size) < 1e-6 for size in sizes_um):
             allowed = ", ".join(map(str, sizes_um))

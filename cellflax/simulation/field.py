@@ -1,12 +1,8 @@
-"""What every simulator of single images returns, and the range check that their settings share."""
+"""What every simulator of single images returns."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-
-from cellflax.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -27,17 +23,3 @@ class SimulatedField:
     cells: np.ndarray
     nuclei: np.ndarray
     pixel_size_um: float
-
-
-def check_ranges(config: Any, key: str, ranges: Mapping[str, tuple[float, float]]) -> None:
-    """Refuse values outside their closed range; NaN is outside of every range.
-
-    Args:
-        config: has an attribute for each name in `ranges`.
-        key: where the configuration stands, for the message ("data.brightfield").
-        ranges: smallest and largest value by name.
-    """
-    for name, (low, high) in ranges.items():
-        value = getattr(config, name)
-        if not low <= value <= high:
-            raise UserError(f"{key}.{name} must be in [{low}, {high}], got {value}")

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cellflax.checks import check, within
 from cellflax.simulation import optics, specimen
 from cellflax.simulation.camera import Camera, expose
-from cellflax.simulation.field import SimulatedField, check_ranges
+from cellflax.simulation.field import SimulatedField
 from cellflax.simulation.optics import PhaseOptics, PhasePolarity
 from cellflax.simulation.population import (
     CULTURE_RANGES,
@@ -25,16 +26,6 @@ from cellflax.simulation.population import (
 CHANNELS = ("phase", "nuclear")
 _MARGIN_UM = 45.0  # so far, cells and halos from outside reach into the field
 _MEDIUM_FLUORESCENCE = 0.085  # of the culture medium, relative to the median nucleus
-_RANGES = CULTURE_RANGES | {
-    "height": (32, 4096),
-    "width": (32, 4096),
-    "pixel_size_um": (0.1, 2.0),
-    "index_difference": (0, 0.1),
-    "illumination_variation": (0, 0.8),
-    "phase_electrons": (10, 9000),
-    "nuclear_electrons": (10, 9000),
-    "read_noise_electrons": (0, 100),
-}
 
 
 @dataclass
@@ -75,7 +66,19 @@ class HelaFieldConfig:
     read_noise_electrons: float = 4.0
 
     def __post_init__(self) -> None:
-        check_ranges(self, "data.field", _RANGES)
+        check(
+            self,
+            "data.field",
+            **CULTURE_RANGES,
+            height=within(32, 4096),
+            width=within(32, 4096),
+            pixel_size_um=within(0.1, 2.0),
+            index_difference=within(0, 0.1),
+            illumination_variation=within(0, 0.8),
+            phase_electrons=within(10, 9000),
+            nuclear_electrons=within(10, 9000),
+            read_noise_electrons=within(0, 100),
+        )
 
 
 def simulate_hela_field(config: HelaFieldConfig, seed: int) -> SimulatedField:

@@ -4,17 +4,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cellflax.checks import within
 from cellflax.labels import components
 from cellflax.simulation import packing, shapes, specimen
 
 MIN_ASPECT = 1.1  # of the least elongated spread cells
 MAX_ASPECT = 5.0
-CELL_RANGES: dict[str, tuple[float, float]] = {
-    "cells_per_mm2": (1, 2000),
-    "cell_area_um2": (200, 5000),
-    "max_aspect": (MIN_ASPECT, MAX_ASPECT),
+CELL_RANGES = {
+    "cells_per_mm2": within(1, 2000),
+    "cell_area_um2": within(200, 5000),
+    "max_aspect": within(MIN_ASPECT, MAX_ASPECT),
 }
-CULTURE_RANGES = CELL_RANGES | {"touching_fraction": (0, 1), "mitotic_fraction": (0, 1)}
+CULTURE_RANGES = CELL_RANGES | {"touching_fraction": within(0, 1), "mitotic_fraction": within(0, 1)}
 
 
 @dataclass(frozen=True)

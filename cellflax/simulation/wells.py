@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from cellflax.checks import within
 from cellflax.simulation.population import CELL_RANGES
 
 RANGES = CELL_RANGES | {
-    "focus_um": (-20, 20),
-    "stain_brightness": (0.05, 10),
+    "focus_um": within(-20, 20),
+    "stain_brightness": within(0.05, 10),
 }
 
 

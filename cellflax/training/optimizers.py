@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import optax
 
+from cellflax.checks import above, at_least, check
 from cellflax.errors import UserError
 from cellflax.models.parameters import is_kernel
 
@@ -40,16 +41,15 @@ class OptimizerConfig:
     clip_norm: float | None = None
 
     def __post_init__(self):
-        if self.learning_rate <= 0:
-            raise UserError(f"optimizer.learning_rate must be above 0, got {self.learning_rate}")
-        if self.warmup_steps < 0:
-            raise UserError(f"optimizer.warmup_steps must be 0 or more, got {self.warmup_steps}")
-        if not 0 < self.decay <= 1:
-            raise UserError(f"optimizer.decay must be in (0, 1], got {self.decay}")
-        if self.epoch_steps < 1:
-            raise UserError(f"optimizer.epoch_steps must be 1 or more, got {self.epoch_steps}")
-        if self.clip_norm is not None and self.clip_norm <= 0:
-            raise UserError(f"optimizer.clip_norm must be above 0 or null, got {self.clip_norm}")
+        check(
+            self,
+            "optimizer",
+            learning_rate=above(0),
+            warmup_steps=at_least(0),
+            decay=above(0, at_most=1),
+            epoch_steps=at_least(1),
+            clip_norm=above(0),
+        )
 
 
 @dataclass
@@ -62,8 +62,7 @@ class SgdConfig(OptimizerConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        if not 0 <= self.momentum < 1:
-            raise UserError(f"optimizer.momentum must be in [0, 1), got {self.momentum}")
+        check(self, "optimizer", momentum=at_least(0, below=1))
 
 
 @dataclass
@@ -76,10 +75,7 @@ class RmspropConfig(OptimizerConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        if not 0 <= self.rho < 1:
-            raise UserError(f"optimizer.rho must be in [0, 1), got {self.rho}")
-        if self.epsilon <= 0:
-            raise UserError(f"optimizer.epsilon must be above 0, got {self.epsilon}")
+        check(self, "optimizer", rho=at_least(0, below=1), epsilon=above(0))
 
 
 @dataclass
@@ -90,8 +86,7 @@ class AdamwConfig(OptimizerConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.weight_decay < 0:
-            raise UserError(f"optimizer.weight_decay must be 0 or more, got {self.weight_decay}")
+        check(self, "optimizer", weight_decay=at_least(0))
 
 
 def learning_rate(config: OptimizerConfig, steps: int) -> optax.Schedule:

@@ -135,7 +135,7 @@ def test_warm_up_must_end_before_the_training(warmup):
         (SgdConfig, {"decay": 0.0}, r"optimizer.decay must be in \(0, 1\], got 0.0"),
         (SgdConfig, {"decay": 1.1}, r"optimizer.decay must be in \(0, 1\], got 1.1"),
         (SgdConfig, {"epoch_steps": 0}, "optimizer.epoch_steps must be 1 or more, got 0"),
-        (SgdConfig, {"clip_norm": 0.0}, "optimizer.clip_norm must be above 0 or null, got 0.0"),
+        (SgdConfig, {"clip_norm": 0.0}, "optimizer.clip_norm must be above 0, or null, got 0.0"),
         (SgdConfig, {"momentum": 1.0}, r"optimizer.momentum must be in \[0, 1\), got 1.0"),
         (RmspropConfig, {"rho": 1.0}, r"optimizer.rho must be in \[0, 1\), got 1.0"),
         (RmspropConfig, {"epsilon": 0.0}, "optimizer.epsilon must be above 0, got 0.0"),
