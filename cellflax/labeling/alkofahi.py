@@ -10,6 +10,7 @@ from cellflax.checks import above, at_least, check
 from cellflax.errors import UserError
 from cellflax.refine.blob_nuclei import blob_nuclei
 from cellflax.refine.cell_growth import CellGrowthConfig, grow_cells, log_intensity
+from cellflax.refine.noise import noise_deviation
 from cellflax.refine.seeds import cut_at_own_brightness, solid_components
 
 
@@ -90,6 +91,5 @@ def label_nuclei(config: AlkofahiConfig, stain: np.ndarray, pixel_size_um: float
     nuclei = blob_nuclei(config, log_intensity(stain, smoothing_px), pixel_size_um)
     signal = np.asarray(ndimage.gaussian_filter(stain, smoothing_px))
     signal -= np.median(signal)
-    noise = 1.4826 * float(np.median(np.abs(signal)))  # standard deviation from the median absolute deviation
-    nuclei = cut_at_own_brightness(nuclei, signal, config.outline, config.min_contrast * noise)
+    nuclei = cut_at_own_brightness(nuclei, signal, config.outline, config.min_contrast * noise_deviation(signal))
     return solid_components(nuclei, config.min_nucleus_um2 / pixel_size_um**2, np.inf)

@@ -9,10 +9,10 @@ from skimage import filters, measure
 from cellflax.checks import above, at_least, check
 from cellflax.labels import components, remove_small, renumber
 from cellflax.refine.blob_nuclei import split_by_shape
+from cellflax.refine.noise import noise_deviation
 
 _FIRST_SMOOTHING_PX = 1.0  # before a diameter is known
 _ROUNDS = 2  # of smoothing by the diameter measured so far, and of cutting bright nuclei off at the usual brightness
-_STANDARD_DEVIATION = 1.4826  # of a normal distribution, in median absolute deviations
 
 
 @dataclass
@@ -123,7 +123,7 @@ def _remove_faint(labels: np.ndarray, smooth: np.ndarray, min_contrast: float) -
     if not background.size:
         return labels
     middle = np.median(background)
-    noise = _STANDARD_DEVIATION * np.median(np.abs(background - middle))
+    noise = noise_deviation(background - middle)
     faint = np.zeros(labels.max() + 1, bool)
     for region in measure.regionprops(labels, smooth):
         faint[region.label] = region.intensity_mean < middle + min_contrast * noise

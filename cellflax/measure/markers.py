@@ -10,9 +10,9 @@ from skimage import segmentation
 from cellflax.checks import above, at_least, check
 from cellflax.errors import UserError
 from cellflax.labels import label_values
+from cellflax.refine.noise import noise_deviation
 
 NO_MARKER, SEVERAL_MARKERS = "no_marker", "several_markers"
-_MIN_NOISE = 1e-3  # of the brightest nucleus: stands in for the noise of a noise-free image
 
 
 @dataclass
@@ -67,8 +67,8 @@ def marker_brightness(marker: np.ndarray, nuclei: np.ndarray, config: MarkerConf
     background = np.full(len(names), np.median(around))
     background[surrounded] = ndimage.median(around, owner, surrounded)
     brightness = ndimage.mean(marker.astype(np.float64), nuclei, names) - background
-    noise = 1.4826 * np.median(np.abs(around - background[owner]))
-    return brightness, max(float(noise), _MIN_NOISE * float(np.abs(brightness).max()), np.finfo(float).tiny)
+    noise = noise_deviation(around - background[owner], float(np.abs(brightness).max()))
+    return brightness, max(noise, np.finfo(float).tiny)
 
 
 def marker_types(snr: Mapping[str, np.ndarray], config: MarkerConfig) -> np.ndarray:

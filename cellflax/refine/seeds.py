@@ -11,12 +11,12 @@ from cellflax.checks import above, at_least, check, check_value
 from cellflax.errors import UserError
 from cellflax.labels import components
 from cellflax.refine.maxima import split_at_necks
+from cellflax.refine.noise import noise_deviation
 
 # Lengths of the method as shares of the nucleus diameter.
 _SMOOTHING = 0.06  # of the image: removes camera noise and chromatin texture, keeps gaps between nuclei
 _BACKGROUND_WINDOW = 2.0  # nothing as large as a nucleus survives an opening of this width
 _SPLIT_SMOOTHING = 0.05  # of the distance transform: its ridge follows every notch of the outline
-_MIN_BRIGHTNESS_STEP = 1e-3  # of the brightest signal: stands in for the noise of a noise-free image
 
 
 @dataclass
@@ -112,8 +112,7 @@ def _signal_and_noise(nuclear: np.ndarray, diameter: float) -> tuple[np.ndarray,
     contrast = smooth - _background(smooth, window)
     # The background follows the lowest values; the median is the middle of what the nuclei leave free.
     contrast -= np.median(contrast)
-    noise = 1.4826 * np.median(np.abs(contrast))  # standard deviation from the median absolute deviation
-    return np.maximum(contrast, 0), max(float(noise), _MIN_BRIGHTNESS_STEP * float(contrast.max()))
+    return np.maximum(contrast, 0), noise_deviation(contrast, float(contrast.max()))
 
 
 def _background(smooth: np.ndarray, window: int) -> np.ndarray:
