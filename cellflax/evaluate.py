@@ -33,9 +33,8 @@ from cellflax import __version__
 from cellflax.checks import at_least, check, within
 from cellflax.config import entry
 from cellflax.errors import UserError
-from cellflax.evaluation.figures import f_score_figure, roc_figure
 from cellflax.evaluation.notes import mask_notes, simulation_notes
-from cellflax.evaluation.overlay import panels
+from cellflax.evaluation.panels import panels
 from cellflax.evaluation.pixels import PixelScores, roc_table
 from cellflax.evaluation.references import MAIN, check_names, reference_summary, scores_against
 from cellflax.evaluation.uncertainty import uncertainty_table
@@ -46,6 +45,7 @@ from cellflax.metrics.f_score import curve_table
 from cellflax.metrics.score import CellScores, cell_table, pool, score_cells
 from cellflax.metrics.sm import PAPER_K
 from cellflax.metrics.uncertainty import error_detection
+from cellflax.pictures.curves import f_score_figure, roc_figure
 from cellflax.pictures.overlay import save_overlay
 
 _INPUTS = ("predicted", "reference", "nuclei", "image", "references", "probability", "reference_nuclei")

@@ -14,11 +14,12 @@ from pathlib import Path
 
 from cellflax.config import entry
 from cellflax.errors import UserError
-from cellflax.evaluation.figures import roc_figure
-from cellflax.summary.figure import summary_figure
+from cellflax.pictures.comparison import comparison_figure
+from cellflax.pictures.curves import roc_figure
 from cellflax.summary.markdown import markdown, notes, title
 from cellflax.summary.part_tables import part_table, pooled_roc
 from cellflax.summary.runs import FinishedRun, SkippedRun, find_runs, read_run
+from cellflax.summary.scores_by_setting import compare
 from cellflax.summary.tables import Summary, group_runs, run_table, setting_table
 
 
@@ -71,7 +72,7 @@ def summarize(config: SummarizeConfig) -> Summary:
     setting_table(summary).to_csv(output / "summary.csv", index=False)
     run_table(summary).to_csv(output / "runs.csv", index=False)
     (output / "summary.md").write_text(markdown(summary), encoding="utf-8")
-    summary_figure(summary).savefig(output / "summary.png")
+    comparison_figure(compare(summary)).savefig(output / "summary.png")
     _write_tested(summary, output)
     return summary
 

@@ -11,7 +11,8 @@ from skimage.segmentation import find_boundaries
 from cellflax.errors import UserError
 from cellflax.evaluate import EvaluateConfig, evaluate, format_table
 from cellflax.io.pairs import common_stem, pair_files
-from cellflax.pictures.overlay import PREDICTED_COLOUR, REFERENCE_COLOUR, Panel, outline_overlay
+from cellflax.pictures.overlay import Panel, outline_overlay
+from cellflax.pictures.palette import PREDICTED_COLOUR, REFERENCE_COLOUR
 from tests.evaluation.fields import PREDICTED, REFERENCE, config, maps, write, write_fields
 from tests.metrics.drawing import grid
 

@@ -17,7 +17,8 @@ RANKS = (
     "config_errors losses conversion refine data",
     "config tracking labeling inference",
     "metrics",
-    "measure pictures",
+    "measure",
+    "pictures",
     "training annotation",
     "prediction quantification",
     "evaluation",
@@ -115,6 +116,11 @@ def against_the_ranks(room: str, imports: set[str]) -> set[str]:
 def test_edges_stay_where_they_are(library):
     users = {name for name, tree in MODULES.items() if library in {full.split(".")[0] for full in imported(tree)}}
     assert users == USERS_OF[library]
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if top(name) != "pictures"])
+def test_every_figure_is_a_picture(name):
+    assert "matplotlib" not in {full.split(".")[0] for full in imported(MODULES[name])}
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -12,7 +12,8 @@ import pandas as pd
 
 from cellflax.labeling.quality import SiteQuality
 from cellflax.labeling.result import CELL, NUCLEAR, Labels
-from cellflax.pictures.overlay import PREDICTED_COLOUR, REFERENCE_COLOUR, Panel, outline_overlay
+from cellflax.pictures.overlay import Panel, outline_overlay
+from cellflax.pictures.palette import PREDICTED_COLOUR, REFERENCE_COLOUR
 
 TABLE = "review.csv"
 _PICTURES = "review"

@@ -64,3 +64,8 @@ def graph_tables(tracking: Tracking, times_s: np.ndarray | None = None) -> tuple
     for axis, values in enumerate(tracking.movie.centroid.T):
         nodes[f"centroid-{axis}_px"] = values
     return nodes, tracking.lineage.edges
+
+
+def times(cells: pd.DataFrame) -> np.ndarray:
+    """Time of every row: hours where `time_s` is known, else frames."""
+    return cells["time_s"].to_numpy() / 3600 if "time_s" in cells else cells["frame"].to_numpy(np.float64)

@@ -6,15 +6,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from cellflax.measure.cells import cell_table
 from cellflax.measure.shape import rod_table
+from cellflax.pictures.histograms import area_histogram
 from cellflax.quantification.movie import Movie
 from cellflax.quantification.tables import distribution, write_table
-
-# Okabe and Ito's palette, without the yellows, which are faint on white.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 
 
 def quantify_cells(movie: Movie, intensity: Callable[[int], np.ndarray] | None, output: Path) -> dict[str, Any]:
@@ -34,8 +31,8 @@ def quantify_cells(movie: Movie, intensity: Callable[[int], np.ndarray] | None, 
     """
     cells = pd.concat([_measure(movie, intensity, i) for i in range(len(movie.frames))], ignore_index=True)
     write_table(cells, output, "cells")
-    _area_figure(cells).savefig(output / "cells.png")
-    area = _area(cells)
+    area = "area_um2" if "area_um2" in cells else "area_px"
+    area_histogram(cells, area).savefig(output / "cells.png")
     types = cells.groupby("cell_type")[area] if "cell_type" in cells else ()
     return {
         "n_images": len(movie.frames),
@@ -52,25 +49,6 @@ def _measure(movie: Movie, intensity: Callable[[int], np.ndarray] | None, i: int
     rods = rod_table(labels, movie.pixel_size_um)
     new = {name: rods[name] for name in map(str, rods) if name.startswith(("length_", "width_"))}
     return movie.rows(movie.frames[i], table.assign(**new))
-
-
-def _area(cells: pd.DataFrame) -> str:
-    return "area_um2" if "area_um2" in cells else "area_px"
-
-
-def _area_figure(cells: pd.DataFrame) -> Figure:
-    figure = Figure(figsize=(5, 4), dpi=150, layout="constrained")
-    ax = figure.subplots()
-    area = _area(cells)
-    groups = dict(list(cells.groupby("cell_type")[area])) if "cell_type" in cells else {"all": cells[area]}
-    labels = [f"{name} ({len(values)} cells)" for name, values in groups.items()]
-    colours = [_COLOURS[i % len(_COLOURS)] for i in range(len(groups))]
-    if len(cells):
-        ax.hist(list(groups.values()), bins=30, stacked=True, color=colours, label=labels)
-        ax.legend(frameon=False)
-    ax.set_xlabel(f"area [{'µm²' if area == 'area_um2' else 'px'}]")
-    ax.set_ylabel("cells")
-    return figure
 
 
 def format_cells(metrics: dict[str, Any]) -> str:

@@ -9,9 +9,10 @@ import pandas as pd
 from cellflax.errors import UserError
 from cellflax.measure.growth import GrowthConfig, cell_cycles, count_jumps, step_rates, track_rate
 from cellflax.measure.shape import rod_table
-from cellflax.quantification.growth_figure import growth_figure, rate_map
+from cellflax.measure.tracks import times
+from cellflax.pictures.growth_curves import growth_figure, rate_map
 from cellflax.quantification.movie import Movie
-from cellflax.quantification.tables import distribution, times, write_table
+from cellflax.quantification.tables import distribution, write_table
 from cellflax.quantification.truth import Truth, match_truth, read_truth
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from cellflax.errors import UserError
 from cellflax.measure.agreement import time_course_agreement
 from cellflax.measure.ktr import RATIO, KtrConfig, ktr_table, method_names
-from cellflax.quantification.ktr_figure import radius_figure, ratio_figure
+from cellflax.pictures.reporter_ratios import radius_figure, ratio_figure
 from cellflax.quantification.movie import Movie
 from cellflax.quantification.tables import distribution, write_table
 from cellflax.quantification.truth import Truth, match_truth, read_truth

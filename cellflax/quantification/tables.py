@@ -13,11 +13,6 @@ def write_table(table: pd.DataFrame, output: Path, name: str) -> None:
     table.to_parquet(output / f"{name}.parquet", index=False)
 
 
-def times(cells: pd.DataFrame) -> np.ndarray:
-    """Time of every row: hours where `time_s` is known, else frames."""
-    return cells["time_s"].to_numpy() / 3600 if "time_s" in cells else cells["frame"].to_numpy(np.float64)
-
-
 def distribution(values: np.ndarray) -> dict[str, Any]:
     """Number, median and quartiles of the finite values, ready for JSON."""
     values = values[np.isfinite(values)]

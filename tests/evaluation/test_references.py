@@ -7,7 +7,7 @@ import pytest
 
 from cellflax.errors import UserError
 from cellflax.evaluate import evaluate
-from cellflax.evaluation.figures import f_score_figure
+from cellflax.pictures.curves import f_score_figure
 from tests.evaluation.fields import PREDICTED, REFERENCE, config, write, write_fields
 
 
