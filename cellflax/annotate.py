@@ -23,7 +23,7 @@ from cellflax.annotation.accepted import copy_accepted
 from cellflax.annotation.config import AnnotateConfig, Method
 from cellflax.annotation.files import new_folder, write_simulation_note, write_site
 from cellflax.annotation.inputs import find_inputs
-from cellflax.annotation.review import review_table, summarize, write_picture, write_review
+from cellflax.annotation.review import review_line, review_table, write_picture, write_review
 from cellflax.config import entry, to_json
 from cellflax.errors import UserError
 from cellflax.jsonfile import write_json
@@ -40,7 +40,7 @@ def _command(config: AnnotateConfig) -> None:
         print(f"{accepted} of {sites} sites accepted")
     else:
         table = annotate(config)
-        print(summarize(table))
+        print(review_line(table))
         print(f"review: {Path(config.output) / 'review.html'}")
     print(f"results: {config.output}")
 

@@ -42,7 +42,7 @@ from cellflax.io.pairs import pair_files, read_pair
 from cellflax.jsonfile import write_json
 from cellflax.measure.cells import UNCERTAINTY
 from cellflax.metrics.f_score import curve_table
-from cellflax.metrics.score import CellScores, cell_table, pool, score_cells
+from cellflax.metrics.score import CellScores, pool, score_cells, score_table
 from cellflax.metrics.sm import PAPER_K
 from cellflax.metrics.uncertainty import error_detection
 from cellflax.pictures.curves import f_score_figure, roc_figure
@@ -135,7 +135,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         roc_table(curves).to_csv(output / "roc.csv", index=False)
         roc_figure(curves).savefig(output / "roc.png")
     write_json(output / "metrics.json", metrics)
-    cell_table(scores, config.sm_min_jaccard).to_csv(output / "per_cell.csv", index=False)
+    score_table(scores, config.sm_min_jaccard).to_csv(output / "per_cell.csv", index=False)
     curve_table(f_scores).to_csv(output / "f_score_curve.csv", index=False)
     f_score_figure(f_scores).savefig(output / "f_score.png")
     save_overlay(output / "overlay.png", drawn)

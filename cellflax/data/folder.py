@@ -8,7 +8,7 @@ import numpy as np
 from cellflax.checks import at_least, check
 from cellflax.data.example import SIMULATED_NOTE, Dataset, Example
 from cellflax.data.folds import PartOptions, divide
-from cellflax.data.pixel_classes import Annotation, annotate
+from cellflax.data.pixel_classes import Annotation, pixel_classes
 from cellflax.errors import UserError
 from cellflax.io.files import images_in
 from cellflax.io.images import Image, ImageFiles, group_channels, list_files, read_channels, read_labels
@@ -169,7 +169,7 @@ def _example(name: str, image: Image, found: _Found, config: FolderData) -> Exam
     return Example(
         name=name,
         image=image.pixels.astype(np.float32),
-        classes=annotate(config.annotation, cells, nuclei, config.edge_px),
+        classes=pixel_classes(config.annotation, cells, nuclei, config.edge_px),
         cells=cells,
         nuclei=nuclei,
         pixel_size_um=image.pixel_size_um,

@@ -7,7 +7,7 @@ import numpy as np
 
 from cellflax.checks import at_least, check
 from cellflax.data.example import Dataset, Example
-from cellflax.data.pixel_classes import Annotation, annotate
+from cellflax.data.pixel_classes import Annotation, pixel_classes
 from cellflax.data.split import whole
 from cellflax.errors import UserError
 from cellflax.simulation.hela import CHANNELS, HelaFieldConfig, simulate_hela_field
@@ -84,7 +84,7 @@ def _examples(config: SimulatedData, prefix: str, seeds: list[int]) -> tuple[Exa
             Example(
                 name=f"{prefix}_{index:04d}",
                 image=field.image,
-                classes=annotate(config.annotation, annotated, field.nuclei, config.edge_px),
+                classes=pixel_classes(config.annotation, annotated, field.nuclei, config.edge_px),
                 cells=annotated,
                 nuclei=field.nuclei,
                 pixel_size_um=field.pixel_size_um,

@@ -70,11 +70,11 @@ def label_two_channels(
     nuclear, cell = (
         np.asarray(ndimage.white_tophat(stain.astype(np.float32), size=(width, width))) for stain in (nuclear, cell)
     )
-    nuclei = label_nuclei(config, nuclear, pixel_size_um)
+    nuclei = label_blobs(config, nuclear, pixel_size_um)
     return nuclei, grow_cells(config, nuclei, cell, pixel_size_um)
 
 
-def label_nuclei(config: AlkofahiConfig, stain: np.ndarray, pixel_size_um: float) -> np.ndarray:
+def label_blobs(config: AlkofahiConfig, stain: np.ndarray, pixel_size_um: float) -> np.ndarray:
     """Find the nuclei in a stain.
 
     They are found in its logarithm: nuclei differ tenfold in brightness, and only there one threshold is good for all.

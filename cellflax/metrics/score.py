@@ -157,7 +157,7 @@ def pool(scores: Sequence[CellScores]) -> CellScores:
     )
 
 
-def cell_table(scores: dict[str, CellScores], sm_min_jaccard: float = 0.0) -> pd.DataFrame:
+def score_table(scores: dict[str, CellScores], sm_min_jaccard: float = 0.0) -> pd.DataFrame:
     """One row per reference cell; areas in pixels after border and erosion were applied.
 
     `matched_label`, `jaccard` and `dice` are of the best overlap, whose mean Dice is the first term of SM;
