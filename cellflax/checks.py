@@ -1,7 +1,8 @@
 """Ranges of settings: every configuration refuses impossible values here, in one wording.
 
     def __post_init__(self):
-        check(self, "optimizer", learning_rate=above(0), decay=above(0, at_most=1), warmup_steps=at_least(0))
+        check(self, "optimizer", above(0), "learning_rate", "clip_norm")
+        check(self, "optimizer", above(0, at_most=1), "decay")
 
 A setting whose type allows null may be null. NaN and infinity are in no range.
 """
@@ -100,24 +101,24 @@ def one_of(*values: int) -> Choice:
     return Choice(values)
 
 
-def check(config: Any, group: str, /, **ranges: Range | Choice) -> None:
-    """Refuse the first setting that is outside of its range.
+def check(config: Any, group: str, allowed: Range | Choice, *names: str) -> None:
+    """Refuse settings that are outside of their range.
 
     Args:
         config: a dataclass. Of a list, every value must be in the range; null passes where the field's type allows it.
         group: where its settings stand, for the message ("optimizer"); empty for those of a command itself.
-        ranges: allowed values by the name of the setting.
+        allowed: where the settings must be.
+        names: of the settings.
 
     Raises:
-        UserError: naming the setting, its range and its value.
+        UserError: naming the first wrong setting, its range and its value.
     """
     types = {field.name: field.type for field in dataclasses.fields(config)}
-    for name, allowed in ranges.items():
+    for name in names:
         value = getattr(config, name)
         optional = type(None) in typing.get_args(types[name])
-        if value is None and optional:
-            continue
-        check_value(f"{group}.{name}" if group else name, value, allowed, ", or null" if optional else "")
+        if value is not None or not optional:
+            check_value(f"{group}.{name}" if group else name, value, allowed, ", or null" if optional else "")
 
 
 def check_value(key: str, value: Any, allowed: Range | Choice, otherwise: str = "") -> None:

@@ -46,7 +46,7 @@ class ConvertConfig:
     refine: Any = None
 
     def __post_init__(self):
-        check(self, "", test_time_augmentation=TRANSFORM_COUNTS)
+        check(self, "", TRANSFORM_COUNTS, "test_time_augmentation")
 
 
 @entry("convert", ConvertConfig)

@@ -89,7 +89,8 @@ class EvaluateConfig:
     output: str = "evaluation"
 
     def __post_init__(self):
-        check(self, "", border=at_least(0), sm_k=within(0, 1), sm_min_jaccard=within(0, 1))
+        check(self, "", at_least(0), "border")
+        check(self, "", within(0, 1), "sm_k", "sm_min_jaccard")
         check_names(self.references)
 
 

@@ -91,17 +91,11 @@ class PredictConfig:
     refine: Any = None
 
     def __post_init__(self):
-        check(
-            self,
-            "",
-            pixel_size_um=above(0),
-            network_pixel_size_um=above(0),
-            frame_interval_s=above(0),
-            tile=at_least(64),
-            block=at_least(256),
-            largest_cell_px=at_least(1),
-            test_time_augmentation=TRANSFORM_COUNTS,
-        )
+        check(self, "", above(0), "pixel_size_um", "network_pixel_size_um", "frame_interval_s")
+        check(self, "", at_least(64), "tile")
+        check(self, "", at_least(256), "block")
+        check(self, "", at_least(1), "largest_cell_px")
+        check(self, "", TRANSFORM_COUNTS, "test_time_augmentation")
         if self.nuclei is not None and self.nuclei_checkpoint is not None:
             raise UserError(f"nuclei={self.nuclei} and nuclei_checkpoint={self.nuclei_checkpoint}: give one of them")
 

@@ -82,7 +82,8 @@ class SimulateConfig:
     migration: MigrationConfig = field(default_factory=MigrationConfig)
 
     def __post_init__(self):
-        check(self, "", fields=at_least(1), seed=at_least(0))
+        check(self, "", at_least(1), "fields")
+        check(self, "", at_least(0), "seed")
 
 
 @entry("simulate", SimulateConfig)

@@ -63,7 +63,8 @@ class TrackConfig(TrackerConfig):
     division_tolerance: int = 1
 
     def __post_init__(self) -> None:
-        check(self, "", frame_interval_s=above(0), pixel_size_um=above(0), division_tolerance=at_least(0))
+        check(self, "", above(0), "frame_interval_s", "pixel_size_um")
+        check(self, "", at_least(0), "division_tolerance")
 
 
 @entry("track", TrackConfig)

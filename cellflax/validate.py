@@ -59,7 +59,7 @@ class ValidateConfig:
     erode_reference: bool = False
 
     def __post_init__(self):
-        check(self, "", test_time_augmentation=TRANSFORM_COUNTS)
+        check(self, "", TRANSFORM_COUNTS, "test_time_augmentation")
         if self.erode_reference and self.part is Part.test:
             raise UserError("erode_reference=true goes with part=validation; leave it out for part=test")
 

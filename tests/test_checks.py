@@ -52,6 +52,12 @@ def test_a_range_says_what_it_holds(
     assert not any(value in allowed for value in outside)
 
 
+def check_toy(toy: Toy) -> None:
+    check(toy, "toy", above(0), "size")
+    check(toy, "toy", at_least(1), "widths")
+    check(toy, "toy", within(1, 3), "depth")
+
+
 @pytest.mark.parametrize(
     ("toy", "line"),
     [
@@ -66,13 +72,13 @@ def test_a_range_says_what_it_holds(
 )
 def test_the_line_names_the_setting_its_range_and_its_value(toy: Toy, line: str):
     with pytest.raises(UserError, match=f"^{re.escape(line)}$"):
-        check(toy, "toy", size=above(0), widths=at_least(1), depth=within(1, 3))
+        check_toy(toy)
 
 
 def test_null_passes_where_the_type_allows_it_and_a_command_has_no_group():
-    check(Toy(size=None), "toy", size=above(0))
+    check(Toy(size=None), "toy", above(0), "size")
     with pytest.raises(UserError, match=r"^depth must be 2 or more, got 1$"):
-        check(Toy(), "", depth=at_least(2))
+        check(Toy(), "", at_least(2), "depth")
 
 
 # Abstract, or checked by the configuration that holds them.

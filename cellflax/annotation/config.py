@@ -55,7 +55,7 @@ class AnnotateConfig:
     alkofahi: AlkofahiConfig = field(default_factory=AlkofahiConfig)
 
     def __post_init__(self):
-        check(self, "", pixel_size_um=above(0))
+        check(self, "", above(0), "pixel_size_um")
         if self.method is Method.alkofahi and self.cell is None and self.review is None:
             raise UserError("method=alkofahi needs a stain of whole cells; add cell=...")
         if self.cell is not None and self.cell == self.nuclear:

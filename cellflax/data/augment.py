@@ -32,14 +32,9 @@ class AugmentConfig:
     gain: float = 0.0
 
     def __post_init__(self):
-        check(
-            self,
-            "sampler.augment",
-            rotate_degrees=within(0, 45),
-            shear_degrees=within(0, 45),
-            scale=within(1, 2),
-            gain=within(0, 1),
-        )
+        check(self, "sampler.augment", within(0, 45), "rotate_degrees", "shear_degrees")
+        check(self, "sampler.augment", within(1, 2), "scale")
+        check(self, "sampler.augment", within(0, 1), "gain")
 
 
 def augment(

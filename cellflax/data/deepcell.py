@@ -53,7 +53,7 @@ class DeepCellFiles(SplitOptions):
         super().__post_init__()
         if not self.channels:
             raise UserError("data.channels must name at least one channel, got []")
-        check(self, "data", min_cell_px=at_least(0))
+        check(self, "data", at_least(0), "min_cell_px")
 
 
 @dataclass
@@ -85,7 +85,7 @@ class DeepCellData(DeepCellFiles):
 
 def check_features(config: Any, key: str) -> None:
     """Refuse an `edge_feature` and `interior_feature` that are negative or the same; they are configured at `key`."""
-    check(config, key, edge_feature=at_least(0), interior_feature=at_least(0))
+    check(config, key, at_least(0), "edge_feature", "interior_feature")
     if config.edge_feature == config.interior_feature:
         raise UserError(f"{key}.edge_feature and {key}.interior_feature must differ, both are {config.edge_feature}")
 

@@ -44,7 +44,7 @@ class FolderData(PartOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(self, "data", edge_px=at_least(1))
+        check(self, "data", at_least(1), "edge_px")
 
 
 def load_folder(config: FolderData) -> Dataset:

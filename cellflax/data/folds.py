@@ -31,7 +31,8 @@ class PartOptions(SplitOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(self, "data", folds=at_least(_LEAST_FOLDS), fold=at_least(0))
+        check(self, "data", at_least(_LEAST_FOLDS), "folds")
+        check(self, "data", at_least(0), "fold")
         if self.folds is not None:
             self._check_folds(self.folds)
         elif self.fold is not None:

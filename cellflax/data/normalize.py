@@ -36,7 +36,7 @@ class NormalizeConfig:
     window_px: int | None = None
 
     def __post_init__(self):
-        check(self, "normalize", window_px=odd(3))
+        check(self, "normalize", odd(3), "window_px")
 
 
 def normalize(image: np.ndarray, config: NormalizeConfig, receptive_field: int, name: str = "image") -> np.ndarray:

@@ -27,7 +27,7 @@ class ScaleConfig:
     pixel_size_um: float | None = None
 
     def __post_init__(self):
-        check(self, "scale", tophat_um=above(0), pixel_size_um=above(0))
+        check(self, "scale", above(0), "tophat_um", "pixel_size_um")
 
 
 class NearestGrid:

@@ -40,7 +40,8 @@ class SamplerConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
     def __post_init__(self):
-        check(self, "sampler", batch=at_least(1), balance=within(0, 1))
+        check(self, "sampler", at_least(1), "batch")
+        check(self, "sampler", within(0, 1), "balance")
 
 
 @dataclass
@@ -73,7 +74,9 @@ class CropsConfig(SamplerConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        check(self, "sampler", size=even(8), compose=within(0, 1), stored_crops=at_least(1))
+        check(self, "sampler", even(8), "size")
+        check(self, "sampler", within(0, 1), "compose")
+        check(self, "sampler", at_least(1), "stored_crops")
         if self.store is not None and self.stored_crops is None:
             raise UserError(f"sampler.store={self.store} needs to know how many crops: set sampler.stored_crops")
 

@@ -43,7 +43,8 @@ class SimulatedData:
     field: HelaFieldConfig = dataclasses.field(default_factory=HelaFieldConfig)
 
     def __post_init__(self) -> None:
-        check(self, "data", fields=at_least(1), validation_fields=at_least(1), seed=at_least(0), edge_px=at_least(1))
+        check(self, "data", at_least(1), "fields", "validation_fields", "edge_px")
+        check(self, "data", at_least(0), "seed")
         if self.annotation.needs_nuclei and self.target is Target.nuclei:
             raise UserError(
                 f"data.annotation={self.annotation.name} tells nuclei from the cells around them, so data.target must "

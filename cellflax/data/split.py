@@ -37,7 +37,8 @@ class SplitOptions:
     split_seed: int = 0
 
     def __post_init__(self) -> None:
-        check(self, "data", validation_fraction=above(0, below=1), split_seed=at_least(0))
+        check(self, "data", above(0, below=1), "validation_fraction")
+        check(self, "data", at_least(0), "split_seed")
 
 
 def split_examples(

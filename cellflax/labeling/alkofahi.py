@@ -35,7 +35,9 @@ class AlkofahiConfig(CellGrowthConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        check(self, self.group, tophat_um=above(0), outline=above(0, below=1), min_contrast=at_least(0))
+        check(self, self.group, above(0), "tophat_um")
+        check(self, self.group, above(0, below=1), "outline")
+        check(self, self.group, at_least(0), "min_contrast")
 
 
 def label_two_channels(

@@ -23,7 +23,8 @@ class CellsConfig:
     threshold: float = 1.0
 
     def __post_init__(self):
-        check(self, "sadanandan.cells", dilation_px=odd(1), threshold=above(0))
+        check(self, "sadanandan.cells", odd(1), "dilation_px")
+        check(self, "sadanandan.cells", above(0), "threshold")
 
 
 def label_cells(stain: np.ndarray, nuclei: np.ndarray, config: CellsConfig) -> np.ndarray:

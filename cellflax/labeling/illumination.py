@@ -37,13 +37,9 @@ class IlluminationConfig:
     iterations: int = 40
 
     def __post_init__(self):
-        check(
-            self,
-            "sadanandan.illumination",
-            points=within(_DEGREE + 1, _SAMPLES // 2),
-            cutoff=above(0),
-            iterations=at_least(1),
-        )
+        check(self, "sadanandan.illumination", within(_DEGREE + 1, _SAMPLES // 2), "points")
+        check(self, "sadanandan.illumination", above(0), "cutoff")
+        check(self, "sadanandan.illumination", at_least(1), "iterations")
 
 
 def fit_background(plane: np.ndarray, config: IlluminationConfig) -> np.ndarray:

@@ -40,17 +40,8 @@ class NucleiConfig:
     min_area: float = 0.15
 
     def __post_init__(self):
-        check(
-            self,
-            "sadanandan.nuclei",
-            diameter_px=above(0),
-            diameter_um=above(0),
-            smoothing=at_least(0),
-            threshold=above(0),
-            split_depth=above(0),
-            min_contrast=at_least(0),
-            min_area=at_least(0),
-        )
+        check(self, "sadanandan.nuclei", above(0), "diameter_px", "diameter_um", "threshold", "split_depth")
+        check(self, "sadanandan.nuclei", at_least(0), "smoothing", "min_contrast", "min_area")
 
 
 def label_nuclei(stain: np.ndarray, config: NucleiConfig, pixel_size_um: float | None = None) -> np.ndarray:

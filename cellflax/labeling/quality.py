@@ -28,7 +28,8 @@ class FlagsConfig:
     min_focus: float = 0.5
 
     def __post_init__(self):
-        check(self, "flags", min_cells=at_least(1), max_saturated=within(0, 1), min_focus=within(0, 1))
+        check(self, "flags", at_least(1), "min_cells")
+        check(self, "flags", within(0, 1), "max_saturated", "min_focus")
 
 
 @dataclass(frozen=True)

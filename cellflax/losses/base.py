@@ -40,7 +40,7 @@ class LossConfig:
     l2: float = 1e-5
 
     def __post_init__(self):
-        check(self, "loss", l2=at_least(0))
+        check(self, "loss", at_least(0), "l2")
 
 
 def l2_penalty(params) -> jax.Array:

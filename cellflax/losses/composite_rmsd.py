@@ -30,7 +30,7 @@ class CompositeRmsdConfig(LossConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        check(self, "loss", weights=at_least(0), sum_weight=at_least(0))
+        check(self, "loss", at_least(0), "weights", "sum_weight")
         if not any(self.weights):
             raise UserError(f"loss.weights must have one value above 0, got {list(self.weights)}")
 

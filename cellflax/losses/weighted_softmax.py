@@ -32,7 +32,7 @@ class WeightedSoftmaxConfig(LossConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        check(self, "loss", foreground=above(0))
+        check(self, "loss", above(0), "foreground")
 
 
 def foreground_factor(config: WeightedSoftmaxConfig, pixels: np.ndarray) -> float:

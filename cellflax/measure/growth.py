@@ -23,7 +23,8 @@ class GrowthConfig:
     use_border_cells: bool = False
 
     def __post_init__(self) -> None:
-        check(self, "growth", min_frames=at_least(2), jump=above(0))
+        check(self, "growth", at_least(2), "min_frames")
+        check(self, "growth", above(0), "jump")
 
 
 def step_rates(track: np.ndarray, time: np.ndarray, area: np.ndarray) -> np.ndarray:

@@ -50,15 +50,9 @@ class KtrConfig:
     percentile: float = 1.0
 
     def __post_init__(self) -> None:
-        check(
-            self,
-            "ktr",
-            ring_px=above(0),
-            ring_um=above(0),
-            gap_px=at_least(0),
-            edge_px=at_least(0),
-            percentile=at_least(0, below=100),
-        )
+        check(self, "ktr", above(0), "ring_px", "ring_um")
+        check(self, "ktr", at_least(0), "gap_px", "edge_px")
+        check(self, "ktr", at_least(0, below=100), "percentile")
         for key in ("ring_px", "ring_um"):
             widths = getattr(self, key)
             if len(set(widths)) < len(widths):

@@ -33,7 +33,9 @@ class MarkerConfig:
     ring_px: int = 8
 
     def __post_init__(self) -> None:
-        check(self, "cell_type", min_snr=above(0), dominance=at_least(1), guard_px=at_least(0), ring_px=at_least(1))
+        check(self, "cell_type", above(0), "min_snr")
+        check(self, "cell_type", at_least(1), "dominance", "ring_px")
+        check(self, "cell_type", at_least(0), "guard_px")
 
 
 def marker_brightness(marker: np.ndarray, nuclei: np.ndarray, config: MarkerConfig) -> tuple[np.ndarray, float]:

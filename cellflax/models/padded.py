@@ -29,14 +29,10 @@ class PaddedConfig:
     batch_norm_epsilon: float = 1e-5
 
     def __post_init__(self):
-        check(
-            self,
-            "model",
-            kernel=odd(1),
-            context_px=at_least(0),
-            batch_norm_momentum=at_least(0, below=1),
-            batch_norm_epsilon=above(0),
-        )
+        check(self, "model", odd(1), "kernel")
+        check(self, "model", at_least(0), "context_px")
+        check(self, "model", at_least(0, below=1), "batch_norm_momentum")
+        check(self, "model", above(0), "batch_norm_epsilon")
         half = self.multiple // 2
         if self.context_px % half:
             raise UserError(

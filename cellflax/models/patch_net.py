@@ -59,19 +59,14 @@ class PatchNetConfig:
     batch_norm_epsilon: float = 1e-5
 
     def __post_init__(self):
-        check(
-            self,
-            "model",
-            dense=at_least(1),
-            side_filters=at_least(0),
-            dropout=at_least(0, below=1),
-            batch_norm_momentum=at_least(0, below=1),
-            batch_norm_epsilon=above(0),
-        )
+        check(self, "model", at_least(1), "dense")
+        check(self, "model", at_least(0), "side_filters")
+        check(self, "model", at_least(0, below=1), "dropout", "batch_norm_momentum")
+        check(self, "model", above(0), "batch_norm_epsilon")
         if not self.stages:
             raise UserError("model.stages is empty: give at least one stage of convolutions")
         for i, stage in enumerate(self.stages):
-            check(stage, f"model.stages[{i}]", kernels=at_least(1), filters=at_least(1))
+            check(stage, f"model.stages[{i}]", at_least(1), "kernels", "filters")
             if len(stage.kernels) != len(stage.filters) or not stage.kernels:
                 raise UserError(
                     f"model.stages[{i}] needs as many kernels as filters and at least one of each, got "

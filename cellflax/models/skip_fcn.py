@@ -39,7 +39,9 @@ class SkipFcnConfig(PaddedConfig):
     residual: bool = True
 
     def __post_init__(self):
-        check(self, "model", filters=at_least(1), residual_blocks=at_least(0), bottleneck=above(0, at_most=1))
+        check(self, "model", at_least(1), "filters")
+        check(self, "model", at_least(0), "residual_blocks")
+        check(self, "model", above(0, at_most=1), "bottleneck")
         if len(self.filters) < 2:
             raise UserError(f"model.filters needs two levels or more, with a pooling between them, got {self.filters}")
         if len(self.residual_blocks) != len(self.filters):

@@ -70,17 +70,13 @@ class UNetConfig(PaddedConfig):
             raise UserError(
                 f"model.up has {len(self.up)} levels, but each of the {len(self.down)} levels of model.down needs one"
             )
-        check(
-            self,
-            "model",
-            bottom=at_least(1),
-            dropout=at_least(0, below=1),
-            dropout_levels=within(0, len(self.down)),  # the last is the bottom
-        )
+        check(self, "model", at_least(1), "bottom")
+        check(self, "model", at_least(0, below=1), "dropout")
+        check(self, "model", within(0, len(self.down)), "dropout_levels")
         for i, filters in enumerate(self.down):
             _check_level(f"model.down[{i}]", filters)
         for i, level in enumerate(self.up):
-            check(level, f"model.up[{i}]", upsample=at_least(1))
+            check(level, f"model.up[{i}]", at_least(1), "upsample")
             _check_level(f"model.up[{i}].filters", level.filters)
         super().__post_init__()
 

@@ -59,6 +59,6 @@ class QuantifyConfig:
     output: str = "quantities"
 
     def __post_init__(self):
-        check(self, "", pixel_size_um=above(0), frame_interval_s=above(0))
+        check(self, "", above(0), "pixel_size_um", "frame_interval_s")
         if self.nuclei is not None and self.nuclear is not None:
             raise UserError(f"nuclei={self.nuclei} and nuclear={self.nuclear}: give one of them")

@@ -29,14 +29,8 @@ class ActiveContourConfig(FloodConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        check(
-            self,
-            "refine",
-            iterations=at_least(0),
-            smoothing=at_least(0),
-            inside_weight=above(0),
-            outside_weight=above(0),
-        )
+        check(self, "refine", at_least(0), "iterations", "smoothing")
+        check(self, "refine", above(0), "inside_weight", "outside_weight")
 
 
 def refine_by_active_contour(

@@ -45,18 +45,10 @@ class BlobNucleiConfig:
     min_nucleus_um2: float = 20.0
 
     def __post_init__(self):
-        check(
-            self,
-            self.group,
-            min_radius_um=above(0),
-            max_radius_um=above(0),
-            n_scales=at_least(1),
-            n_thresholds=at_least(1),
-            sensitivity=above(0, at_most=100),
-            min_response=at_least(0, below=1),
-            split_depth_um=above(0),
-            min_nucleus_um2=above(0),
-        )
+        check(self, self.group, above(0), "min_radius_um", "max_radius_um", "split_depth_um", "min_nucleus_um2")
+        check(self, self.group, at_least(1), "n_scales", "n_thresholds")
+        check(self, self.group, above(0, at_most=100), "sensitivity")
+        check(self, self.group, at_least(0, below=1), "min_response")
         if self.max_radius_um < self.min_radius_um:
             raise UserError(
                 f"{self.group}.max_radius_um must be at least {self.group}.min_radius_um, "

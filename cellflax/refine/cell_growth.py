@@ -39,14 +39,9 @@ class CellGrowthConfig(BlobNucleiConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        check(
-            self,
-            self.group,
-            smoothing_um=above(0),
-            cell_area_um2=above(0),
-            n_cell_thresholds=at_least(1),
-            nucleus_margin_um=at_least(0),
-        )
+        check(self, self.group, above(0), "smoothing_um", "cell_area_um2")
+        check(self, self.group, at_least(1), "n_cell_thresholds")
+        check(self, self.group, at_least(0), "nucleus_margin_um")
 
 
 def log_intensity(image: np.ndarray, smoothing_px: float) -> np.ndarray:

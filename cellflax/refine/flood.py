@@ -46,14 +46,8 @@ class FloodConfig:
     seed_overlap: float = 0.1
 
     def __post_init__(self):
-        check(
-            self,
-            "refine",
-            smoothing_px=at_least(0),
-            outline_px=at_least(0),
-            expand_px=at_least(0),
-            seed_overlap=above(0, at_most=1),
-        )
+        check(self, "refine", at_least(0), "smoothing_px", "outline_px", "expand_px")
+        check(self, "refine", above(0, at_most=1), "seed_overlap")
 
 
 def flood(

@@ -43,17 +43,9 @@ class NucleiSeedsConfig:
     max_area: float = 6.0
 
     def __post_init__(self):
-        check(
-            self,
-            "seeds",
-            diameter_px=above(0),
-            diameter_um=above(0),
-            outline=above(0, below=1),
-            split_depth=above(0),
-            min_contrast=at_least(0),
-            min_area=at_least(0),
-            max_area=above(0),
-        )
+        check(self, "seeds", above(0), "diameter_px", "diameter_um", "split_depth", "max_area")
+        check(self, "seeds", above(0, below=1), "outline")
+        check(self, "seeds", at_least(0), "min_contrast", "min_area")
         if self.min_area >= self.max_area:
             raise UserError(f"seeds.min_area must be less than seeds.max_area, got {self.min_area} and {self.max_area}")
 

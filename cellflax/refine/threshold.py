@@ -46,18 +46,12 @@ class ThresholdConfig:
     expand_px: int = 0
 
     def __post_init__(self):
-        check(
-            self,
-            "refine",
-            interior=above(0, below=1),
-            block_px=odd(3),
-            offset=above(-1, below=1),
-            min_area_px=at_least(0),
-            max_area_px=at_least(1),
-            max_eccentricity=above(0, at_most=1),
-            min_solidity=above(0, at_most=1),
-            expand_px=at_least(0),
-        )
+        check(self, "refine", above(0, below=1), "interior")
+        check(self, "refine", odd(3), "block_px")
+        check(self, "refine", above(-1, below=1), "offset")
+        check(self, "refine", at_least(0), "min_area_px", "expand_px")
+        check(self, "refine", at_least(1), "max_area_px")
+        check(self, "refine", above(0, at_most=1), "max_eccentricity", "min_solidity")
         if self.max_area_px is not None and self.max_area_px < self.min_area_px:
             raise UserError(
                 f"refine.max_area_px must be at least refine.min_area_px, got {self.max_area_px} and {self.min_area_px}"

@@ -34,14 +34,9 @@ class WatershedConfig(FloodConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        check(
-            self,
-            "refine",
-            interior=above(0, below=1),
-            min_area_px=at_least(0),
-            seed_smoothing_px=at_least(0),
-            seed_depth=above(0, at_most=1),
-        )
+        check(self, "refine", above(0, below=1), "interior")
+        check(self, "refine", at_least(0), "min_area_px", "seed_smoothing_px")
+        check(self, "refine", above(0, at_most=1), "seed_depth")
 
 
 def refine_by_watershed(

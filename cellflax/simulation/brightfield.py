@@ -10,7 +10,7 @@ import numpy as np
 
 from cellflax.checks import check, within
 from cellflax.errors import UserError
-from cellflax.simulation import optics, specimen, wells
+from cellflax.simulation import optics, specimen
 from cellflax.simulation.camera import Camera, expose
 from cellflax.simulation.field import SimulatedField
 from cellflax.simulation.optics import BrightFieldOptics
@@ -21,7 +21,7 @@ from cellflax.simulation.population import (
     grow_population,
     per_label,
 )
-from cellflax.simulation.wells import Well, WellConfig, crowded_well, sparse_well
+from cellflax.simulation.wells import Well, WellConfig, check_well, crowded_well, sparse_well
 
 _MARGIN_UM = 45.0  # so far, cells and defocused light from outside reach into the field
 _MEDIUM_FLUORESCENCE = 0.06  # of the medium and the plate, relative to a stained cell
@@ -69,24 +69,17 @@ class BrightfieldConfig:
     read_noise_electrons: float = 4.0
 
     def __post_init__(self) -> None:
-        check(
-            self,
-            "data.brightfield",
-            height=within(32, 4096),
-            width=within(32, 4096),
-            pixel_size_um=within(0.1, 2.0),
-            planes=within(1, 15),
-            plane_spacing_um=within(0.1, 20),
-            touching_fraction=within(0, 1),
-            mitotic_fraction=within(0, 1),
-            index_difference=within(0, 0.1),
-            illumination_variation=within(0, 0.8),
-            brightfield_electrons=within(10, 9000),
-            stain_electrons=within(10, 9000),
-            read_noise_electrons=within(0, 100),
-        )
+        check(self, "data.brightfield", within(32, 4096), "height", "width")
+        check(self, "data.brightfield", within(0.1, 2.0), "pixel_size_um")
+        check(self, "data.brightfield", within(1, 15), "planes")
+        check(self, "data.brightfield", within(0.1, 20), "plane_spacing_um")
+        check(self, "data.brightfield", within(0, 1), "touching_fraction", "mitotic_fraction")
+        check(self, "data.brightfield", within(0, 0.1), "index_difference")
+        check(self, "data.brightfield", within(0, 0.8), "illumination_variation")
+        check(self, "data.brightfield", within(10, 9000), "brightfield_electrons", "stain_electrons")
+        check(self, "data.brightfield", within(0, 100), "read_noise_electrons")
         for well in Well:
-            check(getattr(self, well.name), f"data.brightfield.{well.name}", **wells.RANGES)
+            check_well(getattr(self, well.name), f"data.brightfield.{well.name}")
         if not self.wells or len(set(self.wells)) < len(self.wells):
             names = [well.name for well in self.wells]
             raise UserError(f"data.brightfield.wells must be one or more different wells, got {names}")

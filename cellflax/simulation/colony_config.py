@@ -46,25 +46,20 @@ class ColonyConfig:
     read_noise_electrons: float = 4.0
 
     def __post_init__(self) -> None:
-        check(
-            self,
-            "colony",
-            height=within(64, 4096),
-            width=within(64, 4096),
-            pixel_size_um=within(0.02, 0.5),
-            frames=within(2, 2000),
-            frame_interval_s=within(10, 3600),
-            founders=within(1, 50),
-            doubling_time_min=within(10, 1000),
-            rate_variation=within(0, 0.3),
-            division_length_um=within(2.5, 12),
-            division_variation=within(0, 0.2),
-            cell_width_um=within(0.5, 1.2),
-            index_difference=within(0.001, 0.1),
-            illumination_variation=within(0, 0.8),
-            phase_electrons=within(10, 30000),
-            read_noise_electrons=within(0, 100),
-        )
+        check(self, "colony", within(64, 4096), "height", "width")
+        check(self, "colony", within(0.02, 0.5), "pixel_size_um")
+        check(self, "colony", within(2, 2000), "frames")
+        check(self, "colony", within(10, 3600), "frame_interval_s")
+        check(self, "colony", within(1, 50), "founders")
+        check(self, "colony", within(10, 1000), "doubling_time_min")
+        check(self, "colony", within(0, 0.3), "rate_variation")
+        check(self, "colony", within(2.5, 12), "division_length_um")
+        check(self, "colony", within(0, 0.2), "division_variation")
+        check(self, "colony", within(0.5, 1.2), "cell_width_um")
+        check(self, "colony", within(0.001, 0.1), "index_difference")
+        check(self, "colony", within(0, 0.8), "illumination_variation")
+        check(self, "colony", within(10, 30000), "phase_electrons")
+        check(self, "colony", within(0, 100), "read_noise_electrons")
         if self.frame_interval_s > 15.0 * self.doubling_time_min:
             raise UserError(
                 "colony.frame_interval_s must be at most a quarter of colony.doubling_time_min, so that no division is "

@@ -16,11 +16,11 @@ from cellflax.simulation.camera import Camera, expose
 from cellflax.simulation.field import SimulatedField
 from cellflax.simulation.packing import keep_largest_parts
 from cellflax.simulation.population import (
-    CULTURE_RANGES,
     MAX_ASPECT,
     MIN_ASPECT,
     Culture,
     Population,
+    check_culture,
     field_labels,
     grow_population,
     per_label,
@@ -73,18 +73,12 @@ class CytoplasmFieldConfig:
     read_noise_electrons: float = 4.0
 
     def __post_init__(self) -> None:
-        check(
-            self,
-            "data.cytoplasm",
-            **CULTURE_RANGES,
-            height=within(32, 4096),
-            width=within(32, 4096),
-            numerical_aperture=within(0.1, 0.95),
-            illumination_variation=within(0, 0.8),
-            cytoplasm_electrons=within(10, 9000),
-            nuclear_electrons=within(10, 9000),
-            read_noise_electrons=within(0, 100),
-        )
+        check_culture(self, "data.cytoplasm")
+        check(self, "data.cytoplasm", within(32, 4096), "height", "width")
+        check(self, "data.cytoplasm", within(0.1, 0.95), "numerical_aperture")
+        check(self, "data.cytoplasm", within(0, 0.8), "illumination_variation")
+        check(self, "data.cytoplasm", within(10, 9000), "cytoplasm_electrons", "nuclear_electrons")
+        check(self, "data.cytoplasm", within(0, 100), "read_noise_electrons")
         sizes_um = [round(GRID_UM * factor, 3) for factor in range(1, _MOST_BINNING + 1)]
         if not any(abs(self.pixel_size_um - size) < 1e-6 for size in sizes_um):
             allowed = ", ".join(map(str, sizes_um))

@@ -15,9 +15,9 @@ from cellflax.simulation.camera import Camera, expose
 from cellflax.simulation.field import SimulatedField
 from cellflax.simulation.optics import PhaseOptics, PhasePolarity
 from cellflax.simulation.population import (
-    CULTURE_RANGES,
     Culture,
     Population,
+    check_culture,
     field_labels,
     grow_population,
     per_label,
@@ -66,19 +66,13 @@ class HelaFieldConfig:
     read_noise_electrons: float = 4.0
 
     def __post_init__(self) -> None:
-        check(
-            self,
-            "data.field",
-            **CULTURE_RANGES,
-            height=within(32, 4096),
-            width=within(32, 4096),
-            pixel_size_um=within(0.1, 2.0),
-            index_difference=within(0, 0.1),
-            illumination_variation=within(0, 0.8),
-            phase_electrons=within(10, 9000),
-            nuclear_electrons=within(10, 9000),
-            read_noise_electrons=within(0, 100),
-        )
+        check_culture(self, "data.field")
+        check(self, "data.field", within(32, 4096), "height", "width")
+        check(self, "data.field", within(0.1, 2.0), "pixel_size_um")
+        check(self, "data.field", within(0, 0.1), "index_difference")
+        check(self, "data.field", within(0, 0.8), "illumination_variation")
+        check(self, "data.field", within(10, 9000), "phase_electrons", "nuclear_electrons")
+        check(self, "data.field", within(0, 100), "read_noise_electrons")
 
 
 def simulate_hela_field(config: HelaFieldConfig, seed: int) -> SimulatedField:

@@ -56,28 +56,18 @@ class MigrationConfig:
     read_noise_electrons: float = 4.0
 
     def __post_init__(self) -> None:
-        check(
-            self,
-            "migration",
-            height=within(64, 4096),
-            width=within(64, 4096),
-            pixel_size_um=within(0.1, 2.0),
-            frames=within(2, 2000),
-            frame_interval_s=within(10, 3600),
-            cells_per_mm2=within(1, 2000),
-            cell_area_um2=within(400, 5000),
-            speed_um_per_h=within(0, 100),
-            persistence_min=within(1, 600),
-            stimulus_s=within(0, 1e6),
-            import_per_min=within(0.001, 10),
-            export_per_min=within(0.001, 10),
-            stimulated_per_min=within(0.001, 10),
-            adaptation_min=within(0.1, 10000),
-            kinetic_variation=within(0, 1),
-            index_difference=within(0, 0.1),
-            illumination_variation=within(0, 0.8),
-            phase_electrons=within(10, 9000),
-            nuclear_electrons=within(10, 9000),
-            reporter_electrons=within(10, 9000),
-            read_noise_electrons=within(0, 100),
-        )
+        check(self, "migration", within(64, 4096), "height", "width")
+        check(self, "migration", within(0.1, 2.0), "pixel_size_um")
+        check(self, "migration", within(2, 2000), "frames")
+        check(self, "migration", within(10, 3600), "frame_interval_s")
+        check(self, "migration", within(1, 2000), "cells_per_mm2")
+        check(self, "migration", within(400, 5000), "cell_area_um2")
+        check(self, "migration", within(0, 100), "speed_um_per_h", "read_noise_electrons")
+        check(self, "migration", within(1, 600), "persistence_min")
+        check(self, "migration", within(0, 1e6), "stimulus_s")
+        check(self, "migration", within(0.001, 10), "import_per_min", "export_per_min", "stimulated_per_min")
+        check(self, "migration", within(0.1, 10000), "adaptation_min")
+        check(self, "migration", within(0, 1), "kinetic_variation")
+        check(self, "migration", within(0, 0.1), "index_difference")
+        check(self, "migration", within(0, 0.8), "illumination_variation")
+        check(self, "migration", within(10, 9000), "phase_electrons", "nuclear_electrons", "reporter_electrons")

@@ -32,7 +32,9 @@ class DivisionConfig:
     max_survivor: float = 0.75
 
     def __post_init__(self) -> None:
-        check(self, "divisions", repair_frames=at_least(0), max_change=at_least(1), max_survivor=above(0, at_most=1))
+        check(self, "divisions", at_least(0), "repair_frames")
+        check(self, "divisions", at_least(1), "max_change")
+        check(self, "divisions", above(0, at_most=1), "max_survivor")
 
 
 def repair_divisions(

@@ -25,7 +25,7 @@ class GapConfig:
     frame_cost: float = 0.1
 
     def __post_init__(self) -> None:
-        check(self, "gaps", max_frames=at_least(0), frame_cost=at_least(0))
+        check(self, "gaps", at_least(0), "max_frames", "frame_cost")
 
 
 def close_gaps(

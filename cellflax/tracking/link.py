@@ -58,20 +58,10 @@ class LinkConfig:
     max_daughter_ratio: float = 4.0
 
     def __post_init__(self) -> None:
-        check(
-            self,
-            "link",
-            max_distance=above(0),
-            overlap_weight=at_least(0),
-            distance_weight=at_least(0),
-            area_weight=at_least(0),
-            daughter_weight=at_least(0),
-            birth_cost=above(0),
-            death_cost=above(0),
-            division_cost=at_least(0),
-            max_division_change=at_least(1),
-            max_daughter_ratio=at_least(1),
-        )
+        check(self, "link", above(0), "max_distance", "birth_cost", "death_cost")
+        check(self, "link", at_least(0), "overlap_weight", "distance_weight", "area_weight", "daughter_weight")
+        check(self, "link", at_least(0), "division_cost")
+        check(self, "link", at_least(1), "max_division_change", "max_daughter_ratio")
         if not self.overlap_weight + self.distance_weight + self.area_weight > 0:
             raise UserError("link: one of overlap_weight, distance_weight and area_weight must be above 0")
 

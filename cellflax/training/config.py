@@ -58,17 +58,9 @@ class TrainerConfig:
     precision: Precision = Precision.float32
 
     def __post_init__(self):
-        check(
-            self,
-            "trainer",
-            ensemble=at_least(1),
-            steps=at_least(1),
-            validate_every=at_least(1),
-            log_every=at_least(1),
-            patience=at_least(0),
-            max_minutes=above(0),
-            devices=at_least(1),
-        )
+        check(self, "trainer", at_least(1), "ensemble", "steps", "validate_every", "log_every", "devices")
+        check(self, "trainer", at_least(0), "patience")
+        check(self, "trainer", above(0), "max_minutes")
 
 
 @dataclass
@@ -114,4 +106,5 @@ class TrainConfig:
     def __post_init__(self):
         if not self.name or "/" in self.name:
             raise UserError(f"name must be a word without slashes, got {self.name!r}")
-        check(self, "", seed=within(0, _LARGEST_SEED), test_time_augmentation=TRANSFORM_COUNTS)
+        check(self, "", within(0, _LARGEST_SEED), "seed")
+        check(self, "", TRANSFORM_COUNTS, "test_time_augmentation")

@@ -41,15 +41,10 @@ class OptimizerConfig:
     clip_norm: float | None = None
 
     def __post_init__(self):
-        check(
-            self,
-            "optimizer",
-            learning_rate=above(0),
-            warmup_steps=at_least(0),
-            decay=above(0, at_most=1),
-            epoch_steps=at_least(1),
-            clip_norm=above(0),
-        )
+        check(self, "optimizer", above(0), "learning_rate", "clip_norm")
+        check(self, "optimizer", at_least(0), "warmup_steps")
+        check(self, "optimizer", above(0, at_most=1), "decay")
+        check(self, "optimizer", at_least(1), "epoch_steps")
 
 
 @dataclass
@@ -62,7 +57,7 @@ class SgdConfig(OptimizerConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        check(self, "optimizer", momentum=at_least(0, below=1))
+        check(self, "optimizer", at_least(0, below=1), "momentum")
 
 
 @dataclass
@@ -75,7 +70,8 @@ class RmspropConfig(OptimizerConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        check(self, "optimizer", rho=at_least(0, below=1), epsilon=above(0))
+        check(self, "optimizer", at_least(0, below=1), "rho")
+        check(self, "optimizer", above(0), "epsilon")
 
 
 @dataclass
@@ -86,7 +82,7 @@ class AdamwConfig(OptimizerConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        check(self, "optimizer", weight_decay=at_least(0))
+        check(self, "optimizer", at_least(0), "weight_decay")
 
 
 def learning_rate(config: OptimizerConfig, steps: int) -> optax.Schedule:

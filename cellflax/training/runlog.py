@@ -48,7 +48,7 @@ class LoggerConfig:
     def __post_init__(self):
         if not self.project:
             raise UserError("logger.project must not be empty; logger.wandb=disabled turns W&B off")
-        check(self, "logger", line_seconds=above(0))
+        check(self, "logger", above(0), "line_seconds")
 
 
 class RunLog:
