@@ -12,7 +12,7 @@ from cellflax.checks import check, within
 from cellflax.errors import UserError
 from cellflax.simulation import optics, specimen
 from cellflax.simulation.camera import Camera, expose
-from cellflax.simulation.field import SimulatedField
+from cellflax.simulation.field import SimulatedField, check_image
 from cellflax.simulation.optics import BrightFieldOptics
 from cellflax.simulation.population import (
     Culture,
@@ -69,15 +69,13 @@ class BrightfieldConfig:
     read_noise_electrons: float = 4.0
 
     def __post_init__(self) -> None:
-        check(self, "data.brightfield", within(32, 4096), "height", "width")
+        check_image(self, "data.brightfield")
         check(self, "data.brightfield", within(0.1, 2.0), "pixel_size_um")
         check(self, "data.brightfield", within(1, 15), "planes")
         check(self, "data.brightfield", within(0.1, 20), "plane_spacing_um")
         check(self, "data.brightfield", within(0, 1), "touching_fraction", "mitotic_fraction")
         check(self, "data.brightfield", within(0, 0.1), "index_difference")
-        check(self, "data.brightfield", within(0, 0.8), "illumination_variation")
         check(self, "data.brightfield", within(10, 9000), "brightfield_electrons", "stain_electrons")
-        check(self, "data.brightfield", within(0, 100), "read_noise_electrons")
         for well in Well:
             check_well(getattr(self, well.name), f"data.brightfield.{well.name}")
         if not self.wells or len(set(self.wells)) < len(self.wells):

@@ -13,7 +13,7 @@ from cellflax.checks import check, within
 from cellflax.errors import UserError
 from cellflax.simulation import optics, specimen
 from cellflax.simulation.camera import Camera, expose
-from cellflax.simulation.field import SimulatedField
+from cellflax.simulation.field import SimulatedField, check_image
 from cellflax.simulation.packing import keep_largest_parts
 from cellflax.simulation.population import (
     MAX_ASPECT,
@@ -74,11 +74,9 @@ class CytoplasmFieldConfig:
 
     def __post_init__(self) -> None:
         check_culture(self, "data.cytoplasm")
-        check(self, "data.cytoplasm", within(32, 4096), "height", "width")
+        check_image(self, "data.cytoplasm")
         check(self, "data.cytoplasm", within(0.1, 0.95), "numerical_aperture")
-        check(self, "data.cytoplasm", within(0, 0.8), "illumination_variation")
         check(self, "data.cytoplasm", within(10, 9000), "cytoplasm_electrons", "nuclear_electrons")
-        check(self, "data.cytoplasm", within(0, 100), "read_noise_electrons")
         sizes_um = [round(GRID_UM * factor, 3) for factor in range(1, _MOST_BINNING + 1)]
         if not any(abs(self.pixel_size_um - size) < 1e-6 for size in sizes_um):
             allowed = ", ".join(map(str, sizes_um))

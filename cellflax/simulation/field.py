@@ -1,8 +1,11 @@
-"""What every simulator of single images returns."""
+"""What every simulator of single images returns, and the ranges of settings that all simulators share."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+
+from cellflax.checks import check, within
 
 
 @dataclass(frozen=True)
@@ -23,3 +26,16 @@ class SimulatedField:
     cells: np.ndarray
     nuclei: np.ndarray
     pixel_size_um: float
+
+
+def check_image(config: Any, group: str, least_px: int = 32) -> None:
+    """Refuse settings that all simulators share: the size of the image, its illumination and the camera's noise.
+
+    Args:
+        config: the settings.
+        group: where they are configured.
+        least_px: smallest height and width.
+    """
+    check(config, group, within(least_px, 4096), "height", "width")
+    check(config, group, within(0, 0.8), "illumination_variation")
+    check(config, group, within(0, 100), "read_noise_electrons")
