@@ -21,9 +21,10 @@ import pandas as pd
 import cellflax
 from cellflax.annotation.accepted import copy_accepted
 from cellflax.annotation.config import AnnotateConfig, Method
-from cellflax.annotation.files import new_folder, write_simulation_note, write_site
+from cellflax.annotation.files import write_simulation_note, write_site
 from cellflax.annotation.inputs import find_inputs
 from cellflax.annotation.review import review_table, summarize, write_picture, write_review
+from cellflax.atomic import new_directory
 from cellflax.config import entry, to_json
 from cellflax.errors import UserError
 from cellflax.jsonfile import write_json
@@ -73,7 +74,7 @@ def annotate(config: AnnotateConfig) -> pd.DataFrame:
     if note is not None:
         _print("SIMULATED DATA: the images are simulated, and so are all labels made of them")
     output = Path(config.output)
-    with new_folder(output) as folder:
+    with new_directory(output) as folder:
         records, qualities = {}, []
         for site, content in inputs.read():
             stains = inputs.stain_planes(content)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import cellflax
+from cellflax.atomic import output_directory
 from cellflax.config import entry, to_json
 from cellflax.conversion.keras1 import PublishedNetwork, read_published, to_module
 from cellflax.data.example import CLASS_NAMES
@@ -94,7 +95,7 @@ def convert(config: ConvertConfig) -> Path:
         },
         "cellflax": cellflax.__version__,
     }
-    output = Path(config.output)
+    output = output_directory(config.output)
     save_model(output, params, stats, record)
     names = f"channels {', '.join(channels)}; classes {', '.join(class_names)}"
     edge = first.config.receptive_field

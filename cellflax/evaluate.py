@@ -24,12 +24,12 @@ al. 2016 as published: `border=30 erode_reference=true nuclei=FILE`.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cellflax import __version__
+from cellflax.atomic import output_directory
 from cellflax.config import entry
 from cellflax.errors import UserError
 from cellflax.evaluation.figures import f_score_figure, roc_figure
@@ -102,11 +102,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         if not getattr(config, key):
             raise UserError(f"{key} is not given; add {key}=FILE, {key}=DIRECTORY or {key}='PATTERN'")
     pairs = pair_files(config.predicted, config.reference, config.nuclei, config.image)
-    output = Path(config.output)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"output={output}: cannot make this directory ({error.strerror})") from error
+    output = output_directory(config.output)
 
     comparison = {"border": config.border, "erode_reference": config.erode_reference}
     pixels = PixelScores(pairs, config.probability, config.reference_nuclei, config.border)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cellflax.atomic import output_directory
 from cellflax.config import entry
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
@@ -125,8 +126,7 @@ def predict(config: PredictConfig) -> pd.DataFrame:
     _announce(model, set_up_jax(model.config.trainer.precision.name))
     images = group_channels(list_files(config.input), channel_parts(config.channels, model.channels))
     nuclei = partners("nuclei", config.nuclei, {image.name: image.paths[0] for image in images})
-    output = Path(config.output)
-    output.mkdir(parents=True, exist_ok=True)
+    output = output_directory(config.output)
     for stale in ("cells.csv", "cells.partial.csv", "provenance.json"):
         (output / stale).unlink(missing_ok=True)
 

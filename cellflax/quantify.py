@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import cellflax
+from cellflax.atomic import output_directory
 from cellflax.config import entry, to_json
-from cellflax.errors import UserError
 from cellflax.jsonfile import write_json
 from cellflax.quantification.cell_type import format_accuracy, quantify_cell_types
 from cellflax.quantification.cells import format_cells, quantify_cells
@@ -38,11 +38,7 @@ def main(config: QuantifyConfig) -> None:
 
 def quantify(config: QuantifyConfig) -> dict[str, Any]:
     """Run the method, write its results, and return what `metrics.json` holds."""
-    output = Path(config.output)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"output={output}: cannot make this directory ({error.strerror})") from error
+    output = output_directory(config.output)
     metrics = {
         "cellflax": cellflax.__version__,
         "settings": to_json(config),

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cellflax.atomic import output_directory
 from cellflax.config import entry
 from cellflax.data.example import SIMULATED_NOTE
 from cellflax.errors import UserError
@@ -91,7 +92,7 @@ class SimulateConfig:
 @entry("simulate", SimulateConfig)
 def main(config: SimulateConfig) -> None:
     """Simulate fields or movies and write them."""
-    output = Path(config.output)
+    output = output_directory(config.output)
     if config.specimen in (Specimen.colony, Specimen.migration):
         _simulate_movies(output, config)
     else:
@@ -134,7 +135,7 @@ def _simulate_movies(output: Path, config: SimulateConfig) -> None:
 
 
 def _write_note(folder: Path, config: SimulateConfig) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    output_directory(folder)
     settings = f"specimen={config.specimen.name} fields={config.fields} seed={config.seed}"
     (folder / SIMULATED_NOTE).write_text(f"Simulated by python -m cellflax.simulate {settings}\n")
 

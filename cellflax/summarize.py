@@ -12,6 +12,7 @@ import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cellflax.atomic import output_directory
 from cellflax.config import entry
 from cellflax.errors import UserError
 from cellflax.evaluation.figures import roc_figure
@@ -63,11 +64,7 @@ def summarize(config: SummarizeConfig) -> Summary:
     _check_simulated(finished)
     summary = group_runs(finished, [run for run in read if isinstance(run, SkippedRun)])
 
-    output = Path(config.output)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"output={output}: cannot make this directory ({error.strerror})") from error
+    output = output_directory(config.output)
     setting_table(summary).to_csv(output / "summary.csv", index=False)
     run_table(summary).to_csv(output / "runs.csv", index=False)
     (output / "summary.md").write_text(markdown(summary), encoding="utf-8")

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 import cellflax
+from cellflax.atomic import output_directory
 from cellflax.config import entry, to_json
 from cellflax.errors import UserError
 from cellflax.io.movies import ImageMovie, LabelMovie, read_image_movie, read_label_movie
@@ -174,11 +175,7 @@ def _described(shape: tuple[int, ...]) -> str:
 
 
 def _make_output(config: TrackConfig) -> Path:
-    output = Path(config.output)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"output={output}: cannot make this directory ({error.strerror})") from error
+    output = output_directory(config.output)
     overwrites = bool(_earlier_results(output))
     for key in ("input", "images", "reference"):
         given = getattr(config, key)

@@ -20,6 +20,7 @@ from typing import Any
 import jax
 
 import cellflax
+from cellflax.atomic import output_directory
 from cellflax.config import entry, from_json, job_directory, to_json
 from cellflax.data.datasets import load_dataset
 from cellflax.data.example import Dataset
@@ -74,7 +75,7 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
     dataset = dataset_to_scale(load_dataset(config.data), config.scale)
     _announce(dataset)
     stored = _stored_config(config)
-    run.mkdir(parents=True, exist_ok=True)
+    output_directory(run, key="run")
     if (run / "config.json").exists():
         _check_same_run(run, _read_config(run / "config.json"), stored)
 

@@ -12,10 +12,10 @@ from cellflax.annotation.files import (
     IMAGES,
     LABELS,
     NUCLEI,
-    new_folder,
     simulation_note,
     write_simulation_note,
 )
+from cellflax.atomic import new_directory
 from cellflax.errors import UserError
 from cellflax.jsonfile import write_json
 
@@ -43,7 +43,7 @@ def copy_accepted(table: Path, output: Path) -> tuple[int, int]:
     chosen = {name: site for name, site in provenance["sites"].items() if accepted.get(name, False)}
     if not chosen:
         raise UserError(f"{table}: no site is accepted; set accept to yes where the labels are good")
-    with new_folder(output) as folder:
+    with new_directory(output) as folder:
         for name in FOLDERS:
             (folder / name).mkdir()
         for name, site in chosen.items():

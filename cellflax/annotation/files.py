@@ -1,16 +1,12 @@
-"""What `cellflax.annotate` writes for every site, in a folder that is whole or absent."""
+"""What `cellflax.annotate` writes for every site."""
 
-import shutil
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cellflax.data.example import SIMULATED_NOTE
-from cellflax.errors import UserError
 from cellflax.io.images import write_image, write_labels
 from cellflax.io.site_images import SiteImages
 from cellflax.labeling.result import Labels
@@ -18,32 +14,6 @@ from cellflax.labeling.result import Labels
 IMAGES, LABELS, NUCLEI = "images", "labels", "nuclei"
 FOLDERS = (IMAGES, LABELS, NUCLEI)
 _ILLUMINATION = "illumination"
-
-
-@contextmanager
-def new_folder(output: Path) -> Iterator[Path]:
-    """A folder to write to, which becomes `output` if all goes well and vanishes otherwise.
-
-    Files of another run among those of this one would be trained on.
-
-    Raises:
-        UserError: if `output` holds something already, or cannot be made.
-    """
-    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
-        raise UserError(f"output={output}: there is something already; give a new directory, or remove it")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))
-    except OSError as error:
-        raise UserError(f"output={output}: cannot make this directory ({error.strerror})") from error
-    try:
-        temporary.chmod(0o755)  # mkdtemp's is for its owner alone
-        yield temporary
-        if output.exists():
-            output.rmdir()
-        temporary.rename(output)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_site(

@@ -1,6 +1,5 @@
 """Scores of a test part: cells and pixels of each image, of each data set and of all, and the files that keep them."""
 
-import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cellflax.atomic import replacing
 from cellflax.data.example import Example
 from cellflax.errors import UserError
 from cellflax.evaluation.targets import CELLS, NUCLEI, target_classes, target_probability
@@ -90,10 +90,9 @@ class PartScores:
     def save(self, directory: Path, origin: Mapping[str, Any]) -> None:
         """Write `test.json`, with what the scores come from first, and the counts behind the ROC curves."""
         counts = {f"{target}_{kind}": getattr(roc, kind) for target, roc in self.roc().items() for kind in _KINDS}
-        temporary = directory / f"{ROC_FILE}.tmp"
-        with temporary.open("wb") as file:
+        # A file rather than its name, to which NumPy would add an ending.
+        with replacing(directory / ROC_FILE) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **counts)
-        os.replace(temporary, directory / ROC_FILE)
         write_json(directory / SCORES_FILE, {**origin, **self.summary()})
 
 

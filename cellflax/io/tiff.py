@@ -1,6 +1,5 @@
 """TIFF in and out: axes, pixel size and focus are read from the file's own metadata and written back."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 import tifffile
 
+from cellflax.atomic import replacing
 from cellflax.errors import UserError
 from cellflax.io.stack import UM_PER_UNIT, Stack, default_channel_names, square_pixel_um
 
@@ -177,16 +177,11 @@ def ome_options(axes: str, metadata: dict, pixel_size_um: float | None) -> dict[
 
 
 def _write(path: Path, array: np.ndarray, metadata: dict, pixel_size_um: float | None) -> None:
-    """Write beside the target, then rename: a reader never meets half a file."""
     options = ome_options("CYX"[-array.ndim :], metadata, pixel_size_um)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
             tifffile.imwrite(temporary, array, compression="zlib", **options)
-            temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from cellflax.config import to_json
 from cellflax.inference.blocks import Window
 from cellflax.io.frames import Frames
 from cellflax.io.images import Image, write_labels
-from cellflax.io.label_movie_file import LabelMovieFile
+from cellflax.io.label_movie_file import LabelMovieWriter
 from cellflax.io.tiff_maps import MapFile
 from cellflax.pictures.overlay import Panel
 from cellflax.prediction.segment import Maps, Segmentation
@@ -40,7 +40,7 @@ class ResultFiles:
         self._save_maps = maps
         self._names = {"probability": class_names} | ({"uncertainty": ("uncertainty",)} if uncertainty else {})
         self._maps: dict[str, MapFile] = {}
-        self._movies: dict[str, LabelMovieFile] = {}
+        self._movies: dict[str, LabelMovieWriter] = {}
         self._open = ExitStack()
 
     def __enter__(self) -> "ResultFiles":
@@ -79,7 +79,7 @@ class ResultFiles:
             write_labels(self._path(kind), labels, pixel_size_um)
             return
         if kind not in self._movies:
-            file = LabelMovieFile(self._path(kind), self._time, pixel_size_um)
+            file = LabelMovieWriter(self._path(kind), self._time, pixel_size_um)
             self._movies[kind] = self._open.enter_context(file)
         self._movies[kind].write(labels)
 

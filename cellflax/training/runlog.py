@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from cellflax.atomic import replacing
 from cellflax.errors import UserError
 
 
@@ -108,9 +108,8 @@ class RunLog:
                     kept.append(line + "\n")
             except json.JSONDecodeError:
                 break
-        temporary = self.metrics_path.with_suffix(".tmp")
-        temporary.write_text("".join(kept), encoding="utf-8")
-        os.replace(temporary, self.metrics_path)
+        with replacing(self.metrics_path) as temporary:
+            temporary.write_text("".join(kept), encoding="utf-8")
 
     def finish(self, failed: bool = False) -> None:
         """End the W&B run; calling again does nothing."""

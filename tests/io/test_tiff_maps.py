@@ -53,5 +53,8 @@ def test_an_interrupted_file_leaves_nothing(tmp_path):
 
 
 def test_a_missing_folder_is_told():
-    with pytest.raises(UserError, match=r"/nowhere/a.tif: cannot be written"):
-        MapFile(Path("/nowhere/a.tif"), (4, 5), ("x",), None)
+    with (
+        pytest.raises(UserError, match=r"/nowhere/a.tif: cannot be written"),
+        MapFile(Path("/nowhere/a.tif"), (4, 5), ("x",), None),
+    ):
+        pass
