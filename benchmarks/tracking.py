@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.timing import COLUMNS, Time, compare, print_table, start
-from cellflax.tracking.cells import Frame, measure_frame
+from cellflax.tracking.cells import FrameCells, measure_frame
 from cellflax.tracking.link import LinkConfig, link_frames
 
 try:
@@ -53,7 +53,7 @@ def main() -> None:
     print_growth(ours)
 
 
-def field(n: int, seed: int) -> tuple[Frame, Frame, np.ndarray]:
+def field(n: int, seed: int) -> tuple[FrameCells, FrameCells, np.ndarray]:
     """Two frames of n cells on a disturbed grid, and which cell of the second comes from which of the first."""
     rng = np.random.default_rng(seed)
     side = int(np.ceil(np.sqrt(n)))
@@ -86,7 +86,7 @@ def discs(places: np.ndarray, radius: np.ndarray, size: int) -> np.ndarray:
     return labels
 
 
-def laptrack_links(before: Frame, after: Frame, gate_px: float) -> np.ndarray:
+def laptrack_links(before: FrameCells, after: FrameCells, gate_px: float) -> np.ndarray:
     """Links and splits of laptrack, whose costs are squared distances; (K, 2) rows of the frames' cells."""
     assert LapTrack is not None
     tracker = LapTrack(cutoff=gate_px**2, splitting_cutoff=gate_px**2, gap_closing_cutoff=False)

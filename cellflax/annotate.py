@@ -27,6 +27,7 @@ from cellflax.annotation.review import review_table, summarize, write_picture, w
 from cellflax.atomic import new_directory
 from cellflax.config import entry, to_json
 from cellflax.errors import UserError
+from cellflax.io import results
 from cellflax.jsonfile import write_json
 from cellflax.labeling.alkofahi import label_two_channels
 from cellflax.labeling.quality import flag_sites, measure_quality
@@ -42,7 +43,7 @@ def _command(config: AnnotateConfig) -> None:
     else:
         table = annotate(config)
         print(summarize(table))
-        print(f"review: {Path(config.output) / 'review.html'}")
+        print(f"review: {Path(config.output) / results.REVIEW_PAGE}")
     print(f"results: {config.output}")
 
 
@@ -97,7 +98,7 @@ def annotate(config: AnnotateConfig) -> pd.DataFrame:
             "stains": inputs.stains,
             "sites": records,
         }
-        write_json(folder / "provenance.json", provenance)
+        write_json(folder / results.PROVENANCE, provenance)
     return table
 
 

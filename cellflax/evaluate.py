@@ -38,9 +38,10 @@ from cellflax.evaluation.overlay import panels
 from cellflax.evaluation.pixels import PixelScores, roc_table
 from cellflax.evaluation.references import MAIN, check_names, reference_summary, scores_against
 from cellflax.evaluation.uncertainty import uncertainty_table
+from cellflax.io import results
 from cellflax.io.pairs import pair_files, read_pair
+from cellflax.io.tables import write_table
 from cellflax.jsonfile import write_json
-from cellflax.measure.cells import UNCERTAINTY
 from cellflax.metrics.f_score import curve_table
 from cellflax.metrics.score import CellScores, cell_table, pool, score_cells
 from cellflax.metrics.sm import PAPER_K
@@ -128,16 +129,18 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     if pixels.pooled:
         metrics["pixels"] = pixels.summary()
     if uncertain is not None:
-        metrics["uncertainty"] = error_detection(uncertain["jaccard"].to_numpy(), uncertain[UNCERTAINTY].to_numpy())
-        uncertain.to_csv(output / "uncertainty.csv", index=False)
+        metrics["uncertainty"] = error_detection(
+            uncertain["jaccard"].to_numpy(), uncertain[results.UNCERTAINTY].to_numpy()
+        )
+        write_table(output / results.UNCERTAINTY_TABLE, uncertain)
     if curves := pixels.curves():
-        roc_table(curves).to_csv(output / "roc.csv", index=False)
-        roc_figure(curves).savefig(output / "roc.png")
-    write_json(output / "metrics.json", metrics)
-    cell_table(scores, config.sm_min_jaccard).to_csv(output / "per_cell.csv", index=False)
-    curve_table(f_scores).to_csv(output / "f_score_curve.csv", index=False)
-    f_score_figure(f_scores).savefig(output / "f_score.png")
-    save_overlay(output / "overlay.png", drawn)
+        write_table(output / results.ROC_TABLE, roc_table(curves))
+        roc_figure(curves).savefig(output / results.ROC_FIGURE)
+    write_json(output / results.METRICS, metrics)
+    write_table(output / results.PER_CELL, cell_table(scores, config.sm_min_jaccard))
+    write_table(output / results.F_SCORE_CURVE, curve_table(f_scores))
+    f_score_figure(f_scores).savefig(output / results.F_SCORE_FIGURE)
+    save_overlay(output / results.OVERLAY, drawn)
     return metrics
 
 
@@ -203,7 +206,7 @@ def format_table(metrics: dict[str, Any], max_images: int = 20) -> str:
         values = (summary[key] for key in _COLUMNS.values())
         lines.append(name.ljust(width) + "".join(map(_cell, values)))
     if hidden:
-        lines.insert(-1, f"... {hidden} more in metrics.json")
+        lines.insert(-1, f"... {hidden} more in {results.METRICS}")
     return "\n".join(lines)
 
 

@@ -19,12 +19,13 @@ from cellflax.config import entry
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
 from cellflax.inference.settings import Inference, Tiling
+from cellflax.io import results
 from cellflax.io.frames import Frames
 from cellflax.io.images import group_channels, list_files
 from cellflax.io.pairs import partners
 from cellflax.jsonfile import write_json
 from cellflax.pictures.overlay import Panel, save_overlay
-from cellflax.prediction.files import ResultFiles, frame_cells, panel, provenance, write_table
+from cellflax.prediction.files import ResultFiles, frame_cells, panel, provenance, write_cells
 from cellflax.prediction.inputs import channel_parts, open_images, open_nuclei
 from cellflax.prediction.segment import find_nuclei, segment
 from cellflax.prediction.trained import TrainedModel, load_model
@@ -127,7 +128,7 @@ def predict(config: PredictConfig) -> pd.DataFrame:
     images = group_channels(list_files(config.input), channel_parts(config.channels, model.channels))
     nuclei = partners("nuclei", config.nuclei, {image.name: image.paths[0] for image in images})
     output = output_directory(config.output)
-    for stale in ("cells.csv", "cells.partial.csv", "provenance.json"):
+    for stale in (results.CELLS, results.PARTIAL_CELLS, results.PROVENANCE):
         (output / stale).unlink(missing_ok=True)
 
     tables, panels, complete = [], [], False
@@ -139,10 +140,10 @@ def predict(config: PredictConfig) -> pd.DataFrame:
     finally:
         if tables:
             table = pd.concat(tables, ignore_index=True)
-            write_table(output / ("cells.csv" if complete else "cells.partial.csv"), table)
+            write_cells(output / (results.CELLS if complete else results.PARTIAL_CELLS), table)
         done = [files.name for files in images[: len(tables)]]
-        write_json(output / "provenance.json", provenance(model, networks.nuclei_model, config, done, complete))
-    save_overlay(output / "overlay.png", panels)
+        write_json(output / results.PROVENANCE, provenance(model, networks.nuclei_model, config, done, complete))
+    save_overlay(output / results.OVERLAY, panels)
     _print(f"results: {output}")
     return table
 

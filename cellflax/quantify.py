@@ -17,12 +17,13 @@ from typing import Any
 import cellflax
 from cellflax.atomic import output_directory
 from cellflax.config import entry, to_json
+from cellflax.io import results
 from cellflax.jsonfile import write_json
 from cellflax.quantification.cell_type import format_accuracy, quantify_cell_types
 from cellflax.quantification.cells import format_cells, quantify_cells
 from cellflax.quantification.config import Method, QuantifyConfig
 from cellflax.quantification.growth import format_growth, quantify_growth
-from cellflax.quantification.inputs import cell_type_input, cells_input, ktr_input, simulation_notes, tracked_movie
+from cellflax.quantification.inputs import cell_type_input, cells_input, ktr_input, simulation_notes, tracked_recording
 from cellflax.quantification.ktr import format_ktr, quantify_ktr
 
 
@@ -45,7 +46,7 @@ def quantify(config: QuantifyConfig) -> dict[str, Any]:
         **_measure(config, output),
         "notes": simulation_notes(config),
     }
-    write_json(output / "metrics.json", metrics)
+    write_json(output / results.METRICS, metrics)
     return metrics
 
 
@@ -54,7 +55,7 @@ def _measure(config: QuantifyConfig, output: Path) -> dict[str, Any]:
         case Method.cells:
             return quantify_cells(*cells_input(config), output)
         case Method.growth:
-            return quantify_growth(config.growth, tracked_movie(config), config.truth, output)
+            return quantify_growth(config.growth, tracked_recording(config), config.truth, output)
         case Method.ktr:
             return quantify_ktr(config.ktr, ktr_input(config), config.truth, output)
         case Method.cell_type:

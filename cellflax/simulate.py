@@ -28,7 +28,9 @@ from cellflax.atomic import output_directory
 from cellflax.config import entry
 from cellflax.data.example import SIMULATED_NOTE
 from cellflax.errors import UserError
+from cellflax.io import results
 from cellflax.io.images import write_image, write_labels
+from cellflax.io.tables import write_table
 from cellflax.simulation import (
     BrightfieldConfig,
     ColonyConfig,
@@ -101,7 +103,7 @@ def main(config: SimulateConfig) -> None:
 
 
 def _simulate_fields(output: Path, config: SimulateConfig) -> None:
-    for folder in ("images", "labels", "nuclei"):
+    for folder in results.TRAINING_FOLDERS:
         _write_note(output / folder, config)
     for name, simulated in _fields(config):
         _write_field(output, name, simulated)
@@ -127,7 +129,7 @@ def _simulate_movies(output: Path, config: SimulateConfig) -> None:
         else:
             movie = simulate_migration(config.migration, seed)
         directory = output / f"movie_{seed:04d}"
-        for folder in ("images", "labels") if movie.nuclei is None else ("images", "labels", "nuclei"):
+        for folder in results.TRAINING_FOLDERS if movie.nuclei is not None else results.TRAINING_FOLDERS[:2]:
             _write_note(directory / folder, config)
         _write_movie(directory, movie)
         n_tracks = movie.truth["track"].nunique()
@@ -143,21 +145,23 @@ def _write_note(folder: Path, config: SimulateConfig) -> None:
 def _write_field(output: Path, name: str, simulated: SimulatedField) -> None:
     size_um = simulated.pixel_size_um
     for channel, pixels in zip(simulated.channels, np.moveaxis(simulated.image, -1, 0), strict=True):
-        write_image(output / "images" / f"{name}_{channel}.tif", pixels.astype(np.uint16), size_um)
-    write_labels(output / "labels" / f"{name}.tif", simulated.cells, size_um)
-    write_labels(output / "nuclei" / f"{name}.tif", simulated.nuclei, size_um)
+        write_image(output / results.IMAGE_FOLDER / f"{name}_{channel}.tif", pixels.astype(np.uint16), size_um)
+    write_labels(output / results.LABEL_FOLDER / f"{name}.tif", simulated.cells, size_um)
+    write_labels(output / results.NUCLEUS_FOLDER / f"{name}.tif", simulated.nuclei, size_um)
 
 
 def _write_movie(directory: Path, movie: SimulatedMovie) -> None:
     size_um = movie.pixel_size_um
     for frame, image in enumerate(movie.images):
         for channel, pixels in zip(movie.channels, np.moveaxis(image, -1, 0), strict=True):
-            write_image(directory / "images" / f"t{frame:03d}_{channel}.tif", pixels.astype(np.uint16), size_um)
-        write_labels(directory / "labels" / f"man_track{frame:03d}.tif", movie.tracks[frame], size_um)
+            write_image(
+                directory / results.IMAGE_FOLDER / f"t{frame:03d}_{channel}.tif", pixels.astype(np.uint16), size_um
+            )
+        write_labels(directory / results.LABEL_FOLDER / f"man_track{frame:03d}.tif", movie.tracks[frame], size_um)
         if movie.nuclei is not None:
-            write_labels(directory / "nuclei" / f"t{frame:03d}.tif", movie.nuclei[frame], size_um)
-    np.savetxt(directory / "labels" / "man_track.txt", man_track(movie.truth), fmt="%d")
-    movie.truth.to_csv(directory / "truth.csv", index=False)
+            write_labels(directory / results.NUCLEUS_FOLDER / f"t{frame:03d}.tif", movie.nuclei[frame], size_um)
+    np.savetxt(directory / results.LABEL_FOLDER / results.CTC_TRUE_TRACKS, man_track(movie.truth), fmt="%d")
+    write_table(directory / results.TRUTH, movie.truth)
 
 
 if __name__ == "__main__":

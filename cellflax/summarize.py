@@ -16,6 +16,8 @@ from cellflax.atomic import output_directory
 from cellflax.config import entry
 from cellflax.errors import UserError
 from cellflax.evaluation.figures import roc_figure
+from cellflax.io import results
+from cellflax.io.tables import write_table
 from cellflax.summary.figure import summary_figure
 from cellflax.summary.markdown import markdown, notes, title
 from cellflax.summary.part_tables import part_table, pooled_roc
@@ -65,10 +67,10 @@ def summarize(config: SummarizeConfig) -> Summary:
     summary = group_runs(finished, [run for run in read if isinstance(run, SkippedRun)])
 
     output = output_directory(config.output)
-    setting_table(summary).to_csv(output / "summary.csv", index=False)
-    run_table(summary).to_csv(output / "runs.csv", index=False)
-    (output / "summary.md").write_text(markdown(summary), encoding="utf-8")
-    summary_figure(summary).savefig(output / "summary.png")
+    write_table(output / results.SETTINGS_TABLE, setting_table(summary))
+    write_table(output / results.RUNS_TABLE, run_table(summary))
+    (output / results.SETTINGS_PAGE).write_text(markdown(summary), encoding="utf-8")
+    summary_figure(summary).savefig(output / results.SETTINGS_FIGURE)
     _write_tested(summary, output)
     return summary
 
@@ -76,14 +78,14 @@ def summarize(config: SummarizeConfig) -> Summary:
 def _write_tested(summary: Summary, output: Path) -> None:
     """Write what the runs were tested by, or remove what another summary left."""
     table, curves = part_table(summary), pooled_roc(summary)
-    for name in ("tested.csv", "roc.png"):
+    for name in (results.TESTED_TABLE, results.ROC_FIGURE):
         (output / name).unlink(missing_ok=True)
     if not table.empty:
-        table.to_csv(output / "tested.csv", index=False)
+        write_table(output / results.TESTED_TABLE, table)
     if curves:
         figure = roc_figure(curves)
         figure.suptitle(textwrap.fill(title(summary), 60), color="red" if summary.simulated else "black")
-        figure.savefig(output / "roc.png")
+        figure.savefig(output / results.ROC_FIGURE)
 
 
 def _check_simulated(runs: list[FinishedRun]) -> None:

@@ -7,13 +7,10 @@ from typing import Any
 import numpy as np
 
 from cellflax.data.example import SIMULATED_NOTE
+from cellflax.io import results
 from cellflax.io.images import write_image, write_labels
 from cellflax.io.site_images import SiteImages
 from cellflax.labeling.result import Labels
-
-IMAGES, LABELS, NUCLEI = "images", "labels", "nuclei"
-FOLDERS = (IMAGES, LABELS, NUCLEI)
-_ILLUMINATION = "illumination"
 
 
 def write_site(
@@ -38,13 +35,13 @@ def write_site(
         positions = content.z_um or (None,) * len(content.planes)
         for pixels, plane, z_um in zip(content.pixels, content.planes, positions, strict=True):
             file = "_".join(part for part in (name, channel, plane) if part) + ".tif"
-            write_image(folder / IMAGES / file, pixels, site.pixel_size_um, z_um)
+            write_image(folder / results.IMAGE_FOLDER / file, pixels, site.pixel_size_um, z_um)
             records.append({"file": file, "channel": channel, "plane": plane or None, "z_um": z_um})
-    write_labels(folder / LABELS / f"{name}.tif", labels.cells, site.pixel_size_um)
-    write_labels(folder / NUCLEI / f"{name}.tif", labels.nuclei, site.pixel_size_um)
+    write_labels(folder / results.LABEL_FOLDER / f"{name}.tif", labels.cells, site.pixel_size_um)
+    write_labels(folder / results.NUCLEUS_FOLDER / f"{name}.tif", labels.nuclei, site.pixel_size_um)
     if save_illumination:
         for stain, backgrounds in labels.backgrounds.items():
-            _write_backgrounds(folder / _ILLUMINATION, f"{name}_{stain}", backgrounds, site.pixel_size_um)
+            _write_backgrounds(folder / results.ILLUMINATION, f"{name}_{stain}", backgrounds, site.pixel_size_um)
     return records
 
 
@@ -64,5 +61,5 @@ def simulation_note(folders: Iterable[Path]) -> str | None:
 
 def write_simulation_note(folder: Path, note: str) -> None:
     """Let a note about simulated images travel along with all that comes from them."""
-    for name in FOLDERS:
+    for name in results.TRAINING_FOLDERS:
         (folder / name / SIMULATED_NOTE).write_text(note, encoding="utf-8")

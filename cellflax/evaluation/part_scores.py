@@ -12,11 +12,11 @@ from cellflax.atomic import replacing
 from cellflax.data.example import Example
 from cellflax.errors import UserError
 from cellflax.evaluation.targets import CELLS, NUCLEI, target_classes, target_probability
+from cellflax.io import results
 from cellflax.jsonfile import write_json
 from cellflax.metrics.roc import N_BINS, RocCounts, roc_counts
 from cellflax.metrics.score import CellScores, pool, score_cells
 
-SCORES_FILE, ROC_FILE = "test.json", "test_roc.npz"
 _CELL_METRICS = ("sm", "sm_outlines", "sm_detection", "jaccard_index", "dice_index", "f1")
 _KINDS = ("positive", "negative")
 
@@ -91,9 +91,9 @@ class PartScores:
         """Write `test.json`, with what the scores come from first, and the counts behind the ROC curves."""
         counts = {f"{target}_{kind}": getattr(roc, kind) for target, roc in self.roc().items() for kind in _KINDS}
         # A file rather than its name, to which NumPy would add an ending.
-        with replacing(directory / ROC_FILE) as temporary, temporary.open("wb") as file:
+        with replacing(directory / results.TEST_ROC) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **counts)
-        write_json(directory / SCORES_FILE, {**origin, **self.summary()})
+        write_json(directory / results.TEST_SCORES, {**origin, **self.summary()})
 
 
 def read_roc(directory: Path) -> dict[str, RocCounts]:
@@ -102,7 +102,7 @@ def read_roc(directory: Path) -> dict[str, RocCounts]:
     Raises:
         UserError: if they are missing or damaged.
     """
-    path = directory / ROC_FILE
+    path = directory / results.TEST_ROC
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = dict(stored)

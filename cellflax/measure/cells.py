@@ -22,7 +22,6 @@ _SHAPE = {
     "orientation": 0,
 }
 _UNIT_SUFFIX = {1: "_um", 2: "_um2"}
-UNCERTAINTY = "uncertainty"  # see measure/uncertainty.py
 
 
 def cell_table(

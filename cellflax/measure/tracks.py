@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from cellflax.io import results
 from cellflax.measure.cells import cell_table
 from cellflax.tracking.tracker import Tracking
 
@@ -32,17 +33,19 @@ def track_table(
         (where it is known), `label` (in that frame's label image), then the columns of `measure.cells.cell_table`.
     """
     measured = [
-        cell_table(frame, None if images is None else images[t], channels, pixel_size_um=pixel_size_um).assign(frame=t)
+        cell_table(frame, None if images is None else images[t], channels, pixel_size_um=pixel_size_um).assign(
+            **{results.FRAME: t}
+        )
         for t, frame in enumerate(labels)
     ]
     table = pd.concat([cells for cells in measured if len(cells)], ignore_index=True)
-    table = table.merge(tracking.lineage.nodes, on=["frame", "label"], validate="one_to_one")
-    table = table.merge(tracking.lineage.tracks[["track", "parent", "generation"]], on="track")
-    first = ["track", "parent", "generation", "frame", "label"]
+    table = table.merge(tracking.lineage.nodes, on=[results.FRAME, results.LABEL], validate="one_to_one")
+    table = table.merge(tracking.lineage.tracks[[results.TRACK, results.PARENT, results.GENERATION]], on=results.TRACK)
+    first = [results.TRACK, results.PARENT, results.GENERATION, results.FRAME, results.LABEL]
     if times_s is not None:
-        table["time_s"] = times_s[table["frame"]]
-        first.insert(4, "time_s")
-    order = np.lexsort((table["frame"].to_numpy(), table["track"].to_numpy()))
+        table[results.TIME_S] = times_s[table[results.FRAME]]
+        first.insert(4, results.TIME_S)
+    order = np.lexsort((table[results.FRAME].to_numpy(), table[results.TRACK].to_numpy()))
     return table.iloc[order].reindex(columns=[*first, *table.columns.drop(first)]).reset_index(drop=True)
 
 
@@ -60,7 +63,7 @@ def graph_tables(tracking: Tracking, times_s: np.ndarray | None = None) -> tuple
     nodes = tracking.lineage.nodes.copy()
     nodes.insert(0, "node", np.arange(len(nodes)))
     if times_s is not None:
-        nodes.insert(2, "time_s", times_s[nodes["frame"]])
+        nodes.insert(2, results.TIME_S, times_s[nodes[results.FRAME]])
     for axis, values in enumerate(tracking.movie.centroid.T):
         nodes[f"centroid-{axis}_px"] = values
     return nodes, tracking.lineage.edges

@@ -13,8 +13,9 @@ from cellflax.inference.dense import predict_averaged, predict_transforms
 from cellflax.inference.mosaic import Mosaic
 from cellflax.inference.normalize_tiles import NormalizedImage
 from cellflax.inference.settings import Inference
+from cellflax.io import results
 from cellflax.io.images import Image
-from cellflax.measure.cells import UNCERTAINTY, cell_table
+from cellflax.measure.cells import cell_table
 from cellflax.measure.uncertainty import structural_uncertainty
 from cellflax.models.ensemble import disagreement
 from cellflax.prediction.trained import TrainedModel
@@ -100,7 +101,7 @@ def segment(
         if len(predictions) > 1:
             uncertainty = grid.take(disagreement(predictions), block.window)
             others = [predictor.refine(block, prediction, seeds_here) for prediction in predictions]
-            cells[UNCERTAINTY] = structural_uncertainty(labels, others)[taken - 1]
+            cells[results.UNCERTAINTY] = structural_uncertainty(labels, others)[taken - 1]
         tables.append(cells)
         if maps is not None:
             core = inside(place.core, place.window)

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from cellflax.errors import UserError
+from cellflax.io import results
 from cellflax.summary.part import PartSummary, read_part
 from cellflax.summary.stored import read_object, stored_value
 
@@ -89,7 +90,7 @@ def find_runs(places: Iterable[str]) -> list[Path]:
         roots = [place] if Path(place).is_dir() else glob.glob(place, recursive=True)
         runs = [run for root in roots for run in _runs_below(Path(root))]
         if not runs:
-            what = "holds no run (a directory with config.json)" if roots else "does not exist"
+            what = f"holds no run (a directory with {results.CONFIG})" if roots else "does not exist"
             raise UserError(f"runs: {place} {what}; give a directory below which cellflax.train wrote, or a pattern")
         found.update(runs)
     return sorted(found, key=_natural)
@@ -98,14 +99,14 @@ def find_runs(places: Iterable[str]) -> list[Path]:
 def read_run(directory: Path) -> FinishedRun | SkippedRun:
     """Read one run; one that cannot be read is skipped with the reason."""
     try:
-        if not (directory / "config.json").exists():
-            return SkippedRun(directory, "failed", "stopped before training: no config.json")
-        config = read_object(directory / "config.json")
-        if (directory / "summary.json").exists():
-            summary = read_object(directory / "summary.json")
-            if stored_value(summary, "training", dict, "summary.json").get("reason") is not None:
+        if not (directory / results.CONFIG).exists():
+            return SkippedRun(directory, "failed", f"stopped before training: no {results.CONFIG}")
+        config = read_object(directory / results.CONFIG)
+        if (directory / results.SUMMARY).exists():
+            summary = read_object(directory / results.SUMMARY)
+            if stored_value(summary, "training", dict, results.SUMMARY).get("reason") is not None:
                 return _finished(directory, config, summary)
-        planned = stored_value(config, "trainer.steps", int, "config.json")
+        planned = stored_value(config, "trainer.steps", int, results.CONFIG)
         return SkippedRun(directory, "unfinished", f"{_last_step(directory)} of {planned} steps")
     except UserError as error:
         return SkippedRun(directory, "unreadable", str(error))
@@ -113,12 +114,12 @@ def read_run(directory: Path) -> FinishedRun | SkippedRun:
 
 def _runs_below(root: Path) -> Iterable[Path]:
     for place, folders, files in os.walk(root):
-        if "config.json" in files:
+        if results.CONFIG in files:
             folders.clear()  # what is in a run belongs to it
             yield Path(place).resolve()
         elif "multirun.yaml" in files:
             for folder in folders:
-                if not (Path(place) / folder / "config.json").exists():
+                if not (Path(place) / folder / results.CONFIG).exists():
                     yield (Path(place) / folder).resolve()
 
 
@@ -130,21 +131,21 @@ def _natural(path: Path) -> list[list[tuple[int, int | str]]]:
 
 def _finished(directory: Path, config: dict[str, Any], summary: dict[str, Any]) -> FinishedRun:
     def stored(key: str, kind: type | tuple[type, ...]) -> Any:
-        return stored_value(summary, key, kind, "summary.json")
+        return stored_value(summary, key, kind, results.SUMMARY)
 
-    validation = _validation(directory / "metrics.jsonl")
+    validation = _validation(directory / results.METRICS_LOG)
     best, last = stored("training.best_step", int), stored("training.validated_step", int)
     for name in ("jaccard", "loss"):
         if name not in validation:
-            raise UserError(f"metrics.jsonl has no {_PREFIX}{name}")
+            raise UserError(f"{results.METRICS_LOG} has no {_PREFIX}{name}")
     for step in (best, last):
         if step not in validation.index:
-            raise UserError(f"metrics.jsonl has no validation at step {step}, which summary.json names")
+            raise UserError(f"{results.METRICS_LOG} has no validation at step {step}, which {results.SUMMARY} names")
     return FinishedRun(
         directory=directory,
         config=config,
         name=stored("name", str),
-        seed=stored_value(config, "seed", int, "config.json"),
+        seed=stored_value(config, "seed", int, results.CONFIG),
         source=stored("data.source", str),
         simulated=stored("data.simulated", bool),
         monitor=stored("monitor", str),
@@ -154,8 +155,8 @@ def _finished(directory: Path, config: dict[str, Any], summary: dict[str, Any]) 
         minutes=stored("training.elapsed_s", (int, float)) / 60,
         best_step=best,
         validation=validation,
-        fold=stored_value(config, "data.fold", (int, NoneType), "config.json"),
-        folds=stored_value(config, "data.folds", (int, NoneType), "config.json"),
+        fold=stored_value(config, "data.fold", (int, NoneType), results.CONFIG),
+        folds=stored_value(config, "data.folds", (int, NoneType), results.CONFIG),
         tested=read_part(directory),
     )
 
@@ -189,7 +190,7 @@ def _validation(path: Path) -> pd.DataFrame:
 
 def _last_step(directory: Path) -> int:
     """The last step that an unfinished run wrote down; its last line may be torn."""
-    last, path = 0, directory / "metrics.jsonl"
+    last, path = 0, directory / results.METRICS_LOG
     if path.exists():
         try:
             for line in _lines(path):

@@ -14,6 +14,7 @@ import numpy as np
 
 from cellflax.atomic import replacing
 from cellflax.errors import UserError
+from cellflax.io import results
 
 
 class WandbMode(Enum):
@@ -68,7 +69,7 @@ class RunLog:
     """
 
     def __init__(self, directory: Path, config: LoggerConfig, run_config: Mapping[str, Any]):
-        self.metrics_path = directory / "metrics.jsonl"
+        self.metrics_path = directory / results.METRICS_LOG
         self._wandb = None if config.wandb is WandbMode.disabled else _start_wandb(directory, config, run_config)
 
     def __enter__(self) -> Self:
