@@ -272,3 +272,19 @@ def test_a_page_without_a_column_is_found():
     assert not _fits("centroid", page["predict"].columns[results.CELLS])
     assert not _fits("n_runs", page["summarize"].columns[results.SETTINGS_TABLE])
     assert not _fits("labels/field_1.png", page["simulate"].files)
+
+
+@pytest.mark.parametrize(
+    ("main", "arguments"),
+    [
+        (simulate.main, ["fields=1", "hela.height=64", "hela.width=64"]),
+        (convert.main, ["source={}/published.h5"]),
+        (annotate.main, ["review={}/annotated/review.csv"]),
+    ],
+)
+@pytest.mark.parametrize("output", ["{}/published.h5", "{}/published.h5/below"])
+def test_an_output_that_is_no_directory_is_told_in_one_line(outputs, main, arguments, output):
+    output = output.format(outputs.root)
+    result = run_command(main, f"output={output}", *(argument.format(outputs.root) for argument in arguments))
+    assert result.status == 1
+    assert result.error.startswith(f"output={output}: ")

@@ -17,6 +17,7 @@ Each kind of movie has one class:
     movie_file.MovieFile                    an open TIFF, read frame by frame
     frames.Frames                           an image or a movie, read frame by frame, from a file or one per channel
     label_movie_file.LabelMovieWriter       labels, written frame by frame
+    tiff_maps.MapWriter                     probabilities of an image or a movie, written window by window
     tracking.cells.MovieCells, FrameCells   cells of a movie, and of one frame, as measured for tracking
     tracking.ctc.TrackedMovie               labels in which a number is a track, with the table of tracks
     quantification.recording.Recording      label images to quantify; each is a `RecordedFrame`

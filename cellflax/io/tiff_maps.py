@@ -13,8 +13,8 @@ from cellflax.io.movie_time import TimeAxis
 from cellflax.io.tiff import ome_options, writing
 
 
-class MapFile:
-    """An OME-TIFF of (H, W, K) float32 maps, uncompressed so that windows can be written in any order.
+class MapWriter:
+    """Writes an OME-TIFF of (H, W, K) float32 maps, uncompressed so that windows can be written in any order.
 
     Its axes are CYX, those of a movie TCYX. A context manager: the file appears at the end, unless that is an
     exception.

@@ -17,7 +17,7 @@ from cellflax.io.frames import Frames
 from cellflax.io.images import Image, write_labels
 from cellflax.io.label_movie_file import LabelMovieWriter
 from cellflax.io.tables import write_table
-from cellflax.io.tiff_maps import MapFile
+from cellflax.io.tiff_maps import MapWriter
 from cellflax.pictures.overlay import Panel
 from cellflax.prediction.segment import Maps, Segmentation
 from cellflax.prediction.trained import TrainedModel
@@ -42,7 +42,7 @@ class ResultFiles:
         self._names = {results.PROBABILITY: class_names} | (
             {results.UNCERTAINTY: (results.UNCERTAINTY,)} if uncertainty else {}
         )
-        self._maps: dict[str, MapFile] = {}
+        self._maps: dict[str, MapWriter] = {}
         self._movies: dict[str, LabelMovieWriter] = {}
         self._open = ExitStack()
 
@@ -61,7 +61,7 @@ class ResultFiles:
         height, width = image.pixels.shape[:2]
         for kind, names in self._names.items():
             if kind not in self._maps:
-                file = MapFile(self._path(kind), (height, width), names, image.pixel_size_um, self._time)
+                file = MapWriter(self._path(kind), (height, width), names, image.pixel_size_um, self._time)
                 self._maps[kind] = self._open.enter_context(file)
 
         def write(window: Window, probability: np.ndarray, disagreement: np.ndarray | None) -> None:
