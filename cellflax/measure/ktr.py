@@ -85,9 +85,9 @@ def ktr_table(
 ) -> pd.DataFrame:
     """Measure the nucleus-to-cytoplasm ratio of every cell in one image.
 
-    The nucleus is the median of its pixels. A ring gives the cytoplasm as the median of its pixels. The mixture gives it
-    as the mean of the brighter of two Gaussians fitted to all pixels of the cell outside of nuclei. This component is
-    the compartment that exchanges reporter with the nucleus, without thin parts of the cell and misassigned pixels.
+    The nucleus is the median of its pixels. A ring gives the cytoplasm as the median of its pixels. The mixture gives
+    it as the mean of the brighter of two Gaussians fitted to all pixels of the cell outside of nuclei. This component
+    is the compartment that exchanges reporter with the nucleus, without thin parts of the cell and misassigned pixels.
 
     Args:
         reporter: (H, W) intensities.
@@ -155,7 +155,7 @@ def background_level(image: np.ndarray, outside: np.ndarray, config: KtrConfig) 
 
 
 def _nearest_nucleus(nuclei: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distance of every pixel to the nearest nucleus, and the label of that nucleus; infinity and 0 without any."""
+    """Distance of every pixel to the nearest nucleus, and the label of that nucleus; infinity and 0 without nuclei."""
     if not nuclei.any():
         return np.full(nuclei.shape, np.inf), np.zeros_like(nuclei)
     place = np.empty((2, *nuclei.shape), np.int32)

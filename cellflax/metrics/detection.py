@@ -138,7 +138,7 @@ class CellError(IntEnum):
     """
 
     MISSED = 0  # less than half of its area is covered by predicted cells
-    MERGED = 1  # under-segmentation: it lies mostly in a predicted cell, and so does another reference cell
+    MERGED = 1  # under-segmentation: the predicted cell that it mostly lies in also holds most of another one
     SPLIT = 2  # over-segmentation: two or more predicted cells lie mostly in it
     CORRECT = 3  # matched one to one at IoU >= 0.5
     INACCURATE = 4  # found as one cell, but its outline is too far off for IoU 0.5
