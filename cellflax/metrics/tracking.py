@@ -200,7 +200,7 @@ def count_errors(reference: TrackedMovie, predicted: TrackedMovie, matches: Matc
 
 
 def _links(cells: Cells, tracks: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Links between cells, (L, 2), and (L,) bool: from a parent's last cell to a daughter's first, not in a track."""
+    """Links between cells, (L, 2), and (L,) bool, True from a parent's last cell to a daughter's first."""
     following = cells.find(cells.frame + 1, cells.track)
     within = np.column_stack([np.arange(len(following)), following])[following >= 0]
     track, begin, end, parent = (tracks[name].to_numpy() for name in ("track", "begin", "end", "parent"))

@@ -1,4 +1,4 @@
-"""Does a cell's uncertainty tell the wrong cells from the right ones?"""
+"""Does a cell's uncertainty distinguish wrong cells from right ones?"""
 
 from collections.abc import Sequence
 from typing import Any

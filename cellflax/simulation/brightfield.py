@@ -1,6 +1,6 @@
 """Simulated wells of unstained cells in bright field, with the stains of the same cells and exact labels.
 
-They follow the images of Sadanandan et al. 2017: a few bright-field planes 4 um apart, a nuclear and a cytoplasm
+The images follow those of Sadanandan et al. 2017: a few bright-field planes 4 um apart, a nuclear and a cytoplasm
 stain in the same planes, and several wells that differ in density, cells, focus and staining.
 """
 
@@ -23,7 +23,7 @@ from cellflax.simulation.population import (
 from cellflax.simulation.wells import Well, WellConfig, crowded_well, sparse_well
 
 _MARGIN_UM = 45.0  # distance from which cells and defocused light reach into the field
-_MEDIUM_FLUORESCENCE = 0.06  # fluorescence of the medium and the plate, relative to a stained cell
+_MEDIUM_FLUORESCENCE = 0.06  # of the medium and the plate, relative to a stained cell
 _OBJECTIVE_NA = 0.4
 _RANGES: dict[str, tuple[float, float]] = {
     "height": (32, 4096),

@@ -36,7 +36,7 @@ class ColonyConfig:
         frame_interval_s: time between two frames, at most a quarter of the doubling time.
         founders: cells in the first frame, around the centre.
         doubling_time_min: doubling time of the median cell; areas grow exponentially.
-        rate_variation: standard deviation of the logarithm of the growth rate between cells, clipped at two standard
+        rate_variation: standard deviation of the logarithm of the growth rate across cells, clipped at two standard
             deviations.
         division_length_um: median length at which a cell divides into halves.
         division_variation: standard deviation of the logarithm of that length, also clipped at two.

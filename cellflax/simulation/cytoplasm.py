@@ -1,8 +1,8 @@
 """Simulated single-channel cells: bright, textured cytoplasm with dark or faint nuclei, and exact labels.
 
-They follow the images that Al-Kofahi et al. 2018 segment, by stain, treatment and magnification, and add the nuclear
-channel of their two-channel truth. The specimen is drawn on a grid of `GRID_UM`, the pixel at 20x. A camera pixel spans
-a whole number of grid points, so the same seed and extent at another pixel size show the same specimen.
+The images follow those that Al-Kofahi et al. 2018 segment, by stain, treatment and magnification. They include the
+nuclear channel of their two-channel truth. The specimen is drawn on a grid of `GRID_UM`, the pixel at 20x. A camera
+pixel spans a whole number of grid points, so the same seed and extent at another pixel size show the same specimen.
 """
 
 from dataclasses import dataclass

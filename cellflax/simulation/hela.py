@@ -24,7 +24,7 @@ from cellflax.simulation.population import (
 
 CHANNELS = ("phase", "nuclear")
 _MARGIN_UM = 45.0  # distance from which cells and halos reach into the field
-_MEDIUM_FLUORESCENCE = 0.085  # fluorescence of the culture medium, relative to the median nucleus
+_MEDIUM_FLUORESCENCE = 0.085  # of the culture medium, relative to the median nucleus
 _RANGES = CULTURE_RANGES | {
     "height": (32, 4096),
     "width": (32, 4096),

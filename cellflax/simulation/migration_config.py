@@ -48,7 +48,7 @@ class MigrationConfig:
         export_per_min: rate at which nuclear reporter leaves without stimulus.
         stimulated_per_min: rate at which it leaves right after the stimulus.
         adaptation_min: time constant with which the kinase is switched off again.
-        kinetic_variation: standard deviation of the logarithm of each rate between cells.
+        kinetic_variation: standard deviation of the logarithm of each rate across cells.
         index_difference: refractive index of the cytoplasm minus that of the medium; it causes phase contrast.
         illumination_variation: range of the illumination over the field, relative to its mean.
         phase_electrons: photo-electrons per background pixel in the phase image.

@@ -46,7 +46,7 @@ def pack_cells(
 
 
 def _close_gaps(labels: np.ndarray, distance_px: float) -> np.ndarray:
-    """Fill the background that a closing with a disk of `distance_px` fills, each pixel with its nearest cell."""
+    """Assign to the nearest cell each background pixel that a closing with a disk of `distance_px` fills."""
     near = inside_px(labels == 0) <= distance_px
     closed = inside_px(near) > distance_px
     grown = segmentation.expand_labels(labels, int(np.ceil(distance_px)))
