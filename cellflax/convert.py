@@ -35,7 +35,7 @@ class ConvertConfig:
             larger ones (nuclei).
         class_names: names of the classes. If empty, P1's three, or the four of its co-culture.
         test_time_augmentation: rotations and reflections averaged in prediction, 1, 4 or 8; P1: 1.
-        refine: from probabilities to cells (group refine).
+        refine: the step from probabilities to cells (group refine).
     """
 
     source: str = ""

@@ -53,7 +53,7 @@ class CoCultureData(DeepCellFiles):
 
     Attributes:
         lines: two or more cell lines, P1's by default; the classes have the same order.
-        typed: whether each line has its own class `interior_<line>`, so that a network tells them apart; otherwise
+        typed: whether each line has its own class `interior_<line>`, so that a network distinguishes them; otherwise
             they share the class `interior`, and one network learns the shape of cells from all of them.
         split: `region` by default, because P1's MCF10A set is a single image.
     """
@@ -80,7 +80,7 @@ def load_coculture(config: CoCultureData) -> Dataset:
     loaded = [(line, _load_line(line, config)) for line in config.lines]
     missing = [line.folder for line, dataset in loaded if dataset.simulated]
     if 0 < len(missing) < len(loaded):
-        # A network would learn to tell simulated from real images instead of one line from the other.
+        # A network would learn to distinguish simulated from real images instead of one line from the other.
         raise UserError(
             f"{missing[0]}: not found, but another cell line was; add it below data.root or CELLFLAX_DATA, or set "
             "data.on_missing=download"

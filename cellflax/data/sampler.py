@@ -58,10 +58,9 @@ class CropsConfig(SamplerConfig):
 
     Attributes:
         size: edge of the labelled part of a crop, pixels.
-        rescale: bring each channel of each crop, with its context, to 0 ... 1 and subtract its median (P2),
-            in addition to what `normalize` does to whole images.
-        stored_crops: train on this many crops over and over, in the same order (Sadanandan 2017, P2: 6000); null always
-            draws new ones.
+        rescale: bring each channel of each crop, with its context, to 0 ... 1 and subtract its median
+            (Sadanandan 2017, P2), in addition to what `normalize` does to whole images.
+        stored_crops: train on this many crops over and over, in the same order (P2: 6000); null always draws new ones.
         store: directory where these crops are written once and read from, in this training and others; null draws
             them again each time. The batches are the same.
         compose: share of the crops that a random straight line divides between two crops. Without it, if each image

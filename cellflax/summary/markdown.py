@@ -42,7 +42,7 @@ def notes(summary: Summary) -> list[str]:
     """What a reader must know before comparing the numbers, one sentence each."""
     found = []
     if summary.simulated:
-        found.append("Trained and validated on simulated images: these numbers say nothing about real ones.")
+        found.append("Trained and validated on simulated images: these numbers do not hold for real ones.")
     sources = sorted({run.source for run in summary.runs})
     if len(sources) > 1:
         found.append(f"The data differ; compare only scores on the same held-out regions: {'; '.join(sources)}.")

@@ -1,4 +1,4 @@
-"""Find the configuration keys that tell runs apart, in as few and as readable columns as possible."""
+"""Find the configuration keys that distinguish runs, in as few and as readable columns as possible."""
 
 import json
 from collections.abc import Sequence
@@ -22,9 +22,9 @@ class Settings:
     """How runs differ.
 
     Attributes:
-        keys: configuration keys (dotted) that tell the settings apart. Two are derived:
+        keys: configuration keys (dotted) that distinguish the settings. Two are derived:
             `model.receptive_field_px` from the network's layers, `data source` from the data that were found.
-        along: other keys that differ, but tell no more runs apart than `keys` do.
+        along: other keys that differ, but distinguish no more runs than `keys` do.
         values: for each run, the values of `keys` as text.
     """
 
@@ -36,8 +36,8 @@ class Settings:
 def find_settings(runs: Sequence[FinishedRun]) -> Settings:
     """Find the keys that differ between runs.
 
-    Lists (of layers) and keys that only some kinds of a group have are left out wherever the other keys tell the
-    same settings apart: a receptive field, or `model.kind`, stands for twenty keys of two networks.
+    Lists (of layers) and keys that only some kinds of a group have are left out wherever the other keys
+    distinguish the same settings: a receptive field, or `model.kind`, stands for twenty keys of two networks.
     """
     rows = [_flatten(config) | {_SOURCE: run.source} for run, config in zip(runs, _described(runs), strict=True)]
     differing = [key for key in dict.fromkeys(chain.from_iterable(rows)) if len(_distinct(rows, [key])) > 1]

@@ -34,7 +34,7 @@ class Summary:
     """Runs sorted into settings.
 
     Attributes:
-        keys: configuration keys that tell the settings apart; none if there is one setting.
+        keys: configuration keys that distinguish the settings; none if there is one setting.
         along: keys that differ only along with those.
         groups: one for each setting, in the order of their values.
         skipped: runs that are not counted.

@@ -4,7 +4,7 @@ python experiments/deepcell2016/ceiling.py PREDICTED [PREDICTED ...] --reference
 
 Each PREDICTED is the output of `cellflax.predict save_probability=true` for the same field, from a network with the
 classes edge, interior and background. Prints for each the JI of the best of nine refinements, and the JI of the best
-refinement for each cell, which no method could choose without the reference. Then prints the latter over all networks.
+refinement for each cell, which no method could choose without the reference. Then prints that JI over all networks.
 """
 
 import argparse
