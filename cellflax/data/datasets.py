@@ -1,4 +1,4 @@
-"""Data sets by the kind of their configuration."""
+"""Load a data set by the kind of its configuration."""
 
 from cellflax.data.coculture import CoCultureData, load_coculture
 from cellflax.data.deepcell import DeepCellData, load_deepcell

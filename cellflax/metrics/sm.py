@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 PAPER_K = 0.6
-_ROUNDING = 1e-12  # a Jaccard index of 1/2, worked out from F = 2/3, is a little less
+_ROUNDING = 1e-12  # a Jaccard index of 1/2 computed from F = 2/3 is a little less
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def segmentation_metric(
 
     Args:
         best_dice: (R,) Dice index of each reference cell with the predicted cell that it overlaps best.
-        f_score: (R,) F-score of each reference cell with its one-to-one partner, 0 without.
+        f_score: (R,) F-score of each reference cell with its one-to-one partner, 0 without one.
         n_predicted: number of predicted cells.
         k: weight of the outlines against the detection.
         min_jaccard: smallest Jaccard index of a matched pair.
