@@ -43,7 +43,8 @@ from cellflax.jsonfile import write_json
 from cellflax.measure.cells import UNCERTAINTY
 from cellflax.metrics.f_score import curve_table
 from cellflax.metrics.score import CellScores, cell_table, pool, score_cells
-from cellflax.metrics.sm import PAPER_K
+from cellflax.metrics.sm import PAPER_K, SmSettings
+from cellflax.metrics.table import cell_metrics
 from cellflax.metrics.uncertainty import error_detection
 from cellflax.pictures.overlay import save_overlay
 
@@ -109,13 +110,14 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         raise UserError(f"output={output}: cannot make this directory ({error.strerror})") from error
 
     comparison = {"border": config.border, "erode_reference": config.erode_reference}
+    sm = SmSettings(config.sm_k, config.sm_min_jaccard)
     pixels = PixelScores(pairs, config.probability, config.reference_nuclei, config.border)
     masks: set[str] = set()
     scores: dict[str, CellScores] = {}
     for pair in pairs:
         arrays = read_pair(pair)
         masks.update(arrays.masks)
-        scores[pair.name] = score_cells(arrays.reference, arrays.predicted, nuclei=arrays.nuclei, **comparison)
+        scores[pair.name] = score_cells(arrays.reference, arrays.predicted, nuclei=arrays.nuclei, sm=sm, **comparison)
         pixels.add(pair.name, arrays.reference)
     pooled = pool(list(scores.values()))
     _require_cells(config, pooled)
@@ -138,7 +140,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         roc_table(curves).to_csv(output / "roc.csv", index=False)
         roc_figure(curves).savefig(output / "roc.png")
     write_json(output / "metrics.json", metrics)
-    cell_table(scores, config.sm_min_jaccard).to_csv(output / "per_cell.csv", index=False)
+    cell_table(scores).to_csv(output / "per_cell.csv", index=False)
     curve_table(f_scores).to_csv(output / "f_score_curve.csv", index=False)
     f_score_figure(f_scores).savefig(output / "f_score.png")
     save_overlay(output / "overlay.png", drawn)
@@ -147,18 +149,18 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
 
 def _metrics(config: EvaluateConfig, scores: Mapping[str, CellScores], pooled: CellScores) -> dict[str, Any]:
     """Inputs, settings and the metrics of cells, for JSON."""
-    sm = {"sm_k": config.sm_k, "sm_min_jaccard": config.sm_min_jaccard}
-    images = {name: score.summary(**sm) for name, score in scores.items()}
+    images = {name: cell_metrics(score) for name, score in scores.items()}
     return {
         "cellflax": __version__,
         "inputs": {key: getattr(config, key) for key in _INPUTS},
         "settings": {
             "border": config.border,
             "erode_reference": config.erode_reference,
-            **sm,
+            "sm_k": config.sm_k,
+            "sm_min_jaccard": config.sm_min_jaccard,
             "index_over": "reference cells that hold a nucleus" if config.nuclei else "all reference cells",
         },
-        "pooled": pooled.summary(**sm),
+        "pooled": cell_metrics(pooled),
         "image_level": _means(images.values(), ("sm", "sm_outlines", "sm_detection")),
         "images": images,
     }
