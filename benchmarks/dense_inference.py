@@ -1,4 +1,6 @@
-"""Dense inference with P1's 61 x 61 network: fragments against patches, dilated kernels and PyTorch.
+"""Dense inference with the 61 x 61 network of Van Valen 2016 (P1).
+
+It compares fragments with patches, dilated kernels and PyTorch.
 
 python -m benchmarks.dense_inference [--size 1280 1080] [--tiles 256 512 1024] [--rounds 3]
 """
@@ -23,8 +25,8 @@ TILE = 512  # predict's default; the other dense forms run in the same tiles
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--size", type=int, nargs=2, default=(1280, 1080), help="image height and width, pixels")
-    parser.add_argument("--tiles", type=int, nargs="+", default=[256, TILE, 1024], help="tile edges of ours")
-    parser.add_argument("--rounds", type=int, default=3, help="times that each is timed")
+    parser.add_argument("--tiles", type=int, nargs="+", default=[256, TILE, 1024], help="tile edges for cellflax")
+    parser.add_argument("--rounds", type=int, default=3, help="timed runs of each")
     options = parser.parse_args()
     start()
     model = trained_like(PatchNetConfig().build(channels=2, classes=3, seed=0))

@@ -1,4 +1,4 @@
-"""Experiments of conf/ without their data: typed configurations, and networks that have not learnt anything."""
+"""Experiments of conf/ without their data: typed configurations and untrained networks."""
 
 import tempfile
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ def load_config(*overrides: str) -> TrainConfig:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A configuration and what training would have learnt from the data about channels and classes."""
+    """A configuration, with the channels and classes that training would read from the data."""
 
     config: TrainConfig
     channels: tuple[str, ...]
@@ -61,7 +61,7 @@ class Experiment:
 
     @cached_property
     def sampler(self) -> Sampler:
-        """A sampler over one image of noise, annotated throughout: what it shows does not change the time."""
+        """A sampler over one image of noise, fully annotated; its content does not change the time."""
         rng, network, classes = np.random.default_rng(0), self.network, len(self.class_names)
         image = rng.standard_normal((NOISE_PX, NOISE_PX, len(self.channels)), np.float32)
         annotation = rng.integers(0, classes, (NOISE_PX, NOISE_PX), np.int8)

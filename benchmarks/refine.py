@@ -2,8 +2,8 @@
 
 python -m benchmarks.refine [--size 1280 1080] [--iterations 80] [--rounds 3]
 
-The probabilities and nuclei are P1's own of its HeLa-S3 validation field, repeated to fill the image, where
-CELLFLAX_DATA names the public data; else those of a simulated field.
+If CELLFLAX_DATA names the public data, the probabilities and nuclei are those that Van Valen 2016 (P1) published for
+its HeLa-S3 validation field, repeated to fill the image. Otherwise they are those of a simulated field.
 """
 
 import argparse
@@ -41,12 +41,12 @@ SMOOTHING = 1
 
 @dataclass(frozen=True)
 class Field:
-    """One image and what networks make of it.
+    """One image and the outputs of networks for it.
 
     Attributes:
         image: (H, W, 2) raw phase and nuclear marker.
         cytoplasm: (H, W, 3) class probabilities.
-        nuclear: (H, W, 3) likewise.
+        nuclear: (H, W, 3) class probabilities.
         nuclei: (H, W) bool.
     """
 
@@ -56,15 +56,15 @@ class Field:
     nuclei: np.ndarray
 
     def repeated(self, size: tuple[int, int]) -> "Field":
-        """The field side by side with itself, cut to a size."""
+        """The field repeated side by side, cut to a size."""
         return Field(*(fill(array, size) for array in (self.image, self.cytoplasm, self.nuclear, self.nuclei)))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--size", type=int, nargs=2, default=(1280, 1080), help="image height and width, pixels")
-    parser.add_argument("--iterations", type=int, default=ActiveContourConfig().iterations, help="of the contour")
-    parser.add_argument("--rounds", type=int, default=3, help="times that each is timed")
+    parser.add_argument("--iterations", type=int, default=ActiveContourConfig().iterations, help="contour iterations")
+    parser.add_argument("--rounds", type=int, default=3, help="timed runs of each")
     options = parser.parse_args()
     start()
     root = os.environ.get("CELLFLAX_DATA")
@@ -88,7 +88,7 @@ def compare_contours(field: Field, iterations: int, rounds: int, size: str) -> N
             interior.astype(np.float64), iterations, init_level_set=field.nuclei, smoothing=SMOOTHING
         ),
     }
-    # Once: from the second call on, scikit-image's smoothing may start with its other operator.
+    # Compare first calls: on later ones, scikit-image's smoothing may start with its other operator.
     inside = {name: run() > 0 for name, run in runs.items()}
     different = {name: f"{np.sum(inside[name] != inside[ours])} of {inside[ours].size}" for name in runs}
     times = compare(runs, rounds)
@@ -97,7 +97,7 @@ def compare_contours(field: Field, iterations: int, rounds: int, size: str) -> N
 
 
 def time_methods(field: Field, iterations: int, rounds: int, size: str) -> None:
-    """Every refinement, on the probabilities that it is for."""
+    """Every refinement, on the probabilities that it is meant for."""
     seeds = components(field.nuclei)
     configs: dict[str, tuple[RefineConfig, np.ndarray, np.ndarray | None]] = {
         "threshold (nuclei)": (ThresholdConfig(interior=0.5), field.nuclear, None),

@@ -1,4 +1,4 @@
-"""JSON files that are whole or absent, and what differs between two of them."""
+"""JSON files that are complete or absent, and the differences between two of them."""
 
 import json
 import os

@@ -1,8 +1,8 @@
 """Write simulated images with exact truth: python -m cellflax.simulate output=DIR specimen=hela fields=4 seed=1.
 
-Writes `images/<name>_<channel>.tif`, `labels/<name>.tif` (cells) and `nuclei/<name>.tif`: a folder that
-`data=folder data.channels=[...]` trains on, and truth to evaluate against. Every specimen has its settings under
-the key of its name:
+Writes `images/<name>_<channel>.tif`, `labels/<name>.tif` (cells) and `nuclei/<name>.tif`. Train on the folder with
+`data=folder data.channels=[...]`, or evaluate against its truth. The settings of a specimen are under the key of its
+name:
 
     hela        phase, nuclear                              field_0001
     brightfield brightfield, nuclear, cytoplasm, each in    well1_0001, ...: `fields` sites of every well, files
@@ -11,9 +11,9 @@ the key of its name:
     colony      phase: growing E. coli                      movie_0001/: see below
     migration   phase, nuclear, reporter: crawling cells    movie_0001/
 
-A movie has a folder of its own, with `images/t000_<channel>.tif`, `labels/man_track000.tif` (numbered by track) with
-`labels/man_track.txt` as the Cell Tracking Challenge has them, `nuclei/t000.tif`, and `truth.csv`: one row per cell
-and frame with its track, its parent, and its growth rate or reporter ratio.
+A movie has its own folder with `images/t000_<channel>.tif`, `labels/man_track000.tif` (numbered by track) and
+`labels/man_track.txt` in the format of the Cell Tracking Challenge, `nuclei/t000.tif`, and `truth.csv`. That table has
+one row per cell and frame with its track, its parent, and its growth rate or reporter ratio.
 """
 
 import sys
@@ -61,9 +61,9 @@ class SimulateConfig:
 
     Attributes:
         output: directory to write to.
-        specimen: which of the specimens below.
-        fields: number of fields; in bright field, of sites in every well; or of movies.
-        seed: of the first field; the others count up from it.
+        specimen: what to simulate, one of the keys below.
+        fields: number of fields, of sites in every well (brightfield), or of movies.
+        seed: seed of the first field; it rises by 1 from field to field.
         hela: cells and microscope of every field of HeLa cells.
         brightfield: wells, cells and microscope of every site.
         cytoplasm: cells, stain and microscope of every single-channel field.

@@ -44,7 +44,7 @@ def test_ensemble_of_files(files, tmp_path):
         (["source={h5}/none_*.h5", "output=out"], "none_*.h5: no such file; give .h5 files"),
         (["source={h5}", "output=out", "channels=[phase]"], "channels must be 2 different names for these networks"),
         (["source={h5}", "output=out", "class_names=[a,b,c,c]"], "class_names must be 4 different names"),
-        (["source={h5}/*", "output=out"], "net_2.h5: another architecture than net_0.h5; convert them one by one"),
+        (["source={h5}/*", "output=out"], "net_2.h5: its architecture differs from that of net_0.h5; convert"),
     ],
 )
 def test_mistakes_in_one_line(files, tmp_path, monkeypatch, arguments, message):

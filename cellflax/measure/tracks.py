@@ -20,7 +20,7 @@ def track_table(
     """Measure every cell in every frame.
 
     Args:
-        tracking: what `track_cells` found in `labels`.
+        tracking: result of `track_cells` for `labels`.
         labels: (T, H, W) integer labels.
         times_s: (T,) time of each frame, if known.
         pixel_size_um: edge of a pixel, if known.
@@ -28,7 +28,7 @@ def track_table(
         channels: names of the C channels.
 
     Returns:
-        One row per cell and frame, by track and frame: `track`, `parent` (0: none), `generation`, `frame`, `time_s`
+        One row per cell and frame, by track, then frame: `track`, `parent` (0: none), `generation`, `frame`, `time_s`
         (where it is known), `label` (in that frame's label image), then the columns of `measure.cells.cell_table`.
     """
     measured = [
@@ -50,7 +50,7 @@ def graph_tables(tracking: Tracking, times_s: np.ndarray | None = None) -> tuple
     """The lineage as a graph that any graph library reads.
 
     Args:
-        tracking: what `track_cells` found.
+        tracking: result of `track_cells`.
         times_s: (T,) time of each frame, if known.
 
     Returns:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 PAPER_K = 0.6
-_ROUNDING = 1e-12  # a Jaccard index of 1/2, worked out from F = 2/3, is a little less
+_ROUNDING = 1e-12  # a Jaccard index of 1/2 computed from F = 2/3 is a little less
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def segmentation_metric(
 
     Args:
         best_dice: (R,) Dice index of each reference cell with the predicted cell that it overlaps best.
-        f_score: (R,) F-score of each reference cell with its one-to-one partner, 0 without.
+        f_score: (R,) F-score of each reference cell with its one-to-one partner, 0 without one.
         n_predicted: number of predicted cells.
         settings: weight of the terms, and what counts as a pair.
     """

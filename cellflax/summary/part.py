@@ -1,4 +1,4 @@
-"""The scores of test parts, as `cellflax.evaluation.part_scores` writes them, read with doubt."""
+"""Read and check the scores of test parts that `cellflax.evaluation.part_scores` wrote."""
 
 import math
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ class PartSummary:
     """Scores of one run's test part.
 
     Attributes:
-        refine: settings from probabilities to cells, as `config.json` has them.
+        refine: settings of the refinement, in the form of `config.json`.
         pooled: metrics of all images; undefined ones are NaN.
         data_sets: metrics of each data set.
-        images: data set of each image, and how many reference cells it has.
+        images: data set and number of reference cells of each image.
     """
 
     refine: dict[str, Any]
@@ -56,7 +56,7 @@ def _origin_and_cells(image: Any) -> tuple[str, int]:
 
 def _metrics(stored: Any) -> dict[str, float]:
     if not isinstance(stored, dict) or not all(value is None or _is_number(value) for value in stored.values()):
-        raise UserError(f"{SCORES_FILE} has metrics that are no numbers: {stored!r}")
+        raise UserError(f"{SCORES_FILE} has metrics that are not numbers: {stored!r}")
     return {name: math.nan if value is None else value for name, value in stored.items()}
 
 

@@ -1,4 +1,4 @@
-"""Run directories as `cellflax.train` leaves them: found, read, and sorted into finished and others."""
+"""Find and read the run directories of `cellflax.train`, and sort them into finished ones and others."""
 
 import glob
 import json
@@ -22,24 +22,24 @@ _PREFIX = "validation_"
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run that ended by itself: all steps done, time over, or no more improvement.
+    """A run that ended normally: all steps were done, its time was over, or it stopped improving.
 
     Attributes:
         directory: where it is.
-        config: `config.json`.
-        name: of the experiment.
+        config: content of `config.json`.
+        name: name of the experiment.
         seed: first seed.
         source: what it was trained on, in one line.
-        simulated: whether that was simulated.
-        monitor: what its best checkpoint is best in.
+        simulated: whether these data were simulated.
+        monitor: metric in which its best checkpoint is best.
         finished: when it ended, ISO 8601 in UTC.
         reason: why it ended.
         steps: updates done.
-        minutes: spent on them.
+        minutes: time spent on the updates.
         best_step: step of the best checkpoint.
         validation: validation metrics without their prefix (columns) by step (index).
-        fold: which part of a cross-validation it was tested on, if it is of one.
-        folds: number of parts.
+        fold: part of a cross-validation that it was tested on, if it belongs to one.
+        folds: number of parts of the cross-validation.
         tested: scores of its test part, if it has them.
     """
 
@@ -68,7 +68,7 @@ class SkippedRun:
     Attributes:
         directory: where it is.
         status: failed (nothing was trained), unfinished, unreadable or repeated.
-        reason: why, for a reader.
+        reason: why it is not counted, in words.
     """
 
     directory: Path
@@ -79,10 +79,11 @@ class SkippedRun:
 def find_runs(places: Iterable[str]) -> list[Path]:
     """Find the run directories at and below directories or patterns, in natural order (2 before 10).
 
-    A run has a `config.json`. A job of a sweep (beside `multirun.yaml`) counts even without: it failed before.
+    A run has a `config.json`. A job of a sweep (beside `multirun.yaml`) counts even without one: it failed
+    before it could write it.
 
     Raises:
-        UserError: a place does not exist, or holds no run.
+        UserError: if a place does not exist, or holds no run.
     """
     found: set[Path] = set()
     for place in places:
@@ -90,7 +91,7 @@ def find_runs(places: Iterable[str]) -> list[Path]:
         runs = [run for root in roots for run in _runs_below(Path(root))]
         if not runs:
             what = "holds no run (a directory with config.json)" if roots else "does not exist"
-            raise UserError(f"runs: {place} {what}; give a directory below which cellflax.train wrote, or a pattern")
+            raise UserError(f"runs: {place} {what}; give a directory that contains runs, or a pattern")
         found.update(runs)
     return sorted(found, key=_natural)
 
@@ -178,7 +179,7 @@ def _lines(path: Path) -> Iterable[dict[str, Any]]:
 
 
 def _validation(path: Path) -> pd.DataFrame:
-    """Validation metrics by step; null, which stands for what is not finite, becomes NaN."""
+    """Validation metrics by step; null, which stands for a value that is not finite, becomes NaN."""
     rows = {}
     for line in _lines(path):
         metrics = {key.removeprefix(_PREFIX): value for key, value in line.items() if key.startswith(_PREFIX)}
@@ -188,7 +189,7 @@ def _validation(path: Path) -> pd.DataFrame:
 
 
 def _last_step(directory: Path) -> int:
-    """The last step that an unfinished run wrote down; its last line may be torn."""
+    """The last step that an unfinished run recorded; its last line may be incomplete."""
     last, path = 0, directory / "metrics.jsonl"
     if path.exists():
         try:

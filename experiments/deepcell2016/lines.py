@@ -1,9 +1,9 @@
-"""JI of P1's index on the held-out strips of each cell line, for a network of several (data=mammalian).
+"""JI (Van Valen 2016, P1) on the held-out strips of each cell line, for a network of several (data=mammalian).
 
 python experiments/deepcell2016/lines.py RUN [--interior 0.4 0.5 0.6] [--iterations 120]
 
-Like `cellflax.validate erode_reference=true`, which pools all lines, for the watershed of refine=cytoplasm at some
-thresholds and active contours of some iterations. The network runs once, with 8 rotations and reflections.
+Like `cellflax.validate erode_reference=true`, but by line, with the watershed of refine=cytoplasm at several thresholds
+and active contours with several numbers of iterations. The network runs once, with 8 rotations and reflections.
 """
 
 import argparse

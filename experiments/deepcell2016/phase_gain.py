@@ -2,9 +2,9 @@
 
 python experiments/deepcell2016/phase_gain.py RUN PREDICTED QUANTITIES IMAGE IMAGE [--gain 0.6 1 1.6]
 
-RUN is the network, PREDICTED what cellflax.predict wrote for the one field of the images, QUANTITIES what
-cellflax.quantify method=cell_type wrote for it; an image for each channel. The normalised first channel is multiplied,
-the network runs once (no rotations), and each cell scores as in prediction: the share of one type among the types.
+RUN is the network. PREDICTED is the output of cellflax.predict for one field, QUANTITIES that of cellflax.quantify
+method=cell_type. Each IMAGE is a channel of the field. The normalised first channel is multiplied by the gain, the
+network runs once (no rotations), and cells are scored as in prediction: by the share of one type among the types.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""P2's tile edges, and their absence: one image in tiles of every kind against the same image at once.
+"""Errors at tile edges (Sadanandan 2017, P2): one image predicted in tiles of each kind, and as a whole.
 
 python experiments/sadanandan2017/tiling.py --checkpoint RUN --image FILE --output DIR [--tile 240] [--phases 4]
 
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--image", required=True, type=Path, help="a file with all channels of the checkpoint")
     parser.add_argument("--output", required=True, type=Path, help="directory for the results")
     parser.add_argument("--tile", type=int, default=240, help="edge of the tiles, pixels; P2: 240")
-    parser.add_argument("--phases", type=int, default=4, help="places of the seamless tiles that are tried")
+    parser.add_argument("--phases", type=int, default=4, help="positions of the seamless tiles to try")
     options = parser.parse_args()
     model = load_model(options.checkpoint)
     print(set_up_jax(model.config.trainer.precision.name))
@@ -59,7 +59,7 @@ def differences(model: TrainedModel, image: np.ndarray, tile: int, phases: int) 
         model: one network or an ensemble.
         image: (H, W, C) normalised.
         tile: edge of the tiles.
-        phases: how many places of the seamless tiles are tried; the largest difference over them counts.
+        phases: how many positions of the seamless tiles are tried; the largest difference over them counts.
     """
     border, multiple = model.geometry.border, model.geometry.multiple
     inner = slice(border, -border or None), slice(border, -border or None)
@@ -76,7 +76,7 @@ def differences(model: TrainedModel, image: np.ndarray, tile: int, phases: int) 
     worst = np.zeros(whole.shape[:2], np.float32)
     step = max(tile // phases // multiple, 1) * multiple
     for shift in range(0, phases * step, step):
-        # Without its first rows and columns the image's tiles lie elsewhere; what is near the new edge does not count.
+        # Without its first rows and columns the image's tiles lie elsewhere; pixels near the new edge do not count.
         part = predict_tiles(model.probabilities, image[shift:, shift:], model.geometry, tile=tile)[inner]
         np.maximum(worst[shift:, shift:], np.abs(part - whole[shift:, shift:]).max(-1), out=worst[shift:, shift:])
     return {**maps, f"seamless, {phases} phases": worst}
