@@ -12,7 +12,8 @@ PACKAGE = Path(__file__).parents[1] / "cellflax"
 # A room imports rooms of lower ranks alone: none of its own rank, none above.
 RANKS = (
     "errors",
-    "checks jsonfile labels progress device",
+    "atomic checks",
+    "jsonfile labels progress device",
     "schemas models io simulation",
     "config_errors losses conversion refine data",
     "config tracking labeling inference",

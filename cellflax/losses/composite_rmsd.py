@@ -1,14 +1,16 @@
 """P3's cost (Al-Kofahi et al. 2018): root-mean-square deviations of independent class probabilities."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from cellflax.checks import at_least, check
 from cellflax.errors import UserError
-from cellflax.losses.base import Activation, LossConfig
+from cellflax.losses.base import Activation, Loss, LossConfig
 
 
 @dataclass
@@ -33,6 +35,10 @@ class CompositeRmsdConfig(LossConfig):
         check(self, "loss", at_least(0), "weights", "sum_weight")
         if not any(self.weights):
             raise UserError(f"loss.weights must have one value above 0, got {list(self.weights)}")
+
+    def build(self, class_names: tuple[str, ...], pixels: np.ndarray) -> Loss:
+        """See `composite_rmsd`."""
+        return partial(composite_rmsd, weights=class_weights(self, class_names), sum_weight=self.sum_weight)
 
 
 def class_weights(config: CompositeRmsdConfig, class_names: tuple[str, ...]) -> list[float]:

@@ -1,6 +1,7 @@
 """P2's cost (Sadanandan et al. 2017): cross-entropy with classes balanced image by image, foreground above that."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ import numpy as np
 import optax
 
 from cellflax.checks import above, check
-from cellflax.losses.base import LossConfig
+from cellflax.losses.base import Loss, LossConfig
 
 # `foreground: null` stays in this range: never below the background's weight, and never so far above it that the
 # background is given up.
@@ -33,6 +34,10 @@ class WeightedSoftmaxConfig(LossConfig):
     def __post_init__(self):
         super().__post_init__()
         check(self, "loss", above(0), "foreground")
+
+    def build(self, class_names: tuple[str, ...], pixels: np.ndarray) -> Loss:
+        """See `weighted_softmax`."""
+        return partial(weighted_softmax, foreground=foreground_factor(self, pixels))
 
 
 def foreground_factor(config: WeightedSoftmaxConfig, pixels: np.ndarray) -> float:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from cellflax.io import results
 from cellflax.pictures.palette import bar_colours
 
 _SCORE_BINS = np.linspace(0, 1, 21)
@@ -20,7 +21,7 @@ def area_histogram(cells: pd.DataFrame, area: str) -> Figure:
     """
     figure = Figure(figsize=(5, 4), dpi=150, layout="constrained")
     ax = figure.subplots()
-    groups = dict(list(cells.groupby("cell_type")[area])) if "cell_type" in cells else {"all": cells[area]}
+    groups = dict(list(cells.groupby(results.CELL_TYPE)[area])) if results.CELL_TYPE in cells else {"all": cells[area]}
     labels = [f"{name} ({len(values)} cells)" for name, values in groups.items()]
     if len(cells):
         ax.hist(list(groups.values()), bins=30, stacked=True, color=bar_colours(len(groups)), label=labels)

@@ -10,15 +10,16 @@ import numpy as np
 import pandas as pd
 
 from cellflax.errors import UserError
+from cellflax.io import results
 from cellflax.io.images import ImageFiles, read_channels
 from cellflax.io.pairs import partners
 from cellflax.io.predictions import Prediction
+from cellflax.io.tables import write_table
 from cellflax.labels import label_values, majority_owners
 from cellflax.measure.markers import NO_MARKER, SEVERAL_MARKERS, MarkerConfig, marker_brightness, marker_types
 from cellflax.pictures.histograms import score_histogram
 
 NO_NUCLEUS = "no_nucleus"
-_SCORE = "score_"
 
 
 @dataclass
@@ -74,11 +75,11 @@ def quantify_cell_types(
         fields[prediction.name] = _measure(config, prediction, read_nuclei(stem), markers)
     pooled = _pool(fields)
     _require_reference(pooled, types)
-    table = pd.concat([item.table.assign(image=name) for name, item in fields.items()], ignore_index=True)
-    table.insert(0, "image", table.pop("image"))
-    table.to_csv(output / "cell_types.csv", index=False)
+    table = pd.concat([item.table.assign(**{results.IMAGE: name}) for name, item in fields.items()], ignore_index=True)
+    table.insert(0, results.IMAGE, table.pop(results.IMAGE))
+    write_table(output / results.CELL_TYPES, table)
     panels = types[:1] if len(types) == 2 else types  # of two scores one says it all
-    score_histogram(_scores(table, types), panels).savefig(output / "scores.png")
+    score_histogram(_scores(table, types), panels).savefig(output / results.SCORES_FIGURE)
     return {
         "pooled": _summary(pooled, types),
         "images": {name: _summary(item, types) for name, item in fields.items()},
@@ -89,10 +90,17 @@ def _predicted_types(predictions: dict[str, Prediction]) -> list[str]:
     """Types that all predictions score."""
     types: list[str] | None = None
     for prediction in predictions.values():
-        found = [name.removeprefix(_SCORE) for name in prediction.cells if name.startswith(_SCORE)]
-        path = prediction.file.parent / "cells.csv"
-        if len(found) < 2 or "cell_type" not in prediction.cells:
-            raise UserError(f"{path}: has no cell_type and {_SCORE}... columns: the network has a single cell type")
+        found = [
+            name.removeprefix(results.SCORE_PREFIX)
+            for name in prediction.cells
+            if name.startswith(results.SCORE_PREFIX)
+        ]
+        path = prediction.file.parent / results.CELLS
+        if len(found) < 2 or results.CELL_TYPE not in prediction.cells:
+            raise UserError(
+                f"{path}: has no {results.CELL_TYPE} and {results.SCORE_PREFIX}... columns: the network has a single "
+                "cell type"
+            )
         if types is not None and found != types:
             raise UserError(f"{path}: scores {', '.join(found)}, others {', '.join(types)}; quantify them apart")
         types = found
@@ -127,8 +135,11 @@ def _measure(config: CellTypeConfig, prediction: Prediction, nuclei: np.ndarray,
     row = np.searchsorted(label_values(nuclei), nucleus[has_nucleus])
     reference = np.full(len(nucleus), NO_NUCLEUS, dtype=object)
     reference[has_nucleus] = marker_types(snr, config)[row]
-    cells = prediction.cells.sort_values("label", ignore_index=True)
-    columns = {name: cells[name] for name in ("label", "cell_type", *(_SCORE + name for name in markers))}
+    cells = prediction.cells.sort_values(results.LABEL, ignore_index=True)
+    columns = {
+        name: cells[name]
+        for name in (results.LABEL, results.CELL_TYPE, *(results.SCORE_PREFIX + name for name in markers))
+    }
     columns["nucleus"] = nucleus
     for name, values in brightness.items():
         intensity = np.full(len(nucleus), np.nan)
@@ -166,7 +177,7 @@ def _require_reference(pooled: _Field, types: list[str]) -> None:
 
 def _summary(item: _Field, types: list[str]) -> dict[str, Any]:
     """Counts and accuracies, ready for JSON; None where there is nothing to count."""
-    reference, predicted = item.table["reference_type"].to_numpy(), item.table["cell_type"].to_numpy()
+    reference, predicted = item.table["reference_type"].to_numpy(), item.table[results.CELL_TYPE].to_numpy()
     right, scored, with_nucleus = reference == predicted, np.isin(reference, types), reference != NO_NUCLEUS
     return {
         "n_cells": len(item.table),
@@ -191,7 +202,10 @@ def _share(right: np.ndarray) -> float | None:
 def _scores(table: pd.DataFrame, types: list[str]) -> dict[str, dict[str, np.ndarray]]:
     """Scores by the type that is scored and the reference type."""
     reference = table["reference_type"].to_numpy()
-    return {scored: {name: table[_SCORE + scored].to_numpy()[reference == name] for name in types} for scored in types}
+    return {
+        scored: {name: table[results.SCORE_PREFIX + scored].to_numpy()[reference == name] for name in types}
+        for scored in types
+    }
 
 
 def format_accuracy(summary: dict[str, Any]) -> str:

@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cellflax.io.tables import write_table
 
-def write_table(table: pd.DataFrame, output: Path, name: str) -> None:
-    """Write a table as `<name>.csv` and `<name>.parquet`, which also keeps the types."""
-    table.to_csv(output / f"{name}.csv", index=False)
-    table.to_parquet(output / f"{name}.parquet", index=False)
+
+def write_with_types(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV, and beside it as Parquet, which keeps the types of its columns."""
+    write_table(path, table)
+    write_table(path.with_suffix(".parquet"), table)
 
 
 def distribution(values: np.ndarray) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from skimage.filters import rank
 from cellflax.checks import above, at_least, check, odd
 from cellflax.errors import UserError
 from cellflax.labels import components, remove_small, renumber
+from cellflax.refine.base import RefineConfig
+from cellflax.refine.classes import ClassMaps
 from cellflax.refine.clean import expand, fill_holes, remove_odd
 
 # Probabilities are rounded to so many levels for the local median, which is then off by 0.0005 at most: a histogram
@@ -16,7 +18,7 @@ _LEVELS = 1024
 
 
 @dataclass
-class ThresholdConfig:
+class ThresholdConfig(RefineConfig):
     """Settings of the threshold.
 
     Attributes:
@@ -56,6 +58,16 @@ class ThresholdConfig:
             raise UserError(
                 f"refine.max_area_px must be at least refine.min_area_px, got {self.max_area_px} and {self.min_area_px}"
             )
+
+    def label(
+        self,
+        maps: ClassMaps,
+        seeds: np.ndarray | None,
+        intensity: np.ndarray | None,
+        pixel_size_um: float | None,
+    ) -> np.ndarray:
+        """See `refine_by_threshold`."""
+        return refine_by_threshold(self, maps.interior)
 
 
 def refine_by_threshold(config: ThresholdConfig, interior: np.ndarray) -> np.ndarray:

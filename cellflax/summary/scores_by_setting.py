@@ -12,7 +12,7 @@ from cellflax.summary.tables import Summary
 def compare(summary: Summary) -> Comparison:
     """Scores and losses by setting.
 
-    The score is the monitored metric at the best checkpoint; Jaccard where the runs monitored several.
+    The score is the monitored metric at the best checkpoint; Jaccard if the runs monitored different metrics.
     """
     monitors = {run.monitor for run in summary.runs}
     metric = monitors.pop() if len(monitors) == 1 else "jaccard"

@@ -22,7 +22,7 @@ class Schedule(Enum):
 
 @dataclass
 class OptimizerConfig:
-    """Learning rate and schedule, common to all optimisers.
+    """Learning rate and schedule, common to all optimisers; a subclass defines `update`.
 
     Attributes:
         learning_rate: at its highest.
@@ -46,6 +46,10 @@ class OptimizerConfig:
         check(self, "optimizer", above(0, at_most=1), "decay")
         check(self, "optimizer", at_least(1), "epoch_steps")
 
+    def update(self, rate: optax.Schedule) -> optax.GradientTransformation:
+        """The optimiser itself, at a learning rate; `build_optimizer` adds what all have."""
+        raise NotImplementedError
+
 
 @dataclass
 class SgdConfig(OptimizerConfig):
@@ -58,6 +62,10 @@ class SgdConfig(OptimizerConfig):
     def __post_init__(self):
         super().__post_init__()
         check(self, "optimizer", at_least(0, below=1), "momentum")
+
+    def update(self, rate: optax.Schedule) -> optax.GradientTransformation:
+        """See `optax.sgd`."""
+        return optax.sgd(rate, momentum=self.momentum, nesterov=True)
 
 
 @dataclass
@@ -73,6 +81,11 @@ class RmspropConfig(OptimizerConfig):
         check(self, "optimizer", at_least(0, below=1), "rho")
         check(self, "optimizer", above(0), "epsilon")
 
+    def update(self, rate: optax.Schedule) -> optax.GradientTransformation:
+        """See `optax.rmsprop`."""
+        # As P1's Keras: epsilon outside the root. Inside, 1e-8 would hold back gradients below 1e-4.
+        return optax.rmsprop(rate, decay=self.rho, eps=self.epsilon, eps_in_sqrt=False)
+
 
 @dataclass
 class AdamwConfig(OptimizerConfig):
@@ -83,6 +96,10 @@ class AdamwConfig(OptimizerConfig):
     def __post_init__(self):
         super().__post_init__()
         check(self, "optimizer", at_least(0), "weight_decay")
+
+    def update(self, rate: optax.Schedule) -> optax.GradientTransformation:
+        """See `optax.adamw`."""
+        return optax.adamw(rate, weight_decay=self.weight_decay, mask=kernel_mask)
 
 
 def learning_rate(config: OptimizerConfig, steps: int) -> optax.Schedule:
@@ -110,17 +127,7 @@ def learning_rate(config: OptimizerConfig, steps: int) -> optax.Schedule:
 
 def build_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
     """The optimiser of a configuration, for a training of `steps` steps."""
-    rate = learning_rate(config, steps)
-    match config:
-        case SgdConfig():
-            update = optax.sgd(rate, momentum=config.momentum, nesterov=True)
-        case RmspropConfig():
-            # As P1's Keras: epsilon outside the root. Inside, 1e-8 would hold back gradients below 1e-4.
-            update = optax.rmsprop(rate, decay=config.rho, eps=config.epsilon, eps_in_sqrt=False)
-        case AdamwConfig():
-            update = optax.adamw(rate, weight_decay=config.weight_decay, mask=kernel_mask)
-        case _:
-            raise TypeError(f"not an optimizer configuration: {type(config).__name__}")
+    update = config.update(learning_rate(config, steps))
     if config.clip_norm is None:
         return update
     return optax.chain(optax.clip_by_global_norm(config.clip_norm), update)
