@@ -24,7 +24,7 @@ from benchmarks.timing import print_table, start
 from cellflax.data.normalize import NormalizeConfig
 from cellflax.models.layers import Convolution
 from cellflax.models.patch_net import PatchNet, PatchNetConfig, Regularization, Stage
-from cellflax.refine import ThresholdConfig
+from cellflax.refine.threshold import ThresholdConfig
 from cellflax.training.config import TrainConfig
 
 SPACING = 40  # pixels between cells

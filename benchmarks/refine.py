@@ -26,10 +26,12 @@ from cellflax.data.pixel_classes import classes_from_labels
 from cellflax.inference.dense import predict_tiles
 from cellflax.labels import components
 from cellflax.measure.cells import cell_table
-from cellflax.models import build_model
 from cellflax.models.patch_net import PatchNet, PatchNetConfig
-from cellflax.refine import ActiveContourConfig, RefineConfig, ThresholdConfig, WatershedConfig, refine
+from cellflax.refine import RefineConfig, refine
+from cellflax.refine.active_contour import ActiveContourConfig
 from cellflax.refine.chan_vese import chan_vese
+from cellflax.refine.threshold import ThresholdConfig
+from cellflax.refine.watershed import WatershedConfig
 from cellflax.simulation.hela import CHANNELS, HelaFieldConfig, simulate_hela_field
 
 PAPER_S = 75  # P1's time per image, all stages
@@ -116,14 +118,14 @@ def time_pipeline(field: Field, iterations: int, rounds: int, size: str) -> None
 
     The network is not trained, which does not change its time; the stages after it take the field's probabilities.
     """
-    model = trained_like(build_model(PatchNetConfig(), channels=len(CHANNELS), classes=len(CLASS_NAMES), seed=0))
+    model = trained_like(PatchNetConfig().build(channels=len(CHANNELS), classes=len(CLASS_NAMES), seed=0))
     network = probability(model, PatchNet.dense)
-    normalized = normalize(field.image, NormalizeConfig(), model.receptive_field)
+    normalized = normalize(field.image, NormalizeConfig(), model.geometry.receptive_field)
     refined = refining(contour_config(iterations), field.cytoplasm, components(field.nuclei))
     labels = refined()
     runs: dict[str, Callable[[], object]] = {
-        "normalise": lambda: normalize(field.image, NormalizeConfig(), model.receptive_field),
-        "one network, dense": lambda: predict_tiles(network, normalized, border=model.border, multiple=model.multiple),
+        "normalise": lambda: normalize(field.image, NormalizeConfig(), model.geometry.receptive_field),
+        "one network, dense": lambda: predict_tiles(network, normalized, model.geometry),
         "active contour": refined,
         "table of cells": lambda: (
             cell_table(

@@ -19,14 +19,12 @@ def normalizing(model: TrainedModel, image: Image) -> Callable[[], np.ndarray]:
     """Normalises the whole image, (H, W, C)."""
     height, width = image.pixels.shape[:2]
     whole = slice(0, height), slice(0, width)
-    return lambda: NormalizedImage(image.pixels, model.config.normalize, model.receptive_field).window(whole)
+    return lambda: NormalizedImage(image.pixels, model.config.normalize, model.geometry.receptive_field).window(whole)
 
 
 def predicting(model: TrainedModel, normalized: np.ndarray, inference: Inference) -> Callable[[], np.ndarray]:
     """Predicts class probabilities (H, W, K) of the whole image."""
-    return lambda: inference.predict(
-        model.probabilities, normalized, border=model.border, multiple=model.multiple, tile=inference.tile_px
-    )
+    return lambda: inference.predict(model.probabilities, normalized, model.geometry, tile=inference.tile_px)
 
 
 def measuring(model: TrainedModel, image: Image, labels: np.ndarray, probability: np.ndarray) -> Callable[[], int]:

@@ -22,7 +22,7 @@ class TorchPadded(nn.Module):
 
     def __init__(self, model: PaddedNetwork):
         super().__init__()
-        self.border = model.train_border
+        self.border = model.geometry.train_border
         self.output = convolution(model.output.kernel, model.output.bias)
 
     def forward(self, x: Tensor) -> Tensor:

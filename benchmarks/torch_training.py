@@ -13,8 +13,10 @@ from benchmarks.torch_padded import TorchSkipFcn, TorchUNet
 from benchmarks.torch_patch_net import TorchPatchNet
 from benchmarks.training import Steps
 from cellflax.data.sampler import Batch
-from cellflax.losses import CompositeRmsdConfig, CrossEntropyConfig, LossConfig, WeightedSoftmaxConfig
-from cellflax.losses.composite_rmsd import class_weights
+from cellflax.losses import LossConfig
+from cellflax.losses.composite_rmsd import CompositeRmsdConfig, class_weights
+from cellflax.losses.cross_entropy import CrossEntropyConfig
+from cellflax.losses.weighted_softmax import WeightedSoftmaxConfig
 from cellflax.models.patch_net import PatchNet
 from cellflax.models.skip_fcn import SkipFcn
 from cellflax.models.unet import UNet

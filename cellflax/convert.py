@@ -17,7 +17,6 @@ from cellflax.conversion.keras1 import PublishedNetwork, read_published, to_modu
 from cellflax.data.example import CLASS_NAMES
 from cellflax.errors import UserError
 from cellflax.models.ensemble import stack_members
-from cellflax.refine import takes_seeds
 from cellflax.training.checkpoint import save_model
 from cellflax.training.config import TrainConfig, TrainerConfig
 
@@ -78,7 +77,7 @@ def convert(config: ConvertConfig) -> Path:
         name=f"published_{files[0].parent.name}",
         model=first.config,
         refine=config.refine,
-        seed_channel="nuclear" if takes_seeds(config.refine) and "nuclear" in channels else None,
+        seed_channel="nuclear" if config.refine.takes_seeds and "nuclear" in channels else None,
         test_time_augmentation=config.test_time_augmentation,
         trainer=TrainerConfig(ensemble=len(networks)),
     )

@@ -44,7 +44,8 @@ from cellflax.io.tables import write_table
 from cellflax.jsonfile import write_json
 from cellflax.metrics.f_score import curve_table
 from cellflax.metrics.score import CellScores, cell_table, pool, score_cells
-from cellflax.metrics.sm import PAPER_K
+from cellflax.metrics.sm import PAPER_K, SmSettings
+from cellflax.metrics.table import cell_metrics
 from cellflax.metrics.uncertainty import error_detection
 from cellflax.pictures.overlay import save_overlay
 
@@ -106,13 +107,14 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     output = output_directory(config.output)
 
     comparison = {"border": config.border, "erode_reference": config.erode_reference}
+    sm = SmSettings(config.sm_k, config.sm_min_jaccard)
     pixels = PixelScores(pairs, config.probability, config.reference_nuclei, config.border)
     masks: set[str] = set()
     scores: dict[str, CellScores] = {}
     for pair in pairs:
         arrays = read_pair(pair)
         masks.update(arrays.masks)
-        scores[pair.name] = score_cells(arrays.reference, arrays.predicted, nuclei=arrays.nuclei, **comparison)
+        scores[pair.name] = score_cells(arrays.reference, arrays.predicted, nuclei=arrays.nuclei, sm=sm, **comparison)
         pixels.add(pair.name, arrays.reference)
     pooled = pool(list(scores.values()))
     _require_cells(config, pooled)
@@ -137,7 +139,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         write_table(output / results.ROC_TABLE, roc_table(curves))
         roc_figure(curves).savefig(output / results.ROC_FIGURE)
     write_json(output / results.METRICS, metrics)
-    write_table(output / results.PER_CELL, cell_table(scores, config.sm_min_jaccard))
+    write_table(output / results.PER_CELL, cell_table(scores))
     write_table(output / results.F_SCORE_CURVE, curve_table(f_scores))
     f_score_figure(f_scores).savefig(output / results.F_SCORE_FIGURE)
     save_overlay(output / results.OVERLAY, drawn)
@@ -146,18 +148,18 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
 
 def _metrics(config: EvaluateConfig, scores: Mapping[str, CellScores], pooled: CellScores) -> dict[str, Any]:
     """Inputs, settings and the metrics of cells, for JSON."""
-    sm = {"sm_k": config.sm_k, "sm_min_jaccard": config.sm_min_jaccard}
-    images = {name: score.summary(**sm) for name, score in scores.items()}
+    images = {name: cell_metrics(score) for name, score in scores.items()}
     return {
         "cellflax": __version__,
         "inputs": {key: getattr(config, key) for key in _INPUTS},
         "settings": {
             "border": config.border,
             "erode_reference": config.erode_reference,
-            **sm,
+            "sm_k": config.sm_k,
+            "sm_min_jaccard": config.sm_min_jaccard,
             "index_over": "reference cells that hold a nucleus" if config.nuclei else "all reference cells",
         },
-        "pooled": pooled.summary(**sm),
+        "pooled": cell_metrics(pooled),
         "image_level": _means(images.values(), ("sm", "sm_outlines", "sm_detection")),
         "images": images,
     }

@@ -29,7 +29,7 @@ from cellflax.prediction.files import ResultFiles, frame_cells, panel, provenanc
 from cellflax.prediction.inputs import channel_parts, open_images, open_nuclei
 from cellflax.prediction.segment import find_nuclei, segment
 from cellflax.prediction.trained import TrainedModel, load_model
-from cellflax.refine import RefineConfig, takes_seeds
+from cellflax.refine import RefineConfig
 from cellflax.training.config import check_transforms
 
 _MAX_PANELS = 6
@@ -173,7 +173,7 @@ def _load(config: PredictConfig) -> _Networks:
     nuclei_model = None if config.nuclei_checkpoint is None else load_model(config.nuclei_checkpoint)
     how = config.refine or model.config.refine
     for key in ("nuclei", "nuclei_checkpoint"):
-        if getattr(config, key) is not None and not takes_seeds(how):
+        if getattr(config, key) is not None and not how.takes_seeds:
             raise UserError(
                 f"{key}={getattr(config, key)} has no use without seeds; add refine=watershed or leave it out"
             )

@@ -27,7 +27,7 @@ def test_ensemble_of_files(files, tmp_path):
     result = run_command(convert.main, f"source={files[0].parent}", f"output={tmp_path / 'out'}")
     assert (result.status, result.out) == (0, f"checkpoint: {tmp_path / 'out'}\n"), result.err
     model = load_model(tmp_path / "out")
-    assert (model.members, model.receptive_field, model.channels) == (2, 11, ("phase", "nuclear"))
+    assert (model.members, model.geometry.receptive_field, model.channels) == (2, 11, ("phase", "nuclear"))
     assert model.class_names == ("edge", "interior_nih3t3", "interior_mcf10a", "background")
     image = np.random.default_rng(0).normal(size=(1, 14, 15, 2)).astype(np.float32)
     both = np.asarray(model.probabilities(image))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
+from cellflax.data.datasets import DataConfig
 from cellflax.data.deepcell import DeepCellData, DeepCellFiles, check_features, load_deepcell
 from cellflax.data.example import IGNORE, Dataset, Example
 from cellflax.data.simulated import SimulatedData
@@ -45,7 +46,7 @@ def _published_lines() -> list[CellLine]:
 
 
 @dataclass
-class CoCultureData(DeepCellFiles):
+class CoCultureData(DeepCellFiles, DataConfig):
     """Training sets of several cell lines in the DeepCell layout.
 
     Each line is split into training and validation separately, so both contain every line. Training images of a
@@ -69,6 +70,10 @@ class CoCultureData(DeepCellFiles):
             raise UserError(f"data.lines must name at least 2 cell lines, got {len(names)}; for one use data=hela")
         if len(set(names)) < len(names):
             raise UserError(f"data.lines must have different names, got {', '.join(names)}")
+
+    def load(self) -> Dataset:
+        """See `load_coculture`."""
+        return load_coculture(self)
 
 
 def load_coculture(config: CoCultureData) -> Dataset:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cellflax.data.datasets import DataConfig
 from cellflax.data.example import CLASS_NAMES, Dataset, Example
 from cellflax.data.pixel_classes import Annotation, cells_from_classes, classes_from_features
 from cellflax.data.registry import fetch_deepcell, fetched_deepcell
@@ -56,7 +57,7 @@ class DeepCellFiles(SplitOptions):
 
 
 @dataclass
-class DeepCellData(DeepCellFiles):
+class DeepCellData(DeepCellFiles, DataConfig):
     """One training set: sub-folders set1, set2, ... (or the folder itself) with channels and `feature_k` files.
 
     Attributes:
@@ -80,6 +81,10 @@ class DeepCellData(DeepCellFiles):
                 "data.stand_in.annotation must be boundaries, the classes of the data that it stands in for, got "
                 f"{self.stand_in.annotation.name}"
             )
+
+    def load(self) -> Dataset:
+        """See `load_deepcell`."""
+        return load_deepcell(self)
 
 
 def check_features(edge: int, interior: int, key: str) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cellflax.data.datasets import DataConfig
 from cellflax.data.example import SIMULATED_NOTE, Dataset, Example
 from cellflax.data.folds import PartOptions, divide
 from cellflax.data.pixel_classes import Annotation, annotate
@@ -19,7 +20,7 @@ _IMAGES, _NUCLEI = "images", "nuclei"
 
 
 @dataclass
-class FolderData(PartOptions):
+class FolderData(PartOptions, DataConfig):
     """Images and their label images.
 
     The folder has either `x.tif` beside `x_masks.tif` (or `_mask`, `_labels`, `_label`, Cellpose's `_cp_masks`), or
@@ -45,6 +46,10 @@ class FolderData(PartOptions):
         super().__post_init__()
         if self.edge_px < 1:
             raise UserError(f"data.edge_px must be >= 1, got {self.edge_px}")
+
+    def load(self) -> Dataset:
+        """See `load_folder`."""
+        return load_folder(self)
 
 
 def load_folder(config: FolderData) -> Dataset:

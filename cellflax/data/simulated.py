@@ -5,6 +5,7 @@ from enum import Enum
 
 import numpy as np
 
+from cellflax.data.datasets import DataConfig
 from cellflax.data.example import Dataset, Example
 from cellflax.data.pixel_classes import Annotation, annotate
 from cellflax.data.split import whole
@@ -20,7 +21,7 @@ class Target(Enum):
 
 
 @dataclasses.dataclass
-class SimulatedData:
+class SimulatedData(DataConfig):
     """HeLa-like fields, channels phase and nuclear.
 
     Attributes:
@@ -50,6 +51,10 @@ class SimulatedData:
                 f"data.annotation={self.annotation.name} separates nuclei from the cells around them, so data.target "
                 "must be cells, got nuclei"
             )
+
+    def load(self) -> Dataset:
+        """See `load_simulated`."""
+        return load_simulated(self)
 
 
 def load_simulated(config: SimulatedData) -> Dataset:

@@ -16,6 +16,7 @@ from cellflax.io import results
 from cellflax.jsonfile import write_json
 from cellflax.metrics.roc import N_BINS, RocCounts, roc_counts
 from cellflax.metrics.score import CellScores, pool, score_cells
+from cellflax.metrics.table import cell_metrics
 
 _CELL_METRICS = ("sm", "sm_outlines", "sm_detection", "jaccard_index", "dice_index", "f1")
 _KINDS = ("positive", "negative")
@@ -75,7 +76,7 @@ class PartScores:
         Returns:
             `images`, their number; `n_reference` and `n_predicted` cells; `sm` (Al-Kofahi et al. 2018, k = 0.6) with
             its terms `sm_outlines` and `sm_detection`, `jaccard_index`, `dice_index` and `f1` (IoU 0.5) as in
-            `CellScores.summary`, where nuclei are known all but `f1` over the cells that hold one, and all pooled
+            `metrics.table.METRICS`, where nuclei are known all but `f1` over the cells that hold one, and all pooled
             cell by cell; `image_level_sm`, the mean of the images' own; and `auc` and `acc` of the pixels of cells
             and of nuclei, each behind its target's name. None where undefined.
         """
@@ -122,8 +123,8 @@ def add_roc(total: Mapping[str, RocCounts], more: Mapping[str, RocCounts]) -> di
 
 
 def _metrics(cells: Sequence[CellScores], pixels: Mapping[str, RocCounts]) -> dict[str, float | int | None]:
-    together = pool(cells).summary()
-    of_images = [value for scores in cells if (value := scores.summary()["sm"]) is not None]
+    together = cell_metrics(pool(cells))
+    of_images = [value for scores in cells if (value := cell_metrics(scores)["sm"]) is not None]
     metrics = {
         "images": len(cells),
         **{name: together[name] for name in ("n_reference", "n_predicted", *_CELL_METRICS)},

@@ -8,11 +8,12 @@ import pytest
 import tifffile
 from scipy import ndimage
 
-from cellflax.data.datasets import DeepCellData, FolderData, SimulatedData, load_dataset
-from cellflax.data.deepcell import OnMissing
+from cellflax.data.datasets import load_dataset
+from cellflax.data.deepcell import DeepCellData, OnMissing
 from cellflax.data.example import EDGE, INTERIOR
+from cellflax.data.folder import FolderData
 from cellflax.data.pixel_classes import Annotation
-from cellflax.data.simulated import Target
+from cellflax.data.simulated import SimulatedData, Target
 from cellflax.data.split import Split
 from cellflax.errors import UserError
 from cellflax.simulation.hela import HelaFieldConfig

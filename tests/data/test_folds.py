@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from cellflax.data.datasets import FolderData, load_dataset
+from cellflax.data.datasets import load_dataset
 from cellflax.data.example import Example
+from cellflax.data.folder import FolderData
 from cellflax.data.folds import PartOptions, Parts, divide
 from cellflax.data.split import Split
 from cellflax.errors import UserError
