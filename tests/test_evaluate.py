@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 
 import matplotlib.image
 import numpy as np
@@ -12,6 +10,7 @@ from cellflax.errors import UserError
 from cellflax.evaluate import EvaluateConfig, evaluate, format_table
 from cellflax.io.pairs import common_stem, pair_files
 from cellflax.pictures.overlay import PREDICTED_COLOUR, REFERENCE_COLOUR, Panel, outline_overlay
+from tests.commands import finish_command, start_command
 from tests.evaluation.fields import PREDICTED, REFERENCE, config, maps, write, write_fields
 from tests.metrics.drawing import grid
 
@@ -282,22 +281,21 @@ def test_command(folders):
     """The command line, from another directory, with a mistake and without."""
 
     def run(*arguments):
-        command = [sys.executable, "-m", "cellflax.evaluate", *arguments]
-        return subprocess.run(command, cwd=folders, capture_output=True, text=True, check=False)
+        return finish_command(start_command("cellflax.evaluate", *arguments, cwd=folders))
 
     maps(folders)
     good = run("predicted=predicted", "reference=reference", "output=scores", "+references.manual=reference/a*")
-    assert good.returncode == 0, good.stderr
-    assert "all 2 images" in good.stdout
-    assert "pixels of cells: AUC" in good.stdout
+    assert good.status == 0, good.err
+    assert "all 2 images" in good.out
+    assert "pixels of cells: AUC" in good.out
     assert sorted(p.name for p in (folders / "scores").iterdir()) == [
         "f_score.png", "f_score_curve.csv", "metrics.json", "overlay.png", "per_cell.csv", "roc.csv", "roc.png",
     ]  # fmt: skip
     assert sorted(p.name for p in folders.iterdir()) == ["predicted", "reference", "scores"]
     bad = run("predicted=predicted", "reference=nowhere")
-    assert bad.returncode == 1
-    assert bad.stderr.count("\n") == 1
-    assert "nowhere" in bad.stderr
+    assert bad.status == 1
+    assert bad.err.count("\n") == 1
+    assert "nowhere" in bad.err
 
 
 @pytest.mark.real_data
