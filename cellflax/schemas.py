@@ -37,9 +37,9 @@ GROUPS: dict[str, dict[str, str]] = {
         "crops": "cellflax.data.sampler:CropsConfig",
     },
     "loss": {
-        "cross_entropy": "cellflax.losses:CrossEntropyConfig",
-        "weighted_softmax": "cellflax.losses:WeightedSoftmaxConfig",
-        "composite_rmsd": "cellflax.losses:CompositeRmsdConfig",
+        "cross_entropy": "cellflax.losses.cross_entropy:CrossEntropyConfig",
+        "weighted_softmax": "cellflax.losses.weighted_softmax:WeightedSoftmaxConfig",
+        "composite_rmsd": "cellflax.losses.composite_rmsd:CompositeRmsdConfig",
     },
     "optimizer": {
         "sgd": "cellflax.training.optimizers:SgdConfig",
