@@ -113,3 +113,13 @@ def fields(shared: Path) -> Path:
     result = made_once(path, lambda: run_command(simulate.main, f"output={path}", "fields=2", "seed=7", *size))
     assert result.status == 0, result.err
     return path
+
+
+@pytest.fixture
+def toy_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups of options of the toy command in the place of cellflax's."""
+    from cellflax.schemas import GROUPS
+    from tests.toy_command import TOY_GROUPS
+
+    for group, kinds in TOY_GROUPS.items():
+        monkeypatch.setitem(GROUPS, group, kinds)
