@@ -1,4 +1,7 @@
-"""Segment images with a trained network: python -m cellflax.predict checkpoint=RUN input=FILE|DIR|GLOB output=DIR.
+"""Segment images with a trained network.
+
+    cellflax predict checkpoint=RUN input='new/*.tif' output=DIR
+    cellflax predict checkpoint=RUN input=FOLDER 'channels=[phase,nuclear]' refine=watershed refine.interior=0.3
 
 Writes `<name>_labels.tif` for every image, `cells.csv` with a row per cell, `overlay.png`, and
 `provenance.json`. A TIFF with time as an axis gives one label movie, and rows per cell and frame. Normalisation,
@@ -6,7 +9,6 @@ channels and refinement are those of the checkpoint; an ensemble's networks are 
 is each cell's uncertainty.
 """
 
-import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from cellflax.prediction.files import ResultFiles, frame_cells, panel, provenanc
 from cellflax.prediction.inputs import channel_parts, open_images, open_nuclei
 from cellflax.prediction.segment import find_nuclei, segment
 from cellflax.prediction.trained import TrainedModel, load_model
+from cellflax.progress import say
 from cellflax.refine import RefineConfig, takes_seeds
 from cellflax.training.config import check_transforms
 
@@ -143,7 +146,7 @@ def predict(config: PredictConfig) -> pd.DataFrame:
         done = [files.name for files in images[: len(tables)]]
         write_json(output / "provenance.json", provenance(model, networks.nuclei_model, config, done, complete))
     save_overlay(output / "overlay.png", panels)
-    _print(f"results: {output}")
+    say(f"results: {output}")
     return table
 
 
@@ -212,20 +215,16 @@ def _segment_frames(
             title = frames.name if frames.time is None else f"{frames.name}, frame {t}"
             if t in shown:
                 panels.append(panel(title, result.labels, image.pixels[..., 0]))
-            _print(f"{title}: {len(result.cells)} cells")
+            say(f"{title}: {len(result.cells)} cells")
     return pd.concat(tables, ignore_index=True)
 
 
 def _announce(model: TrainedModel, device: str) -> None:
-    _print(device)
+    say(device)
     networks = f"{model.members} networks" if model.members > 1 else "one network"
-    _print(f"checkpoint: {model.path}, {networks}; {model.record['data']['source']}")
+    say(f"checkpoint: {model.path}, {networks}; {model.record['data']['source']}")
     if model.simulated:
-        _print("SIMULATED DATA: this network was trained on simulated images; do not publish what it measures")
-
-
-def _print(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+        say("SIMULATED DATA: this network was trained on simulated images; do not publish what it measures")
 
 
 if __name__ == "__main__":

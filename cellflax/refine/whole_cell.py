@@ -19,8 +19,10 @@ class WholeCellConfig(CellGrowthConfig):
 
     Attributes:
         intensity_channel: channel of the image that shows whole cells; null for the first.
+        min_nucleus_um2: smallest nucleus; 40 um^2 is a disc 7 um across. Nuclei of a stain may be smaller.
     """
 
+    min_nucleus_um2: float = 40.0
     intensity_channel: str | None = None
 
 
