@@ -109,7 +109,7 @@ class _Help:
     def _keys(self, schema: type, prefix: str, values: dict[str, Any], indent: str) -> Iterator[str]:
         """Every key of a dataclass, and of those inside it; `values` take precedence over the dataclass's defaults."""
         says = meanings(schema)
-        for name, hint in field_types(schema).items():
+        for name, hint in _own_first(schema):
             key, meaning, value = prefix + name, says.get(name, ""), values.get(name, _default(schema, name))
             if hint is Any:
                 yield from self._members(name, meaning, value, indent)
@@ -133,7 +133,7 @@ class _Help:
             yield from self._keys(schema, prefix, values, indent)
             return
         others = {k: v for k, v in values.items() if _written(v) != _written(_default(schema, k))}
-        yield f"{indent}keys as {self._described[schema]}*{f', but for {_written(others)}' if others else ''}"
+        yield f"{indent}{prefix}*: as {self._described[schema]}*{f', but for {_written(others)}' if others else ''}"
 
     def _members(self, group: str, meaning: str, value: Any, indent: str) -> Iterator[str]:
         """The options of a group, and the keys of each kind of them."""
@@ -182,6 +182,15 @@ def _read(file: Path) -> dict[str, Any]:
         raise UserError(f"{file} is not there; install cellflax again")
     content = OmegaConf.to_container(OmegaConf.load(file))
     return {str(key): value for key, value in content.items()} if isinstance(content, dict) else {}
+
+
+def _own_first(schema: type) -> Iterator[tuple[str, Any]]:
+    """Names and types of the fields: those of the class itself before those of its bases."""
+    hints = dict(field_types(schema))
+    for cls in schema.__mro__:
+        for name in inspect.get_annotations(cls):
+            if name in hints:
+                yield name, hints.pop(name)
 
 
 def _default(schema: type, name: str) -> Any:
