@@ -147,7 +147,9 @@ class _Help:
             first = chosen if chosen in of_kind else kind if kind in of_kind else of_kind[0]
             values = options[first].values | (_as_dict(value) if first == chosen else {})
             yield _filled(f"keys of {group}={', '.join(of_kind)} (defaults of {first})", indent + _STEP)
-            yield from self._once(self._load(path), f"{group}.", values, indent + _STEP * 2)
+            schema = self._load(path)
+            self._described.setdefault(schema, f"{group}.")
+            yield from self._keys(schema, f"{group}.", values, indent + _STEP * 2)
 
     def _group(self, group: str) -> dict[str, _Option]:
         files = sorted((self._directory / group).glob("*.yaml"))

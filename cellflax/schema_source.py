@@ -76,15 +76,19 @@ def _definition(module: str, name: str) -> tuple[str, ast.stmt]:
     raise UnreadableError(f"{module} does not define {name}")
 
 
-@functools.cache
 def _class(module: str, name: str) -> type:
-    module, node = _definition(module, name)
+    """The class that a name of a module stands for; the same one from wherever it is imported."""
+    return _rebuilt(*_definition(module, name))
+
+
+@functools.cache
+def _rebuilt(module: str, node: ast.stmt) -> type:
     if not isinstance(node, ast.ClassDef):
-        raise UnreadableError(f"{module}:{name} is not a class")
+        raise UnreadableError(f"{module}: {ast.unparse(node)[:40]} is not a class")
     if any(isinstance(base, ast.Name) and base.id == "Enum" for base in node.bases):
-        return _enum(name, node)
+        return _enum(node)
     if not any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
-        raise UnreadableError(f"{module}:{name} is neither a dataclass nor an Enum")
+        raise UnreadableError(f"{module}:{node.name} is neither a dataclass nor an Enum")
     fields = []
     for statement in node.body:
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
@@ -93,13 +97,13 @@ def _class(module: str, name: str) -> type:
                 fields.append((statement.target.id, hint, *_default(module, statement.value)))
     bases = tuple(_class(module, ast.unparse(base)) for base in node.bases)
     namespace = {"__doc__": ast.get_docstring(node)}
-    return dataclasses.make_dataclass(name, fields, bases=bases, namespace=namespace, module=module)
+    return dataclasses.make_dataclass(node.name, fields, bases=bases, namespace=namespace, module=module)
 
 
-def _enum(name: str, node: ast.ClassDef) -> type:
+def _enum(node: ast.ClassDef) -> type:
     """An Enum with the same members; their values, which have no part in a configuration, are numbers."""
     targets = [target for statement in node.body if isinstance(statement, ast.Assign) for target in statement.targets]
-    members: Any = Enum(name, [target.id for target in targets if isinstance(target, ast.Name)])
+    members: Any = Enum(node.name, [target.id for target in targets if isinstance(target, ast.Name)])
     return members
 
 

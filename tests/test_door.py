@@ -132,7 +132,7 @@ def with_nan(image):
         (lambda a: a.astype(complex), {}, "must hold integers or floats, got complex128"),
         (with_nan, {}, "the image: channel nuclear contains NaN or infinity"),
         (lambda a: a, {"nuclei": np.ones((5, 5), int)}, r"nuclei: \(5, 5\) nuclei for an image of \(128, 128\)"),
-        (lambda a: a, {"nuclei": np.full((128, 128), 0.5)}, "0.5"),
+        (lambda a: a, {"nuclei": np.full((128, 128), 0.5)}, "nuclei: labels must be whole numbers"),
         (lambda a: a, {"pixel_size_um": 0.0}, "pixel_size_um must be above 0, got 0"),
     ],
 )

@@ -10,7 +10,7 @@ import numpy as np
 from cellflax.errors import UserError
 from cellflax.io.frames import Frames, open_frames, open_labels
 from cellflax.io.images import Image, ImageFiles
-from cellflax.labels import cells_of
+from cellflax.labels import cells_of, whole_numbers
 from cellflax.prediction.trained import TrainedModel
 from cellflax.progress import say
 
@@ -87,7 +87,7 @@ def nuclei_of(labels: np.ndarray, image: Image, name: str) -> np.ndarray:
     """
     if labels.shape != image.pixels.shape[:2]:
         raise UserError(f"{name}: {labels.shape} nuclei for an image of {image.pixels.shape[:2]}")
-    return cells_of(labels)
+    return cells_of(whole_numbers(labels, name))
 
 
 def _fitting(image: Image, model: TrainedModel, pixel_size_um: float | None) -> Image:
