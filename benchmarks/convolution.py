@@ -1,9 +1,9 @@
-"""Convolutions and their gradients: what cellflax/models/layers.py does on CPU, against XLA's own and other ways.
+"""Convolutions and their gradients: cellflax/models/layers.py on CPU against XLA and other methods.
 
 python -m benchmarks.convolution [--model patch_net_61 ...] [--size 128] [--patches 64] [--rounds 3]
 
-Prints GFLOP per core-second for every distinct convolution of a network, on a crop and on patches; those of the
-plain sums, whichever way it is computed.
+Prints GFLOP per core-second for every distinct convolution of a network, on a crop and on patches. For every
+method, the operations counted are those of the plain sums.
 """
 
 import argparse
@@ -46,19 +46,19 @@ def main() -> None:
     parser.add_argument("--model", nargs="+", default=["patch_net_61", "patch_net_31"], help="files in conf/model")
     parser.add_argument("--size", type=int, default=128, help="edge of the labelled part of the crop, pixels")
     parser.add_argument("--patches", type=int, default=64, help="patches in a step")
-    parser.add_argument("--rounds", type=int, default=3, help="times that each is timed")
+    parser.add_argument("--rounds", type=int, default=3, help="timed runs of each")
     options = parser.parse_args()
     start()
     layers: dict[Layer, None] = {}  # an ordered set
     for name in options.model:
         config = load_config(f"model={name}").model
-        assert isinstance(config, PatchNetConfig), f"{name} is no patch network"
+        assert isinstance(config, PatchNetConfig), f"{name} is not a patch network"
         layers |= dict.fromkeys(layers_of(config, 1, options.size + config.receptive_field - 1, fragments=True))
         layers |= dict.fromkeys(layers_of(config, options.patches, config.receptive_field, fragments=False))
     rows: list[list[str]] = []
     for layer in layers:
         runs = computations(layer)
-        # Not in turns: whoever follows im2col has its memory to clear up.
+        # Not in turns: the run after im2col would also pay for freeing its memory.
         times = {name: compare({name: run}, options.rounds)[name] for name, run in runs.items() if run is not None}
         rates = [f"{layer.gflop / times[name].cpu_s:.0f}" if name in times else "-" for name in runs]
         rows.append([str(layer), f"{layer.gflop:.2f}", *rates])
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def layers_of(config: PatchNetConfig, images: int, edge: int, *, fragments: bool) -> Iterator[Layer]:
-    """The convolutions of a network that runs on `images` of an edge, without the image's own layer."""
+    """The convolutions of a network on `images` images of this edge, without the first layer."""
     filters_in = 0
     for i, stage in enumerate(config.stages):
         if i and fragments:
@@ -83,7 +83,7 @@ def layers_of(config: PatchNetConfig, images: int, edge: int, *, fragments: bool
 
 
 def computations(layer: Layer) -> dict[str, Callable[[], jax.Array] | None]:
-    """Everything to be timed for one layer, after a check that it gives the same values; None is left out."""
+    """All computations to time for one layer, after a check that they agree; None is left out."""
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.standard_normal((layer.images, layer.edge, layer.edge, layer.filters_in), np.float32))
     shape = (layer.kernel, layer.kernel, layer.filters_in, layer.filters)
@@ -134,7 +134,7 @@ def by_taps(x: jax.Array, kernel: jax.Array, grad: jax.Array) -> jax.Array:
 
 
 def by_columns(x: jax.Array, kernel: jax.Array, grad: jax.Array) -> jax.Array:
-    """One matrix product in all, of the patches written out side by side."""
+    """A single matrix product of the patches written out side by side."""
     columns = jnp.concatenate(shifted(x, kernel, grad), axis=-1)
     columns = columns.reshape(-1, columns.shape[-1])
     return (columns.T @ grad.reshape(-1, grad.shape[-1])).reshape(kernel.shape)

@@ -1,4 +1,6 @@
-"""Dense inference with P1's 61 x 61 network: fragments against patches, dilated kernels and PyTorch.
+"""Dense inference with the 61 x 61 network of Van Valen 2016 (P1).
+
+It compares fragments with patches, dilated kernels and PyTorch.
 
 python -m benchmarks.dense_inference [--size 1280 1080] [--tiles 256 512 1024] [--rounds 3]
 """
@@ -13,7 +15,6 @@ from jax import lax
 
 from benchmarks.timing import COLUMNS, NO_TORCH, Time, compare, print_table, start, torch
 from cellflax.inference.dense import predict_tiles
-from cellflax.models import build_model
 from cellflax.models.layers import Normalization
 from cellflax.models.patch_net import PatchNet, PatchNetConfig
 
@@ -24,15 +25,15 @@ TILE = 512  # predict's default; the other dense forms run in the same tiles
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--size", type=int, nargs=2, default=(1280, 1080), help="image height and width, pixels")
-    parser.add_argument("--tiles", type=int, nargs="+", default=[256, TILE, 1024], help="tile edges of ours")
-    parser.add_argument("--rounds", type=int, default=3, help="times that each is timed")
+    parser.add_argument("--tiles", type=int, nargs="+", default=[256, TILE, 1024], help="tile edges for cellflax")
+    parser.add_argument("--rounds", type=int, default=3, help="timed runs of each")
     options = parser.parse_args()
     start()
-    model = trained_like(build_model(PatchNetConfig(), channels=2, classes=3, seed=0))
+    model = trained_like(PatchNetConfig().build(channels=2, classes=3, seed=0))
     image = np.random.default_rng(0).standard_normal((*options.size, 2), np.float32)
 
     def dense(apply: Callable[[np.ndarray], np.ndarray], tile: int = TILE) -> Callable[[], np.ndarray]:
-        return lambda: predict_tiles(apply, image, border=model.border, multiple=model.multiple, tile=tile)
+        return lambda: predict_tiles(apply, image, model.geometry, tile=tile)
 
     ours = f"cellflax, fragments, tiles of {TILE}"
     fragments = probability(model, PatchNet.dense)
@@ -136,8 +137,8 @@ def torch_probability(model: PatchNet, *, fragments: bool) -> Callable[[np.ndarr
 
 def patches_at(image: np.ndarray, pixels: np.ndarray, model: PatchNet) -> np.ndarray:
     """The patches around some pixels (n, 2), mirrored beyond the image as `predict_tiles` does."""
-    padded = np.pad(image, [(model.border, model.border)] * 2 + [(0, 0)], mode="reflect")
-    edge = model.receptive_field
+    padded = np.pad(image, [(model.geometry.border, model.geometry.border)] * 2 + [(0, 0)], mode="reflect")
+    edge = model.geometry.receptive_field
     return np.stack([padded[y : y + edge, x : x + edge] for y, x in pixels])
 
 

@@ -1,4 +1,4 @@
-"""Experiments of conf/ without their data: typed configurations, and networks that have not learnt anything."""
+"""Experiments of conf/ without their data: typed configurations and untrained networks."""
 
 import tempfile
 from dataclasses import dataclass
@@ -13,8 +13,7 @@ from omegaconf import OmegaConf
 from cellflax.config import config_directory
 from cellflax.data.example import Example
 from cellflax.data.sampler import Sampler
-from cellflax.losses import Loss, build_loss
-from cellflax.models import build_model
+from cellflax.losses import Loss
 from cellflax.models.ensemble import stack_members
 from cellflax.models.patch_net import PatchNet
 from cellflax.models.skip_fcn import SkipFcn
@@ -43,7 +42,7 @@ def load_config(*overrides: str) -> TrainConfig:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A configuration and what training would have learnt from the data about channels and classes."""
+    """A configuration, with the channels and classes that training would read from the data."""
 
     config: TrainConfig
     channels: tuple[str, ...]
@@ -53,22 +52,26 @@ class Experiment:
     def network(self) -> PatchNet | SkipFcn | UNet:
         """The network at step 0."""
         channels, classes = len(self.channels), len(self.class_names)
-        return build_model(self.config.model, channels=channels, classes=classes, seed=self.config.seed)
+        return self.config.model.build(channels=channels, classes=classes, seed=self.config.seed)
 
     @property
     def loss(self) -> Loss:
         """The cost, for classes of equal size."""
-        return build_loss(self.config.loss, self.class_names, np.ones(len(self.class_names)))
+        return self.config.loss.build(self.class_names, np.ones(len(self.class_names)))
 
     @cached_property
     def sampler(self) -> Sampler:
-        """A sampler over one image of noise, annotated throughout: what it shows does not change the time."""
+        """A sampler over one image of noise, fully annotated; its content does not change the time."""
         rng, network, classes = np.random.default_rng(0), self.network, len(self.class_names)
         image = rng.standard_normal((NOISE_PX, NOISE_PX, len(self.channels)), np.float32)
         annotation = rng.integers(0, classes, (NOISE_PX, NOISE_PX), np.int8)
         example = Example("noise", image, annotation, cells=np.zeros((NOISE_PX, NOISE_PX), np.int32))
         return Sampler(
-            self.config.sampler, (example,), border=network.train_border, multiple=network.multiple, classes=classes
+            self.config.sampler,
+            (example,),
+            border=network.geometry.train_border,
+            multiple=network.geometry.multiple,
+            classes=classes,
         )
 
     def save(self, run: Path) -> None:

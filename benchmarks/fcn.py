@@ -1,9 +1,11 @@
-"""P2's network on a bright-field z-stack: the stages of `cellflax.predict`, then one training step.
+"""The network of Sadanandan 2017 (P2) on a bright-field z-stack.
+
+It times the stages of `cellflax.predict`, then one training step.
 
 python -m benchmarks.fcn [--size 2034] [--crop 240] [--batch 4] [--rounds 3]
 
-The image is simulated. The network is the one that `+experiment=brightfield_auto` begins with: that it has learnt
-nothing does not change its time. The stages after it get blurred truth in the place of its probabilities.
+The image is simulated. The network is the untrained one of `+experiment=brightfield_auto`; training does not change
+its time. The stages after it get blurred truth instead of its probabilities.
 """
 
 import argparse
@@ -22,7 +24,7 @@ from cellflax.io.images import Image
 from cellflax.refine import refine
 from cellflax.simulation import BrightfieldConfig, Well, simulate_brightfield_site
 
-PAPER_S = 6  # P2's time per image of 2034 x 2034 on a Titan X, with all that comes before and after the network
+PAPER_S = 6  # P2's time per image of 2034 x 2034 on a Titan X, including everything before and after the network
 CHANNELS = tuple(name for name in BrightfieldConfig().channels if name.startswith("brightfield"))
 
 
@@ -30,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--size", type=int, default=2034, help="edge of the image, pixels")
     add_sampler_options(parser)
-    parser.add_argument("--rounds", type=int, default=3, help="times that each is timed")
+    parser.add_argument("--rounds", type=int, default=3, help="timed runs of each")
     options = parser.parse_args()
     start()
     config = load_config("+experiment=brightfield_auto", *sampler_overrides(options))
@@ -40,7 +42,7 @@ def main() -> None:
 
 
 def time_stages(experiment: Experiment, size: int, rounds: int) -> None:
-    """The stages of `cellflax.predict`, by seamless tiles and by P2's two Gaussian passes."""
+    """The stages of `cellflax.predict`, with seamless tiles and with P2's two Gaussian passes."""
     config, model = experiment.config, experiment.load()
     field = simulate_brightfield_site(BrightfieldConfig(height=size, width=size), Well.well1, seed=0)
     planes = [field.channels.index(name) for name in CHANNELS]

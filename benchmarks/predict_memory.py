@@ -1,9 +1,9 @@
-"""Memory and time of `cellflax.predict` on one large image: most of it must not grow with the image.
+"""Memory and time of `cellflax.predict` on one large image; most of the memory must not grow with the image.
 
 python -m benchmarks.predict_memory [--size 10000] [--block 2048] [--maps]
 
-A small network (that finds what is brighter than the median) and an image full of discs are made on the spot, and
-the command runs in a process of its own, whose peak resident memory is what the operating system counted.
+The benchmark makes a small network, which finds what is brighter than the median, and an image full of discs. The
+command runs in its own process, and the operating system counts the peak resident memory of that process.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from benchmarks.timing import print_table, start
 from cellflax.data.normalize import NormalizeConfig
 from cellflax.models.layers import Convolution
 from cellflax.models.patch_net import PatchNet, PatchNetConfig, Regularization, Stage
-from cellflax.refine import ThresholdConfig
+from cellflax.refine.threshold import ThresholdConfig
 from cellflax.training.config import TrainConfig
 
 SPACING = 40  # pixels between cells
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def write_image(path: Path, size: int) -> int:
-    """A uint16 image of discs in rows, on noise; returns how many."""
+    """Write a uint16 image of discs in rows on noise; return the number of discs."""
     rng = np.random.default_rng(0)
     count = size // SPACING
     rows, columns = np.indices((SPACING, SPACING)) - (SPACING - 1) / 2
@@ -69,7 +69,7 @@ def write_image(path: Path, size: int) -> int:
 
 
 def save_network(run: Path) -> None:
-    """A checkpoint of one small patch network: its layers average and add up, and a threshold follows."""
+    """Write a checkpoint of one small patch network: its layers average and add up, and a threshold follows."""
     stages = [Stage([3, 4], [8, 8]), Stage([3], [8])]
     config = TrainConfig(
         model=PatchNetConfig(stages=stages, dense=[8], regularization=Regularization.none),
@@ -83,7 +83,7 @@ def save_network(run: Path) -> None:
 
 
 def fill(model: PatchNet) -> None:
-    """Let every layer average, and the last one tell what is above 1.7 times the image's median."""
+    """Make every layer average, and the last one find what is above 1.7 times the image's median."""
     for _, module in nnx.iter_modules(model):
         if isinstance(module, Convolution | nnx.Linear):
             module.kernel[...] = np.full(module.kernel.shape, 1 / np.prod(module.kernel.shape[:-1]), np.float32)

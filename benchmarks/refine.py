@@ -2,8 +2,8 @@
 
 python -m benchmarks.refine [--size 1280 1080] [--iterations 80] [--rounds 3]
 
-The probabilities and nuclei are P1's own of its HeLa-S3 validation field, repeated to fill the image, where
-CELLFLAX_DATA names the public data; else those of a simulated field.
+If CELLFLAX_DATA names the public data, the probabilities and nuclei are those that Van Valen 2016 (P1) published for
+its HeLa-S3 validation field, repeated to fill the image. Otherwise they are those of a simulated field.
 """
 
 import argparse
@@ -26,10 +26,12 @@ from cellflax.data.pixel_classes import classes_from_labels
 from cellflax.inference.dense import predict_tiles
 from cellflax.labels import components
 from cellflax.measure.cells import cell_table
-from cellflax.models import build_model
 from cellflax.models.patch_net import PatchNet, PatchNetConfig
-from cellflax.refine import ActiveContourConfig, RefineConfig, ThresholdConfig, WatershedConfig, refine
+from cellflax.refine import RefineConfig, refine
+from cellflax.refine.active_contour import ActiveContourConfig
 from cellflax.refine.chan_vese import chan_vese
+from cellflax.refine.threshold import ThresholdConfig
+from cellflax.refine.watershed import WatershedConfig
 from cellflax.simulation.hela import CHANNELS, HelaFieldConfig, simulate_hela_field
 
 PAPER_S = 75  # P1's time per image, all stages
@@ -39,12 +41,12 @@ SMOOTHING = 1
 
 @dataclass(frozen=True)
 class Field:
-    """One image and what networks make of it.
+    """One image and the outputs of networks for it.
 
     Attributes:
         image: (H, W, 2) raw phase and nuclear marker.
         cytoplasm: (H, W, 3) class probabilities.
-        nuclear: (H, W, 3) likewise.
+        nuclear: (H, W, 3) class probabilities.
         nuclei: (H, W) bool.
     """
 
@@ -54,15 +56,15 @@ class Field:
     nuclei: np.ndarray
 
     def repeated(self, size: tuple[int, int]) -> "Field":
-        """The field side by side with itself, cut to a size."""
+        """The field repeated side by side, cut to a size."""
         return Field(*(fill(array, size) for array in (self.image, self.cytoplasm, self.nuclear, self.nuclei)))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--size", type=int, nargs=2, default=(1280, 1080), help="image height and width, pixels")
-    parser.add_argument("--iterations", type=int, default=ActiveContourConfig().iterations, help="of the contour")
-    parser.add_argument("--rounds", type=int, default=3, help="times that each is timed")
+    parser.add_argument("--iterations", type=int, default=ActiveContourConfig().iterations, help="contour iterations")
+    parser.add_argument("--rounds", type=int, default=3, help="timed runs of each")
     options = parser.parse_args()
     start()
     root = os.environ.get("CELLFLAX_DATA")
@@ -86,7 +88,7 @@ def compare_contours(field: Field, iterations: int, rounds: int, size: str) -> N
             interior.astype(np.float64), iterations, init_level_set=field.nuclei, smoothing=SMOOTHING
         ),
     }
-    # Once: from the second call on, scikit-image's smoothing may start with its other operator.
+    # Compare first calls: on later ones, scikit-image's smoothing may start with its other operator.
     inside = {name: run() > 0 for name, run in runs.items()}
     different = {name: f"{np.sum(inside[name] != inside[ours])} of {inside[ours].size}" for name in runs}
     times = compare(runs, rounds)
@@ -95,7 +97,7 @@ def compare_contours(field: Field, iterations: int, rounds: int, size: str) -> N
 
 
 def time_methods(field: Field, iterations: int, rounds: int, size: str) -> None:
-    """Every refinement, on the probabilities that it is for."""
+    """Every refinement, on the probabilities that it is meant for."""
     seeds = components(field.nuclei)
     configs: dict[str, tuple[RefineConfig, np.ndarray, np.ndarray | None]] = {
         "threshold (nuclei)": (ThresholdConfig(interior=0.5), field.nuclear, None),
@@ -116,14 +118,14 @@ def time_pipeline(field: Field, iterations: int, rounds: int, size: str) -> None
 
     The network is not trained, which does not change its time; the stages after it take the field's probabilities.
     """
-    model = trained_like(build_model(PatchNetConfig(), channels=len(CHANNELS), classes=len(CLASS_NAMES), seed=0))
+    model = trained_like(PatchNetConfig().build(channels=len(CHANNELS), classes=len(CLASS_NAMES), seed=0))
     network = probability(model, PatchNet.dense)
-    normalized = normalize(field.image, NormalizeConfig(), model.receptive_field)
+    normalized = normalize(field.image, NormalizeConfig(), model.geometry.receptive_field)
     refined = refining(contour_config(iterations), field.cytoplasm, components(field.nuclei))
     labels = refined()
     runs: dict[str, Callable[[], object]] = {
-        "normalise": lambda: normalize(field.image, NormalizeConfig(), model.receptive_field),
-        "one network, dense": lambda: predict_tiles(network, normalized, border=model.border, multiple=model.multiple),
+        "normalise": lambda: normalize(field.image, NormalizeConfig(), model.geometry.receptive_field),
+        "one network, dense": lambda: predict_tiles(network, normalized, model.geometry),
         "active contour": refined,
         "table of cells": lambda: (
             cell_table(

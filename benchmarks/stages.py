@@ -1,4 +1,4 @@
-"""The stages of `cellflax.predict` on one image in memory, timed one by one beside a paper's time for all of them."""
+"""The stages of `cellflax.predict` on one image in memory, timed one by one, and a paper's time for all of them."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -19,18 +19,16 @@ def normalizing(model: TrainedModel, image: Image) -> Callable[[], np.ndarray]:
     """Normalises the whole image, (H, W, C)."""
     height, width = image.pixels.shape[:2]
     whole = slice(0, height), slice(0, width)
-    return lambda: NormalizedImage(image.pixels, model.config.normalize, model.receptive_field).window(whole)
+    return lambda: NormalizedImage(image.pixels, model.config.normalize, model.geometry.receptive_field).window(whole)
 
 
 def predicting(model: TrainedModel, normalized: np.ndarray, inference: Inference) -> Callable[[], np.ndarray]:
     """Predicts class probabilities (H, W, K) of the whole image."""
-    return lambda: inference.predict(
-        model.probabilities, normalized, border=model.border, multiple=model.multiple, tile=inference.tile_px
-    )
+    return lambda: inference.predict(model.probabilities, normalized, model.geometry, tile=inference.tile_px)
 
 
 def measuring(model: TrainedModel, image: Image, labels: np.ndarray, probability: np.ndarray) -> Callable[[], int]:
-    """Makes the table of cells; returns its size, because nothing may wait for a table."""
+    """Makes the table of cells; returns its size, because the timing cannot wait for a table."""
     return lambda: (
         cell_table(
             labels,
@@ -44,7 +42,7 @@ def measuring(model: TrainedModel, image: Image, labels: np.ndarray, probability
 
 
 def blurred(classes: np.ndarray, count: int) -> np.ndarray:
-    """Class probabilities (H, W, count) of a network that is right but for a blur, from (H, W) classes."""
+    """Class probabilities (H, W, count) of a network that is right except for a blur, from (H, W) classes."""
     certain = np.eye(count, dtype=np.float32)[classes]
     return ndimage.gaussian_filter(certain, (BLUR_PX, BLUR_PX, 0))
 
@@ -55,10 +53,10 @@ def print_stages(
     """Print a table of the stages and of sums over some of them.
 
     Args:
-        title: of the first column.
-        times: of the stages.
+        title: heading of the first column.
+        times: times of the stages.
         totals: name of each sum, and its stages.
-        paper_s: the paper's time for all, seconds.
+        paper_s: the paper's time for all stages in seconds.
         paper: P1, P2 or P3.
     """
     rows = [[name, *taken.seconds(), ""] for name, taken in times.items()]

@@ -42,7 +42,7 @@ class Time:
         return [f"{self.wall_s:.3g}", f"{self.cpu_s:.3g}"]
 
     def row(self, ours: "Time") -> list[str]:
-        """Cells of a table: seconds, core-seconds, and how many times as long as `ours` by each."""
+        """Cells of a table: seconds, core-seconds, and the ratio of each to that of `ours`."""
         ratios = (self.wall_s / ours.wall_s, self.cpu_s / ours.cpu_s)
         return [f"{self.wall_s:.4g}", f"{self.cpu_s:.4g}", *(f"{ratio:.2f}" for ratio in ratios)]
 
@@ -51,7 +51,7 @@ COLUMNS = ["seconds", "core-seconds", "ratio", "ratio of core-seconds"]
 
 
 def start() -> None:
-    """Give PyTorch the cores that JAX takes, and print what the figures were measured on."""
+    """Give PyTorch the same cores as JAX, and print the machine on which the figures are measured."""
     line = f"{date.today()}; {set_up_jax()}"
     if torch is not None:
         pinned = hasattr(os, "sched_getaffinity")  # Linux only
@@ -61,7 +61,7 @@ def start() -> None:
 
 
 def compare(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str, Time]:
-    """Time each of `runs`, which take turns: what slows the machine for a while slows all of them.
+    """Time each of `runs` in turn, so that a temporary slowdown of the machine affects all of them.
 
     The first call of each compiles and is not counted.
     """

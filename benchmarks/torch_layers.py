@@ -1,4 +1,4 @@
-"""Layers of our networks in PyTorch, with their parameters; channels last in memory, which oneDNN is fastest with."""
+"""Layers of our networks in PyTorch, with their parameters; channels are last in memory, oneDNN's fastest order."""
 
 import numpy as np
 import torch
@@ -8,7 +8,7 @@ from cellflax.models.layers import Convolution, Normalization, Upsampling
 
 
 def convolution(kernel, bias, *, dilation: int = 1, pad: int = 0) -> nn.Conv2d:
-    """A convolution, or from a (C, M) kernel a linear map at every pixel.
+    """A convolution, or a linear map at every pixel if the kernel is (C, M).
 
     Args:
         kernel: parameter (k, k, C, M) or (C, M).

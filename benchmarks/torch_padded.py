@@ -1,4 +1,7 @@
-"""P2's network and U-Nets in PyTorch, with the parameters of one of ours; they return what training looks at."""
+"""The network of Sadanandan 2017 (P2) and U-Nets in PyTorch, with the parameters of one of ours.
+
+They return the logits that training uses.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +17,12 @@ class TorchPadded(nn.Module):
     """What both networks share: (N, C, H, W) -> logits (N, classes, H - 2 border, W - 2 border) of a crop.
 
     Args:
-        model: whose parameters are copied.
+        model: network whose parameters are copied.
     """
 
     def __init__(self, model: PaddedNetwork):
         super().__init__()
-        self.border = model.train_border
+        self.border = model.geometry.train_border
         self.output = convolution(model.output.kernel, model.output.bias)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -78,7 +81,7 @@ class TorchUNet(TorchPadded):
 class _Residual(nn.Module):
     def __init__(self, ours: Residual):
         super().__init__()
-        assert ours.normalization is not None, "the variant without residuals is not written here"
+        assert ours.normalization is not None, "the variant without residuals is not implemented here"
         self.blocks, self.normalization = _blocks(ours.blocks), normalization(ours.normalization)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -88,7 +91,7 @@ class _Residual(nn.Module):
 class _DeConv(nn.Module):
     def __init__(self, ours: DeConv):
         super().__init__()
-        assert ours.normalization is not None, "the variant without long skips is not written here"
+        assert ours.normalization is not None, "the variant without long skips is not implemented here"
         self.upsampling, self.convs = upsampling(ours.upsampling), _blocks(ours.convs)
         self.normalization = normalization(ours.normalization)
 

@@ -1,4 +1,4 @@
-"""P1's batch-normalised patch network in PyTorch, with the parameters of one of ours."""
+"""The batch-normalised patch network of Van Valen 2016 (P1) in PyTorch, with the parameters of one of ours."""
 
 import torch
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""Training steps in PyTorch that are those of one of our experiments: network, cost, penalty, optimiser."""
+"""Training steps in PyTorch that equal those of one of our experiments: network, cost, penalty, optimiser."""
 
 from collections.abc import Callable
 
@@ -13,8 +13,10 @@ from benchmarks.torch_padded import TorchSkipFcn, TorchUNet
 from benchmarks.torch_patch_net import TorchPatchNet
 from benchmarks.training import Steps
 from cellflax.data.sampler import Batch
-from cellflax.losses import CompositeRmsdConfig, CrossEntropyConfig, LossConfig, WeightedSoftmaxConfig
-from cellflax.losses.composite_rmsd import class_weights
+from cellflax.losses import LossConfig
+from cellflax.losses.composite_rmsd import CompositeRmsdConfig, class_weights
+from cellflax.losses.cross_entropy import CrossEntropyConfig
+from cellflax.losses.weighted_softmax import WeightedSoftmaxConfig
 from cellflax.models.patch_net import PatchNet
 from cellflax.models.skip_fcn import SkipFcn
 from cellflax.models.unet import UNet
@@ -29,8 +31,8 @@ def torch_training(experiment: Experiment, batch: Batch, *, fragments: bool = Fa
 
     Args:
         experiment: network, cost and optimiser.
-        batch: as from its sampler.
-        fragments: of a patch network, see `TorchPatchNet`.
+        batch: a batch as its sampler draws it.
+        fragments: how a patch network runs, see `TorchPatchNet`.
     """
     network = torch_network(experiment.network, fragments=fragments).train()
     optimizer = torch_optimizer(experiment.config.optimizer, network)
@@ -120,8 +122,8 @@ def composite_rmsd(logits: Tensor, target: Tensor, weight: Tensor, factors: Tens
     Args:
         logits: (B, K, S, S).
         target: (B, S, S) classes.
-        weight: (B, S, S) of the sampler.
-        factors: (K + 1,) of the classes' terms and of that of the sum.
+        weight: (B, S, S) weights of the sampler.
+        factors: (K + 1,) factors of the classes' terms and of the sum's term.
     """
     annotated = (weight > 0)[:, None]
     probability = logits.sigmoid()

@@ -1,10 +1,10 @@
-"""Linking time against the number of cells per frame, beside laptrack with the same gate.
+"""Linking time against the number of cells per frame, compared with laptrack at the same gate.
 
 python -m benchmarks.tracking [--cells 100 300 1000 3000 10000] [--rounds 3] [--laptrack-up-to 3000]
 
 Two frames of a dense field: cells wander by a tenth of a diameter, and one in twenty divides. cellflax links from the
 measured label images: overlaps, distances, areas, divisions and the assignment. laptrack (Jaqaman's two assignments, by
-distance alone) gets the centroids; the time to measure them counts for neither. Its rows need `pip install laptrack`.
+distance alone) gets the centroids. The time to measure them counts for neither. Its rows need `pip install laptrack`.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.timing import COLUMNS, Time, compare, print_table, start
-from cellflax.tracking.cells import Frame, measure_frame
+from cellflax.tracking.cells import FrameCells, measure_frame
 from cellflax.tracking.link import LinkConfig, link_frames
 
 try:
@@ -28,8 +28,8 @@ DIVIDING = 0.05
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--cells", type=int, nargs="+", default=(100, 300, 1000, 3000, 10000), help="per frame")
-    parser.add_argument("--rounds", type=int, default=3, help="times that each is timed")
-    parser.add_argument("--laptrack-up-to", type=int, default=3000, help="cells; it compares all with all")
+    parser.add_argument("--rounds", type=int, default=3, help="timed runs of each")
+    parser.add_argument("--laptrack-up-to", type=int, default=3000, help="cells; laptrack compares all pairs")
     options = parser.parse_args()
     start()
     if LapTrack is None:
@@ -53,7 +53,7 @@ def main() -> None:
     print_growth(ours)
 
 
-def field(n: int, seed: int) -> tuple[Frame, Frame, np.ndarray]:
+def field(n: int, seed: int) -> tuple[FrameCells, FrameCells, np.ndarray]:
     """Two frames of n cells on a disturbed grid, and which cell of the second comes from which of the first."""
     rng = np.random.default_rng(seed)
     side = int(np.ceil(np.sqrt(n)))
@@ -86,7 +86,7 @@ def discs(places: np.ndarray, radius: np.ndarray, size: int) -> np.ndarray:
     return labels
 
 
-def laptrack_links(before: Frame, after: Frame, gate_px: float) -> np.ndarray:
+def laptrack_links(before: FrameCells, after: FrameCells, gate_px: float) -> np.ndarray:
     """Links and splits of laptrack, whose costs are squared distances; (K, 2) rows of the frames' cells."""
     assert LapTrack is not None
     tracker = LapTrack(cutoff=gate_px**2, splitting_cutoff=gate_px**2, gap_closing_cutoff=False)
@@ -100,7 +100,7 @@ def links_right(links: np.ndarray, truth: np.ndarray) -> float:
 
 
 def print_growth(times: dict[int, Time]) -> None:
-    """Time per cell; divided by the logarithm, it does not rise where growth is n log n or less."""
+    """Print the time per cell, and divided by the logarithm, which does not rise if growth is n log n or less."""
     rows = []
     for n, taken in times.items():
         per_cell = 1e6 * taken.cpu_s / n

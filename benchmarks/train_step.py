@@ -1,4 +1,4 @@
-"""One training step of P1's 61 x 61 network: dense crops against patches, and against PyTorch.
+"""One training step of the 61 x 61 network of Van Valen 2016 (P1): dense crops against patches, and against PyTorch.
 
 python -m benchmarks.train_step [--size 128] [--patches 256] [--rounds 5]
 """
@@ -17,7 +17,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--size", type=int, default=128, help="edge of the labelled part of the crop, pixels")
     parser.add_argument("--patches", type=int, default=256, help="patches in a step")
-    parser.add_argument("--rounds", type=int, default=5, help="times that each is timed")
+    parser.add_argument("--rounds", type=int, default=5, help="timed runs of each")
     options = parser.parse_args()
     start()
     crops, patches = (

@@ -1,4 +1,4 @@
-"""Training steps to be timed: ours on new or ready batches, and PyTorch's on the same."""
+"""Training steps to time: ours on new or ready batches, and PyTorch's on the same batches."""
 
 import argparse
 from collections.abc import Callable
@@ -15,8 +15,8 @@ from cellflax.data.sampler import Batch, BatchSource
 from cellflax.training.optimizers import build_optimizer
 from cellflax.training.state import StepSums, create_state, data_mesh, make_train_step, replicate
 
-STEPS = 100_000  # that a training would have; the learning rate depends on it
-# PyTorch's batch statistics in float32 move P2's first loss by 1.4e-5 of it; in float64 it is ours to 1e-7.
+STEPS = 100_000  # length of an assumed training; the learning rate depends on it
+# PyTorch's batch statistics in float32 change P2's first loss by 1.4e-5 of it; in float64 it equals ours to 1e-7.
 LOSS_TOLERANCE = 1e-4
 
 
@@ -45,7 +45,7 @@ class Steps:
 
 @dataclass(frozen=True)
 class ReadyBatch:
-    """One batch for all steps, in the place of a sampler: what is left is what PyTorch does too."""
+    """One batch for all steps instead of a sampler; the remaining work is what PyTorch does too."""
 
     batch: Batch
     partition = PartitionSpec("data")
@@ -63,13 +63,13 @@ def add_sampler_options(parser: argparse.ArgumentParser) -> None:
 
 
 def sampler_overrides(options: argparse.Namespace) -> list[str]:
-    """Overrides of what is given; the rest is the experiment's."""
+    """Overrides for the given options; the experiment sets the others."""
     given = {"size": options.crop, "batch": options.batch}
     return [f"sampler.{key}={value}" for key, value in given.items() if value is not None]
 
 
 def first_batch(experiment: Experiment) -> Batch:
-    """What the first step trains on, on the host."""
+    """The batch of the first step, on the host."""
     sampler, seed = experiment.sampler, experiment.config.seed
     return jax.device_get(sampler(sampler.data, seed, 0))
 
@@ -93,16 +93,16 @@ def training(experiment: Experiment, source: BatchSource) -> Steps:
 
 
 def time_step(experiment: Experiment, rounds: int, without_dropout: Experiment | None = None) -> None:
-    """Time one step of an experiment, with and without drawing its batch, beside PyTorch's; print a table.
+    """Time one step of an experiment, with and without drawing its batch, and PyTorch's step; print a table.
 
     Args:
-        experiment: whose network and cost PyTorch has too.
-        rounds: times that each is timed.
-        without_dropout: the same but for its dropout, if it has any: no two programs drop the same activations, so
-            only then can first losses agree.
+        experiment: one whose network and cost are written in PyTorch too.
+        rounds: timed runs of each.
+        without_dropout: the same experiment without dropout, if it has any. Two programs never drop the same
+            activations, so first losses can agree only without dropout.
 
     Raises:
-        AssertionError: if first losses differ that should not.
+        AssertionError: if first losses differ that should agree.
     """
     batch = first_batch(experiment)
     runs = {"cellflax": training(experiment, experiment.sampler), **ready_steps(experiment, batch)}

@@ -1,10 +1,10 @@
-"""P3's network on one channel of whole cells: the stages of `cellflax.predict`, then one training step.
+"""The network of Al-Kofahi 2018 (P3) on whole cells: the stages of `cellflax.predict`, then one training step.
 
 python -m benchmarks.whole_cell [--size 2048] [--pixel-size-um 0.65] [--crop 160] [--batch 4] [--rounds 3]
 
-The image is simulated, as at 10x, or with 0.325 um as at 20x. The network is the one that `+experiment=whole_cell`
-begins with: that it has learnt nothing does not change its time. The stages after it get blurred truth in the place
-of its probabilities.
+The image is simulated, as at 10x, or as at 20x with 0.325 um. The network is the untrained one of
+`+experiment=whole_cell`; training does not change its time. The stages after it get blurred truth instead of its
+probabilities.
 """
 
 import argparse
@@ -31,9 +31,9 @@ CHANNELS = ("cytoplasm",)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--size", type=int, default=2048, help="edge of the image, pixels")
-    parser.add_argument("--pixel-size-um", type=float, default=0.65, help="of the image; the network's is 0.65")
+    parser.add_argument("--pixel-size-um", type=float, default=0.65, help="the image's; the network's is 0.65")
     add_sampler_options(parser)
-    parser.add_argument("--rounds", type=int, default=3, help="times that each is timed")
+    parser.add_argument("--rounds", type=int, default=3, help="timed runs of each")
     options = parser.parse_args()
     start()
     overrides = ["+experiment=whole_cell", *sampler_overrides(options)]

@@ -21,11 +21,13 @@ import pandas as pd
 import cellflax
 from cellflax.annotation.accepted import copy_accepted
 from cellflax.annotation.config import AnnotateConfig, Method
-from cellflax.annotation.files import new_folder, write_simulation_note, write_site
+from cellflax.annotation.files import write_simulation_note, write_site
 from cellflax.annotation.inputs import find_inputs
 from cellflax.annotation.review import review_table, summarize, write_picture, write_review
+from cellflax.atomic import new_directory
 from cellflax.config import entry, to_json
 from cellflax.errors import UserError
+from cellflax.io import results
 from cellflax.jsonfile import write_json
 from cellflax.labeling.alkofahi import label_two_channels
 from cellflax.labeling.quality import flag_sites, measure_quality
@@ -42,7 +44,7 @@ def _command(config: AnnotateConfig) -> None:
     else:
         table = annotate(config)
         print(summarize(table))
-        print(f"review: {Path(config.output) / 'review.html'}")
+        print(f"review: {Path(config.output) / results.REVIEW_PAGE}")
     print(f"results: {config.output}")
 
 
@@ -74,7 +76,7 @@ def annotate(config: AnnotateConfig) -> pd.DataFrame:
     if note is not None:
         say("SIMULATED DATA: the images are simulated, and so are all labels made of them")
     output = Path(config.output)
-    with new_folder(output) as folder:
+    with new_directory(output) as folder:
         records, qualities = {}, []
         for site, content in inputs.read():
             stains = inputs.stain_planes(content)
@@ -97,7 +99,7 @@ def annotate(config: AnnotateConfig) -> pd.DataFrame:
             "stains": inputs.stains,
             "sites": records,
         }
-        write_json(folder / "provenance.json", provenance)
+        write_json(folder / results.PROVENANCE, provenance)
     return table
 
 

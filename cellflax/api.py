@@ -26,6 +26,7 @@ from cellflax.io.stack import default_channel_names
 from cellflax.labels import components, is_mask, whole_numbers
 from cellflax.measure.tracks import graph_tables, track_table
 from cellflax.metrics.score import cell_table, score_cells
+from cellflax.metrics.table import cell_metrics
 from cellflax.prediction.inputs import nuclei_of, warn_of_scale, warn_of_simulation
 from cellflax.prediction.networks import Networks, PredictionSettings, load_networks
 from cellflax.schemas import group_types
@@ -293,7 +294,7 @@ class Scores:
     """How well one label image agrees with a reference.
 
     Attributes:
-        metrics: as an image has them in `metrics.json`; see `cellflax.metrics.score.CellScores.summary`.
+        metrics: as an image has them in `metrics.json`; see `cellflax.metrics.table.cell_metrics`.
         cells: one row per reference cell, with the columns of `per_cell.csv` except `image`.
     """
 
@@ -341,7 +342,7 @@ def score(
         raise UserError(f"reference: no cells inside the border of {border} px; is it a label image?")
     if not scores.accuracy.n_cells:
         raise UserError("nuclei: no reference cell holds a nucleus; is it the same field?")
-    return Scores(scores.summary(), cell_table({"": scores}).drop(columns="image"))
+    return Scores(cell_metrics(scores), cell_table({"": scores}).drop(columns="image"))
 
 
 def _mask_or_labels(labels: np.ndarray) -> np.ndarray:

@@ -15,10 +15,9 @@ from typing import Any, get_args
 
 from omegaconf import OmegaConf
 
-from cellflax.config_errors import SCHEMA_SUFFIX
 from cellflax.errors import UserError
 from cellflax.schema_source import UNREAD, read_docstring, read_schema
-from cellflax.schemas import GROUPS, describe_type, field_types
+from cellflax.schemas import GROUPS, SCHEMA_SUFFIX, describe_type, field_types
 
 _WIDTH = 110
 _LONGEST_DEFAULT = 70

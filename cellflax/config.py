@@ -29,10 +29,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from cellflax.command_help import asks_for_help, command_help
-from cellflax.config_errors import SCHEMA_SUFFIX, error_line
+from cellflax.config_errors import error_line
 from cellflax.errors import UserError
 from cellflax.progress import closing_pipe_ends, end_if_pipe_closed
-from cellflax.schemas import GROUPS, field_types, from_json, group_types, to_json, unknown_key
+from cellflax.schemas import GROUPS, SCHEMA_SUFFIX, field_types, from_json, group_types, to_json, unknown_key
 
 __all__ = ["GROUPS", "config_directory", "entry", "from_json", "job_directory", "job_overrides", "to_json"]
 

@@ -3,7 +3,7 @@
     cellflax convert source='trained_networks/HeLa/*.h5' output=published_hela
     cellflax convert source='trained_networks/Nuclear/*.h5' refine=nuclei output=published_nuclei
 
-Reads the Keras-1 weight files of Van Valen et al. 2016 (github CovertLab/DeepCell, `trained_networks`); several
+Reads the Keras-1 weight files of Van Valen 2016 (P1; github CovertLab/DeepCell, `trained_networks`); several
 files of one architecture become one ensemble. The result is used like a run: predict checkpoint=DIR.
 """
 
@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import cellflax
+from cellflax.atomic import output_directory
 from cellflax.config import entry, to_json
 from cellflax.conversion.keras1 import PublishedNetwork, read_published, to_module
 from cellflax.data.example import CLASS_NAMES
 from cellflax.errors import UserError
 from cellflax.models.ensemble import stack_members
-from cellflax.refine import takes_seeds
 from cellflax.training.checkpoint import save_model
 from cellflax.training.config import TrainConfig, TrainerConfig
 
@@ -31,13 +31,14 @@ class ConvertConfig:
     """Options of `cellflax.convert`.
 
     Attributes:
-        source: weight files, FILE | DIR | GLOB (a folder: its *.h5).
+        source: weight files, FILE | DIR | GLOB (a folder stands for its *.h5).
         output: directory of the new checkpoint; it must not hold one.
-        channels: names of the image channels, in the networks' order. Empty: phase, nuclear for two (P1's
-            cytoplasm); for one, phase for receptive fields up to 31 (bacteria) and nuclear above (nuclei).
-        class_names: names of the classes. Empty: P1's three, or four of its co-culture.
+        channels: names of the image channels, in the networks' order. If empty, two channels are phase and
+            nuclear (P1's cytoplasm); one channel is phase for receptive fields up to 31 (bacteria) and nuclear for
+            larger ones (nuclei).
+        class_names: names of the classes. If empty, P1's three, or the four of its co-culture.
         test_time_augmentation: rotations and reflections averaged in prediction, 1, 4 or 8; P1: 1.
-        refine: from probabilities to cells (group refine).
+        refine: the step from probabilities to cells (group refine).
     """
 
     source: str = ""
@@ -72,14 +73,14 @@ def convert(config: ConvertConfig) -> Path:
     first = networks[0]
     for file, network in zip(files, networks, strict=True):
         if (network.config, network.channels, network.classes) != (first.config, first.channels, first.classes):
-            raise UserError(f"{file}: another architecture than {files[0].name}; convert them one by one")
+            raise UserError(f"{file}: its architecture differs from that of {files[0].name}; convert them one by one")
     channels = _names("channels", config.channels, first.channels, _usual_channels(first))
     class_names = _names("class_names", config.class_names, first.classes, _usual_classes(first))
     stored = TrainConfig(
         name=f"published_{files[0].parent.name}",
         model=first.config,
         refine=config.refine,
-        seed_channel="nuclear" if takes_seeds(config.refine) and "nuclear" in channels else None,
+        seed_channel="nuclear" if config.refine.takes_seeds and "nuclear" in channels else None,
         test_time_augmentation=config.test_time_augmentation,
         trainer=TrainerConfig(ensemble=len(networks)),
     )
@@ -97,7 +98,7 @@ def convert(config: ConvertConfig) -> Path:
         },
         "cellflax": cellflax.__version__,
     }
-    output = Path(config.output)
+    output = output_directory(config.output)
     save_model(output, params, stats, record)
     names = f"channels {', '.join(channels)}; classes {', '.join(class_names)}"
     edge = first.config.receptive_field
@@ -115,7 +116,7 @@ def _files(source: str) -> list[Path]:
 
 
 def _usual_channels(network: PublishedNetwork) -> tuple[str, ...]:
-    """What P1's networks of this many channels see."""
+    """The channels of P1's networks that have this many."""
     if network.channels == 1:
         return ("phase",) if network.config.receptive_field <= 31 else ("nuclear",)
     return ("phase", "nuclear") if network.channels == 2 else ()

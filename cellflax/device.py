@@ -12,7 +12,7 @@ def set_up_jax(precision: str = "float32") -> str:
     """Choose the precision of matrix products, keep compiled programs on disk, and say what runs where.
 
     Args:
-        precision: float32, tensorfloat32 or bfloat16; CPUs compute in float32 whatever it says.
+        precision: float32, tensorfloat32 or bfloat16; CPUs always compute in float32.
 
     Returns:
         One line for the screen.
@@ -27,5 +27,5 @@ def set_up_jax(precision: str = "float32") -> str:
 
 
 def cache_directory() -> Path:
-    """Where fetched files are kept: CELLFLAX_CACHE, else the user's cache folder."""
+    """Folder of downloaded files and compiled programs: CELLFLAX_CACHE, or else the user's cache folder."""
     return Path(os.environ.get("CELLFLAX_CACHE") or pooch.os_cache("cellflax")).expanduser()

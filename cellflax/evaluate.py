@@ -25,12 +25,12 @@ al. 2016 as published: `border=30 erode_reference=true nuclei=FILE`.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cellflax import __version__
+from cellflax.atomic import output_directory
 from cellflax.config import entry
 from cellflax.errors import UserError
 from cellflax.evaluation.figures import f_score_figure, roc_figure
@@ -39,12 +39,14 @@ from cellflax.evaluation.overlay import panels
 from cellflax.evaluation.pixels import PixelScores, roc_table
 from cellflax.evaluation.references import MAIN, check_names, reference_summary, scores_against
 from cellflax.evaluation.uncertainty import uncertainty_table
+from cellflax.io import results
 from cellflax.io.pairs import pair_files, read_pair
+from cellflax.io.tables import write_table
 from cellflax.jsonfile import write_json
-from cellflax.measure.cells import UNCERTAINTY
 from cellflax.metrics.f_score import curve_table
 from cellflax.metrics.score import CellScores, cell_table, pool, score_cells
-from cellflax.metrics.sm import PAPER_K
+from cellflax.metrics.sm import PAPER_K, SmSettings
+from cellflax.metrics.table import cell_metrics
 from cellflax.metrics.uncertainty import error_detection
 from cellflax.pictures.overlay import save_overlay
 
@@ -103,20 +105,17 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         if not getattr(config, key):
             raise UserError(f"{key} is not given; add {key}=FILE, {key}=DIRECTORY or {key}='PATTERN'")
     pairs = pair_files(config.predicted, config.reference, config.nuclei, config.image)
-    output = Path(config.output)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"output={output}: cannot make this directory ({error.strerror})") from error
+    output = output_directory(config.output)
 
     comparison = {"border": config.border, "erode_reference": config.erode_reference}
+    sm = SmSettings(config.sm_k, config.sm_min_jaccard)
     pixels = PixelScores(pairs, config.probability, config.reference_nuclei, config.border)
     masks: set[str] = set()
     scores: dict[str, CellScores] = {}
     for pair in pairs:
         arrays = read_pair(pair)
         masks.update(arrays.masks)
-        scores[pair.name] = score_cells(arrays.reference, arrays.predicted, nuclei=arrays.nuclei, **comparison)
+        scores[pair.name] = score_cells(arrays.reference, arrays.predicted, nuclei=arrays.nuclei, sm=sm, **comparison)
         pixels.add(pair.name, arrays.reference)
     pooled = pool(list(scores.values()))
     _require_cells(config, pooled)
@@ -133,33 +132,35 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     if pixels.pooled:
         metrics["pixels"] = pixels.summary()
     if uncertain is not None:
-        metrics["uncertainty"] = error_detection(uncertain["jaccard"].to_numpy(), uncertain[UNCERTAINTY].to_numpy())
-        uncertain.to_csv(output / "uncertainty.csv", index=False)
+        metrics["uncertainty"] = error_detection(
+            uncertain["jaccard"].to_numpy(), uncertain[results.UNCERTAINTY].to_numpy()
+        )
+        write_table(output / results.UNCERTAINTY_TABLE, uncertain)
     if curves := pixels.curves():
-        roc_table(curves).to_csv(output / "roc.csv", index=False)
-        roc_figure(curves).savefig(output / "roc.png")
-    write_json(output / "metrics.json", metrics)
-    cell_table(scores, config.sm_min_jaccard).to_csv(output / "per_cell.csv", index=False)
-    curve_table(f_scores).to_csv(output / "f_score_curve.csv", index=False)
-    f_score_figure(f_scores).savefig(output / "f_score.png")
-    save_overlay(output / "overlay.png", drawn)
+        write_table(output / results.ROC_TABLE, roc_table(curves))
+        roc_figure(curves).savefig(output / results.ROC_FIGURE)
+    write_json(output / results.METRICS, metrics)
+    write_table(output / results.PER_CELL, cell_table(scores))
+    write_table(output / results.F_SCORE_CURVE, curve_table(f_scores))
+    f_score_figure(f_scores).savefig(output / results.F_SCORE_FIGURE)
+    save_overlay(output / results.OVERLAY, drawn)
     return metrics
 
 
 def _metrics(config: EvaluateConfig, scores: Mapping[str, CellScores], pooled: CellScores) -> dict[str, Any]:
     """Inputs, settings and the metrics of cells, for JSON."""
-    sm = {"sm_k": config.sm_k, "sm_min_jaccard": config.sm_min_jaccard}
-    images = {name: score.summary(**sm) for name, score in scores.items()}
+    images = {name: cell_metrics(score) for name, score in scores.items()}
     return {
         "cellflax": __version__,
         "inputs": {key: getattr(config, key) for key in _INPUTS},
         "settings": {
             "border": config.border,
             "erode_reference": config.erode_reference,
-            **sm,
+            "sm_k": config.sm_k,
+            "sm_min_jaccard": config.sm_min_jaccard,
             "index_over": "reference cells that hold a nucleus" if config.nuclei else "all reference cells",
         },
-        "pooled": pooled.summary(**sm),
+        "pooled": cell_metrics(pooled),
         "image_level": _means(images.values(), ("sm", "sm_outlines", "sm_detection")),
         "images": images,
     }
@@ -208,7 +209,7 @@ def format_table(metrics: dict[str, Any], max_images: int = 20) -> str:
         values = (summary[key] for key in _COLUMNS.values())
         lines.append(name.ljust(width) + "".join(map(_cell, values)))
     if hidden:
-        lines.insert(-1, f"... {hidden} more in metrics.json")
+        lines.insert(-1, f"... {hidden} more in {results.METRICS}")
     return "\n".join(lines)
 
 

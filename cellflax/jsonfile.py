@@ -1,16 +1,16 @@
-"""JSON files that are whole or absent, and what differs between two of them."""
+"""JSON files that are complete or absent, and the differences between two of them."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
+
+from cellflax.atomic import replacing
 
 
 def write_json(path: Path, content: Any) -> None:
     """Write a file in one step: a reader sees the old content or the new, never a part."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:

@@ -15,15 +15,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cellflax.atomic import output_directory
 from cellflax.config import entry
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
+from cellflax.io import results
 from cellflax.io.frames import Frames
 from cellflax.io.images import group_channels, list_files
 from cellflax.io.pairs import partners
 from cellflax.jsonfile import write_json
 from cellflax.pictures.overlay import Panel, save_overlay
-from cellflax.prediction.files import ResultFiles, frame_cells, panel, provenance, write_table
+from cellflax.prediction.files import ResultFiles, frame_cells, panel, provenance, write_cells
 from cellflax.prediction.inputs import channel_parts, open_images, open_nuclei, warn_of_simulation
 from cellflax.prediction.networks import Networks, PredictionSettings, load_networks
 from cellflax.prediction.trained import TrainedModel
@@ -95,9 +97,8 @@ def predict(config: PredictConfig) -> pd.DataFrame:
     _announce(model, set_up_jax(model.config.trainer.precision.name))
     images = group_channels(list_files(config.input), channel_parts(config.channels, model.channels))
     nuclei = partners("nuclei", config.nuclei, {image.name: image.paths[0] for image in images})
-    output = Path(config.output)
-    output.mkdir(parents=True, exist_ok=True)
-    for stale in ("cells.csv", "cells.partial.csv", "provenance.json"):
+    output = output_directory(config.output)
+    for stale in (results.CELLS, results.PARTIAL_CELLS, results.PROVENANCE):
         (output / stale).unlink(missing_ok=True)
 
     tables, panels, complete = [], [], False
@@ -109,10 +110,10 @@ def predict(config: PredictConfig) -> pd.DataFrame:
     finally:
         if tables:
             table = pd.concat(tables, ignore_index=True)
-            write_table(output / ("cells.csv" if complete else "cells.partial.csv"), table)
+            write_cells(output / (results.CELLS if complete else results.PARTIAL_CELLS), table)
         done = [files.name for files in images[: len(tables)]]
-        write_json(output / "provenance.json", provenance(model, networks.nuclei_model, config, done, complete))
-    save_overlay(output / "overlay.png", panels)
+        write_json(output / results.PROVENANCE, provenance(model, networks.nuclei_model, config, done, complete))
+    save_overlay(output / results.OVERLAY, panels)
     say(f"results: {output}")
     return table
 

@@ -18,14 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import cellflax
+from cellflax.atomic import output_directory
 from cellflax.config import entry, to_json
-from cellflax.errors import UserError
+from cellflax.io import results
 from cellflax.jsonfile import write_json
 from cellflax.quantification.cell_type import format_accuracy, quantify_cell_types
 from cellflax.quantification.cells import format_cells, quantify_cells
 from cellflax.quantification.config import Method, QuantifyConfig
 from cellflax.quantification.growth import format_growth, quantify_growth
-from cellflax.quantification.inputs import cell_type_input, cells_input, ktr_input, simulation_notes, tracked_movie
+from cellflax.quantification.inputs import cell_type_input, cells_input, ktr_input, simulation_notes, tracked_recording
 from cellflax.quantification.ktr import format_ktr, quantify_ktr
 
 
@@ -41,18 +42,14 @@ def main(config: QuantifyConfig) -> None:
 
 def quantify(config: QuantifyConfig) -> dict[str, Any]:
     """Run the method, write its results, and return what `metrics.json` holds."""
-    output = Path(config.output)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"output={output}: cannot make this directory ({error.strerror})") from error
+    output = output_directory(config.output)
     metrics = {
         "cellflax": cellflax.__version__,
         "settings": to_json(config),
         **_measure(config, output),
         "notes": simulation_notes(config),
     }
-    write_json(output / "metrics.json", metrics)
+    write_json(output / results.METRICS, metrics)
     return metrics
 
 
@@ -61,7 +58,7 @@ def _measure(config: QuantifyConfig, output: Path) -> dict[str, Any]:
         case Method.cells:
             return quantify_cells(*cells_input(config), output)
         case Method.growth:
-            return quantify_growth(config.growth, tracked_movie(config), config.truth, output)
+            return quantify_growth(config.growth, tracked_recording(config), config.truth, output)
         case Method.ktr:
             return quantify_ktr(config.ktr, ktr_input(config), config.truth, output)
         case Method.cell_type:

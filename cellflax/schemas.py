@@ -37,9 +37,9 @@ GROUPS: dict[str, dict[str, str]] = {
         "crops": "cellflax.data.sampler:CropsConfig",
     },
     "loss": {
-        "cross_entropy": "cellflax.losses:CrossEntropyConfig",
-        "weighted_softmax": "cellflax.losses:WeightedSoftmaxConfig",
-        "composite_rmsd": "cellflax.losses:CompositeRmsdConfig",
+        "cross_entropy": "cellflax.losses.cross_entropy:CrossEntropyConfig",
+        "weighted_softmax": "cellflax.losses.weighted_softmax:WeightedSoftmaxConfig",
+        "composite_rmsd": "cellflax.losses.composite_rmsd:CompositeRmsdConfig",
     },
     "optimizer": {
         "sgd": "cellflax.training.optimizers:SgdConfig",
@@ -53,6 +53,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "whole_cell": "cellflax.refine.whole_cell:WholeCellConfig",
     },
 }
+
+SCHEMA_SUFFIX = "_schema"  # a YAML file fills the dataclass of a kind by the default `<kind>_schema`
 
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Any: "a group member"}
 

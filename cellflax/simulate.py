@@ -3,9 +3,9 @@
     cellflax simulate output=DIR specimen=hela fields=4 seed=1
     cellflax simulate output=DIR specimen=colony fields=1 seed=1
 
-Writes `images/<name>_<channel>.tif`, `labels/<name>.tif` (cells) and `nuclei/<name>.tif`: a folder that
-`data=folder data.channels=[...]` trains on, and truth to evaluate against. Every specimen has its settings under
-the key of its name:
+Writes `images/<name>_<channel>.tif`, `labels/<name>.tif` (cells) and `nuclei/<name>.tif`. Train on the folder with
+`data=folder data.channels=[...]`, or evaluate against its truth. The settings of a specimen are under the key of its
+name:
 
     hela        phase, nuclear                              field_0001
     brightfield brightfield, nuclear, cytoplasm, each in    well1_0001, ...: `fields` sites of every well, files
@@ -14,9 +14,9 @@ the key of its name:
     colony      phase: growing E. coli                      movie_0001/: see below
     migration   phase, nuclear, reporter: crawling cells    movie_0001/
 
-A movie has a folder of its own, with `images/t000_<channel>.tif`, `labels/man_track000.tif` (numbered by track) with
-`labels/man_track.txt` as the Cell Tracking Challenge has them, `nuclei/t000.tif`, and `truth.csv`: one row per cell
-and frame with its track, its parent, and its growth rate or reporter ratio.
+A movie has its own folder with `images/t000_<channel>.tif`, `labels/man_track000.tif` (numbered by track) and
+`labels/man_track.txt` in the format of the Cell Tracking Challenge, `nuclei/t000.tif`, and `truth.csv`. That table has
+one row per cell and frame with its track, its parent, and its growth rate or reporter ratio.
 """
 
 import sys
@@ -27,10 +27,13 @@ from pathlib import Path
 
 import numpy as np
 
+from cellflax.atomic import output_directory
 from cellflax.config import entry
 from cellflax.data.example import SIMULATED_NOTE
 from cellflax.errors import UserError
+from cellflax.io import results
 from cellflax.io.images import write_image, write_labels
+from cellflax.io.tables import write_table
 from cellflax.simulation import (
     BrightfieldConfig,
     ColonyConfig,
@@ -64,9 +67,9 @@ class SimulateConfig:
 
     Attributes:
         output: directory to write to.
-        specimen: which of the specimens below.
-        fields: number of fields; in bright field, of sites in every well; or of movies.
-        seed: of the first field; the others count up from it.
+        specimen: what to simulate, one of the keys below.
+        fields: number of fields, of sites in every well (brightfield), or of movies.
+        seed: seed of the first field; it rises by 1 from field to field.
         hela: cells and microscope of every field of HeLa cells.
         brightfield: wells, cells and microscope of every site.
         cytoplasm: cells, stain and microscope of every single-channel field.
@@ -94,7 +97,7 @@ class SimulateConfig:
 @entry("simulate", SimulateConfig)
 def main(config: SimulateConfig) -> None:
     """Simulate fields or movies and write them."""
-    output = Path(config.output)
+    output = output_directory(config.output)
     if config.specimen in (Specimen.colony, Specimen.migration):
         _simulate_movies(output, config)
     else:
@@ -103,7 +106,7 @@ def main(config: SimulateConfig) -> None:
 
 
 def _simulate_fields(output: Path, config: SimulateConfig) -> None:
-    for folder in ("images", "labels", "nuclei"):
+    for folder in results.TRAINING_FOLDERS:
         _write_note(output / folder, config)
     for name, simulated in _fields(config):
         _write_field(output, name, simulated)
@@ -129,7 +132,7 @@ def _simulate_movies(output: Path, config: SimulateConfig) -> None:
         else:
             movie = simulate_migration(config.migration, seed)
         directory = output / f"movie_{seed:04d}"
-        for folder in ("images", "labels") if movie.nuclei is None else ("images", "labels", "nuclei"):
+        for folder in results.TRAINING_FOLDERS if movie.nuclei is not None else results.TRAINING_FOLDERS[:2]:
             _write_note(directory / folder, config)
         _write_movie(directory, movie)
         n_tracks = movie.truth["track"].nunique()
@@ -137,7 +140,7 @@ def _simulate_movies(output: Path, config: SimulateConfig) -> None:
 
 
 def _write_note(folder: Path, config: SimulateConfig) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    output_directory(folder)
     settings = f"specimen={config.specimen.name} fields={config.fields} seed={config.seed}"
     (folder / SIMULATED_NOTE).write_text(f"Simulated by python -m cellflax.simulate {settings}\n")
 
@@ -145,21 +148,23 @@ def _write_note(folder: Path, config: SimulateConfig) -> None:
 def _write_field(output: Path, name: str, simulated: SimulatedField) -> None:
     size_um = simulated.pixel_size_um
     for channel, pixels in zip(simulated.channels, np.moveaxis(simulated.image, -1, 0), strict=True):
-        write_image(output / "images" / f"{name}_{channel}.tif", pixels.astype(np.uint16), size_um)
-    write_labels(output / "labels" / f"{name}.tif", simulated.cells, size_um)
-    write_labels(output / "nuclei" / f"{name}.tif", simulated.nuclei, size_um)
+        write_image(output / results.IMAGE_FOLDER / f"{name}_{channel}.tif", pixels.astype(np.uint16), size_um)
+    write_labels(output / results.LABEL_FOLDER / f"{name}.tif", simulated.cells, size_um)
+    write_labels(output / results.NUCLEUS_FOLDER / f"{name}.tif", simulated.nuclei, size_um)
 
 
 def _write_movie(directory: Path, movie: SimulatedMovie) -> None:
     size_um = movie.pixel_size_um
     for frame, image in enumerate(movie.images):
         for channel, pixels in zip(movie.channels, np.moveaxis(image, -1, 0), strict=True):
-            write_image(directory / "images" / f"t{frame:03d}_{channel}.tif", pixels.astype(np.uint16), size_um)
-        write_labels(directory / "labels" / f"man_track{frame:03d}.tif", movie.tracks[frame], size_um)
+            write_image(
+                directory / results.IMAGE_FOLDER / f"t{frame:03d}_{channel}.tif", pixels.astype(np.uint16), size_um
+            )
+        write_labels(directory / results.LABEL_FOLDER / f"man_track{frame:03d}.tif", movie.tracks[frame], size_um)
         if movie.nuclei is not None:
-            write_labels(directory / "nuclei" / f"t{frame:03d}.tif", movie.nuclei[frame], size_um)
-    np.savetxt(directory / "labels" / "man_track.txt", man_track(movie.truth), fmt="%d")
-    movie.truth.to_csv(directory / "truth.csv", index=False)
+            write_labels(directory / results.NUCLEUS_FOLDER / f"t{frame:03d}.tif", movie.nuclei[frame], size_um)
+    np.savetxt(directory / results.LABEL_FOLDER / results.CTC_TRUE_TRACKS, man_track(movie.truth), fmt="%d")
+    write_table(directory / results.TRUTH, movie.truth)
 
 
 if __name__ == "__main__":

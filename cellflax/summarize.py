@@ -3,11 +3,11 @@
     cellflax summarize RUNS... output=DIR
     cellflax summarize runs/hela_cyto_patch_net_l2 output=l2
 
-RUNS are directories, or patterns, at or below which `cellflax.train` wrote: a sweep, several, single runs. Writes
+RUNS are directories, or patterns of directories, that `cellflax.train` wrote: single runs or whole sweeps. Writes
 `summary.csv` and `summary.md` (a row per setting: mean and standard deviation over seeds, and over the folds of a
-cross-validation), `runs.csv` (a row per run, those not counted too) and `summary.png`; where runs have a test part,
-also `tested.csv`, a row per setting and data set, and `roc.png` with the pixels of all test parts. Nothing but the
-run directories is needed.
+cross-validation), `runs.csv` (a row per run, including those not counted) and `summary.png`. If runs have a test part,
+also writes `tested.csv` (a row per setting and data set) and `roc.png` (the pixels of all test parts). Only the run
+directories are needed.
 """
 
 import sys
@@ -15,9 +15,12 @@ import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cellflax.atomic import output_directory
 from cellflax.config import entry
 from cellflax.errors import UserError
 from cellflax.evaluation.figures import roc_figure
+from cellflax.io import results
+from cellflax.io.tables import write_table
 from cellflax.summary.figure import summary_figure
 from cellflax.summary.markdown import markdown, notes, title
 from cellflax.summary.part_tables import part_table, pooled_roc
@@ -30,7 +33,7 @@ class SummarizeConfig:
     """Options of `cellflax.summarize`.
 
     Attributes:
-        runs: directories or patterns; on the command line they may stand without `runs=`.
+        runs: directories or patterns; on the command line, `runs=` may be omitted.
         output: directory for the results.
     """
 
@@ -52,7 +55,7 @@ def summarize(config: SummarizeConfig) -> Summary:
     """Read the runs, group them over seeds and folds, write the results, and return what they show.
 
     Raises:
-        UserError: no run is given or finished, or some are of simulated data and some are not.
+        UserError: if no run is given or finished, or runs on simulated and on real data are mixed.
     """
     if not config.runs:
         raise UserError("no runs given: name directories, as in python -m cellflax.summarize runs/hela_cyto")
@@ -62,34 +65,30 @@ def summarize(config: SummarizeConfig) -> Summary:
         if isinstance(run, SkippedRun):
             print(f"not counted: {run.status}: {run.directory} ({run.reason})", file=sys.stderr)
     if not finished:
-        raise UserError(f"none of {len(read)} runs is finished; its own command with run=DIRECTORY finishes one")
+        raise UserError(f"none of {len(read)} runs is finished; finish one by its own command with run=DIRECTORY")
     _check_simulated(finished)
     summary = group_runs(finished, [run for run in read if isinstance(run, SkippedRun)])
 
-    output = Path(config.output)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"output={output}: cannot make this directory ({error.strerror})") from error
-    setting_table(summary).to_csv(output / "summary.csv", index=False)
-    run_table(summary).to_csv(output / "runs.csv", index=False)
-    (output / "summary.md").write_text(markdown(summary), encoding="utf-8")
-    summary_figure(summary).savefig(output / "summary.png")
+    output = output_directory(config.output)
+    write_table(output / results.SETTINGS_TABLE, setting_table(summary))
+    write_table(output / results.RUNS_TABLE, run_table(summary))
+    (output / results.SETTINGS_PAGE).write_text(markdown(summary), encoding="utf-8")
+    summary_figure(summary).savefig(output / results.SETTINGS_FIGURE)
     _write_tested(summary, output)
     return summary
 
 
 def _write_tested(summary: Summary, output: Path) -> None:
-    """Write what the runs were tested by, or remove what another summary left."""
+    """Write the test scores, or remove those that an earlier summary left."""
     table, curves = part_table(summary), pooled_roc(summary)
-    for name in ("tested.csv", "roc.png"):
+    for name in (results.TESTED_TABLE, results.ROC_FIGURE):
         (output / name).unlink(missing_ok=True)
     if not table.empty:
-        table.to_csv(output / "tested.csv", index=False)
+        write_table(output / results.TESTED_TABLE, table)
     if curves:
         figure = roc_figure(curves)
         figure.suptitle(textwrap.fill(title(summary), 60), color="red" if summary.simulated else "black")
-        figure.savefig(output / "roc.png")
+        figure.savefig(output / results.ROC_FIGURE)
 
 
 def _check_simulated(runs: list[FinishedRun]) -> None:
@@ -97,7 +96,7 @@ def _check_simulated(runs: list[FinishedRun]) -> None:
     if len(by_kind) > 1:
         raise UserError(
             f"{by_kind[True].directory} was trained on simulated images and {by_kind[False].directory} on real ones; "
-            "summarise them apart"
+            "summarise them separately"
         )
 
 

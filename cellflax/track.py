@@ -20,9 +20,12 @@ import numpy as np
 import pandas as pd
 
 import cellflax
+from cellflax.atomic import output_directory
 from cellflax.config import entry, to_json
 from cellflax.errors import UserError
+from cellflax.io import results
 from cellflax.io.movies import ImageMovie, LabelMovie, read_image_movie, read_label_movie
+from cellflax.io.tables import write_table
 from cellflax.jsonfile import write_json
 from cellflax.measure.tracks import graph_tables, track_table
 from cellflax.metrics.lineage import tracking_summary
@@ -33,8 +36,8 @@ from cellflax.tracking.tracker import TrackerConfig, Tracking, track_cells
 
 _MASK = re.compile(r"mask\d{3,}\.tif")
 _FILES = (
-    *("tracks.csv", "nodes.csv", "edges.csv", "res_track.txt"),
-    *("tree.png", "overlay.png", "summary.json", "metrics.json"),
+    *(results.TRACKS, results.NODES, results.EDGES, results.CTC_TRACKS),
+    *(results.TREE, results.OVERLAY, results.SUMMARY, results.METRICS),
 )
 
 
@@ -124,13 +127,13 @@ def track(config: TrackConfig) -> dict[str, Any]:
         )
 
     _write_tables(output, config, tracking, table, tracked, times_s)
-    lineage_tree(tracking.lineage, times_s).savefig(output / "tree.png")
+    lineage_tree(tracking.lineage, times_s).savefig(output / results.TREE)
     if config.overlay:
-        tracks = tracking.lineage.nodes["track"].to_numpy()
-        save_animation(output / "overlay.png", track_movie(paint(tracking.movie, tracks), first_channel))
+        tracks = tracking.lineage.nodes[results.TRACK].to_numpy()
+        save_animation(output / results.OVERLAY, track_movie(paint(tracking.movie, tracks), first_channel))
     if "metrics" in summary:
-        write_json(output / "metrics.json", {"cellflax": cellflax.__version__, **summary["metrics"]})
-    write_json(output / "summary.json", {key: value for key, value in summary.items() if key != "metrics"})
+        write_json(output / results.METRICS, {"cellflax": cellflax.__version__, **summary["metrics"]})
+    write_json(output / results.SUMMARY, {key: value for key, value in summary.items() if key != "metrics"})
     return summary
 
 
@@ -145,9 +148,9 @@ def _write_tables(
     """Write tables and masks in place of an earlier run's results."""
     for path in _earlier_results(output):
         path.unlink()
-    table.to_csv(output / "tracks.csv", index=False)
-    for name, part in zip(("nodes.csv", "edges.csv"), graph_tables(tracking, times_s), strict=True):
-        part.to_csv(output / name, index=False)
+    write_table(output / results.TRACKS, table)
+    for name, part in zip((results.NODES, results.EDGES), graph_tables(tracking, times_s), strict=True):
+        write_table(output / name, part)
     if config.ctc:
         write_ctc(output, tracked)
 
@@ -177,11 +180,7 @@ def _described(shape: tuple[int, ...]) -> str:
 
 
 def _make_output(config: TrackConfig) -> Path:
-    output = Path(config.output)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"output={output}: cannot make this directory ({error.strerror})") from error
+    output = output_directory(config.output)
     overwrites = bool(_earlier_results(output))
     for key in ("input", "images", "reference"):
         given = getattr(config, key)
@@ -229,7 +228,10 @@ def _notes(movie: LabelMovie, tracking: Tracking, times_s: np.ndarray | None) ->
     if farthest > 0:
         notes.append(f"the field moved by up to {farthest} px between frames, which drift.method=auto corrected for")
     if times_s is None:
-        notes.append("the files do not say when frames were taken: no time_s in tracks.csv; add frame_interval_s=...")
+        notes.append(
+            f"the files do not say when frames were taken: no {results.TIME_S} in {results.TRACKS}; add "
+            "frame_interval_s=..."
+        )
     return notes
 
 

@@ -24,6 +24,7 @@ from typing import Any
 import jax
 
 import cellflax
+from cellflax.atomic import output_directory
 from cellflax.config import entry, from_json, job_directory, to_json
 from cellflax.data.datasets import load_dataset
 from cellflax.data.example import Dataset
@@ -31,6 +32,7 @@ from cellflax.data.resample import dataset_to_scale
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
 from cellflax.evaluation.test_part import score_test
+from cellflax.io import results
 from cellflax.jsonfile import differences, write_json
 from cellflax.labels import label_values
 from cellflax.prediction.trained import load_model
@@ -79,9 +81,9 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
     dataset = dataset_to_scale(load_dataset(config.data), config.scale)
     _announce(dataset)
     stored = _stored_config(config)
-    run.mkdir(parents=True, exist_ok=True)
-    if (run / "config.json").exists():
-        _check_same_run(run, _read_config(run / "config.json"), stored)
+    output_directory(run, key="run")
+    if (run / results.CONFIG).exists():
+        _check_same_run(run, _read_config(run / results.CONFIG), stored)
 
     # 2. Build the network and everything around it; nothing here depends on a checkpoint.
     if getattr(config.sampler, "store", None) is not None:
@@ -106,7 +108,7 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
             tally = Tally(**restored["training"])
             say(f"resuming at step {int(state.step)} of {config.trainer.steps}")
         log.truncate(int(state.step))
-        write_json(run / "config.json", stored)
+        write_json(run / results.CONFIG, stored)
 
         # 4. Train, validate and save until the last step or a reason to stop.
         loop = Loop(config, job.step, job.source.feed, job.validator, job.graph, checkpoints, log, record)
@@ -114,7 +116,7 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
 
     # 5. Sum up.
     summary = _summary(run, record, config, tally)
-    write_json(run / "summary.json", summary)
+    write_json(run / results.SUMMARY, summary)
     if signals.received is not None:
         say(f"stopped by {signals.received.name} and saved; the same command with run={run} goes on from here")
         sys.exit(128 + signals.received)

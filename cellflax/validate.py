@@ -24,11 +24,10 @@ from cellflax.data.resample import dataset_to_scale
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
 from cellflax.evaluation.test_part import score_test
-from cellflax.losses import activation_of
 from cellflax.prediction.trained import TrainedModel, load_model
 from cellflax.training.composition import check_test
 from cellflax.training.config import check_transforms
-from cellflax.training.held_out import HeldOut, Validator, held_out_regions, metrics_line
+from cellflax.training.held_out import Validator, metrics_line
 
 
 class Part(Enum):
@@ -89,9 +88,8 @@ def validate(config: ValidateConfig) -> dict[str, float]:
     Raises:
         UserError: if the checkpoint cannot be read, or the data it was trained on are not there.
     """
-    model, regions = _load(config.checkpoint, config.step)
-    refine = config.refine or model.config.refine
-    validator = replace(_validator(model, regions, refine), erode_reference=config.erode_reference)
+    model, validator = _load(config.checkpoint, config.step)
+    validator = replace(validator, refine=config.refine or model.config.refine, erode_reference=config.erode_reference)
     transforms = config.test_time_augmentation or model.config.test_time_augmentation
     metrics, _ = validator.score(_predictions(config.checkpoint, config.step, transforms))
     return metrics
@@ -126,16 +124,10 @@ def score_test_again(config: ValidateConfig) -> dict[str, float | int | None]:
 
 # The jobs of a sweep share one process: what does not depend on the refinement is done once.
 @functools.lru_cache(maxsize=1)
-def _load(checkpoint: str, step: str) -> tuple[TrainedModel, tuple[HeldOut, ...]]:
+def _load(checkpoint: str, step: str) -> tuple[TrainedModel, Validator]:
     model = load_model(checkpoint, step)
-    regions = held_out_regions(
-        model.config,
-        dataset_to_scale(_dataset(model), model.config.scale),
-        receptive_field=model.receptive_field,
-        border=model.border,
-        multiple=model.multiple,
-    )
-    return model, regions
+    dataset = dataset_to_scale(_dataset(model), model.config.scale)
+    return model, Validator.of(model.config, dataset, model.geometry)
 
 
 def _dataset(model: TrainedModel) -> Dataset:
@@ -154,23 +146,9 @@ def _dataset(model: TrainedModel) -> Dataset:
 
 @functools.lru_cache(maxsize=1)
 def _predictions(checkpoint: str, step: str, transforms: int) -> list[np.ndarray]:
-    model, regions = _load(checkpoint, step)
-    validator = _validator(model, regions, model.config.refine)
+    model, validator = _load(checkpoint, step)
     members = validator.predict(model.probabilities, transforms)
     return [np.mean(np.split(each, model.members, axis=-1), axis=0) for each in members]
-
-
-def _validator(model: TrainedModel, regions: tuple[HeldOut, ...], refine: Any) -> Validator:
-    return Validator(
-        held_out=regions,
-        channels=model.channels,
-        class_names=model.class_names,
-        activation=activation_of(model.config.loss),
-        refine=refine,
-        balance=model.config.sampler.balance,
-        border=model.border,
-        multiple=model.multiple,
-    )
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def test_ensemble_of_files(files, tmp_path):
     result = run_command(convert.main, f"source={files[0].parent}", f"output={tmp_path / 'out'}")
     assert (result.status, result.out) == (0, f"checkpoint: {tmp_path / 'out'}\n"), result.err
     model = load_model(tmp_path / "out")
-    assert (model.members, model.receptive_field, model.channels) == (2, 11, ("phase", "nuclear"))
+    assert (model.members, model.geometry.receptive_field, model.channels) == (2, 11, ("phase", "nuclear"))
     assert model.class_names == ("edge", "interior_nih3t3", "interior_mcf10a", "background")
     image = np.random.default_rng(0).normal(size=(1, 14, 15, 2)).astype(np.float32)
     both = np.asarray(model.probabilities(image))
@@ -44,7 +44,7 @@ def test_ensemble_of_files(files, tmp_path):
         (["source={h5}/none_*.h5", "output=out"], "none_*.h5: no such file; give .h5 files"),
         (["source={h5}", "output=out", "channels=[phase]"], "channels must be 2 different names for these networks"),
         (["source={h5}", "output=out", "class_names=[a,b,c,c]"], "class_names must be 4 different names"),
-        (["source={h5}/*", "output=out"], "net_2.h5: another architecture than net_0.h5; convert them one by one"),
+        (["source={h5}/*", "output=out"], "net_2.h5: its architecture differs from that of net_0.h5; convert"),
     ],
 )
 def test_mistakes_in_one_line(files, tmp_path, monkeypatch, arguments, message):

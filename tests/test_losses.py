@@ -7,18 +7,10 @@ import pytest
 from flax import nnx
 
 from cellflax.errors import UserError
-from cellflax.losses import (
-    Activation,
-    CompositeRmsdConfig,
-    CrossEntropyConfig,
-    WeightedSoftmaxConfig,
-    activation_of,
-    build_loss,
-    composite_rmsd,
-    cross_entropy,
-    l2_penalty,
-    weighted_softmax,
-)
+from cellflax.losses import Activation, activation_of, l2_penalty
+from cellflax.losses.composite_rmsd import CompositeRmsdConfig, composite_rmsd
+from cellflax.losses.cross_entropy import CrossEntropyConfig, cross_entropy
+from cellflax.losses.weighted_softmax import WeightedSoftmaxConfig, weighted_softmax
 from cellflax.models.patch_net import Regularization
 from tests.models.networks import tiny_config, trained_like
 
@@ -137,7 +129,7 @@ def test_composite_rmsd_equals_its_transcription(weights, sum_weight):
 def test_gradient_is_that_of_finite_differences(config):
     logits, target, weight = crops(3)
     with jax.enable_x64(True):
-        loss = build_loss(config, NAMES[3], np.ones(3))
+        loss = config.build(NAMES[3], np.ones(3))
         target, weight = jnp.asarray(target), jnp.asarray(weight)
         gradient = jax.grad(loss)(jnp.asarray(logits), target, weight)
         assert np.all(np.asarray(gradient)[np.asarray(weight) == 0] == 0)  # not annotated, counts nowhere
@@ -151,7 +143,7 @@ def test_gradient_is_that_of_finite_differences(config):
 def test_costs_do_not_depend_on_the_balance_of_the_sampler():
     logits, target, weight = map(jnp.asarray, crops(3))
     for config in (WeightedSoftmaxConfig(), CompositeRmsdConfig()):
-        loss = build_loss(config, NAMES[3], np.ones(3))
+        loss = config.build(NAMES[3], np.ones(3))
         assert float(loss(logits, target, weight)) == float(loss(logits, target, (weight > 0).astype(float)))
 
 
@@ -166,7 +158,7 @@ def test_rmsd_of_no_error_has_no_gradient_and_no_nan():
 def test_nothing_annotated_costs_nothing():
     logits, target, _ = map(jnp.asarray, crops(3))
     for config in (WeightedSoftmaxConfig(), CompositeRmsdConfig()):
-        loss = build_loss(config, NAMES[3], np.ones(3))
+        loss = config.build(NAMES[3], np.ones(3))
         cost, gradient = jax.value_and_grad(loss)(logits, target, jnp.zeros(target.shape))
         assert float(cost) == 0
         np.testing.assert_array_equal(gradient, 0)
@@ -176,7 +168,7 @@ def test_nothing_annotated_costs_nothing():
     ("pixels", "factor"), [((25, 75), 3.0), ((10, 15, 75), 3.0), ((75, 25), 1.0), ((1, 99), 10.0), ((0, 5), 5.0)]
 )
 def test_foreground_from_what_the_training_set_covers(pixels, factor):
-    loss = build_loss(WeightedSoftmaxConfig(foreground=None), NAMES[len(pixels)], np.array(pixels))
+    loss = WeightedSoftmaxConfig(foreground=None).build(NAMES[len(pixels)], np.array(pixels))
     arrays = tuple(map(jnp.asarray, crops(len(pixels))))
     assert float(loss(*arrays)) == pytest.approx(float(weighted_softmax(*arrays, foreground=factor)))
 
@@ -201,7 +193,7 @@ def test_activation_is_a_property_of_the_cost():
         (lambda: CompositeRmsdConfig(weights=[0, 0]), r"loss.weights must be 0 or more, .* got \[0, 0\]"),
         (lambda: CompositeRmsdConfig(sum_weight=-1), "loss.sum_weight must be 0 or more, got -1"),
         (
-            lambda: build_loss(CompositeRmsdConfig(weights=[1, 1]), NAMES[3], np.ones(3)),
+            lambda: CompositeRmsdConfig(weights=[1, 1]).build(NAMES[3], np.ones(3)),
             "loss.weights has 2 values for the 3 classes nucleus, cytoplasm, background; give one for each, or one",
         ),
     ],

@@ -264,7 +264,7 @@ def test_simulated_and_real_data_do_not_mix(tmp_path):
 def test_different_data_are_noted(tmp_path):
     runs = finished(write_run(tmp_path / "a"), write_run(tmp_path / "b", data__folder="3T3", source="DeepCell 3T3"))
     (note, along) = notes(group_runs(runs))
-    assert note.startswith("Different data; scores compare only")
+    assert note.startswith("The data differ; compare only scores")
     assert "DeepCell 3T3; DeepCell HeLa_joint, 5 images" in note
     assert "data source" in along
 

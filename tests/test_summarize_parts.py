@@ -138,9 +138,9 @@ def refine_otherwise(sweep: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "note"),
     [
-        (lose_a_fold, "all runs: 2 of 3 folds; the others are missing in every mean"),
-        (lose_scores, "Not tested: 1; python -m cellflax.validate part=test does it"),
-        (refine_otherwise, "Tested with another refinement than the configuration of the training has"),
+        (lose_a_fold, "all runs: 2 of 3 folds; the others are missing from every mean"),
+        (lose_scores, "Not tested: 1; python -m cellflax.validate part=test tests a run"),
+        (refine_otherwise, "Some runs were tested with another refinement than that of their training configuration"),
     ],
 )
 def test_what_a_reader_must_know(sweep, change, note):
@@ -164,7 +164,7 @@ def edit(old: str, new: str):
     [
         (lambda run: (run / "test.json").write_text("{"), "test.json cannot be read as JSON"),
         (edit('"pooled"', '"pool"'), "test.json has no usable pooled: got None"),
-        (edit("0.5", '"high"'), "test.json has metrics that are no numbers"),
+        (edit("0.5", '"high"'), "test.json has metrics that are not numbers"),
         (edit('"data_set": "a"', '"data_set": 3'), "test.json has no usable data_set: got 3"),
         (edit('"a/0": {', '"a/0": 5, "x": {'), "test.json has an image without metrics: 5"),
     ],

@@ -8,15 +8,12 @@ from typing import Any
 import pandas as pd
 
 from cellflax.annotation.files import (
-    FOLDERS,
-    IMAGES,
-    LABELS,
-    NUCLEI,
-    new_folder,
     simulation_note,
     write_simulation_note,
 )
+from cellflax.atomic import new_directory
 from cellflax.errors import UserError
+from cellflax.io import results
 from cellflax.jsonfile import write_json
 
 _ANSWERS = {"yes": True, "no": False}
@@ -39,21 +36,21 @@ def copy_accepted(table: Path, output: Path) -> tuple[int, int]:
     provenance = _read_provenance(table.parent)
     unknown = sorted(accepted.keys() - provenance["sites"].keys())
     if unknown:
-        raise UserError(f"{table}: site {unknown[0]} is not in provenance.json beside it; restore the name")
+        raise UserError(f"{table}: site {unknown[0]} is not in {results.PROVENANCE} beside it; restore the name")
     chosen = {name: site for name, site in provenance["sites"].items() if accepted.get(name, False)}
     if not chosen:
         raise UserError(f"{table}: no site is accepted; set accept to yes where the labels are good")
-    with new_folder(output) as folder:
-        for name in FOLDERS:
+    with new_directory(output) as folder:
+        for name in results.TRAINING_FOLDERS:
             (folder / name).mkdir()
         for name, site in chosen.items():
-            files = [(IMAGES, image["file"]) for image in site["images"]]
-            for kind, file in [*files, (LABELS, f"{name}.tif"), (NUCLEI, f"{name}.tif")]:
+            files = [(results.IMAGE_FOLDER, image["file"]) for image in site["images"]]
+            for kind, file in [*files, (results.LABEL_FOLDER, f"{name}.tif"), (results.NUCLEUS_FOLDER, f"{name}.tif")]:
                 _copy(table.parent / kind / Path(file).name, folder / kind)
-        note = simulation_note([table.parent / IMAGES])
+        note = simulation_note([table.parent / results.IMAGE_FOLDER])
         if note is not None:
             write_simulation_note(folder, note)
-        write_json(folder / "provenance.json", {**provenance, "sites": chosen, "review": str(table)})
+        write_json(folder / results.PROVENANCE, {**provenance, "sites": chosen, "review": str(table)})
     return len(chosen), len(accepted)
 
 
@@ -69,7 +66,9 @@ def read_answers(table: Path) -> dict[str, bool]:
         raise UserError(f"review={table}: cannot be read ({' '.join(str(error).split())})") from error
     for column in ("site", "accept"):
         if column not in rows:
-            raise UserError(f"review={table}: has no column {column}; give the review.csv that cellflax.annotate wrote")
+            raise UserError(
+                f"review={table}: has no column {column}; give the {results.REVIEW_TABLE} that cellflax.annotate wrote"
+            )
     answers: dict[str, bool] = {}
     for site, answer in zip(rows["site"], rows["accept"], strict=True):
         if answer.strip().lower() not in _ANSWERS:
@@ -79,14 +78,16 @@ def read_answers(table: Path) -> dict[str, bool]:
 
 
 def _read_provenance(folder: Path) -> dict[str, Any]:
-    path = folder / "provenance.json"
+    path = folder / results.PROVENANCE
     try:
         provenance = json.loads(path.read_text(encoding="utf-8"))
         if all(isinstance(image["file"], str) for site in provenance["sites"].values() for image in site["images"]):
             return provenance
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass
-    raise UserError(f"{path}: not what cellflax.annotate wrote; leave review.csv in the folder of the annotation")
+    raise UserError(
+        f"{path}: not what cellflax.annotate wrote; leave {results.REVIEW_TABLE} in the folder of the annotation"
+    )
 
 
 def _copy(file: Path, folder: Path) -> None:

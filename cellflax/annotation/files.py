@@ -1,49 +1,16 @@
-"""What `cellflax.annotate` writes for every site, in a folder that is whole or absent."""
+"""What `cellflax.annotate` writes for every site."""
 
-import shutil
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cellflax.data.example import SIMULATED_NOTE
-from cellflax.errors import UserError
+from cellflax.io import results
 from cellflax.io.images import write_image, write_labels
 from cellflax.io.site_images import SiteImages
 from cellflax.labeling.result import Labels
-
-IMAGES, LABELS, NUCLEI = "images", "labels", "nuclei"
-FOLDERS = (IMAGES, LABELS, NUCLEI)
-_ILLUMINATION = "illumination"
-
-
-@contextmanager
-def new_folder(output: Path) -> Iterator[Path]:
-    """A folder to write to, which becomes `output` if all goes well and vanishes otherwise.
-
-    Files of another run among those of this one would be trained on.
-
-    Raises:
-        UserError: if `output` holds something already, or cannot be made.
-    """
-    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
-        raise UserError(f"output={output}: there is something already; give a new directory, or remove it")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))
-    except OSError as error:
-        raise UserError(f"output={output}: cannot make this directory ({error.strerror})") from error
-    try:
-        temporary.chmod(0o755)  # mkdtemp's is for its owner alone
-        yield temporary
-        if output.exists():
-            output.rmdir()
-        temporary.rename(output)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_site(
@@ -68,13 +35,13 @@ def write_site(
         positions = content.z_um or (None,) * len(content.planes)
         for pixels, plane, z_um in zip(content.pixels, content.planes, positions, strict=True):
             file = "_".join(part for part in (name, channel, plane) if part) + ".tif"
-            write_image(folder / IMAGES / file, pixels, site.pixel_size_um, z_um)
+            write_image(folder / results.IMAGE_FOLDER / file, pixels, site.pixel_size_um, z_um)
             records.append({"file": file, "channel": channel, "plane": plane or None, "z_um": z_um})
-    write_labels(folder / LABELS / f"{name}.tif", labels.cells, site.pixel_size_um)
-    write_labels(folder / NUCLEI / f"{name}.tif", labels.nuclei, site.pixel_size_um)
+    write_labels(folder / results.LABEL_FOLDER / f"{name}.tif", labels.cells, site.pixel_size_um)
+    write_labels(folder / results.NUCLEUS_FOLDER / f"{name}.tif", labels.nuclei, site.pixel_size_um)
     if save_illumination:
         for stain, backgrounds in labels.backgrounds.items():
-            _write_backgrounds(folder / _ILLUMINATION, f"{name}_{stain}", backgrounds, site.pixel_size_um)
+            _write_backgrounds(folder / results.ILLUMINATION, f"{name}_{stain}", backgrounds, site.pixel_size_um)
     return records
 
 
@@ -94,5 +61,5 @@ def simulation_note(folders: Iterable[Path]) -> str | None:
 
 def write_simulation_note(folder: Path, note: str) -> None:
     """Let a note about simulated images travel along with all that comes from them."""
-    for name in FOLDERS:
+    for name in results.TRAINING_FOLDERS:
         (folder / name / SIMULATED_NOTE).write_text(note, encoding="utf-8")

@@ -10,12 +10,12 @@ import imagecodecs
 import numpy as np
 import pandas as pd
 
+from cellflax.io import results
+from cellflax.io.tables import write_table
 from cellflax.labeling.quality import SiteQuality
 from cellflax.labeling.result import CELL, NUCLEAR, Labels
 from cellflax.pictures.overlay import PREDICTED_COLOUR, REFERENCE_COLOUR, Panel, outline_overlay
 
-TABLE = "review.csv"
-_PICTURES = "review"
 _GAP_PX = 8
 
 _PAGE = """<!DOCTYPE html>
@@ -80,13 +80,13 @@ def write_picture(folder: Path, name: str, labels: Labels, images: Mapping[str, 
         panels.append(outline_overlay(panel))
     gap = np.ones((panels[0].shape[0], _GAP_PX, 3), np.float32)
     row = np.concatenate([part for panel in panels for part in (panel, gap)][:-1], axis=1)
-    (folder / _PICTURES).mkdir(exist_ok=True)
-    (folder / _PICTURES / f"{name}.png").write_bytes(imagecodecs.png_encode((255 * row).astype(np.uint8)))
+    (folder / results.REVIEW_PICTURES).mkdir(exist_ok=True)
+    (folder / results.REVIEW_PICTURES / f"{name}.png").write_bytes(imagecodecs.png_encode((255 * row).astype(np.uint8)))
 
 
 def write_review(folder: Path, title: str, table: pd.DataFrame, simulated: bool) -> None:
     """Write `review.csv` and `review.html`, which shows the pictures by relative links."""
-    table.to_csv(folder / TABLE, index=False, float_format="%.6g")
+    write_table(folder / results.REVIEW_TABLE, table, float_format="%.6g")
     shown = table.to_html(index=False, border=0, float_format=lambda value: f"{value:.3g}")
     page = _PAGE.format(
         title=html.escape(title),
@@ -94,17 +94,17 @@ def write_review(folder: Path, title: str, table: pd.DataFrame, simulated: bool)
         summary=f"{summarize(table)}.",
         cell_colour=PREDICTED_COLOUR,
         nucleus_colour=REFERENCE_COLOUR,
-        table_file=TABLE,
+        table_file=results.REVIEW_TABLE,
         table=shown,
         sections="\n".join(_section(row) for row in table.to_dict("records")),
     )
-    (folder / "review.html").write_text(page, encoding="utf-8")
+    (folder / results.REVIEW_PAGE).write_text(page, encoding="utf-8")
 
 
 def _section(row: dict) -> str:
     name = html.escape(row["site"])
     flags = f"<span class='flags'>{html.escape(row['flags'])}</span>" if row["flags"] else "no flags"
-    picture = quote(f"{_PICTURES}/{row['site']}.png")
+    picture = quote(f"{results.REVIEW_PICTURES}/{row['site']}.png")
     return (
         f"<section id='{name}'>\n<h2>{name}</h2>\n"
         f"<p>{row['cells']} cells, {100 * row['coverage']:.0f} % covered; {flags}; accept: {row['accept']}</p>\n"

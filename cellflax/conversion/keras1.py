@@ -1,17 +1,17 @@
-"""The networks that P1 (Van Valen et al. 2016) published, Keras 1 on Theano, as `PatchNet`.
+"""Convert the networks of Van Valen 2016 (P1), saved by Keras 1 on Theano, to `PatchNet`.
 
-What their files leave unsaid is taken from Keras's sources (layers/normalization.py, backend/theano_backend.py,
+What their files do not say is taken from Keras's sources (layers/normalization.py, backend/theano_backend.py,
 models.py and callbacks.py of releases 1.0.3 to 1.2.2) and from DeepCell's model_zoo.py:
 
 - Theano convolves where JAX correlates: kernels (filters, channels, rows, columns) are rotated by 180 degrees.
-- Batch normalisation is (x - mean) / d * gamma + beta. `running_std` is a standard deviation up to Keras 1.0.6,
-  d = std + epsilon, and a variance from then on: d = sqrt(variance) + epsilon in 1.0.7 and
-  sqrt(variance + epsilon) later. 1.0.7 also introduced files of whole models, and the checkpoint callback, with
-  which DeepCell trains, has written those since: whole models hold variances, weights alone hold standard
-  deviations. (Weights alone that a later release saved by `save_weights` would hold variances; nothing in such
-  a file tells, and none was published.)
-- For weights alone, convolutions are valid, poolings 2 x 2, activations ReLU and a last softmax, and epsilon is
-  1e-6, as in all of DeepCell's plain networks. Whole models are checked for it.
+- Batch normalisation is (x - mean) / d * gamma + beta. Up to Keras 1.0.6 `running_std` is a standard deviation, and
+  d = std + epsilon. Later it is a variance: d = sqrt(variance) + epsilon in 1.0.7 and sqrt(variance + epsilon)
+  after that. 1.0.7 also introduced files of whole models, and the checkpoint callback that DeepCell uses has
+  written those since. So whole models hold variances, and weights alone hold standard deviations. (Weights alone
+  that a later release saved by `save_weights` would hold variances. Such a file does not show it, but none was
+  published.)
+- Weights alone are read with valid convolutions, 2 x 2 poolings, ReLU activations, a softmax at the end and an
+  epsilon of 1e-6, as in all of DeepCell's plain networks. In whole models these settings are read and checked.
 """
 
 from dataclasses import dataclass, replace
@@ -34,7 +34,7 @@ EPSILON = 1e-6
 # Layers that do nothing in prediction.
 _SILENT = {"dropout", "input", "inputlayer"}
 
-# What may follow what, up to the flattening and from it on.
+# Which layers may follow which: up to the flattening, and from there on.
 _MAPS = {
     "input": {"convolution2d"},
     "convolution2d": {"batchnormalization", "activation"},
@@ -49,7 +49,7 @@ _VECTORS = {
     "activation": {"dense"},
 }
 
-# What PatchNet computes.
+# The settings that PatchNet supports.
 _SETTINGS: dict[str, dict[str, Any]] = {
     "convolution2d": {"border_mode": "valid", "subsample": [1, 1], "dim_ordering": "th", "activation": "linear"},
     "maxpooling2d": {"pool_size": [2, 2], "strides": [2, 2], "border_mode": "valid", "dim_ordering": "th"},
@@ -80,7 +80,7 @@ class PublishedNetwork:
 
 @dataclass(frozen=True)
 class _Block:
-    """A convolution or dense layer, whether a pooling leads to it, and the batch normalisation after it."""
+    """A convolution or dense layer, whether a pooling precedes it, and the batch normalisation after it."""
 
     layer: Layer
     pooled: bool
@@ -91,7 +91,7 @@ def read_published(path: str | Path) -> PublishedNetwork:
     """Read one published network: weights alone (files of 2016) or a whole model (2017).
 
     Raises:
-        UserError: if the file cannot be read, or holds what `PatchNet` would not compute alike.
+        UserError: if the file cannot be read, or holds a network that `PatchNet` cannot reproduce.
     """
     try:
         return _convert(*read_layers(Path(path)))
@@ -151,7 +151,7 @@ def _convert(layers: list[Layer], release: str | None) -> PublishedNetwork:
 
 
 def _blocks(layers: list[Layer]) -> list[_Block]:
-    """Group a plain sequence of layers, refusing all that is not one."""
+    """Group a plain sequence of layers into blocks; refuse any other network."""
     for layer in layers:
         if layer.kind not in _SETTINGS.keys() | _SILENT:
             raise UserError(
@@ -163,7 +163,7 @@ def _blocks(layers: list[Layer]) -> list[_Block]:
     before, followers = Layer("the input", "input", {}, {}), _MAPS
     for layer in layers:
         if layer.kind not in followers[before.kind]:
-            raise UserError(f"layer {layer.name} cannot be converted where it stands, after {before.name}")
+            raise UserError(f"layer {layer.name} cannot be converted: it follows {before.name}")
         if layer.kind in ("convolution2d", "dense"):
             blocks.append(_Block(layer, pooled=before.kind == "maxpooling2d"))
         elif layer.kind == "batchnormalization":
@@ -186,7 +186,7 @@ def _check_settings(layer: Layer, expected: dict[str, Any]) -> None:
 
 
 def _check_patches(layer: Layer, size: list[int]) -> None:
-    """In patches that are larger than the receptive field, poolings would leave out pixels."""
+    """Refuse patches larger than the receptive field, in which poolings would leave out pixels."""
     found = layer.settings.get("batch_input_shape", [None, *size])
     if not isinstance(found, list) or found[1:] != size:
         raise UserError(f"layer {layer.name} cannot be converted: batch_input_shape={found}, expected {[None, *size]}")
@@ -202,10 +202,10 @@ def _regularization(layers: list[Layer], normalized: bool) -> dict[str, Any]:
 
 
 def _kernel(layer: Layer, width: int, *, after_dense: bool) -> np.ndarray:
-    """(edge, edge, in, out) of a convolution as JAX correlates, or (in, out) of a dense layer.
+    """The kernel for JAX: (edge, edge, in, out) of a convolution, or (in, out) of a dense layer.
 
     A dense layer that flattens a map larger than one pixel, channels first, is a convolution with a kernel of
-    the map's size, and not rotated.
+    the map's size. It is not rotated.
     """
     if layer.kind == "convolution2d":
         kernel = layer.array("W", None, width, None, None)
@@ -218,15 +218,15 @@ def _kernel(layer: Layer, width: int, *, after_dense: bool) -> np.ndarray:
     kernel = layer.array("W", None, None)
     edge = isqrt(len(kernel) // width)
     if edge * edge * width != len(kernel):
-        raise UserError(f"layer {layer.name} has {len(kernel)} inputs, which is no square map of {width} channels")
+        raise UserError(f"layer {layer.name} has {len(kernel)} inputs, not a square map of {width} channels")
     return kernel if edge == 1 else kernel.reshape(width, edge, edge, -1).transpose(1, 2, 0, 3)
 
 
 def _normalization(block: _Block, width: int, release: str | None) -> dict[str, np.ndarray]:
-    """Batch normalisation with the layer's bias in its mean, and none as the identity.
+    """Batch normalisation with the layer's bias in its mean; the identity for a layer without normalisation.
 
-    The running variance is the square of Keras's denominator; the scale makes up for the epsilon that PatchNet
-    adds to it, so that the result is exact for all of Keras's definitions and for filters that never vary.
+    The running variance is the square of Keras's denominator. The scale compensates for the epsilon that PatchNet
+    adds to it, so the result is exact for all of Keras's definitions and for filters that never vary.
     """
     gamma, beta, mean, denominator = np.ones(width), np.zeros(width), np.zeros(width), np.ones(width)
     if block.normalization is not None:

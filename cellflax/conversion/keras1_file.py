@@ -1,4 +1,4 @@
-"""Files of Keras 1 as named layers with their arrays; nothing in a file can run code.
+"""Read files of Keras 1 as named layers with their arrays; nothing in a file can run code.
 
 A file of weights alone has a group per layer. A file of a whole model has those groups in `model_weights`, and
 the layers' settings as JSON in `model_config` (`save_model` in Keras 1.0.7's models.py).
@@ -20,10 +20,10 @@ class Layer:
     """A layer of the file.
 
     Attributes:
-        name: such as "convolution2d_1".
+        name: the layer's name, such as "convolution2d_1".
         kind: Keras's class in lower case, such as "convolution2d".
-        settings: those of the layer in a whole model; empty for weights alone.
-        arrays: by what the layer calls them: W, b, gamma, ...
+        settings: the layer's settings in a whole model; empty for weights alone.
+        arrays: the layer's arrays by their names in Keras: W, b, gamma, ...
     """
 
     name: str
@@ -32,7 +32,7 @@ class Layer:
     arrays: dict[str, np.ndarray]
 
     def array(self, key: str, *shape: int | None) -> np.ndarray:
-        """One array of an expected shape, where None is any size, as float64."""
+        """One array as float64. It must have the expected shape, in which None stands for any size."""
         if key not in self.arrays:
             raise UserError(f"layer {self.name} has no {self.name}_{key}; copy the file again")
         value = self.arrays[key]
@@ -44,7 +44,7 @@ class Layer:
         return value.astype(np.float64)
 
     def number(self, key: str, default: float) -> float:
-        """One setting that is a number."""
+        """One setting, which must be a number."""
         value = self.settings.get(key, default)
         if not isinstance(value, int | float):
             raise UserError(f"layer {self.name}: {key} should be a number, got {value!r}")
@@ -55,10 +55,10 @@ def read_layers(path: Path) -> tuple[list[Layer], str | None]:
     """The layers of a file, in order.
 
     Returns:
-        the layers; the release of Keras that wrote a whole model ("" if it does not say), None for weights alone.
+        the layers, and the release of Keras that wrote a whole model ("" if it does not say; None for weights alone).
 
     Raises:
-        UserError: if it is damaged or not one of Keras 1; the caller adds which file.
+        UserError: if the file is damaged or not from Keras 1; the caller adds its name.
     """
     if not path.is_file():
         raise UserError("there is no such file")
@@ -77,7 +77,7 @@ def read_layers(path: Path) -> tuple[list[Layer], str | None]:
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, MemoryError) as error:  # h5py's, for damaged files
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"cannot be read as HDF5 ({reason}); copy the file again") from error
-    # Weights alone say the class of a layer by its name.
+    # In files of weights alone, a layer's name gives its class.
     described = _described(model_config) if model_config else {name: (name.rpartition("_")[0], {}) for name in names}
     if list(described) != names:
         raise UserError("layer_names differs from model_config, or names a layer twice; copy the file again")

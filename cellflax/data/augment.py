@@ -1,4 +1,4 @@
-"""Augmentation on the device (P1: quarter turns, reflections, and shear as an ablation; any angle, scale, gain)."""
+"""Augmentation on the device: quarter turns, reflections and shear (Van Valen 2016, P1), any angle, scale, gain."""
 
 from dataclasses import dataclass
 
@@ -15,13 +15,13 @@ class AugmentConfig:
     """What is drawn at random for each crop or patch.
 
     Attributes:
-        rotate: by 0, 90, 180 or 270 degrees.
-        rotate_degrees: besides, by any angle up to this one either way; with `rotate`, 45 makes all angles equally
-            likely; 0 for none.
-        reflect: left-right.
-        shear_degrees: a horizontal shear by up to this angle either way; 0 for none (P1, S14: no gain).
-        scale: zoom by up to this factor either way, uniform in its logarithm; 1 for none.
-        gain: standard deviation of the logarithm of a factor for each channel of the normalised image; 0 for none.
+        rotate: rotate by 0, 90, 180 or 270 degrees.
+        rotate_degrees: rotate further, by any angle up to this one in either direction; 0 for none. With `rotate`, 45
+            makes all angles equally likely.
+        reflect: swap left and right.
+        shear_degrees: shear horizontally by up to this angle in either direction; 0 for none (P1, S14: no gain).
+        scale: zoom in or out by up to this factor, uniform in its logarithm; 1 for none.
+        gain: standard deviation of the logarithm of the factor that multiplies each normalised channel; 0 for none.
     """
 
     rotate: bool = True
@@ -55,7 +55,7 @@ def augment(
         config: what may be drawn.
 
     Returns:
-        The three, transformed alike, of the same shapes and types.
+        The three arrays after the same transform, with the same shapes and types.
     """
     key_turn, key_flip, key_shear = jax.random.split(key, 3)
     arrays = (image, classes, weight)
@@ -81,9 +81,10 @@ def augment(
 
 
 def _warp(image, classes, weight, slope, zoom, angle):
-    """Turn about the centre, zoom, and shift rows in proportion to their distance from it.
+    """Turn about the centre, zoom, and shift rows in proportion to their distance from the centre.
 
-    Linear for intensities, nearest for the annotation; beyond the image it is mirrored and not annotated.
+    Interpolation is linear for intensities and nearest for the annotation. Beyond the borders the image is mirrored
+    and counts as not annotated.
     """
 
     def coordinates(shape):

@@ -1,10 +1,11 @@
-"""Cell lines from images of one line each: told apart, as for P1's co-cultures (Van Valen et al. 2016), or not."""
+"""Cell lines from images of one line each, with a class per line for co-cultures (Van Valen 2016, P1) or without."""
 
 import re
 from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
+from cellflax.data.datasets import DataConfig
 from cellflax.data.deepcell import DeepCellData, DeepCellFiles, check_features, load_deepcell
 from cellflax.data.example import IGNORE, Dataset, Example
 from cellflax.data.simulated import SimulatedData
@@ -17,7 +18,7 @@ class CellLine:
     """A cell line and the training set that shows it alone.
 
     Attributes:
-        name: letters, digits, `-` and `_`; the class is called `interior_<name>`.
+        name: the line's name in letters, digits, `-` and `_`; the class is called `interior_<name>`.
         folder: the training set, below the root.
         edge_feature: k of the file `feature_k` with edge strokes.
         interior_feature: k of the file with filled interiors.
@@ -45,17 +46,17 @@ def _published_lines() -> list[CellLine]:
 
 
 @dataclass
-class CoCultureData(DeepCellFiles):
+class CoCultureData(DeepCellFiles, DataConfig):
     """Training sets of several cell lines in the DeepCell layout.
 
-    Each line is split into training and validation by itself, so both hold every line. Training images of a line
-    that has fewer are repeated, so that every line is drawn about equally often.
+    Each line is split into training and validation separately, so both contain every line. Training images of a
+    line that has fewer are repeated, so that every line is drawn about equally often.
 
     Attributes:
-        lines: two cell lines or more, P1's by default; their order is that of the classes.
-        typed: one class `interior_<line>` for each line, so that a network tells them apart; otherwise they share the
-            class `interior`, and one network learns the shape of cells from all of them.
-        split: by region, because P1's MCF10A set is a single image.
+        lines: two or more cell lines, P1's by default; the classes have the same order.
+        typed: whether each line has its own class `interior_<line>`, so that a network distinguishes them; otherwise
+            they share the class `interior`, and one network learns the shape of cells from all of them.
+        split: `region` by default, because P1's MCF10A set is a single image.
     """
 
     typed: bool = True
@@ -70,17 +71,21 @@ class CoCultureData(DeepCellFiles):
         if len(set(names)) < len(names):
             raise UserError(f"data.lines must have different names, got {', '.join(names)}")
 
+    def load(self) -> Dataset:
+        """See `load_coculture`."""
+        return load_coculture(self)
+
 
 def load_coculture(config: CoCultureData) -> Dataset:
-    """Read the cell lines; classes are edge, the interior or, in their order, those of the lines, and background.
+    """Read the cell lines; the classes are edge, one interior or one per line in their order, and background.
 
     Raises:
-        UserError: if a line cannot be read or split, or some but not all of them would be simulated.
+        UserError: if a line cannot be read or split, or some of them, but not all, would be simulated.
     """
     loaded = [(line, _load_line(line, config)) for line in config.lines]
     missing = [line.folder for line, dataset in loaded if dataset.simulated]
     if 0 < len(missing) < len(loaded):
-        # A network would learn to tell simulated from real images instead of one line from the other.
+        # A network would learn to distinguish simulated from real images instead of one line from the other.
         raise UserError(
             f"{missing[0]}: not found, but another cell line was; add it below data.root or CELLFLAX_DATA, or set "
             "data.on_missing=download"
@@ -120,6 +125,6 @@ def _load_line(line: CellLine, config: CoCultureData) -> Dataset:
 
 def _of_line(example: Example, name: str, interior: int, interiors: int) -> Example:
     """The same example with interior class number `interior` of `interiors`, and a name that no other line has."""
-    # By the classes edge, interior, background of one line; IGNORE = -1 picks the last entry.
+    # Indexed by the classes edge, interior, background of one line; IGNORE = -1 picks the last entry.
     codes = np.array([0, 1 + interior, 1 + interiors, IGNORE], np.int8)
     return replace(example, name=f"{name}_{example.name}", classes=codes[example.classes])

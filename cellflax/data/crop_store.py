@@ -1,8 +1,9 @@
-"""Training crops written once and read back (P2's HDF5 file of 6000): chunked, compressed TensorStore arrays.
+"""Training crops that are written to disk once and read back (Sadanandan 2017, P2: an HDF5 file of 6000).
 
-A store holds the first crops of one seed's stream: three Zarr 3 arrays (`image`, `target`, `weight`, a crop per
-index of the first axis) and `store.json`, which says what they were drawn from, and how many are written. A chunk is
-whole or absent and carries a checksum, so that writing can stop anywhere and go on later, and damage is noticed.
+A store holds the first crops of one seed's stream in three chunked, compressed Zarr 3 arrays (`image`, `target`,
+`weight`; a crop per index of the first axis). `store.json` records what they were drawn from and how many are written.
+A chunk is complete or absent and carries a checksum, so writing can stop anywhere and resume later, and damage is
+noticed.
 """
 
 import dataclasses
@@ -24,23 +25,23 @@ _FORMAT = 1
 _DESCRIPTION = "store.json"
 _CHUNK_BYTES = 2**22
 _CACHE_BYTES = 2**28
-# Of the sampler's settings, these have no part in what a crop of the stream is (the balance is in the data's weights).
+# Settings of the sampler that do not change the crops of a stream (the balance is in the data's weights).
 _NO_PART = ("batch", "balance", "store")
 
 Draw = Callable[[np.ndarray], Batch]
 
 
 class CropStore:
-    """The crops of one seed on disk; writes those that are missing when it is opened.
+    """The crops of one seed on disk; opening the store writes those that are missing.
 
     Args:
         path: directory of this seed's crops.
-        sampler: what draws them.
-        seed: of their stream.
-        draw: indices (n,) -> crops of the stream; `sampler.crops` but in tests.
+        sampler: the sampler that draws the crops.
+        seed: seed of their stream.
+        draw: indices (n,) -> crops of the stream; `sampler.crops` except in tests.
 
     Raises:
-        UserError: if there is something else in the directory, crops of another origin, or a damaged store.
+        UserError: if the directory holds something else, crops of another origin, or a damaged store.
     """
 
     def __init__(self, path: Path, sampler: Sampler, seed: int, draw: Draw | None = None):
@@ -52,7 +53,7 @@ class CropStore:
         layout = _layout(sampler)
         largest = max(np.dtype(dtype).itemsize * math.prod(shape) for shape, dtype in layout.values())
         self.chunk = min(max(_CHUNK_BYTES // largest, 1), self.crops)
-        # One cache for all, so that a chunk is decoded once for the batches that it serves.
+        # One cache for all arrays, so that a chunk is decoded once for the batches that it serves.
         context = ts.Context({"cache_pool": {"total_bytes_limit": _CACHE_BYTES}})
         self._arrays = {
             name: self._open(path / name, _array_spec([self.crops, *shape], self.chunk, dtype), context, not written)
@@ -66,13 +67,13 @@ class CropStore:
         return PendingCrops(self.path, {name: array[indices].read() for name, array in self._arrays.items()})
 
     def _written(self, description: dict[str, Any]) -> int:
-        """How many crops are there; a new directory is made, and another store's refused."""
+        """How many crops are stored; makes a new directory, and refuses that of another store."""
         file = self.path / _DESCRIPTION
         if not file.exists():
             try:
                 self.path.mkdir(parents=True, exist_ok=True)
                 if any(self.path.iterdir()):
-                    raise UserError(f"{self.path} holds something that is no crop store; give another sampler.store")
+                    raise UserError(f"{self.path} holds something other than a crop store; give another sampler.store")
                 write_json(file, {**description, "written": 0})
             except OSError as error:
                 raise UserError(
@@ -101,7 +102,7 @@ class CropStore:
     def _write(self, first: int, draw: Draw, description: dict[str, Any]) -> None:
         for start in range(first, self.crops, self.chunk):
             stop = min(start + self.chunk, self.crops)
-            drawn = draw(np.arange(start, start + self.chunk))._asdict()  # always as many: one program to compile
+            drawn = draw(np.arange(start, start + self.chunk))._asdict()  # always the same number: one compilation
             done = [
                 array[start:stop].write(np.asarray(drawn[name])[: stop - start].astype(array.dtype.numpy_dtype))
                 for name, array in self._arrays.items()
@@ -121,7 +122,7 @@ class PendingCrops:
         self._path, self._futures = path, futures
 
     def result(self) -> Batch:
-        """Wait for them, as NumPy arrays of the types that the sampler draws.
+        """Wait for the crops: NumPy arrays of the types that the sampler draws.
 
         Raises:
             UserError: if a chunk is missing or differs from its checksum.
@@ -142,7 +143,7 @@ def _damaged(path: Path, what: str) -> UserError:
 
 
 def _describe(sampler: Sampler, seed: int) -> dict[str, Any]:
-    """All that decides what the crops are."""
+    """Everything that determines the crops."""
     settings = {k: v for k, v in dataclasses.asdict(sampler.config).items() if k not in _NO_PART}
     digest = hashlib.sha256()
     for name, array in sampler.data._asdict().items():

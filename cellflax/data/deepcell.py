@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cellflax.data.datasets import DataConfig
 from cellflax.data.example import CLASS_NAMES, Dataset, Example
 from cellflax.data.pixel_classes import Annotation, cells_from_classes, classes_from_features
 from cellflax.data.registry import fetch_deepcell, fetched_deepcell
@@ -19,7 +20,7 @@ from cellflax.io.images import group_channels, list_files, read_channels, read_l
 
 
 class OnMissing(Enum):
-    """What to do where the files are not found."""
+    """What to do when the files are not found."""
 
     simulate = "simulate"
     download = "download"
@@ -28,12 +29,12 @@ class OnMissing(Enum):
 
 @dataclass
 class DeepCellFiles(SplitOptions):
-    """Where the files are, and what holds for all of them.
+    """Where the files are, and the settings that they share.
 
     Attributes:
         root: the repository's checkout, or a folder that contains it as `deepcell`; default CELLFLAX_DATA,
             else the cache.
-        channels: parts of the names of the channels' files, in order.
+        channels: for each channel, in order, a part of its files' names.
         min_cell_px: connected interiors of fewer pixels are specks of the drawing, not reference cells.
         on_missing: `simulate` builds the stand-in instead and says so, `download` fetches the files into the
             cache, `error` stops.
@@ -56,13 +57,13 @@ class DeepCellFiles(SplitOptions):
 
 
 @dataclass
-class DeepCellData(DeepCellFiles):
-    """One training set: sub-folders set1, set2, ... (or the folder itself) of channels and `feature_k` files.
+class DeepCellData(DeepCellFiles, DataConfig):
+    """One training set: sub-folders set1, set2, ... (or the folder itself) with channels and `feature_k` files.
 
     Attributes:
         folder: the training set, below the root.
         edge_feature: k of the file `feature_k` with edge strokes.
-        interior_feature: k of the file with filled interiors. In the co-culture sets these differ between
+        interior_feature: k of the file with filled interiors. In the co-culture sets it differs between
             folders.
         stand_in: the simulated fields for on_missing=simulate.
     """
@@ -81,6 +82,10 @@ class DeepCellData(DeepCellFiles):
                 f"{self.stand_in.annotation.name}"
             )
 
+    def load(self) -> Dataset:
+        """See `load_deepcell`."""
+        return load_deepcell(self)
+
 
 def check_features(edge: int, interior: int, key: str) -> None:
     """Refuse numbers of `feature_k` files that are negative or the same; `key` is where they are configured."""
@@ -92,7 +97,7 @@ def check_features(edge: int, interior: int, key: str) -> None:
 
 
 def load_deepcell(config: DeepCellData) -> Dataset:
-    """Read the training set; what happens where it is missing is `config.on_missing`."""
+    """Read the training set; `config.on_missing` decides what happens if it is missing."""
     folder, searched = _find(config)
     if folder is None:
         if config.on_missing is OnMissing.simulate:

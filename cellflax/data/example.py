@@ -1,4 +1,4 @@
-"""What every data source yields: annotated images, and which of them, or parts of them, are held out."""
+"""What every data source yields: annotated images, and the images or regions that are held out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 IGNORE = -1
-# P1's classes.
+# The classes of Van Valen 2016 (P1).
 EDGE, INTERIOR, BACKGROUND = 0, 1, 2
 CLASS_NAMES = ("edge", "interior", "background")
 # A file of this name says that the images beside it are simulated.
@@ -20,8 +20,8 @@ class Example:
     Attributes:
         name: where it came from, unique in its data set ("set1", "field_0003").
         image: (H, W, C) float32, raw intensities in the order of the data set's channels.
-        classes: (H, W) int8 class of each pixel, an index into the data set's `class_names`; -1 is not annotated
-            and never trained on.
+        classes: (H, W) int8 class of each pixel, an index into the data set's `class_names`; -1 marks pixels that
+            are not annotated and never trained on.
         cells: (H, W) int32 instance labels, 0 = background: the reference for cell metrics.
         nuclei: (H, W) int32 nucleus labels, where the source has them.
         pixel_size_um: edge of a pixel, if known.
@@ -55,19 +55,19 @@ class Region:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Training examples, the regions held out of them, and the images that only the final scores see.
+    """Training examples, the regions held out of them, and the images kept for the final scores.
 
     Attributes:
-        train: examples with `classes` = IGNORE wherever a held-out region, or a cell that reaches into
-            one, lies.
+        train: training examples; `classes` is IGNORE in held-out regions and in cells that reach into
+            one.
         validation: held-out regions, never empty; their examples carry the full annotation.
         channels: names of the image channels, in order.
         class_names: names of the classes, by index (P1: edge, interior, background; in co-cultures an interior per
-            cell line; P2 and P3: see `annotation.Annotation`). Background is always the last.
+            cell line; P2 and P3: see `pixel_classes.Annotation`). Background is always last.
         source: one line for screen, checkpoint and reports ("DeepCell HeLa_joint, 5 images").
         simulated: True if the images are a simulated stand-in.
-        test: images for the final scores, maybe none. They stay as they are in their files, at any scale: they are
-            segmented as `cellflax.predict` does it.
+        test: images for the final scores; may be empty. They keep the scale of their files, because they are
+            segmented in the same way as by `cellflax.predict`.
     """
 
     train: tuple[Example, ...]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cellflax.data.datasets import DataConfig
 from cellflax.data.example import SIMULATED_NOTE, Dataset, Example
 from cellflax.data.folds import PartOptions, divide
 from cellflax.data.pixel_classes import Annotation, annotate
@@ -19,21 +20,21 @@ _IMAGES, _NUCLEI = "images", "nuclei"
 
 
 @dataclass
-class FolderData(PartOptions):
+class FolderData(PartOptions, DataConfig):
     """Images and their label images.
 
-    Either `x.tif` beside `x_masks.tif` (or `_mask`, `_labels`, `_label`, Cellpose's `_cp_masks`), or folders
-    `images` and `labels` (or `masks`) with the same file names. A label image has one number per cell and 0
-    for background; a mask with one single value is split into its connected components. Label images of the
-    nuclei, where there are any, are `x_nuclei.tif` beside `x.tif`, or a folder `nuclei`. A folder that has neither
-    images nor a folder of that name holds several data sets, each in a sub-folder of its own.
+    The folder has either `x.tif` beside `x_masks.tif` (or `_mask`, `_labels`, `_label`, Cellpose's `_cp_masks`), or
+    folders `images` and `labels` (or `masks`) with the same file names. A label image has one number per cell and
+    0 for background; a mask with a single value is split into its connected components. Optional label images of
+    the nuclei are `x_nuclei.tif` beside `x.tif`, or in a folder `nuclei`. A folder that has neither images nor a
+    folder `images` holds several data sets, each in its own sub-folder.
 
     Attributes:
         root: the folder.
-        channels: parts of file names, where every channel has a file of its own; empty if each image file
-            holds all its channels.
-        annotation: which classes the cells are made into; compartments need the nuclei.
-        edge_px: width of the edge class in pixels, where there is one.
+        channels: for each channel, a part of its files' names, if every channel has its own file; empty if each
+            image file holds all its channels.
+        annotation: which classes are made from the cells; compartments need the nuclei.
+        edge_px: width of the edge class in pixels, if there is one.
     """
 
     root: str | None = None
@@ -46,9 +47,13 @@ class FolderData(PartOptions):
         if self.edge_px < 1:
             raise UserError(f"data.edge_px must be >= 1, got {self.edge_px}")
 
+    def load(self) -> Dataset:
+        """See `load_folder`."""
+        return load_folder(self)
+
 
 def load_folder(config: FolderData) -> Dataset:
-    """Read the folder; every image needs its label image and the other way round."""
+    """Read the folder; every image needs its label image and vice versa."""
     if config.root is None:
         raise UserError("data.root is not set; set it to the folder with your images and label images")
     root = Path(config.root).expanduser()
@@ -97,7 +102,7 @@ def _source(root: Path, data_sets: list[str], count: int, simulated: bool) -> st
 
 @dataclass(frozen=True)
 class _Found:
-    """The files of a data set: images, and by the image's name its label image and, if there is one, its nuclei."""
+    """The files of a data set: its images, and for each image's name the label images of the cells and the nuclei."""
 
     images: list[ImageFiles]
     labels: dict[str, Path]
@@ -127,7 +132,7 @@ def _find(root: Path, channels: list[str]) -> _Found:
             )
     orphans = sorted(labels.keys() - {files.name for files in images})
     if orphans:
-        raise UserError(f"{labels[orphans[0]]}: no image {orphans[0]} to this label image; add or remove one")
+        raise UserError(f"{labels[orphans[0]]}: its image {orphans[0]} is missing; add it or remove the label image")
     return _Found(images, labels, nuclei)
 
 
@@ -148,7 +153,7 @@ def _image_name(label_file: Path) -> str:
 
 
 def _name_beside_nuclei(file: Path, labels: dict[str, Path], channels: list[str]) -> str | None:
-    """The image whose nuclei a file labels; None if it is an image: a channel, or one with a label image itself."""
+    """Name of the image whose nuclei a file labels; None for an image (a channel, or a file with a label image)."""
     suffix = f"_{_NUCLEI}"
     is_channel = any(channel.lower() in suffix for channel in channels)
     if is_channel or not file.stem.endswith(suffix) or file.stem in labels:

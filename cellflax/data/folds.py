@@ -1,4 +1,4 @@
-"""Images that only the final scores see: one part of a cross-validation, or whole data sets."""
+"""Images kept for the final scores: one part of a cross-validation, or whole data sets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,13 +15,14 @@ _LEAST_FOLDS = 3  # one part to test, one to validate, one to train on
 
 @dataclass
 class PartOptions(SplitOptions):
-    """Settings of the split with a test part; without any of these there is none.
+    """Settings of the split with a test part; by default there is none.
 
     Attributes:
-        folds: parts of a cross-validation, P3: 10. Images are dealt to the parts data set by data set, in an order
-            that `split_seed` chooses. `validation_fraction` then has no meaning: one part validates.
-        fold: which part is tested, 0 ... folds - 1; the next one validates, the others train.
-        test_sets: data sets that are tested instead; the images of the others train and validate.
+        folds: number of parts of a cross-validation (Al-Kofahi 2018, P3: 10). Images are dealt to the parts data set
+            by data set, in an order that `split_seed` chooses. `validation_fraction` then has no effect, because
+            one part is for validation.
+        fold: the part to test on, 0 ... folds - 1; the next part is for validation, the others for training.
+        test_sets: data sets to test on instead; the images of the others are for training and validation.
     """
 
     folds: int | None = None
@@ -55,8 +56,8 @@ class Parts:
     """Examples by their use; no image is in two parts, unless `split=region` divides it.
 
     Attributes:
-        train: to learn from.
-        validation: to choose a checkpoint by.
+        train: examples to train on.
+        validation: regions to choose a checkpoint by.
         test: whole images for the final scores.
     """
 
@@ -99,12 +100,12 @@ def _by_fold(examples: Sequence[Example], folds: int, fold: int, seed: int) -> P
 
 
 def deal(data_sets: Sequence[str], folds: int, seed: int) -> list[int]:
-    """Deal images to parts, one data set after the other, so that parts differ by one image of each at most.
+    """Deal images to parts, one data set after the other, so that parts differ by at most one image of each.
 
     Args:
         data_sets: name of the data set of each of N images.
         folds: number of parts.
-        seed: of the order within the data sets.
+        seed: seed of the order within the data sets.
 
     Returns:
         Number of each image's part.

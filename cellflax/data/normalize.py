@@ -1,4 +1,4 @@
-"""Intensity normalisation of whole images (P1, P2), the same in training and prediction."""
+"""Intensity normalisation of whole images (Van Valen 2016, P1; Sadanandan 2017, P2) for training and prediction."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -11,7 +11,7 @@ from cellflax.errors import UserError
 
 
 class Intensity(Enum):
-    """How an image is brought to one scale (P1, S13 compares the first and the last two; P2: range)."""
+    """How an image is brought to a common scale (P1, S13 compares the first and the last two; P2: range)."""
 
     median = "median"
     range = "range"
@@ -21,11 +21,11 @@ class Intensity(Enum):
 
 @dataclass
 class NormalizeConfig:
-    """How intensities are brought to one scale.
+    """How intensities are brought to a common scale.
 
     Attributes:
-        intensity: each channel is divided by its median, its maximum, or nothing; or (range) its smallest and largest
-            value become 0 and 1, then its median is subtracted. All are those of the whole image.
+        intensity: `median` and `maximum` divide each channel by this value, `none` leaves it as it is. `range` maps its
+            smallest and largest value to 0 and 1, then subtracts its median. All values are of the whole image.
         subtract_local_mean: then subtract the mean over a box around each pixel.
         window_px: edge of that box; None takes the network's receptive field, as P1 does.
     """
@@ -40,12 +40,12 @@ class NormalizeConfig:
 
 
 def normalize(image: np.ndarray, config: NormalizeConfig, receptive_field: int, name: str = "image") -> np.ndarray:
-    """Normalise each channel of one image: bring it to one scale, subtract the local mean.
+    """Normalise each channel of one image: bring it to a common scale, subtract the local mean.
 
     Args:
         image: (H, W, C), any real type.
         config: the method.
-        receptive_field: edge of the averaging box where the configuration leaves it open, pixels.
+        receptive_field: edge of the averaging box in pixels, if the configuration does not set it.
         name: what to call the image in an error.
 
     Returns:
@@ -75,16 +75,16 @@ class IntensityScale(NamedTuple):
 
 
 def intensity_scale(image: np.ndarray, config: NormalizeConfig, name: str = "image") -> IntensityScale:
-    """The scale of an image (H, W, C), which is read in its own type.
+    """The scale of an (H, W, C) image, computed in the image's own type.
 
     Raises:
-        UserError: as `normalize`.
+        UserError: as in `normalize`.
     """
     offset, divisor = np.transpose([_scale(image[..., c], config.intensity) for c in range(image.shape[-1])])
     if np.any(divisor <= 0):
         channel = int(np.argmax(divisor <= 0))
         raise UserError(
-            f"{name}: the {config.intensity.name} of channel {channel} is {divisor[channel]:g}, so it cannot "
+            f"{name}: the {config.intensity.name} of channel {channel} is {divisor[channel]:g}, so the channel cannot "
             "be divided by it; give raw (not background-subtracted) intensities or set "
             "normalize.intensity=none"
         )
@@ -98,7 +98,7 @@ def _scale(plane: np.ndarray, intensity: Intensity) -> tuple[float, float]:
             return 0.0, _median(plane)
         case Intensity.maximum:
             return 0.0, float(plane.max())
-        case Intensity.range:  # the median of what goes from 0 to 1 is itself taken from 0 to 1
+        case Intensity.range:  # mapping to 0 ... 1, then subtracting the median, in one step
             return _median(plane), float(plane.max()) - float(plane.min())
         case Intensity.none:
             return 0.0, 1.0
@@ -115,7 +115,7 @@ def rescale(image: np.ndarray, scale: IntensityScale, box: int | None) -> np.nda
 
     Args:
         image: (H, W, C), any real type; mirrored beyond its borders.
-        scale: as from `intensity_scale` of the whole image.
+        scale: result of `intensity_scale` for the whole image.
         box: edge of the averaging box, or None.
 
     Returns:

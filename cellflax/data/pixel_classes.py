@@ -1,4 +1,4 @@
-"""What the classes of a pixel are, and annotations to classes and to instance labels, and back.
+"""The classes of pixels, made from hand annotations and instance labels, and turned back into instance labels.
 
 P1 is Van Valen et al. 2016, P2 Sadanandan et al. 2017, P3 Al-Kofahi et al. 2018.
 """
@@ -14,7 +14,7 @@ from cellflax.labels import components, remove_small, renumber
 
 
 class Annotation(Enum):
-    """Which classes cells are made into: P1's, P2's or P3's; background is the last of each."""
+    """Which classes are made from cells: P1's, P2's or P3's; background is always last."""
 
     boundaries = CLASS_NAMES
     foreground = ("interior", "background")
@@ -27,7 +27,7 @@ class Annotation(Enum):
 
     @property
     def needs_nuclei(self) -> bool:
-        """Whether there are no such classes without nucleus labels."""
+        """Whether these classes require nucleus labels."""
         return self is Annotation.compartments
 
 
@@ -37,10 +37,11 @@ def annotate(annotation: Annotation, cells: np.ndarray, nuclei: np.ndarray | Non
     Args:
         annotation: which classes.
         cells: (H, W) integer labels, 0 = background.
-        nuclei: (H, W) likewise; for compartments alone.
-        edge_px: width of the edge in pixels, at least 1, see `classes_from_labels`; for foreground only where cells
-            touch, as background: without a gap a network of two classes learns to merge them. P2's labels came from
-            a watershed, and its networks under-estimate the extent of cells, but how it parted them is not in its text.
+        nuclei: (H, W) integer labels, 0 = background; needed for compartments only.
+        edge_px: width of the edge in pixels, at least 1; see `classes_from_labels`. For foreground, the edge is
+            background and lies only where cells touch: without a gap a network of two classes learns to merge them.
+            P2's labels came from a watershed, and its networks under-estimate the extent of cells, but its text does
+            not say how it separated them.
 
     Returns:
         (H, W) int8 indices into `annotation.class_names`.
@@ -63,7 +64,7 @@ def _compartments(cells: np.ndarray, nuclei: np.ndarray) -> np.ndarray:
 
 
 def classes_from_features(edge: np.ndarray, interior: np.ndarray) -> np.ndarray:
-    """Classes of P1's hand annotation: strokes dilated by disk(1), less the interiors; the rest background.
+    """Classes of P1's hand annotation: strokes dilated by disk(1), without the interiors; the rest is background.
 
     Args:
         edge: (H, W) edge strokes, non-zero where drawn.
@@ -81,16 +82,16 @@ def classes_from_features(edge: np.ndarray, interior: np.ndarray) -> np.ndarray:
 def classes_from_labels(labels: np.ndarray, edge_px: int = 2) -> np.ndarray:
     """Classes of instance labels, with edges where P1's annotators drew them.
 
-    The edge lies around a cell and not on it: background pixels within `edge_px` of a cell. Only where cells
-    touch is it taken from both: pixels within ceil(edge_px / 2) of another cell. In HeLa_joint, 66 % of
-    the edge pixels are 1 px from an interior and 33 % are 2 px from it, which is `edge_px` = 2.
+    The edge lies around a cell and not on it: it is the background pixels within `edge_px` of a cell. Where cells
+    touch, it also takes the pixels of each within ceil(edge_px / 2) of the other. In HeLa_joint, 66 % of the
+    edge pixels are 1 px from an interior and 33 % are 2 px from it, which corresponds to `edge_px` = 2.
 
     Args:
         labels: (H, W) integer labels, 0 = background.
         edge_px: width of the edge in pixels, at least 1.
 
     Returns:
-        (H, W) int8 classes; interiors of different cells never touch, not even by a corner.
+        (H, W) int8 classes; interiors of different cells never touch, not even at a corner.
     """
     cell = labels > 0
     classes = np.full(labels.shape, BACKGROUND, np.int8)
@@ -100,7 +101,7 @@ def classes_from_labels(labels: np.ndarray, edge_px: int = 2) -> np.ndarray:
 
 
 def _touching(labels: np.ndarray, edge_px: int) -> np.ndarray:
-    """Pixels of a cell within ceil(edge_px / 2) of another; in the background, those that a cell is near to."""
+    """Pixels of a cell within ceil(edge_px / 2) of another; also background pixels as near to a cell."""
     reach = (edge_px + 1) // 2
     near = morphology.disk(reach) if reach > 1 else np.ones((3, 3), bool)  # corners count as touching
     largest = ndimage.maximum_filter(labels, footprint=near)
@@ -117,8 +118,8 @@ def _within(cell: np.ndarray, distance_px: int) -> np.ndarray:
 def cells_from_classes(classes: np.ndarray, min_area_px: int = 0) -> np.ndarray:
     """Instance labels of annotated classes: connected interiors.
 
-    Interiors that meet at a corner alone are different cells (connectivity 1): the 172 cells of
-    HeLa_joint/set1 would be 101 with corners.
+    Interiors that meet only at a corner are different cells (connectivity 1): the 172 cells of
+    HeLa_joint/set1 would be 101 if corners connected them.
 
     Args:
         classes: (H, W) classes.

@@ -1,4 +1,4 @@
-"""The public DeepCell files: where they are, their SHA-256, and fetching them into a cache."""
+"""The public DeepCell files: where they are, their SHA-256, and how to fetch them into a cache."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def fetch_deepcell(folder: str, mirror: str | None = None) -> Path:
         The root in the cache, which contains `folder`.
 
     Raises:
-        UserError: if nothing is known below `folder`, a file cannot be fetched, or its hash differs.
+        UserError: if no file below `folder` is known, a file cannot be fetched, or its hash differs.
     """
     registry = deepcell_registry()
     files = _files_below(folder, registry)
@@ -66,8 +66,8 @@ def _files_below(folder: str, registry: dict) -> list[str]:
 def fetch(files: Sequence[str], hashes: dict[str, str], base_url: str, directory: Path, title: str) -> None:
     """Fetch `files` below `base_url` into `directory`, file by file, with a progress bar.
 
-    Each file arrives under its name only when it is complete and its hash is right, so an interrupted fetch
-    goes on where it stopped.
+    Each file gets its name only when it is complete and its hash is right, so an interrupted fetch resumes where
+    it stopped.
     """
     local = urlsplit(base_url).scheme == "file"
     source = pooch.create(directory, base_url, registry=hashes, retry_if_failed=0 if local else _RETRIES)

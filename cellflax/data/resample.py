@@ -1,4 +1,4 @@
-"""Images at the physical scale that a network works at, and results back on the image's own grid (P3)."""
+"""Resample images to a network's physical scale, and results back to the image's grid (Al-Kofahi 2018, P3)."""
 
 from dataclasses import dataclass, replace
 
@@ -14,12 +14,12 @@ Window = tuple[slice, slice]
 
 @dataclass
 class ScaleConfig:
-    """What happens to an image by its physical size, before anything else, in training and prediction.
+    """Operations in physical units that come first, in training and in prediction.
 
     Attributes:
-        tophat_um: first, each channel loses what is wider than this: a white top-hat with a square (P3: 200 pixels
-            of its images at 10x, which is 130 um); null for none.
-        pixel_size_um: then, images are resampled to pixels of this size (P3: 0.65); null leaves them as they are.
+        tophat_um: a white top-hat with a square of this width removes wider structures from each channel (P3: 200
+            pixels of its images at 10x, which is 130 um); null for none.
+        pixel_size_um: images are then resampled to pixels of this size (P3: 0.65); null leaves them as they are.
     """
 
     tophat_um: float | None = None
@@ -33,7 +33,7 @@ class ScaleConfig:
 
 
 class NearestGrid:
-    """Nearest neighbours between two grids of pixels over one field.
+    """Nearest neighbours between two grids of pixels over the same field.
 
     Args:
         source: height and width of the grid that values come from.
@@ -46,7 +46,7 @@ class NearestGrid:
         self._index = tuple((2 * np.arange(b) + 1) * a // (2 * b) for a, b in zip(source, target, strict=True))
 
     def window(self, window: Window) -> Window:
-        """The part of the target that takes its values from a window of the source; windows that tile, tile."""
+        """The part of the target that takes its values from a window of the source; tiled windows stay tiled."""
         rows, columns = (
             slice(*np.searchsorted(index, (span.start, span.stop)).tolist())
             for index, span in zip(self._index, window, strict=True)
@@ -71,16 +71,16 @@ def labels_to_grid(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def resample(image: np.ndarray, from_um: float, to_um: float) -> np.ndarray:
-    """Resample an image to another pixel size: linearly, after a Gaussian against aliasing where pixels grow.
+    """Resample an image to another pixel size: linearly, after a Gaussian against aliasing if pixels become larger.
 
     Args:
         image: (H, W, C), any real type.
         from_um: its pixel size.
-        to_um: the wanted one; the field is covered by a whole number of them, so they are that size to within half
-            a pixel in the whole field.
+        to_um: the wanted pixel size. A whole number of pixels covers the field, so the size is exact to within half a
+            pixel over the whole field.
 
     Returns:
-        (H', W', C) float32; `image` itself, as float32, where H' and W' are as before.
+        (H', W', C) float32; `image` itself, as float32, if H' and W' do not change.
     """
     height, width = (max(round(size * from_um / to_um), 1) for size in image.shape[:2])
     image = image.astype(np.float32, copy=False)
@@ -118,7 +118,7 @@ def to_scale(
     if pixel_size_um is None:
         key = "tophat_um" if config.pixel_size_um is None else "pixel_size_um"
         setting = f"scale.{key}={getattr(config, key):g}"
-        raise UserError(f"{name}: its pixel size is unknown, which the network's {setting} needs; {remedy}")
+        raise UserError(f"{name}: its pixel size is unknown, but the network's {setting} needs it; {remedy}")
     image = image.astype(np.float32)
     if config.tophat_um is not None:
         width = max(round(config.tophat_um / pixel_size_um), 1)
@@ -127,9 +127,9 @@ def to_scale(
 
 
 def dataset_to_scale(dataset: Dataset, config: ScaleConfig) -> Dataset:
-    """Apply `config` to the images of a data set, and to their labels, classes and held-out regions alike.
+    """Apply `config` to the images of a data set, and to their labels, classes and held-out regions.
 
-    Test images stay as they are: prediction brings them to scale, and its results back.
+    Test images stay as they are: prediction resamples them, and its results back.
 
     Raises:
         UserError: if an image's pixel size is needed and unknown.

@@ -1,9 +1,9 @@
 """Class-balanced training batches, drawn on the device as a pure function of (seed, step).
 
-The objective is P1's: an image uniformly, a class of it uniformly (`balance` = 1), a pixel of that class
-uniformly. `patches` draws pixels that way, with one patch around each. `crops` draws whole crops and weights
-each of their pixels by the probability with which `patches` would draw it: the expected loss is the same,
-without the noise of drawing pixels, at a hundredth of the cost per labelled pixel.
+The objective is that of Van Valen 2016 (P1): draw an image uniformly, one of its classes uniformly (`balance` = 1),
+and a pixel of that class uniformly. `patches` draws pixels that way, with one patch around each. `crops` draws whole
+crops and weights each of their pixels by the probability with which `patches` would draw it. The expected loss is the
+same, without the noise of drawing pixels, at a hundredth of the cost per labelled pixel.
 """
 
 from dataclasses import dataclass, field
@@ -20,17 +20,17 @@ from cellflax.data.example import IGNORE, Example
 from cellflax.data.sampler_data import SamplerData, stack_examples
 from cellflax.errors import UserError
 
-# Pixels to both sides of the line in a composed crop that are not trained on.
+# Pixels within this distance of the line in a composed crop are not trained on.
 SEAM_PX = 5
 
 
 @dataclass
 class SamplerConfig:
-    """What both samplers share.
+    """Settings that both samplers share.
 
     Attributes:
-        batch: patches or crops in a step, over all devices.
-        balance: 1 draws all classes equally often (P1), 0 as often as they occur; between, softened.
+        batch: patches or crops per step, over all devices.
+        balance: 1 draws all classes equally often (P1), 0 as often as they occur; values between soften the balance.
         augment: random transforms.
     """
 
@@ -58,13 +58,13 @@ class CropsConfig(SamplerConfig):
 
     Attributes:
         size: edge of the labelled part of a crop, pixels.
-        rescale: bring each channel of each crop, its context included, to 0 ... 1 and subtract its median (P2),
-            beside what `normalize` does to whole images.
-        stored_crops: train on so many crops over and over, in the same order (P2: 6000); null draws new ones always.
-        store: directory to write these crops to once and read them from, in this training and others; null draws
-            them again whenever their turn comes. The batches are the same.
-        compose: share of the crops that a random straight line divides between two crops. Where each image shows
-            one type of cell, the surroundings would tell the type, which they do not in a co-culture.
+        rescale: bring each channel of each crop, with its context, to 0 ... 1 and subtract its median
+            (Sadanandan 2017, P2), in addition to what `normalize` does to whole images.
+        stored_crops: train on this many crops over and over, in the same order (P2: 6000); null always draws new ones.
+        store: directory where these crops are written once and read from, in this training and others; null draws
+            them again each time. The batches are the same.
+        compose: share of the crops that a random straight line divides between two crops. Without it, if each image
+            shows one type of cell, the surroundings give away the type, which they do not in a co-culture.
     """
 
     size: int = 128
@@ -90,7 +90,7 @@ class Batch(NamedTuple):
 
     Attributes:
         image: (B, S + 2 border, S + 2 border, C) normalised intensities.
-        target: (B, S, S) int32 classes; 0 where the weight is 0 for want of an annotation.
+        target: (B, S, S) int32 classes; 0 where nothing is annotated (the weight is 0).
         weight: (B, S, S) float32, mean 1 over the data set, 0 where not annotated.
     """
 
@@ -109,11 +109,11 @@ class BatchSource(Protocol):
     partition: PartitionSpec
 
     def feed(self, step: int) -> Any:
-        """Arrays that the compiled step gets for its batch."""
+        """Arrays from which the compiled step gets its batch."""
         ...
 
     def __call__(self, data: Any, seed: jax.Array, step: jax.Array) -> Batch:
-        """The batch of one member of the ensemble out of them, within the compiled step."""
+        """The batch of one member of the ensemble from these arrays, within the compiled step."""
         ...
 
 
@@ -123,7 +123,7 @@ class Sampler:
     Args:
         config: PatchesConfig or CropsConfig.
         examples: training examples whose images are already normalised.
-        border: pixels that the network's output is smaller by, on each side.
+        border: pixels by which the network's output is smaller than its input, on each side.
         multiple: crop sizes must be divisible by this (a property of the network).
         classes: number of classes.
 
@@ -166,7 +166,7 @@ class Sampler:
 
     @partial(jax.jit, static_argnums=0)
     def crops(self, data: SamplerData, seed: int | jax.Array, indices: np.ndarray | jax.Array) -> Batch:
-        """The crops of these indices in the stream of a seed, which `stored_crops` cuts to its beginning."""
+        """The crops with these indices in a seed's stream; with `stored_crops`, training uses only the first ones."""
         keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(jax.random.key(seed), indices)
         return jax.vmap(self._composed, in_axes=(None, 0))(data, keys)
 
@@ -183,7 +183,7 @@ class Sampler:
         return self._extract(data, key_augment, image, pixel // width, pixel % width, jnp.ones((1, 1)))
 
     def _composed(self, data: SamplerData, key: jax.Array) -> Batch:
-        """A crop, or with probability `compose` two of them on the two sides of a straight line."""
+        """A crop or, with probability `compose`, two of them on the two sides of a straight line."""
         crop = self._crop(data, key)
         if self.compose == 0:
             return crop
@@ -202,7 +202,7 @@ class Sampler:
         image = jnp.where(beyond(crop.image.shape[0])[..., None] > 0, other.image, crop.image)
         distance = beyond(self.size)
         target, weight = (jnp.where(distance > 0, b, a) for a, b in zip(crop[1:], other[1:], strict=True))
-        # The line cuts through cells, which is an edge that nobody drew.
+        # Where the line cuts through a cell, it makes an edge that nobody drew.
         return Batch(image, target, jnp.where(jnp.abs(distance) < SEAM_PX, 0, weight))
 
     def _crop(self, data: SamplerData, key: jax.Array) -> Batch:
@@ -211,7 +211,7 @@ class Sampler:
         half = self.size // 2
         corner = jax.random.randint(key_corner, (2,), -half, data.sizes[image] - half + 1)
         y, x = corner[0], corner[1]
-        # Pixels near the border are in fewer of the possible crops; their weight makes up for it.
+        # Pixels near the border are in fewer of the possible crops; their weight compensates for it.
         positions = data.sizes[image][:, None] + 1
         pixels = corner[:, None] + jnp.arange(self.size)[None, :]
         first = jnp.maximum(pixels - self.size + 1, -half)
@@ -236,12 +236,12 @@ class Sampler:
 
 
 def cycle_indices(step: int | jax.Array, batch: int, cycle: int) -> np.ndarray | jax.Array:
-    """Which of `cycle` crops make up the batch of a step, (batch,): from the first on, over and over."""
-    first = (step % cycle) * batch  # as step * batch, modulo the cycle, but never too large for int32
+    """Indices (batch,) of the crops in the batch of a step: 0 to cycle - 1 in order, over and over."""
+    first = (step % cycle) * batch  # equals step * batch modulo the cycle, without overflow of int32
     return (first + np.arange(batch)) % cycle
 
 
 def _to_range(crop: jax.Array) -> jax.Array:
-    """Each channel of (H, W, C) from 0 to 1, less its median (P2); a constant one is 0."""
+    """Scale each channel of (H, W, C) to 0 ... 1 and subtract its median (P2); a constant one becomes 0."""
     lowest, highest, median = (f(crop, axis=(0, 1), keepdims=True) for f in (jnp.min, jnp.max, jnp.median))
     return (crop - median) / jnp.where(highest > lowest, highest - lowest, 1)

@@ -41,7 +41,7 @@ def stack_examples(examples: tuple[Example, ...], margin: int, classes: int, bal
         examples: training examples whose images are already normalised.
         margin: pixels to reflect at the borders of each image.
         classes: number of classes.
-        balance: 1 for classes of equal probability, 0 by their area.
+        balance: 1 makes classes equally probable, 0 in proportion to their area.
 
     Raises:
         UserError: if nothing is annotated.

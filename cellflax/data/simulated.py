@@ -1,10 +1,11 @@
-"""Simulated fields as a data set: the stand-in where there are no data, and a source of exact truth."""
+"""Simulated fields as a data set: a stand-in when data are missing, and a source of exact truth."""
 
 import dataclasses
 from enum import Enum
 
 import numpy as np
 
+from cellflax.data.datasets import DataConfig
 from cellflax.data.example import Dataset, Example
 from cellflax.data.pixel_classes import Annotation, annotate
 from cellflax.data.split import whole
@@ -20,17 +21,17 @@ class Target(Enum):
 
 
 @dataclasses.dataclass
-class SimulatedData:
+class SimulatedData(DataConfig):
     """HeLa-like fields, channels phase and nuclear.
 
     Attributes:
         target: whether whole cells or nuclei are annotated.
-        annotation: which classes they are made into.
+        annotation: which classes are made from them.
         fields: number of training fields.
         validation_fields: number of held-out fields.
-        seed: of all fields; training and held-out fields never share one.
-        edge_px: width of the edge class in pixels, where there is one.
-        field: cells and microscope of every field.
+        seed: determines the seeds of all fields; training and held-out fields never share one.
+        edge_px: width of the edge class in pixels, if there is one.
+        field: settings of the cells and the microscope of every field.
     """
 
     target: Target = Target.cells
@@ -47,9 +48,13 @@ class SimulatedData:
                 raise UserError(f"data.{name} must be >= {least}, got {getattr(self, name)}")
         if self.annotation.needs_nuclei and self.target is Target.nuclei:
             raise UserError(
-                f"data.annotation={self.annotation.name} tells nuclei from the cells around them, so data.target must "
-                "be cells, got nuclei"
+                f"data.annotation={self.annotation.name} separates nuclei from the cells around them, so data.target "
+                "must be cells, got nuclei"
             )
+
+    def load(self) -> Dataset:
+        """See `load_simulated`."""
+        return load_simulated(self)
 
 
 def load_simulated(config: SimulatedData) -> Dataset:

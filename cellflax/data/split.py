@@ -1,4 +1,4 @@
-"""What is held out for validation: whole images, or a strip of each image with every cell that reaches in."""
+"""What is held out for validation: whole images, or a strip of each image with every cell that reaches into it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -61,7 +61,7 @@ def split_examples(
 
 
 def whole(example: Example) -> Region:
-    """The region that is all of an example."""
+    """The region that covers a whole example."""
     return Region(example, 0, 0, *example.classes.shape)
 
 
@@ -100,7 +100,7 @@ def _strips(example: Example, fraction: float) -> list[Region]:
 
 
 def _without(strip: Region) -> Example:
-    """The strip's example with the strip, and every cell or cell edge that reaches into it, not annotated."""
+    """The strip's example without annotation in the strip and in every cell or cell edge that reaches into it."""
     example = strip.example
     territory = segmentation.expand_labels(example.cells, CELL_MARGIN_PX)
     reaching = np.unique(territory[strip.slices])

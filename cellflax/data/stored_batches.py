@@ -1,4 +1,4 @@
-"""The batches of a training from crop stores, read ahead of the steps that need them."""
+"""Training batches from crop stores, read ahead of the steps that need them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,20 +10,20 @@ from jax.sharding import PartitionSpec
 from cellflax.data.crop_store import CropStore, PendingCrops
 from cellflax.data.sampler import Batch, CropsConfig, Sampler, cycle_indices
 
-# Steps whose crops are being read while others are computed.
+# Number of steps whose crops are read ahead.
 _AHEAD = 8
 
 
 class StoredBatches:
-    """What `Sampler` is with the same `stored_crops`, but that its crops come from the disk.
+    """Like `Sampler` with the same `stored_crops`, but reads its crops from disk.
 
     Args:
-        stores: of each member of the ensemble, whose seeds count up from `seed`.
-        seed: of the first member.
+        stores: one for each member of the ensemble; the members' seeds count up from `seed`.
+        seed: seed of the first member.
         batch: crops per step.
     """
 
-    # Members first, then the crops of each, which the devices share.
+    # The first axis is the members, the second their crops, which are divided among the devices.
     partition = PartitionSpec(None, "data")
 
     def __init__(self, stores: Sequence[CropStore], *, seed: int, batch: int):
@@ -31,7 +31,7 @@ class StoredBatches:
         self._pending: dict[int, list[PendingCrops]] = {}
 
     def feed(self, step: int) -> Batch:
-        """The batches of one step of all members, (M, B, ...); steps must follow one another to be fast.
+        """The batches of one step of all members, (M, B, ...); it is fast if steps follow one another.
 
         Raises:
             UserError: if a store is damaged.
@@ -42,7 +42,7 @@ class StoredBatches:
         return Batch(*(np.stack(arrays) for arrays in zip(*members, strict=True)))  # pyright: ignore[reportArgumentType]
 
     def __call__(self, data: Batch, seed: jax.Array, step: jax.Array) -> Batch:
-        """The member's own, within the compiled step."""
+        """The batch of the member with this seed, within the compiled step."""
         return jax.tree.map(lambda leaf: leaf[seed - self.seed], data)
 
     def _start(self, step: int) -> list[PendingCrops]:
@@ -50,7 +50,7 @@ class StoredBatches:
 
 
 def stored_batches(config: CropsConfig, sampler: Sampler, seed: int, members: int) -> StoredBatches:
-    """Open, or first write, the stores that a configuration names: `<store>/seed_<seed>` for each member.
+    """Open a configuration's stores, `<store>/seed_<seed>` for each member; write them first if they are missing.
 
     Raises:
         UserError: if one of them cannot be used.

@@ -1,6 +1,5 @@
 """Scores of a test part: cells and pixels of each image, of each data set and of all, and the files that keep them."""
 
-import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,14 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from cellflax.atomic import replacing
 from cellflax.data.example import Example
 from cellflax.errors import UserError
 from cellflax.evaluation.targets import CELLS, NUCLEI, target_classes, target_probability
+from cellflax.io import results
 from cellflax.jsonfile import write_json
 from cellflax.metrics.roc import N_BINS, RocCounts, roc_counts
 from cellflax.metrics.score import CellScores, pool, score_cells
+from cellflax.metrics.table import cell_metrics
 
-SCORES_FILE, ROC_FILE = "test.json", "test_roc.npz"
 _CELL_METRICS = ("sm", "sm_outlines", "sm_detection", "jaccard_index", "dice_index", "f1")
 _KINDS = ("positive", "negative")
 
@@ -75,7 +76,7 @@ class PartScores:
         Returns:
             `images`, their number; `n_reference` and `n_predicted` cells; `sm` (Al-Kofahi et al. 2018, k = 0.6) with
             its terms `sm_outlines` and `sm_detection`, `jaccard_index`, `dice_index` and `f1` (IoU 0.5) as in
-            `CellScores.summary`, where nuclei are known all but `f1` over the cells that hold one, and all pooled
+            `metrics.table.METRICS`, where nuclei are known all but `f1` over the cells that hold one, and all pooled
             cell by cell; `image_level_sm`, the mean of the images' own; and `auc` and `acc` of the pixels of cells
             and of nuclei, each behind its target's name. None where undefined.
         """
@@ -90,11 +91,10 @@ class PartScores:
     def save(self, directory: Path, origin: Mapping[str, Any]) -> None:
         """Write `test.json`, with what the scores come from first, and the counts behind the ROC curves."""
         counts = {f"{target}_{kind}": getattr(roc, kind) for target, roc in self.roc().items() for kind in _KINDS}
-        temporary = directory / f"{ROC_FILE}.tmp"
-        with temporary.open("wb") as file:
+        # A file rather than its name, to which NumPy would add an ending.
+        with replacing(directory / results.TEST_ROC) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **counts)
-        os.replace(temporary, directory / ROC_FILE)
-        write_json(directory / SCORES_FILE, {**origin, **self.summary()})
+        write_json(directory / results.TEST_SCORES, {**origin, **self.summary()})
 
 
 def read_roc(directory: Path) -> dict[str, RocCounts]:
@@ -103,7 +103,7 @@ def read_roc(directory: Path) -> dict[str, RocCounts]:
     Raises:
         UserError: if they are missing or damaged.
     """
-    path = directory / ROC_FILE
+    path = directory / results.TEST_ROC
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = dict(stored)
@@ -123,8 +123,8 @@ def add_roc(total: Mapping[str, RocCounts], more: Mapping[str, RocCounts]) -> di
 
 
 def _metrics(cells: Sequence[CellScores], pixels: Mapping[str, RocCounts]) -> dict[str, float | int | None]:
-    together = pool(cells).summary()
-    of_images = [value for scores in cells if (value := scores.summary()["sm"]) is not None]
+    together = cell_metrics(pool(cells))
+    of_images = [value for scores in cells if (value := cell_metrics(scores)["sm"]) is not None]
     metrics = {
         "images": len(cells),
         **{name: together[name] for name in ("n_reference", "n_predicted", *_CELL_METRICS)},

@@ -9,13 +9,13 @@ import pandas as pd
 
 from cellflax.errors import UserError
 from cellflax.evaluation.targets import CELLS, NUCLEI, target_classes, target_probability
+from cellflax.io import results
 from cellflax.io.files import list_files
 from cellflax.io.images import Image, read_image, read_labels
 from cellflax.io.pairs import Pair, partners
 from cellflax.metrics.overlap import crop_border
 from cellflax.metrics.roc import RocCounts, roc_counts
 
-_SUFFIX = "_probability"
 _TOLERANCE = 1e-3  # a mean of float32 probabilities may leave [0, 1] by rounding
 
 
@@ -117,26 +117,26 @@ def roc_table(curves: Mapping[str, RocCounts]) -> pd.DataFrame:
 
 def _maps_beside(pairs: Sequence[Pair]) -> dict[str, Path]:
     """Probability maps that `cellflax.predict` wrote beside its labels, by the name of the pair."""
-    maps = {pair.name: pair.predicted.with_name(f"{_predict_name(pair)}{_SUFFIX}.tif") for pair in pairs}
+    maps = {pair.name: pair.predicted.with_name(_map_file(pair)) for pair in pairs}
     return {name: path for name, path in maps.items() if path.is_file()}
 
 
 def _given_maps(pairs: Sequence[Pair], probability: str) -> dict[str, Path]:
     """Probability maps of FILE | DIR | GLOB by the name of the pair; one map for one pair has any name."""
     files = list_files(probability)
-    files = [file for file in files if file.stem.endswith(_SUFFIX)] or files
+    files = [file for file in files if file.stem.endswith(f"_{results.PROBABILITY}")] or files
     if len(files) == len(pairs) == 1:
         return {pairs[0].name: files[0]}
-    by_name = {file.stem.removesuffix(_SUFFIX): file for file in files}
-    missing = [pair for pair in pairs if _predict_name(pair) not in by_name]
+    by_name = {results.input_name(file, results.PROBABILITY): file for file in files}
+    missing = [pair for pair in pairs if results.input_name(pair.predicted) not in by_name]
     if missing:
-        name = _predict_name(missing[0])
-        raise UserError(f"{missing[0].predicted}: probability={probability} has no file named {name}{_SUFFIX}.tif")
-    return {pair.name: by_name[_predict_name(pair)] for pair in pairs}
+        file = _map_file(missing[0])
+        raise UserError(f"{missing[0].predicted}: probability={probability} has no file named {file}")
+    return {pair.name: by_name[results.input_name(pair.predicted)] for pair in pairs}
 
 
-def _predict_name(pair: Pair) -> str:
-    return pair.predicted.stem.removesuffix("_labels")
+def _map_file(pair: Pair) -> str:
+    return results.result_file(results.input_name(pair.predicted), results.PROBABILITY)
 
 
 def _class_sum(image: Image, target: str) -> np.ndarray:

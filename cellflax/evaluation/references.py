@@ -10,7 +10,7 @@ from cellflax.errors import UserError
 from cellflax.io.pairs import Pair, by_stem, read_pair
 from cellflax.metrics.f_score import f_scores
 from cellflax.metrics.overlap import compare_cells
-from cellflax.metrics.score import f_score_summary
+from cellflax.metrics.table import f_score_summary
 
 MAIN = "reference"  # name of the main reference in tables and figures
 

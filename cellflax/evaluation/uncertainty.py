@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from cellflax.errors import UserError
+from cellflax.io import results
 from cellflax.io.pairs import Pair
-from cellflax.io.predictions import read_cells
-from cellflax.measure.cells import UNCERTAINTY
+from cellflax.io.predictions import cells_of_image, read_cells
 from cellflax.metrics.score import CellScores
+
+_KEPT = [results.IMAGE, results.LABEL, results.UNCERTAINTY]
 
 
 def uncertainty_table(pairs: Sequence[Pair], scores: Mapping[str, CellScores]) -> tuple[pd.DataFrame | None, list[str]]:
@@ -20,20 +22,18 @@ def uncertainty_table(pairs: Sequence[Pair], scores: Mapping[str, CellScores]) -
     tables = []
     read = functools.cache(read_cells)  # most often all images share a table
     for pair in pairs:
-        file = pair.predicted.parent / "cells.csv"
+        file = pair.predicted.parent / results.CELLS
         if not file.is_file():
             return None, []
         try:
             measured = read(file)
         except UserError as error:
             return None, [f"uncertainty not scored: {error}"]
-        if UNCERTAINTY not in measured:
+        if results.UNCERTAINTY not in measured:
             return None, []
-        score, image = scores[pair.name], pair.predicted.stem.removesuffix("_labels")
-        found = pd.DataFrame({"label": score.predicted_label, "jaccard": score.predicted_jaccard})
-        tables.append(
-            measured.loc[measured["image"] == image, ["image", "label", UNCERTAINTY]].merge(found, on="label")
-        )
+        score, image = scores[pair.name], results.input_name(pair.predicted)
+        found = pd.DataFrame({results.LABEL: score.predicted_label, "jaccard": score.predicted_jaccard})
+        tables.append(cells_of_image(measured, image).reindex(columns=_KEPT).merge(found, on=results.LABEL))
         if len(tables[-1]) != len(found):
             return None, [f"uncertainty not scored: {file} does not hold the cells of {pair.predicted.name}"]
     return pd.concat(tables, ignore_index=True), []

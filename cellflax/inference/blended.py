@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from cellflax.inference.dense import Apply
+from cellflax.models import Geometry
 
 # Standard deviation of the Gaussian as a share of the tile's edge; P2 says only that it is high at tile centres.
 # A tile's corner then weighs exp(-4) of its centre.
@@ -12,7 +13,7 @@ _SIGMA = 0.25
 
 
 def predict_blended(
-    apply: Apply, image: np.ndarray, *, border: int, multiple: int, tile: int = 240, passes: int = 2
+    apply: Apply, image: np.ndarray, geometry: Geometry, *, tile: int = 240, passes: int = 2
 ) -> np.ndarray:
     """Run `apply` over tiles without overlap, again over tiles shifted by half a tile, and average (P2).
 
@@ -26,14 +27,14 @@ def predict_blended(
     Args:
         apply: (T, h + 2 border, w + 2 border, C) -> (T, h, w, K); it gets one tile at a time.
         image: (H, W, C) normalised; pixels of a tile that are beyond it are mirrored.
-        border: pixels lost by `apply` on each side.
-        multiple: h and w are divisible by this.
-        tile: h and w, rounded down to a multiple of `multiple`; P2: 240.
+        geometry: of the network that is applied; h and w are divisible by its `multiple`.
+        tile: h and w, rounded down to a multiple of that; P2: 240.
         passes: 2, or 1 for tiles that simply abut.
 
     Returns:
         (H, W, K) float32.
     """
+    border, multiple = geometry.border, geometry.multiple
     tile = max(tile // multiple, 1) * multiple
     height, width = image.shape[:2]
     weight = _gaussian(tile)

@@ -6,6 +6,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from cellflax.models import Geometry
+
 Apply = Callable[[np.ndarray], np.ndarray | jax.Array]
 
 # Images are padded up to a multiple of this before they count as another shape to compile for.
@@ -15,7 +17,7 @@ SHAPE_STEP = 64
 TILES_PER_CALL = 8
 
 
-def predict_tiles(apply: Apply, image: np.ndarray, *, border: int, multiple: int, tile: int = 512) -> np.ndarray:
+def predict_tiles(apply: Apply, image: np.ndarray, geometry: Geometry, *, tile: int = 512) -> np.ndarray:
     """Run `apply` over an image of any size in equal tiles; the result is that of the whole image.
 
     Neighbouring tiles share `border` pixels of input on each side, so their outputs join without seams, and
@@ -26,13 +28,13 @@ def predict_tiles(apply: Apply, image: np.ndarray, *, border: int, multiple: int
     Args:
         apply: (T, h + 2 border, w + 2 border, C) -> (T, h, w, K), for T of 1 or `TILES_PER_CALL` tiles.
         image: (H, W, C) normalised.
-        border: pixels lost by `apply` on each side.
-        multiple: h and w are divisible by this.
+        geometry: of the network that is applied; h and w are divisible by its `multiple`.
         tile: largest h and w.
 
     Returns:
         (H, W, K) float32.
     """
+    border, multiple = geometry.border, geometry.multiple
     step = int(np.lcm(SHAPE_STEP, multiple))
     largest = max(tile // step, 1) * step
     shape = image.shape[:2]
@@ -59,9 +61,8 @@ def predict_transforms(
     apply: Apply,
     image: np.ndarray,
     transforms: int,
+    geometry: Geometry,
     *,
-    border: int,
-    multiple: int,
     tile: int = 512,
     predict: Callable[..., np.ndarray] = predict_tiles,
 ) -> Iterator[np.ndarray]:
@@ -71,9 +72,8 @@ def predict_transforms(
         apply: as in `predict_tiles`.
         image: (H, W, C) normalised.
         transforms: how many of the eight: 1 the image as it is, 4 its quarter turns, 8 and their reflections.
-        border: as in `predict_tiles`; likewise `multiple` and `tile`.
-        multiple: see `border`.
-        tile: see `border`.
+        geometry: as in `predict_tiles`.
+        tile: as in `predict_tiles`.
         predict: in place of `predict_tiles`, with its arguments.
 
     Yields:
@@ -82,14 +82,16 @@ def predict_transforms(
     for k in range(transforms):
         turned = np.rot90(image, k % 4)
         turned = turned[:, ::-1] if k >= 4 else turned
-        predicted = predict(apply, turned, border=border, multiple=multiple, tile=tile)
+        predicted = predict(apply, turned, geometry, tile=tile)
         predicted = predicted[:, ::-1] if k >= 4 else predicted
         yield np.rot90(predicted, -(k % 4))
 
 
-def predict_averaged(apply: Apply, image: np.ndarray, transforms: int, **options: Any) -> np.ndarray:
+def predict_averaged(
+    apply: Apply, image: np.ndarray, transforms: int, geometry: Geometry, **options: Any
+) -> np.ndarray:
     """Mean of `predict_transforms`, (H, W, K) float32; arguments as there."""
-    predictions = predict_transforms(apply, image, transforms, **options)
+    predictions = predict_transforms(apply, image, transforms, geometry, **options)
     return sum(predictions, np.zeros(1, np.float32)) / transforms
 
 

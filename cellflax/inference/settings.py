@@ -9,6 +9,7 @@ import numpy as np
 from cellflax.inference.blended import predict_blended
 from cellflax.inference.blocks import Block, split_blocks
 from cellflax.inference.dense import predict_tiles
+from cellflax.models import Geometry
 
 
 class Tiling(Enum):
@@ -51,9 +52,9 @@ class Inference:
         """The function that predicts an image tile by tile."""
         return predict_tiles if self.tiling is Tiling.seamless else predict_blended
 
-    def blocks(self, shape: tuple[int, int], *, border: int, multiple: int) -> list[Block]:
-        """Cut an image into blocks; arguments as in `split_blocks`, and of the network as in `predict_tiles`."""
-        margin = border
+    def blocks(self, shape: tuple[int, int], geometry: Geometry) -> list[Block]:
+        """Cut an image of a height and width into blocks for a network; see `split_blocks`."""
+        margin, multiple = geometry.border, geometry.multiple
         if self.tiling is Tiling.gaussian:  # then a pixel depends on all of the tiles that it is in
             multiple = margin = max(self.tile_px // multiple, 1) * multiple
         return split_blocks(shape, block=self.block, halo=self.largest_cell_px, margin=margin, multiple=multiple)

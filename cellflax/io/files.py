@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cellflax.errors import UserError
-
-SUFFIXES = (".tif", ".tiff", ".png", ".ics")
+from cellflax.io.readers import format_names, has_known_suffix
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,9 @@ class ImageFiles:
 
 
 def list_files(text: str | Path) -> list[Path]:
-    """TIFF, PNG and ICS files that FILE | DIR | GLOB stands for, sorted; `**` in a GLOB searches sub-folders.
+    """Image files that FILE | DIR | GLOB stands for, sorted; `**` in a GLOB searches sub-folders.
+
+    Files are known by the suffixes of `readers.READERS`; a single FILE may have any.
 
     Raises:
         UserError: if there are none.
@@ -41,18 +42,18 @@ def list_files(text: str | Path) -> list[Path]:
     if images:
         return images
     if path.is_dir():
-        raise UserError(f"{path}: no TIFF or PNG images in this folder; for its sub-folders give '{path}/**'")
-    raise UserError(f"{path}: no such TIFF or PNG file, folder or pattern")
+        raise UserError(f"{path}: no {format_names()} images in this folder; for its sub-folders give '{path}/**'")
+    raise UserError(f"{path}: no such {format_names()} file, folder or pattern")
 
 
 def images_in(folder: Path) -> list[Path]:
-    """TIFF, PNG and ICS files directly in a folder, sorted; maybe none, and none that are hidden."""
+    """Image files directly in a folder, sorted; maybe none, and none that are hidden."""
     return _images(glob.glob(os.path.join(glob.escape(str(folder)), "*")))
 
 
 def _images(matches: Iterable[str]) -> list[Path]:
     files = sorted(Path(match) for match in matches)
-    return [file for file in files if file.suffix.lower() in SUFFIXES and file.is_file()]
+    return [file for file in files if has_known_suffix(file) and file.is_file()]
 
 
 def group_channels(files: Sequence[Path], channels: Sequence[str] = ()) -> list[ImageFiles]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from cellflax.errors import UserError
 from cellflax.io.ics_header import IcsHeader, parse_header
+from cellflax.io.reader import Reader
 from cellflax.io.stack import Stack, default_channel_names, square_pixel_um
 
 _GZIP = 16 + zlib.MAX_WBITS
@@ -22,7 +23,7 @@ _AXES = {"x": "X", "y": "Y", "z": "Z", "c": "C", "ch": "C", "channel": "C", "pro
 
 
 def is_ics(start: bytes) -> bool:
-    """Whether a file that starts with these 16 bytes is ICS: a line of two separators, then the version."""
+    """Whether a file that starts with these bytes is ICS: a line of two separators, then the version."""
     return b"ics_version" in start
 
 
@@ -125,3 +126,6 @@ def _to_czyx(path: Path, array: np.ndarray, names: list[str]) -> np.ndarray:
     size = dict(zip(axes, array.shape, strict=True))
     array = array.transpose([axes.index(axis) for axis in "CZYX" if axis in axes])
     return array.reshape(size.get("C", 1), size.get("Z", 1), size["Y"], size["X"])
+
+
+ICS = Reader("ICS", (".ics",), read_ics, is_ics)

@@ -1,26 +1,21 @@
-"""Images and label images as arrays: TIFF (OME, ImageJ, plain), PNG and ICS, recognised by content."""
+"""Images and label images as arrays, from files of all formats in `readers.READERS`."""
 
-import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import imagecodecs
 import numpy as np
 
 from cellflax.errors import UserError
 from cellflax.io.files import ImageFiles, group_channels, list_files
-from cellflax.io.ics import is_ics, read_ics
-from cellflax.io.stack import Stack, default_channel_names, plane_names
-from cellflax.io.tiff import read_tiff, write_image, write_labels, write_probability
+from cellflax.io.readers import read_file
+from cellflax.io.stack import Stack, plane_names
+from cellflax.io.tiff import write_image, write_labels, write_probability
 from cellflax.labels import whole_numbers
 
 __all__ = [
-    "TIFF_MAGIC",
     "Image",
     "ImageFiles",
-    "decoding",
     "group_channels",
     "list_files",
     "read_channels",
@@ -32,9 +27,6 @@ __all__ = [
     "write_labels",
     "write_probability",
 ]
-
-TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_PNG_MAGIC = b"\x89PNG"
 
 
 @dataclass(frozen=True)
@@ -57,10 +49,8 @@ class Image:
 def read_image(path: str | Path, channel: int | str | None = None) -> Image:
     """Read an image with its channels; focal planes count as channels, and an alpha channel is dropped.
 
-    The format is that of the content: the public data sets have TIFFs called `.png`.
-
     Args:
-        path: TIFF, PNG or ICS file.
+        path: file of a format in `readers.READERS`.
         channel: read this channel alone, by index or by the name that the file gives it.
 
     Raises:
@@ -84,59 +74,13 @@ def read_stack(path: str | Path) -> Stack:
         UserError: as `read_image`.
     """
     path = Path(path)
-    stack = _decode(path)
+    stack = read_file(path)
     pixels = stack.pixels
     if pixels.dtype.kind not in "biuf":
         raise UserError(f"{path}: pixels of type {pixels.dtype} are not supported; save integers or floats")
     if min(pixels.shape) < 1:
         raise UserError(f"{path}: the image is empty, its shape is {pixels.shape}")
     return stack._replace(pixels=pixels.astype(pixels.dtype.newbyteorder("="), copy=False))
-
-
-def _decode(path: Path) -> Stack:
-    try:
-        with path.open("rb") as file:
-            magic = file.read(16)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be opened ({error.strerror})") from error
-    if not magic:
-        raise UserError(f"{path}: the file is empty (0 bytes)")
-    if is_ics(magic):
-        return read_ics(path)
-    if not magic.startswith((*TIFF_MAGIC, _PNG_MAGIC)):
-        raise UserError(f"{path}: neither TIFF nor PNG nor ICS; convert it to one of them")
-    with decoding(path, "damaged or incomplete"):
-        return _decode_png(path) if magic.startswith(_PNG_MAGIC) else read_tiff(path)
-
-
-@contextmanager
-def decoding(path: Path, fault: str) -> Iterator[None]:
-    """Tell whatever decoders raise inside as the file's fault ("damaged"), with the decoder's reason.
-
-    Raises:
-        UserError: for any exception but a `UserError`, which stays as it is, or a lack of memory.
-    """
-    # tifffile reports a damaged file by log lines as well as by the exception that is told below.
-    logger = logging.getLogger("tifffile")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    except (UserError, MemoryError):
-        raise
-    except Exception as error:  # the decoders raise whatever a damaged file leads them into
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path}: {fault} ({reason}); copy or export it again") from error
-    finally:
-        logger.setLevel(level)
-
-
-def _decode_png(path: Path) -> Stack:
-    array = imagecodecs.png_decode(path.read_bytes())
-    pixels = array.reshape(*array.shape[:2], 1, -1)
-    if pixels.shape[-1] in (2, 4):
-        pixels = pixels[..., :-1]
-    return Stack(pixels.transpose(3, 2, 0, 1), default_channel_names(pixels.shape[-1]))
 
 
 def read_labels(path: str | Path) -> np.ndarray:

@@ -1,21 +1,23 @@
 """Label movies written one frame at a time."""
 
-import os
+import tempfile
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import numpy as np
 import tifffile
 
+from cellflax.atomic import replacing
 from cellflax.io.movie_time import TimeAxis
 from cellflax.io.tiff import ome_options, writing
 
 
-class LabelMovieFile:
-    """A compressed OME-TIFF of labels with axes TYX: uint16, or uint32 from label 65,536 on.
+class LabelMovieWriter:
+    """Writes a compressed OME-TIFF of labels with axes TYX: uint16, or uint32 from label 65,536 on.
 
-    A context at whose end the target is written, unless that is an exception. Until then the frames are kept,
-    compressed, in a hidden file beside it: only the last of them settles the data type.
+    A context manager: the file appears at the end, unless that is an exception. Until then the frames are kept,
+    compressed, in a hidden file: only the last of them settles the data type.
 
     Args:
         path: the target.
@@ -28,11 +30,7 @@ class LabelMovieFile:
 
     def __init__(self, path: Path, time: TimeAxis, pixel_size_um: float | None):
         self._path, self._time, self._pixel_size_um = path, time, pixel_size_um
-        self._staged = path.with_name(f".{path.name}.{os.getpid()}.frames.tmp")
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         self._shape, self._largest = (0, 0), 0
-        with writing(path):
-            self._writer = tifffile.TiffWriter(self._staged, bigtiff=True)
 
     def write(self, labels: np.ndarray) -> None:
         """Write the (H, W) labels of the next frame."""
@@ -40,26 +38,26 @@ class LabelMovieFile:
         with writing(self._path):
             self._writer.write(labels.astype(np.uint32), compression="zlib", photometric="minisblack", metadata=None)
 
-    def __enter__(self) -> "LabelMovieFile":
+    def __enter__(self) -> Self:
+        with writing(self._path):
+            # In the target's directory: the system's own for temporary files may be a small one in memory.
+            self._staged = tempfile.NamedTemporaryFile(dir=self._path.parent, prefix=f".{self._path.name}.")
+            self._writer = tifffile.TiffWriter(self._staged, bigtiff=True)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            with writing(self._path):
-                self._writer.close()
-                if kind is None:
-                    self._finish()
-        finally:
-            self._staged.unlink(missing_ok=True)
-            self._temporary.unlink(missing_ok=True)
+        with writing(self._path), self._staged:
+            self._writer.close()
+            if kind is None:
+                self._finish()
 
     def _finish(self) -> None:
         dtype = np.uint16 if self._largest <= 65535 else np.uint32
         options = ome_options("TYX", self._time.ome_metadata(), self._pixel_size_um)
-        with tifffile.TiffFile(self._staged) as staged:
+        self._staged.seek(0)
+        with tifffile.TiffFile(self._staged) as staged, replacing(self._path) as temporary:
             frames = (page.asarray().astype(dtype) for page in staged.pages)
             shape = (self._time.n_frames, *self._shape)
-            tifffile.imwrite(self._temporary, frames, shape=shape, dtype=dtype, compression="zlib", **options)
-        self._temporary.replace(self._path)
+            tifffile.imwrite(temporary, frames, shape=shape, dtype=dtype, compression="zlib", **options)

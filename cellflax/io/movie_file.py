@@ -10,9 +10,9 @@ import numpy as np
 import tifffile
 
 from cellflax.errors import UserError
-from cellflax.io.images import TIFF_MAGIC, decoding
 from cellflax.io.movie_time import frame_times_s, regular_times_s
-from cellflax.io.tiff import pixel_size_um, unnamed_channels
+from cellflax.io.reader import decoding, read_start
+from cellflax.io.tiff import is_tiff, pixel_size_um, unnamed_channels
 
 # tifffile's letters for the axis of time; Q and I are axes that the file leaves unnamed.
 TIME_AXES = "TQI"
@@ -125,12 +125,7 @@ def is_movie(path: Path) -> bool:
     Raises:
         UserError: if it is a damaged TIFF.
     """
-    try:
-        with path.open("rb") as file:
-            magic = file.read(4)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be opened ({error.strerror})") from error
-    if magic not in TIFF_MAGIC:
+    if not is_tiff(read_start(path)):
         return False
     with decoding(path, "damaged or incomplete"), tifffile.TiffFile(path) as tiff:
         axes, shape = tiff.series[0].axes, tiff.series[0].shape

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cellflax.errors import UserError
+from cellflax.io import results
 from cellflax.io.images import read_labels
 from cellflax.io.pairs import by_stem
 from cellflax.labels import label_values
@@ -34,8 +35,8 @@ class Prediction:
             UserError: if it does not hold the cells of the table.
         """
         labels = read_labels(self.file)
-        if not np.array_equal(label_values(labels), np.sort(self.cells["label"])):
-            raise UserError(f"{self.file}: its cells are not those of {self.name} in cells.csv; predict again")
+        if not np.array_equal(label_values(labels), np.sort(self.cells[results.LABEL])):
+            raise UserError(f"{self.file}: its cells are not those of {self.name} in {results.CELLS}; predict again")
         return labels
 
 
@@ -49,9 +50,9 @@ def find_predictions(text: str) -> dict[str, Prediction]:
     predictions = {}
     for stem, file in by_stem("predicted", text).items():
         if file.parent not in tables:
-            tables[file.parent] = read_cells(file.parent / "cells.csv")
-        name = file.stem.removesuffix("_labels")
-        predictions[stem] = Prediction(name, file, tables[file.parent].query("image == @name"))
+            tables[file.parent] = read_cells(file.parent / results.CELLS)
+        name = results.input_name(file)
+        predictions[stem] = Prediction(name, file, cells_of_image(tables[file.parent], name))
     return predictions
 
 
@@ -62,16 +63,23 @@ def read_cells(path: Path) -> pd.DataFrame:
         UserError: if there is none, or it is no such table.
     """
     if not path.is_file():
-        raise UserError(f"{path}: no such file; as predicted= give what cellflax.predict wrote, with its cells.csv")
+        raise UserError(
+            f"{path}: no such file; as predicted= give what cellflax.predict wrote, with its {results.CELLS}"
+        )
     try:
         # Converters, so that an image or a type called "NA" stays what it is.
-        table = pd.read_csv(path, converters={"image": str, "cell_type": str})
+        table = pd.read_csv(path, converters={results.IMAGE: str, results.CELL_TYPE: str})
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: not a table of cells ({' '.join(str(error).split())}); predict again") from error
-    missing = [name for name in ("image", "label") if name not in table]
+    missing = [name for name in (results.IMAGE, results.LABEL) if name not in table]
     if missing:
         raise UserError(f"{path}: has no column {missing[0]}; predict again")
     return table
+
+
+def cells_of_image(cells: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The rows of a `cells.csv` that belong to one image."""
+    return cells.loc[cells[results.IMAGE] == name]
 
 
 def from_simulated_training(folder: Path) -> bool:
@@ -80,7 +88,7 @@ def from_simulated_training(folder: Path) -> bool:
     Raises:
         UserError: if the file is no such record.
     """
-    file = folder / "provenance.json"
+    file = folder / results.PROVENANCE
     try:
         return bool(json.loads(file.read_text())["simulated"]) if file.is_file() else False
     except (OSError, ValueError, KeyError, TypeError) as error:

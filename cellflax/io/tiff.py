@@ -1,6 +1,5 @@
 """TIFF in and out: axes, pixel size and focus are read from the file's own metadata and written back."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,14 +9,22 @@ from xml.etree import ElementTree
 import numpy as np
 import tifffile
 
+from cellflax.atomic import replacing
 from cellflax.errors import UserError
+from cellflax.io.reader import Reader
 from cellflax.io.stack import UM_PER_UNIT, Stack, default_channel_names, square_pixel_um
 
 # Plain resolution tags often hold a screen's 72 dpi or the camera's own 6.5 um pixel, not the sample's.
 _PLAUSIBLE_UM = (0.01, 5.0)
 # An axis that the file leaves unnamed is read as channels if it is this short, else refused as a stack.
 _MOST_UNNAMED_CHANNELS = 5
+_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _ALPHA = {tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA}
+
+
+def is_tiff(start: bytes) -> bool:
+    """Whether a file that starts with these bytes is a TIFF or BigTIFF."""
+    return start.startswith(_MAGIC)
 
 
 def read_tiff(path: Path) -> Stack:
@@ -35,6 +42,9 @@ def read_tiff(path: Path) -> Stack:
             pixels = pixels[:-1]
         names = _channel_names(tiff, len(pixels))
         return Stack(pixels, names, pixel_size_um(path, tiff), _z_um(tiff, pixels.shape[1]))
+
+
+TIFF = Reader("TIFF", (".tif", ".tiff"), read_tiff, is_tiff)
 
 
 def _to_czyx(path: Path, array: np.ndarray, axes: str) -> np.ndarray:
@@ -177,16 +187,11 @@ def ome_options(axes: str, metadata: dict, pixel_size_um: float | None) -> dict[
 
 
 def _write(path: Path, array: np.ndarray, metadata: dict, pixel_size_um: float | None) -> None:
-    """Write beside the target, then rename: a reader never meets half a file."""
     options = ome_options("CYX"[-array.ndim :], metadata, pixel_size_um)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
             tifffile.imwrite(temporary, array, compression="zlib", **options)
-            temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -1,21 +1,23 @@
 """Maps of an image written window by window, so that the whole is never in memory."""
 
-import os
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import numpy as np
 import tifffile
 
+from cellflax.atomic import replacing
 from cellflax.io.movie_time import TimeAxis
 from cellflax.io.tiff import ome_options, writing
 
 
-class MapFile:
-    """An OME-TIFF of (H, W, K) float32 maps, uncompressed so that windows can be written in any order.
+class MapWriter:
+    """Writes an OME-TIFF of (H, W, K) float32 maps, uncompressed so that windows can be written in any order.
 
-    Its axes are CYX, those of a movie TCYX. As a context it is written beside its target, which is replaced at the end,
-    unless that is an exception.
+    Its axes are CYX, those of a movie TCYX. A context manager: the file appears at the end, unless that is an
+    exception.
 
     Args:
         path: the target.
@@ -36,16 +38,13 @@ class MapFile:
         pixel_size_um: float | None,
         time: TimeAxis | None = None,
     ):
-        self._path, self._temporary = path, path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        self._path = path
         self._shape = (1 if time is None else time.n_frames, len(names), *shape)
         metadata: dict = {"Channel": {"Name": list(names)}}
         if time is not None:
             metadata |= time.ome_metadata(planes=len(names))
-        options = ome_options("CYX" if time is None else "TCYX", metadata, pixel_size_um)
-        in_file = self._shape[1:] if time is None else self._shape
-        with writing(path):
-            whole = tifffile.memmap(self._temporary, shape=in_file, dtype=np.float32, **options)
-        self._offset, self._dtype = whole.offset, whole.dtype
+        self._options = ome_options("CYX" if time is None else "TCYX", metadata, pixel_size_um)
+        self._in_file = self._shape[1:] if time is None else self._shape
 
     def write(self, window: tuple[slice, slice], values: np.ndarray, frame: int = 0) -> None:
         """Write (h, w, K) values of a window."""
@@ -53,12 +52,16 @@ class MapFile:
         whole = np.memmap(self._temporary, self._dtype, "r+", self._offset, self._shape)
         whole[frame, :, *window] = np.moveaxis(values, -1, 0)
 
-    def __enter__(self) -> "MapFile":
+    def __enter__(self) -> Self:
+        with writing(self._path), ExitStack() as stack:
+            self._temporary = stack.enter_context(replacing(self._path))
+            whole = tifffile.memmap(self._temporary, shape=self._in_file, dtype=np.float32, **self._options)
+            self._offset, self._dtype = whole.offset, whole.dtype
+            self._open = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self._temporary.replace(self._path)
-        self._temporary.unlink(missing_ok=True)
+        with writing(self._path):
+            self._open.__exit__(kind, error, trace)

@@ -1,1 +1,1 @@
-"""Labels of cells from their stains: one published method per file, behind `annotation`."""
+"""Labels of cells from their stains, one published method per file; `cellflax.annotation` calls them."""

@@ -1,4 +1,4 @@
-"""Annotation as Al-Kofahi et al. (2018), BMC Bioinformatics 19:365: steps 2 and 3 of P3 on a real nuclear channel."""
+"""Annotation as in Al-Kofahi 2018 (P3), BMC Bioinformatics 19:365: its steps 2 and 3 on a real nuclear channel."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -18,12 +18,12 @@ class AlkofahiConfig(CellGrowthConfig):
     """Settings of the method, besides those that it shares with `refine=whole_cell`.
 
     Attributes:
-        tophat_um: first, the stains lose what is wider than this: a white top-hat with a square. P3: 200 pixels,
-            which at its 0.65 um is 130 um.
-        outline: a nucleus ends where it has fallen to this share of its own brightness. On the logarithmic image
-            alone, the blur around bright nuclei would belong to them.
-        min_contrast: the faintest nucleus, in standard deviations of the background above its median. A field
-            without nuclei has brightest spots, too.
+        tophat_um: first, a white top-hat with a square of this width removes wider structures from the stains. P3:
+            200 pixels, which at its 0.65 um is 130 um.
+        outline: a nucleus ends where the stain falls to this share of the nucleus's brightness. On the logarithmic
+            image alone, nuclei would include the blur around bright ones.
+        min_contrast: brightness of the faintest nucleus above the background's median, in standard deviations of the
+            background. It rejects the brightest spots of a field without nuclei.
     """
 
     group: ClassVar[str] = "alkofahi"
@@ -43,7 +43,7 @@ class AlkofahiConfig(CellGrowthConfig):
 def label_two_channels(
     nuclear: np.ndarray, cell: np.ndarray, config: AlkofahiConfig, pixel_size_um: float | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Take the background off both stains, find nuclei and grow each into a cell.
+    """Subtract the background of both stains, find nuclei and grow each into a cell.
 
     Args:
         nuclear: (H, W) raw intensities.
@@ -79,11 +79,11 @@ def label_two_channels(
 def label_nuclei(config: AlkofahiConfig, stain: np.ndarray, pixel_size_um: float) -> np.ndarray:
     """Find the nuclei in a stain.
 
-    They are found in its logarithm: nuclei differ tenfold in brightness, and only there one threshold is good for all.
+    They are found in its logarithm: nuclei differ tenfold in brightness, and there a single threshold suits all.
 
     Args:
         config: the settings.
-        stain: (H, W) intensities, background removed, less than half of it nuclei.
+        stain: (H, W) intensities, background removed; nuclei cover less than half of it.
         pixel_size_um: edge of a pixel.
 
     Returns:

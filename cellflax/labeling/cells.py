@@ -17,7 +17,7 @@ class CellsConfig:
 
     Attributes:
         dilation_px: diameter of the disc of the grey dilation, odd; it closes the gaps in an uneven stain.
-        threshold: a pixel is in a cell above this share of the automatic threshold; smaller for dim cell edges.
+        threshold: a pixel is in a cell above this share of the automatic threshold; smaller values keep dim cell edges.
     """
 
     dilation_px: int = 5
@@ -32,9 +32,10 @@ class CellsConfig:
 def label_cells(stain: np.ndarray, nuclei: np.ndarray, config: CellsConfig) -> np.ndarray:
     """Give every nucleus its cell.
 
-    The stain is dilated, thresholded, and flooded from the nuclei, brightest first; where the stain is dim between two
-    cells they meet. What no nucleus reaches is no cell. The paper does not name its threshold; this is Otsu's of the
-    cube roots, as a cell is many times dimmer at its edge than beside the nucleus, and one cell than another.
+    The stain is dilated, thresholded, and flooded from the nuclei, brightest pixels first, so cells meet where the
+    stain between them is dim. Pixels that no nucleus reaches are background. The paper does not name its threshold.
+    This is Otsu's threshold of the cube roots, because a cell is many times dimmer at its edge than beside the nucleus,
+    and some cells are many times dimmer than others.
 
     Args:
         stain: (H, W) intensities, background removed.

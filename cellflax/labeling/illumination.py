@@ -1,8 +1,8 @@
-"""Uneven illumination: a smooth surface fitted to what is not a cell, again and again until it settles.
+"""Uneven illumination: a smooth surface is fitted to the background repeatedly until it settles.
 
 The iterative spline fit of Lindblad and Bengtsson (2001), Proc SCIA 12:264, which Wählby et al. (2002), Anal Cell
 Pathol 24:101, apply to fluorescence and Sadanandan et al. (2017) to every plane: fit a cubic B-spline surface by
-least squares, take what is brighter by more than so many standard deviations for cells, fit to the rest.
+least squares, treat what is brighter by more than a number of standard deviations as cells, and fit to the rest.
 """
 
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from cellflax.errors import UserError
 from cellflax.refine.checks import check_positive
 
 _DEGREE = 3
-_SAMPLES = 48  # per side: the surface is fitted to means of blocks, far smaller than its bends
+_SAMPLES = 48  # per side: the surface is fitted to means of blocks, much smaller than its bends
 _CONVERGED = 1e-3  # of the range of the values: the surface has settled
-# Weight of the surface's second differences against one sample: decides only where cells leave too few samples.
+# Weight of the surface's second differences against one sample: it matters only where cells leave too few samples.
 _ROUGHNESS = 1e-3
 _MIN_BACKGROUND = 0.01  # of the samples; with fewer the surface follows chance
 
@@ -27,9 +27,9 @@ class IlluminationConfig:
 
     Attributes:
         correct: whether to correct at all.
-        points: control points of the surface along each side; more follow finer shading, and then large cells.
-        cutoff: what is brighter than the surface by more standard deviations of the background is cells.
-        iterations: most fits.
+        points: control points of the surface along each side; more points follow finer shading, then also large cells.
+        cutoff: pixels brighter than the surface by more than this many standard deviations of the background are cells.
+        iterations: maximum number of fits.
     """
 
     correct: bool = True
@@ -49,14 +49,14 @@ class IlluminationConfig:
 
 
 def fit_background(plane: np.ndarray, config: IlluminationConfig) -> np.ndarray:
-    """Fit the background of a plane of a stain: dark, with brighter cells.
+    """Fit the background of a plane of a stain, on which cells are brighter.
 
     Args:
         plane: (H, W) intensities.
-        config: the settings; `correct` is not looked at.
+        config: the settings; `correct` is ignored.
 
     Returns:
-        (H, W) float32 surface, in the intensities of the plane.
+        (H, W) float32 surface, in the intensity units of the plane.
     """
     means, rows, columns = _block_means(plane.astype(np.float32))
     design = np.kron(_splines(rows, config.points), _splines(columns, config.points))
@@ -80,14 +80,14 @@ def fit_background(plane: np.ndarray, config: IlluminationConfig) -> np.ndarray:
 
 
 def subtract_background(planes: np.ndarray, config: IlluminationConfig) -> tuple[np.ndarray, np.ndarray]:
-    """Correct every plane of a stack by itself.
+    """Correct every plane of a stack separately.
 
     Args:
         planes: (Z, H, W) intensities.
         config: the settings.
 
     Returns:
-        Planes without their background, and the background, both (Z, H, W) float32; zeros if there is no correction.
+        Planes without their background, and the background, both (Z, H, W) float32. Without correction it is zero.
     """
     planes = planes.astype(np.float32)
     if not config.correct:

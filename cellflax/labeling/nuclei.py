@@ -11,7 +11,7 @@ from cellflax.refine.blob_nuclei import split_by_shape
 from cellflax.refine.checks import check_not_negative, check_positive
 
 _FIRST_SMOOTHING_PX = 1.0  # before a diameter is known
-_ROUNDS = 2  # of smoothing by the diameter measured so far, and of cutting bright nuclei off at the usual brightness
+_ROUNDS = 2  # of smoothing by the diameter measured so far, and of limiting bright nuclei to the usual brightness
 _STANDARD_DEVIATION = 1.4826  # of a normal distribution, in median absolute deviations
 
 
@@ -21,13 +21,13 @@ class NucleiConfig:
 
     Attributes:
         diameter_px: typical diameter of a nucleus in pixels; null measures it in every image.
-        diameter_um: the same in micrometres; comes before diameter_px where the pixel size is known.
+        diameter_um: the same in micrometres; overrides diameter_px if the pixel size is known.
         smoothing: standard deviation of a Gaussian before the threshold, in diameters.
         threshold: a pixel is in a nucleus above this share of the automatic threshold; a smaller one keeps dim nuclei
-            among bright ones, and makes all larger.
+            among bright ones, but makes all nuclei larger.
         split_depth: touching nuclei are cut where the distance to the outline dips by this share of the diameter;
             smaller values cut more.
-        min_contrast: the faintest nucleus, in standard deviations of the background.
+        min_contrast: brightness of the faintest nucleus above the background, in standard deviations of the background.
         min_area: smallest nucleus, as a share of a disc of the typical diameter.
     """
 
@@ -48,10 +48,10 @@ class NucleiConfig:
 def label_nuclei(stain: np.ndarray, config: NucleiConfig, pixel_size_um: float | None = None) -> np.ndarray:
     """Find the nuclei in a stain.
 
-    One threshold holds for the whole image: Otsu's, of intensities cut off at that of the usual nucleus. Holes are
-    filled, and components cut between the prominent maxima of their distance transform. Where no diameter is given
-    it is measured: twice the radius of the largest disc within a component, in the median over the area of all
-    components, so that neither specks nor a few clumps decide.
+    The whole image has one threshold: Otsu's, of intensities limited to that of the usual nucleus. Holes are
+    filled, and components are cut between the prominent maxima of their distance transform. If no diameter is given,
+    it is measured: twice the radius of the largest disc within a component, as the median over components weighted by
+    area, so that neither specks nor a few clumps decide.
 
     Args:
         stain: (H, W) intensities, background removed.
@@ -66,7 +66,7 @@ def label_nuclei(stain: np.ndarray, config: NucleiConfig, pixel_size_um: float |
         diameter = _measure_diameter_px(stain, config)
     smooth, mask = _threshold(stain, config.smoothing * diameter, config.threshold)
     smallest = round(config.min_area * np.pi * diameter**2 / 4)
-    # Lengths in diameters: one is the size of 1 / diameter pixels.
+    # Lengths are in diameters, so the size of a pixel is 1 / diameter.
     nuclei = split_by_shape(remove_small(components(mask), smallest), 1 / max(diameter, 1.0), config.split_depth)
     return renumber(_remove_faint(remove_small(nuclei, smallest), smooth, config.min_contrast))
 
@@ -103,14 +103,14 @@ def _threshold(stain: np.ndarray, sigma_px: float, share: float) -> tuple[np.nda
         return smooth, np.zeros(smooth.shape, bool)
     threshold = filters.threshold_otsu(smooth)
     for _ in range(_ROUNDS):
-        # What some have above the usual brightness is cut off, so that it does not raise the threshold for all.
+        # Brightness is limited to the usual one, so that a few bright nuclei do not raise the threshold for all.
         usual = np.median(smooth[smooth > threshold])
         threshold = filters.threshold_otsu(np.minimum(smooth, usual))
     return smooth, np.asarray(ndimage.binary_fill_holes(smooth > share * threshold))
 
 
 def _remove_faint(labels: np.ndarray, smooth: np.ndarray, min_contrast: float) -> np.ndarray:
-    """Drop labels whose mean is less than so many standard deviations above the background's median."""
+    """Drop labels whose mean is less than `min_contrast` standard deviations above the background's median."""
     background = smooth[labels == 0]
     if not background.size:
         return labels

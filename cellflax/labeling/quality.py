@@ -1,4 +1,4 @@
-"""Which annotated sites to look at twice: counts, saturation and focus, and what is wrong with them."""
+"""Flag the annotated sites that need a second look, by cell count, saturation and focus."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ class FlagsConfig:
     """When a site is flagged.
 
     Attributes:
-        min_cells: with fewer cells.
-        max_saturated: with more than this share of the stained pixels at the camera's limit.
-        min_focus: with less than this share of the focus measure in the middle of all sites.
+        min_cells: flag a site with fewer cells.
+        max_saturated: flag a site with more than this share of the stained pixels at the camera's limit.
+        min_focus: flag a site whose focus measure is less than this share of the median over all sites.
     """
 
     min_cells: int = 5
@@ -81,8 +81,8 @@ def saturated_share(planes: np.ndarray, inside: np.ndarray) -> float:
 def focus_measure(image: np.ndarray) -> float:
     """Variance of the Laplacian over the variance of the image: high where edges are sharp.
 
-    The ratio does not change with the brightness or number of the cells, as the variance of the Laplacian alone
-    (Pech-Pacheco et al. 2000, Proc ICPR 3:314) does.
+    Unlike the variance of the Laplacian alone (Pech-Pacheco et al. 2000, Proc ICPR 3:314), the ratio does not change
+    with the brightness or number of the cells.
 
     Args:
         image: (H, W) intensities.

@@ -1,4 +1,4 @@
-"""Annotation as Sadanandan et al. (2017), Sci Rep 7:7860: nuclei by threshold and watershed, cells around them."""
+"""Annotation as in Sadanandan et al. (2017), Sci Rep 7:7860: nuclei by threshold and watershed, cells around them."""
 
 from dataclasses import dataclass, field
 

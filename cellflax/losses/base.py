@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from cellflax.errors import UserError
 from cellflax.models.parameters import is_kernel
@@ -28,20 +29,34 @@ class Activation(Enum):
 
 @dataclass
 class LossConfig:
-    """What every cost has.
+    """What every cost has; a subclass defines `build`.
 
     Attributes:
         activation: of the network's outputs; a property of the cost, not a setting.
+        takes_patches: whether one labelled pixel in a window is enough for it (sampler=patches); likewise.
         l2: factor of the sum of squares of all kernels; P1: 1e-5, ablation 0, 1e-7, 1e-6, 1e-5.
     """
 
     activation: ClassVar[Activation] = Activation.softmax
+    takes_patches: ClassVar[bool] = False
 
     l2: float = 1e-5
 
     def __post_init__(self):
         if self.l2 < 0:
             raise UserError(f"loss.l2 must be 0 or more, got {self.l2}")
+
+    def build(self, class_names: tuple[str, ...], pixels: np.ndarray) -> Loss:
+        """The cost, without its penalty on the weights.
+
+        Args:
+            class_names: of the network's outputs, background last.
+            pixels: (K,) annotated pixels of each class in the training set.
+
+        Raises:
+            UserError: if the settings do not suit the classes.
+        """
+        raise NotImplementedError
 
 
 def l2_penalty(params) -> jax.Array:

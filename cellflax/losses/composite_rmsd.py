@@ -1,13 +1,15 @@
 """P3's cost (Al-Kofahi et al. 2018): root-mean-square deviations of independent class probabilities."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from cellflax.errors import UserError
-from cellflax.losses.base import Activation, LossConfig
+from cellflax.losses.base import Activation, Loss, LossConfig
 
 
 @dataclass
@@ -33,6 +35,10 @@ class CompositeRmsdConfig(LossConfig):
             raise UserError(f"loss.weights must be 0 or more, and one of them above 0, got {list(self.weights)}")
         if self.sum_weight < 0:
             raise UserError(f"loss.sum_weight must be 0 or more, got {self.sum_weight}")
+
+    def build(self, class_names: tuple[str, ...], pixels: np.ndarray) -> Loss:
+        """See `composite_rmsd`."""
+        return partial(composite_rmsd, weights=class_weights(self, class_names), sum_weight=self.sum_weight)
 
 
 def class_weights(config: CompositeRmsdConfig, class_names: tuple[str, ...]) -> list[float]:

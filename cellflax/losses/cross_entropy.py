@@ -1,17 +1,25 @@
 """P1's cost (Van Valen et al. 2016): cross-entropy, classes balanced by the sampler."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
-from cellflax.losses.base import LossConfig
+from cellflax.losses.base import Loss, LossConfig
 
 
 @dataclass
 class CrossEntropyConfig(LossConfig):
     """Softmax cross-entropy plus L2 on all weights (P1); pixels count as the sampler weighs them."""
+
+    takes_patches: ClassVar[bool] = True
+
+    def build(self, class_names: tuple[str, ...], pixels: np.ndarray) -> Loss:
+        """See `cross_entropy`."""
+        return cross_entropy
 
 
 def cross_entropy(logits: jax.Array, target: jax.Array, weight: jax.Array) -> jax.Array:

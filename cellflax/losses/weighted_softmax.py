@@ -1,6 +1,7 @@
 """P2's cost (Sadanandan et al. 2017): cross-entropy with classes balanced image by image, foreground above that."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ import numpy as np
 import optax
 
 from cellflax.errors import UserError
-from cellflax.losses.base import LossConfig
+from cellflax.losses.base import Loss, LossConfig
 
 # `foreground: null` stays in this range: never below the background's weight, and never so far above it that the
 # background is given up.
@@ -34,6 +35,10 @@ class WeightedSoftmaxConfig(LossConfig):
         super().__post_init__()
         if self.foreground is not None and self.foreground <= 0:
             raise UserError(f"loss.foreground must be above 0, or null to derive it, got {self.foreground}")
+
+    def build(self, class_names: tuple[str, ...], pixels: np.ndarray) -> Loss:
+        """See `weighted_softmax`."""
+        return partial(weighted_softmax, foreground=foreground_factor(self, pixels))
 
 
 def foreground_factor(config: WeightedSoftmaxConfig, pixels: np.ndarray) -> float:

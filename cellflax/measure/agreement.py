@@ -1,14 +1,14 @@
-"""Measured time courses against the truth, which simulated movies have."""
+"""Agreement of measured time courses with the truth of simulated movies."""
 
 from typing import Any
 
 import numpy as np
 
-_MIN_POINTS = 3  # fewer have no telling correlation
+_MIN_POINTS = 3  # the correlation of fewer points means nothing
 
 
 def time_course_agreement(track: np.ndarray, truth: np.ndarray, measured: np.ndarray) -> dict[str, Any]:
-    """How well a quantity of many cells is followed over time.
+    """How well measured time courses of many cells follow the true ones.
 
     Args:
         track: (n,) cell of each row.
@@ -17,8 +17,8 @@ def time_course_agreement(track: np.ndarray, truth: np.ndarray, measured: np.nda
 
     Returns:
         For JSON: `n` measured rows of `n_truth`; `relative_error`, the median of |measured - truth| / truth over
-        them; `correlation`, the median over the cells of Pearson's between measured and true time course, among
-        those seen three times or more whose truth and measurement vary. None where there is nothing to tell.
+        them; `correlation`, the median over the cells of Pearson's correlation between measured and true time course.
+        It uses the cells seen three times or more whose truth and measurement vary. Undefined values are None.
     """
     n_truth, known = len(track), np.isfinite(measured)
     track, truth, measured = track[known], truth[known], measured[known]

@@ -22,7 +22,6 @@ _SHAPE = {
     "orientation": 0,
 }
 _UNIT_SUFFIX = {1: "_um", 2: "_um2"}
-UNCERTAINTY = "uncertainty"  # see measure/uncertainty.py
 
 
 def cell_table(
@@ -41,11 +40,10 @@ def cell_table(
     Columns carry the names of `skimage.measure.regionprops`, then their unit: `label`; `centroid-0_px`,
     `centroid-1_px` (row, column), `area_px`, `perimeter_px`, `axis_major_length_px`, `axis_minor_length_px`;
     the pure numbers `eccentricity` and `solidity`; `orientation_rad` (between the rows and the major axis);
-    `touches_border`. Where the pixel size is known the lengths and the area follow in micrometres (`_um`,
-    `_um2`), and the unit-free columns stay. Per channel `intensity_mean_<channel>` and
-    `intensity_std_<channel>`; per class `probability_mean_<class>`: that of the interior is the network's
-    confidence in the cell. Where there are interiors of several cell types, `cell_type` and `score_<type>`
-    (see `measure.cell_type`).
+    `touches_border`. If the pixel size is known, lengths and area are added in micrometres (`_um`, `_um2`).
+    Each channel adds `intensity_mean_<channel>` and `intensity_std_<channel>`. Each class adds
+    `probability_mean_<class>`; that of the interior is the network's confidence in the cell. Interiors of
+    several cell types add `cell_type` and `score_<type>` (see `measure.cell_type`).
 
     Args:
         labels: (H, W) integer labels, 0 = background; they need not be consecutive.
@@ -54,11 +52,11 @@ def cell_table(
         probability: (H, W, K) class probabilities.
         class_names: names of the K classes.
         pixel_size_um: edge of a pixel.
-        origin: row and column of the arrays' first pixel, where they are a window of an image.
+        origin: row and column of the arrays' first pixel if they are a window of an image.
         field: height and width of that image.
 
     Returns:
-        One row per label, ascending. Without cells, no rows but the same columns and types.
+        One row per label, ascending. Without cells the table has no rows, but the same columns and types.
 
     Raises:
         UserError: if an array does not fit the labels or its names, or the pixel size is not positive.
@@ -120,6 +118,6 @@ def _mean_std(labels: np.ndarray, plane: np.ndarray) -> tuple[np.ndarray, np.nda
     value = plane[inside].astype(np.float64)
     area = np.bincount(index, minlength=len(cell))
     mean = np.bincount(index, value, minlength=len(cell)) / area
-    # From the deviations: sums of squares would cancel for bright images of low contrast.
+    # Squared deviations, because sums of squares would cancel in bright images of low contrast.
     variance = np.bincount(index, (value - mean[index]) ** 2, minlength=len(cell)) / area
     return mean, np.sqrt(variance)

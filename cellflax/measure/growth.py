@@ -1,4 +1,4 @@
-"""How fast tracked cells grow and divide, from their areas over time (P1, Fig 3)."""
+"""How fast tracked cells grow and divide, from their areas over time (Fig 3 of Van Valen 2016, P1)."""
 
 from dataclasses import dataclass
 
@@ -14,8 +14,8 @@ class GrowthConfig:
 
     Attributes:
         min_frames: a cell seen in fewer frames has no rate of its own.
-        jump: growth of the area in one frame, as a share, from which on it is taken for a segmentation error.
-        use_border_cells: also take areas of cells that the border of the image cuts.
+        jump: smallest relative growth of the area in one frame that counts as a segmentation error.
+        use_border_cells: also use the areas of cells cut by the border of the image.
     """
 
     min_frames: int = 3
@@ -32,7 +32,7 @@ class GrowthConfig:
 def step_rates(track: np.ndarray, time: np.ndarray, area: np.ndarray) -> np.ndarray:
     """Instantaneous growth rate (dA/dt) / A = d ln A / dt of every cell since it was last seen.
 
-    From the difference of the logarithms, which is exact for exponential growth however long the interval.
+    It is the difference of the logarithms over time, which is exact for exponential growth over any interval.
 
     Args:
         track: (n,) track of each row; rows of a track follow each other.
@@ -60,7 +60,7 @@ def count_jumps(track: np.ndarray, frame: np.ndarray, area: np.ndarray, jump: fl
         jump: 0.3 in P1, which finds 69 among 11,909.
 
     Returns:
-        The number of jumps, and of all pairs of a cell in one frame and in the next.
+        The number of jumps, and the number of times a cell was seen in two successive frames.
     """
     paired = (track[1:] == track[:-1]) & (np.diff(frame) == 1) & np.isfinite(area[1:]) & np.isfinite(area[:-1])
     return int(np.sum(area[1:][paired] >= (1 + jump) * area[:-1][paired])), int(paired.sum())
@@ -69,13 +69,13 @@ def count_jumps(track: np.ndarray, frame: np.ndarray, area: np.ndarray, jump: fl
 def track_rate(time: np.ndarray, area: np.ndarray, min_frames: int) -> tuple[float, float, float]:
     """Exponential growth rate of one cell over its life, and its 95 % confidence interval.
 
-    Slope of ln A by Theil and Sen (the median of the slopes between all pairs of frames), which up to 29 % of
-    wrongly segmented frames do not move far.
+    The rate is the Theil-Sen slope of ln A (the median of the slopes between all pairs of frames). Up to 29 % of
+    wrongly segmented frames change it little.
 
     Args:
         time: (n,) in any unit.
         area: (n,) in any unit; NaN where unknown.
-        min_frames: fewest known areas.
+        min_frames: smallest number of known areas.
 
     Returns:
         Rate, lower and upper limit, per unit of time; NaN where there are too few areas.
@@ -92,13 +92,13 @@ def cell_cycles(track: np.ndarray, parent: np.ndarray, start: np.ndarray) -> tup
 
     Args:
         track: (n,) unique tracks.
-        parent: (n,) the track that each comes from, 0 if none. One that comes alone goes on its parent, not a
+        parent: (n,) the track that each comes from, 0 if none. A lone child continues its parent and is not a
             daughter.
         start: (n,) time of the first appearance.
 
     Returns:
-        By track in the given order: the number of daughters (0, or 2 and more), and the time from birth to division,
-        NaN unless both were seen.
+        For each track, in the given order: the number of daughters (0, or 2 or more), and the time from birth to
+        division, NaN unless both were seen.
     """
     order = np.argsort(track)
     has_parent = np.isin(parent, track) & (parent != 0)

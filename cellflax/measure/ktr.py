@@ -1,4 +1,7 @@
-"""Kinase translocation reporters: the ratio of nucleus to cytoplasm, by ring and by mixture (P1, Fig 4, S10, S11)."""
+"""Kinase translocation reporters: the ratio of nucleus to cytoplasm, by ring and by mixture.
+
+See Fig 4, S10 and S11 of Van Valen 2016 (P1).
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,12 +18,12 @@ from cellflax.measure.mixture import fit_two_gaussians
 
 RATIO = "nucleus_to_cytoplasm"
 MIXTURE = "mixture"
-_MODE_SHARE = 0.2  # of the pixels, in the shortest interval around the mode
-_MIN_FREE_SHARE = 0.01  # of the image; with less of it outside the cells there is no background to see
+_MODE_SHARE = 0.2  # share of the pixels in the shortest interval around the mode
+_MIN_FREE_SHARE = 0.01  # share of the image that must lie outside the cells to show the background
 
 
 class Background(Enum):
-    """What is subtracted from the reporter image: nothing, its mode outside the cells, or a percentile of it all."""
+    """What is subtracted from the reporter image: nothing, the mode outside cells, or a percentile of all pixels."""
 
     none = "none"
     mode = "mode"
@@ -32,13 +35,13 @@ class KtrConfig:
     """From reporter images to ratios.
 
     Attributes:
-        ring_px: widths of the rings around the nuclei, pixels; empty for none.
-        ring_um: the same in micrometres; replaces ring_px where it is given.
-        gap_px: pixels between a nucleus and its ring, or the cytoplasm of the mixture, that its blur reaches.
-        edge_px: pixels along the outline of a cell, where its light is blurred into its surroundings, that the mixture
-            leaves out.
+        ring_px: widths of the rings around the nuclei in pixels; empty for none.
+        ring_um: the same in micrometres; replaces ring_px if given.
+        gap_px: pixels around a nucleus that its blur reaches; rings and mixture leave them out.
+        edge_px: pixels along the outline of a cell that the mixture leaves out, because its light is blurred into the
+            surroundings there.
         background: what is subtracted from each reporter image.
-        percentile: for background=percentile, in fields without gaps.
+        percentile: the percentile for background=percentile, which suits fields without gaps.
     """
 
     ring_px: list[int] = field(default_factory=lambda: [5, 10, 15, 20, 25])
@@ -69,7 +72,7 @@ def rings(config: KtrConfig, pixel_size_um: float | None = None) -> dict[str, fl
     if not config.ring_um:
         return {f"ring_{width}px": float(width) for width in sorted(config.ring_px)}
     if pixel_size_um is None:
-        raise UserError("ktr.ring_um needs the pixel size, which the images do not tell; add pixel_size_um=...")
+        raise UserError("ktr.ring_um needs the pixel size, which the images do not record; add pixel_size_um=...")
     return {f"ring_{width:g}um": width / pixel_size_um for width in sorted(config.ring_um)}
 
 
@@ -82,23 +85,23 @@ def ktr_table(
 ) -> pd.DataFrame:
     """Measure the nucleus-to-cytoplasm ratio of every cell in one image.
 
-    The nucleus is the median of its pixels. The cytoplasm is, per ring, the median of the ring's pixels, and by
-    mixture the mean of the brighter of two Gaussians fitted to all pixels of the cell outside of nuclei: the
-    compartment that talks to the nucleus, without the thin parts of the cell and what is wrongly taken for it.
+    The nucleus is the median of its pixels. A ring gives the cytoplasm as the median of its pixels. The mixture gives
+    it as the mean of the brighter of two Gaussians fitted to all pixels of the cell outside of nuclei. This component
+    is the compartment that exchanges reporter with the nucleus, without thin parts of the cell and misassigned pixels.
 
     Args:
         reporter: (H, W) intensities.
         nuclei: (H, W) labels of the nuclei.
-        cells: (H, W) labels of whole cells; None where they are not known: rings only.
+        cells: (H, W) labels of whole cells; with None, only rings are measured.
         config: rings and background.
         pixel_size_um: edge of a pixel, for rings in micrometres.
 
     Returns:
         One row per cell (without cells, per nucleus), by ascending label: `label`, `nucleus` (0: none, see
-        `markers.match_nuclei`), `intensity_background`; over the background `intensity_nucleus` and
-        `intensity_cytoplasm_<method>`; `nucleus_to_cytoplasm_<method>`, NaN where the cytoplasm has no pixel or is
-        not brighter than the background. Methods are the rings and, with cells, "mixture", whose
-        `mixture_share` is that of the brighter component and `mixture_separation` Ashman's D.
+        `labels.majority_owners`), `intensity_background`; `intensity_nucleus` and `intensity_cytoplasm_<method>`, both
+        above the background; `nucleus_to_cytoplasm_<method>`, NaN where the cytoplasm has no pixel or is not brighter
+        than the background. Methods are the rings and, with cells, "mixture". The mixture adds `mixture_share`, the
+        share of the brighter component, and `mixture_separation`, Ashman's D.
     """
     distance, nearest = _nearest_nucleus(nuclei)
     occupied = nuclei > 0 if cells is None else (cells > 0) | (nuclei > 0)
@@ -126,19 +129,19 @@ def ktr_table(
 
 
 def method_names(columns: Iterable[str]) -> list[str]:
-    """Methods that a table has ratios by."""
+    """Methods for which a table has ratios."""
     return [name.removeprefix(f"{RATIO}_") for name in columns if name.startswith(f"{RATIO}_")]
 
 
 def background_level(image: np.ndarray, outside: np.ndarray, config: KtrConfig) -> float:
     """Intensity of an image where there is no reporter.
 
-    The mode is the middle of the shortest interval that holds a fifth of the pixels, so that cells that were not
-    found do not raise it as they would the mean.
+    The mode is the middle of the shortest interval that holds a fifth of the pixels. Unlike the mean, it does not rise
+    with cells that were not found.
 
     Args:
         image: (H, W).
-        outside: (H, W) bool, True outside of all cells. Where that is less than 1 % of the image, all of it counts.
+        outside: (H, W) bool, True outside of all cells. If that is less than 1 % of the image, all pixels are used.
         config: the kind of background.
     """
     if config.background is Background.none:
@@ -152,7 +155,7 @@ def background_level(image: np.ndarray, outside: np.ndarray, config: KtrConfig) 
 
 
 def _nearest_nucleus(nuclei: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distance of every pixel to the nearest nucleus, and which it is; infinity and 0 where there is none."""
+    """Distance of every pixel to the nearest nucleus, and the label of that nucleus; infinity and 0 without nuclei."""
     if not nuclei.any():
         return np.full(nuclei.shape, np.inf), np.zeros_like(nuclei)
     place = np.empty((2, *nuclei.shape), np.int32)
@@ -161,7 +164,7 @@ def _nearest_nucleus(nuclei: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _inside(cells: np.ndarray, edge: int) -> np.ndarray:
-    """Pixels that are `edge` pixels or more away from those along the outline of a cell."""
+    """Pixels at least `edge` pixels away from the pixels along the outlines of cells."""
     outline = segmentation.find_boundaries(cells, mode="inner")
     if not edge or not outline.any():
         return np.ones(cells.shape, bool)

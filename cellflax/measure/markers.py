@@ -11,7 +11,7 @@ from cellflax.errors import UserError
 from cellflax.labels import label_values
 
 NO_MARKER, SEVERAL_MARKERS = "no_marker", "several_markers"
-_MIN_NOISE = 1e-3  # of the brightest nucleus: stands in for the noise of a noise-free image
+_MIN_NOISE = 1e-3  # relative to the brightest nucleus; replaces the noise of a noise-free image
 
 
 @dataclass
@@ -19,11 +19,11 @@ class MarkerConfig:
     """From marker images to types; brightness is compared in units of each marker's own background noise.
 
     Attributes:
-        min_snr: the faintest marker that counts as present.
-        dominance: so many times brighter than any other must the marker of a cell's type be; markers shine
-            through into each other's channels.
+        min_snr: smallest brightness of a marker that is present.
+        dominance: the marker of a cell's type must be this many times brighter than any other, because markers
+            bleed into each other's channels.
         guard_px: pixels around a nucleus that its blur reaches, left out of the background.
-        ring_px: width of the ring beyond them whose median is the background.
+        ring_px: width of the ring beyond these pixels; its median is the background.
     """
 
     min_snr: float = 5.0
@@ -45,9 +45,9 @@ class MarkerConfig:
 def marker_brightness(marker: np.ndarray, nuclei: np.ndarray, config: MarkerConfig) -> tuple[np.ndarray, float]:
     """Mean intensity of every nucleus over the background around it, and the noise of that background.
 
-    The background of a nucleus is the median of a ring around it without any nucleus, or of all rings where
-    its neighbours leave it none. The noise is the standard deviation of single pixels there (from the median
-    absolute deviation, which debris does not reach).
+    The background of a nucleus is the median of a ring around it without any nucleus. If its neighbours leave
+    no ring, it is the median of all rings. The noise is the standard deviation of single pixels in the rings
+    (from the median absolute deviation, which debris does not affect).
 
     Args:
         marker: (H, W) intensities.
@@ -80,7 +80,7 @@ def marker_brightness(marker: np.ndarray, nuclei: np.ndarray, config: MarkerConf
 def marker_types(snr: Mapping[str, np.ndarray], config: MarkerConfig) -> np.ndarray:
     """Type of every nucleus: that of its brightest marker, if it is present and dominates all others.
 
-    No threshold is fitted to the population, so a field with one type alone is judged like a mixed one.
+    No threshold is fitted to the population, so a field with a single type is judged like a mixed one.
 
     Args:
         snr: by type, (n,) brightness of that type's marker in units of its noise; two types or more.

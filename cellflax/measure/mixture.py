@@ -5,16 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-_MIN_VALUES = 10  # fewer do not tell two Gaussians from one
+_MIN_VALUES = 10  # fewer cannot distinguish two Gaussians from one
 _BINS = 256
 _MAX_ITERATIONS = 500
 _TOLERANCE = 1e-5  # of the means, in standard deviations of the set
-_MIN_DEVIATION = 0.01  # likewise: keeps a component from closing in on a single value
+_MIN_DEVIATION = 0.01  # in the same unit; keeps a component from closing in on a single value
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """Mixtures of n sets, each (n, 2): first the component of the lower mean. NaN where a set is too small."""
+    """Mixtures of n sets, each array (n, 2); the component of lower mean is first. NaN where a set is too small."""
 
     weight: np.ndarray
     mean: np.ndarray
@@ -22,7 +22,7 @@ class Mixture:
 
     @property
     def separation(self) -> np.ndarray:
-        """(n,) distance of the means over the root mean square deviation (Ashman's D): above 2 two modes show."""
+        """(n,) distance of the means over the root mean square deviation (Ashman's D); two modes show above 2."""
         with np.errstate(invalid="ignore"):
             return np.diff(self.mean)[:, 0] / np.sqrt(np.mean(self.deviation**2, axis=1))
 
@@ -30,9 +30,9 @@ class Mixture:
 def fit_two_gaussians(values: np.ndarray, owner: np.ndarray, n: int) -> Mixture:
     """Fit a mixture of two Gaussians to each set of values by expectation maximisation (Dempster et al. 1977).
 
-    It starts from the best split of the sorted values in two (the exact optimum of 2-means), so that the result does
-    not depend on chance. Sets of more than 256 values are represented by the means of 256 equal shares of their
-    sorted values, which outliers cannot coarsen.
+    The fit starts from the best split of the sorted values in two (the exact optimum of 2-means), so the result
+    does not depend on chance. Sets of more than 256 values are represented by the means of 256 equal shares of their
+    sorted values; outliers do not make these shares coarser.
 
     Args:
         values: (N,) finite.
@@ -51,7 +51,7 @@ def fit_two_gaussians(values: np.ndarray, owner: np.ndarray, n: int) -> Mixture:
     x, share = x[enough], count[enough] / size[enough, None]
     centre = np.sum(share * x, axis=1, keepdims=True)
     scale = np.sqrt(np.sum(share * (x - centre) ** 2, axis=1, keepdims=True))
-    scale[scale <= 1e-12 * np.abs(centre)] = 1  # equal values but for rounding
+    scale[scale <= 1e-12 * np.abs(centre)] = 1  # equal values except for rounding
     fit = _expectation_maximisation((x - centre) / scale, share)
     order = np.argsort(fit.mean, axis=1, kind="stable")
     weight, mean, deviation = (np.take_along_axis(a, order, axis=1) for a in (fit.weight, fit.mean, fit.deviation))
@@ -89,7 +89,7 @@ def _expectation_maximisation(x: np.ndarray, share: np.ndarray) -> Mixture:
 
 
 def _best_split(x: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """(m, K) 1.0 above the split of the ascending values that has the largest variance between its two sides."""
+    """(m, K) 1.0 above the split of the ascending values with the largest variance between its two sides."""
     weight, moment = np.cumsum(share, axis=1), np.cumsum(share * x, axis=1)  # all values: weight 1, moment 0
     inner = weight * (1 - weight)
     between = np.where(inner > 1e-12, moment**2 / np.maximum(inner, 1e-12), 0)
@@ -97,7 +97,7 @@ def _best_split(x: np.ndarray, share: np.ndarray) -> np.ndarray:
 
 
 def _expect(x: np.ndarray, fit: Mixture) -> np.ndarray:
-    """(m, K) probability that each value is of the second component."""
+    """(m, K) probability that each value belongs to the second component."""
     with np.errstate(divide="ignore"):  # the weight of an abandoned component
         score = np.log(fit.weight) - np.log(fit.deviation)
     distance = (x[..., None] - fit.mean[:, None]) / fit.deviation[:, None]
@@ -106,7 +106,7 @@ def _expect(x: np.ndarray, fit: Mixture) -> np.ndarray:
 
 
 def _maximise(x: np.ndarray, share: np.ndarray, bright: np.ndarray) -> Mixture:
-    """Weights, means and deviations from how much of each value is of the second component."""
+    """Weights, means and deviations from the part of each value that belongs to the second component."""
     part = share[..., None] * np.stack([1 - bright, bright], axis=-1)
     weight = part.sum(axis=1)
     held = np.maximum(weight, np.finfo(np.float64).tiny)

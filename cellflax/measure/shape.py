@@ -8,24 +8,24 @@ _PIXEL_MOMENT = 1 / 12  # second moment of a unit square: a pixel is an area, no
 
 
 def rod_table(labels: np.ndarray, pixel_size_um: float | None = None) -> pd.DataFrame:
-    """Length and width of every cell, as of a rod: a cylinder with hemispherical ends, seen from the side.
+    """Length and width of every cell as a rod: a cylinder with hemispherical ends, seen from the side.
 
-    The rod is the one of the same area A and the same second moment m (mean squared distance from the centroid)
+    The rod has the same area A and the same second moment m (mean squared distance from the centroid)
     along the longest direction. Its outline is a rectangle of length qR between two half discs of radius R, so that
 
-        A = R^2 (pi + 2q),    m / A = (q^3 / 6 + pi q^2 / 4 + 4q / 3 + pi / 4) / (pi + 2q)^2,
+        A = R^2 (pi + 2q),    m / A = (q^3 / 6 + pi q^2 / 4 + 4q / 3 + pi / 4) / (pi + 2q)^2.
 
-    the second of which grows with q from the disc's 1 / (4 pi) and is solved for q. Length = (q + 2) R, width = 2R.
-    Area and moments average over all pixels of a cell, so both have a precision far below a pixel, which the
-    perimeter and the skeleton have not. A bent cell counts as the rod that reaches as far.
+    The second expression grows with q from the disc's 1 / (4 pi) and is solved for q. Length = (q + 2) R, width = 2R.
+    Area and moments average over all pixels of a cell, so both have a precision far below a pixel, unlike the
+    perimeter and the skeleton. A bent cell counts as a straight rod of the same reach.
 
     Args:
         labels: (H, W) integer labels, 0 = background; they need not be consecutive.
         pixel_size_um: edge of a pixel, if known.
 
     Returns:
-        One row per label, ascending: `label`, `centroid-0_px`, `centroid-1_px`, `area_px`, `length_px`, `width_px`, and
-        where the pixel size is known the same in `_um`, the area in `_um2`.
+        One row per label, ascending: `label`, `centroid-0_px`, `centroid-1_px`, `area_px`, `length_px`, `width_px`;
+        if the pixel size is known, also the same in `_um` and the area in `_um2`.
     """
     position = np.nonzero(labels > 0)
     cells, index = np.unique(labels[position], return_inverse=True)

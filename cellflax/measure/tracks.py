@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from cellflax.io import results
 from cellflax.measure.cells import cell_table
 from cellflax.tracking.tracker import Tracking
 
@@ -20,7 +21,7 @@ def track_table(
     """Measure every cell in every frame.
 
     Args:
-        tracking: what `track_cells` found in `labels`.
+        tracking: result of `track_cells` for `labels`.
         labels: (T, H, W) integer labels.
         times_s: (T,) time of each frame, if known.
         pixel_size_um: edge of a pixel, if known.
@@ -28,21 +29,23 @@ def track_table(
         channels: names of the C channels.
 
     Returns:
-        One row per cell and frame, by track and frame: `track`, `parent` (0: none), `generation`, `frame`, `time_s`
+        One row per cell and frame, by track, then frame: `track`, `parent` (0: none), `generation`, `frame`, `time_s`
         (where it is known), `label` (in that frame's label image), then the columns of `measure.cells.cell_table`.
     """
     measured = [
-        cell_table(frame, None if images is None else images[t], channels, pixel_size_um=pixel_size_um).assign(frame=t)
+        cell_table(frame, None if images is None else images[t], channels, pixel_size_um=pixel_size_um).assign(
+            **{results.FRAME: t}
+        )
         for t, frame in enumerate(labels)
     ]
     table = pd.concat([cells for cells in measured if len(cells)], ignore_index=True)
-    table = table.merge(tracking.lineage.nodes, on=["frame", "label"], validate="one_to_one")
-    table = table.merge(tracking.lineage.tracks[["track", "parent", "generation"]], on="track")
-    first = ["track", "parent", "generation", "frame", "label"]
+    table = table.merge(tracking.lineage.nodes, on=[results.FRAME, results.LABEL], validate="one_to_one")
+    table = table.merge(tracking.lineage.tracks[[results.TRACK, results.PARENT, results.GENERATION]], on=results.TRACK)
+    first = [results.TRACK, results.PARENT, results.GENERATION, results.FRAME, results.LABEL]
     if times_s is not None:
-        table["time_s"] = times_s[table["frame"]]
-        first.insert(4, "time_s")
-    order = np.lexsort((table["frame"].to_numpy(), table["track"].to_numpy()))
+        table[results.TIME_S] = times_s[table[results.FRAME]]
+        first.insert(4, results.TIME_S)
+    order = np.lexsort((table[results.FRAME].to_numpy(), table[results.TRACK].to_numpy()))
     return table.iloc[order].reindex(columns=[*first, *table.columns.drop(first)]).reset_index(drop=True)
 
 
@@ -50,7 +53,7 @@ def graph_tables(tracking: Tracking, times_s: np.ndarray | None = None) -> tuple
     """The lineage as a graph that any graph library reads.
 
     Args:
-        tracking: what `track_cells` found.
+        tracking: result of `track_cells`.
         times_s: (T,) time of each frame, if known.
 
     Returns:
@@ -60,7 +63,7 @@ def graph_tables(tracking: Tracking, times_s: np.ndarray | None = None) -> tuple
     nodes = tracking.lineage.nodes.copy()
     nodes.insert(0, "node", np.arange(len(nodes)))
     if times_s is not None:
-        nodes.insert(2, "time_s", times_s[nodes["frame"]])
+        nodes.insert(2, results.TIME_S, times_s[nodes[results.FRAME]])
     for axis, values in enumerate(tracking.movie.centroid.T):
         nodes[f"centroid-{axis}_px"] = values
     return nodes, tracking.lineage.edges

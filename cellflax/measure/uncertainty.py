@@ -11,8 +11,8 @@ from cellflax.metrics.overlap import predicted_jaccard
 def structural_uncertainty(labels: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
     """One minus the mean Jaccard index of each cell with its best match in other segmentations of the image.
 
-    After Roy et al. 2019 (NeuroImage 195:11-22, IoU between Monte Carlo samples): a cell that single networks, or
-    single views of the image, outline differently or not at all is likely to be wrong.
+    After Roy et al. 2019 (NeuroImage 195:11-22, IoU between Monte Carlo samples). A cell is likely to be wrong if
+    single networks, or single views of the image, outline it differently or not at all.
 
     Args:
         labels: (H, W) integer labels, 0 = background.

@@ -80,8 +80,8 @@ class MatchCounts:
 def matched_pairs(table: OverlapTable, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Match reference and predicted cells one to one.
 
-    Of all matchings whose pairs have IoU >= threshold this has the most pairs and, among those, the
-    largest sum of IoU (StarDist's convention). Above 0.5 no cell has two candidates.
+    Among all matchings whose pairs have IoU >= threshold, this one has the most pairs and then the largest
+    sum of IoU (StarDist's convention). Above 0.5 no cell has two candidates.
 
     Returns:
         Rows and columns of the overlap table, and the IoU of each pair; each (TP,).
@@ -98,13 +98,13 @@ def matched_pairs(table: OverlapTable, threshold: float) -> tuple[np.ndarray, np
 
 
 def _assign(rows: np.ndarray, columns: np.ndarray, iou: np.ndarray) -> np.ndarray:
-    """Choose, as bool (n,), the most pairs that share no row or column; then those of largest summed IoU."""
+    """Choose the most pairs that share no row or column, then those of largest summed IoU; bool (n,)."""
     if not len(rows):
         return np.zeros(0, bool)
     rows, columns = np.unique(rows, return_inverse=True)[1], np.unique(columns, return_inverse=True)[1]
     n_rows, n_columns = rows.max() + 1, columns.max() + 1
     # The sparse solver pairs every row with some column, so each row gets a column of its own that means
-    # "no partner". Its cost of 2 outweighs what all IoU terms (< 1/2 together) could gain: count first.
+    # "no partner". Its cost of 2 outweighs all IoU terms together (< 1/2), so the number of pairs comes first.
     own = np.arange(n_rows)
     cost = np.concatenate([1 - iou / (2 * n_rows + 1), np.full(n_rows, 2.0)])
     at = (np.concatenate([rows, own]), np.concatenate([columns, n_columns + own]))
@@ -132,13 +132,13 @@ def mean_average_precision(counts: Sequence[MatchCounts]) -> float:
 
 
 class CellError(IntEnum):
-    """What became of a reference cell; the first that applies, from the top.
+    """What became of a reference cell: the first of these that applies.
 
-    A cell lies *mostly* in another if that holds more than half of its area, so it does in one at most.
+    A cell lies *mostly* in another if the other holds more than half of its area, which at most one can.
     """
 
     MISSED = 0  # less than half of its area is covered by predicted cells
-    MERGED = 1  # under-segmentation: it lies mostly in a predicted cell in which another one mostly lies
+    MERGED = 1  # under-segmentation: the predicted cell that it mostly lies in also holds most of another one
     SPLIT = 2  # over-segmentation: two or more predicted cells lie mostly in it
     CORRECT = 3  # matched one to one at IoU >= 0.5
     INACCURATE = 4  # found as one cell, but its outline is too far off for IoU 0.5

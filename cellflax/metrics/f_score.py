@@ -12,16 +12,16 @@ _QUARTILES = ("minimum", "lower_quartile", "median", "upper_quartile", "maximum"
 
 
 def corresponding_cells(table: OverlapTable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pair reference and predicted cells that overlap one to one, the pair of largest F-score first.
+    """Pair overlapping reference and predicted cells one to one, the pair of largest F-score first.
 
     The F-score of two cells is that of their pixels, 2 |r ∩ p| / (|r| + |p|), also called Dice. The papers that
     count such pairs (Sadanandan et al. 2017; Al-Kofahi et al. 2018) do not say how they choose them. Here a
-    prediction that covers two cells stands for one of them only: as the best match of both it would give two cells
-    of equal size F = 2/3 each. Every pair with Jaccard index above 0.5 (F above 2/3) is among the pairs, so that the
-    share of cells above that is the recall of `detection`.
+    prediction that covers two cells is paired with only one of them. As the best match of both it would give two
+    cells of equal size F = 2/3 each. Every pair with Jaccard index above 0.5 (F above 2/3) is among the pairs, so the
+    share of cells above that value is the recall of `detection`.
 
     Returns:
-        Rows and columns of the overlap table, and F, of each pair; equals go by row, then by column.
+        Row and column of each pair in the overlap table, and its F. Equal F are sorted by row, then by column.
     """
     overlap = table.intersection.tocoo()
     rows, columns = overlap.coords
@@ -31,7 +31,7 @@ def corresponding_cells(table: OverlapTable) -> tuple[np.ndarray, np.ndarray, np
     chosen = np.zeros(len(f), bool)
     left = np.arange(len(f))
     while len(left):
-        # Going down the list one by one takes the same pairs: those that come first for both of their cells.
+        # Taking pairs one by one from the top gives the same: those that come first for both of their cells.
         first_of_row = left[np.unique(rows[left], return_index=True)[1]]
         first_of_column = left[np.unique(columns[left], return_index=True)[1]]
         taken = np.intersect1d(first_of_row, first_of_column, assume_unique=True)
@@ -71,8 +71,8 @@ def curve_table(references: Mapping[str, Mapping[str, np.ndarray]]) -> pd.DataFr
     """Curves of all cells and their spread over images, for the F-scores of each image against each reference.
 
     Returns:
-        Columns reference, f_score (threshold), share (of all cells), then the minimum, quartiles and maximum over
-        the images of each one's own share.
+        Columns reference, f_score (threshold), share (of all cells), then the minimum, quartiles and maximum of
+        the share over the images.
     """
     curves = []
     for name, images in references.items():

@@ -29,7 +29,7 @@ class DivisionScore:
     Attributes:
         n_reference: divisions of the reference.
         n_predicted: divisions predicted.
-        n_right: those of both.
+        n_right: divisions found in both.
     """
 
     n_reference: int
@@ -48,9 +48,9 @@ def score_divisions(
 ) -> DivisionScore:
     """Score divisions as the challenge's BC(i) does, i being the tolerance in frames.
 
-    A predicted division is right if the parents are matched in the last frame that both are in, and end within the
-    tolerance; and if there are as many daughters, each matched in the first frame that both are in, and beginning
-    within the tolerance. A predicted cell that stands for two reference cells matches neither.
+    A predicted division is right if its parent matches the true one in the last frame of both and ends within the
+    tolerance. It must also have as many daughters as the true one, and each must match a true daughter in the first
+    frame of both and begin within the tolerance. A predicted cell that stands for two reference cells matches neither.
     """
     cells, matched = matches.reference, matches.uniquely_matched()
     match = dict(zip(zip(cells.frame.tolist(), cells.track.tolist(), strict=True), matched.tolist(), strict=True))
@@ -70,7 +70,7 @@ def _divisions(tracks: pd.DataFrame) -> list[_Division]:
 
 
 def _is_same(truth: _Division, guess: _Division, match: dict[tuple[int, int], int], tolerance: int) -> bool:
-    """Whether two divisions are one; `match` gives the predicted track of a reference cell (frame, track)."""
+    """Whether two divisions are the same; `match` gives the predicted track of a reference cell (frame, track)."""
     return (
         len(truth.daughters) == len(guess.daughters)
         and abs(truth.end - guess.end) <= tolerance

@@ -120,7 +120,7 @@ def compared_cells(
 
     Args:
         reference: (H, W) integer labels, or a bool mask whose 4-connected components are the cells.
-        predicted: (H, W) likewise; the components of a mask are found before cropping.
+        predicted: (H, W) labels or a mask; the components of a mask are found before cropping.
         border: pixels cut off each side.
         erode_reference: erode each reference cell by disk(1).
 
@@ -149,7 +149,7 @@ def compare_cells(
 
     Args:
         reference: as in `compared_cells`.
-        predicted: likewise.
+        predicted: as in `compared_cells`.
         nuclei: (H, W), not zero inside nuclei; without it every reference cell counts as holding one.
         border: pixels cut off each side.
         erode_reference: erode each reference cell by disk(1).
@@ -177,10 +177,10 @@ def accuracy_index(
 ) -> CellAccuracy:
     """Score predicted cells by the index of Van Valen et al. 2016, PLoS Comput Biol 12(11):e1005177.
 
-    For every reference cell that holds a nucleus, the Jaccard and Dice index of the best-overlapping
+    It gives every reference cell that holds a nucleus the Jaccard and Dice index of the best-overlapping
     predicted cell; the paper's Table 1 gives the means. Its settings are border=30 (the receptive field's
     radius for 61 x 61 networks), erode_reference=True, and the nuclei of its own segmentation.
-    Arguments as in `compare_cells`.
+    The arguments are those of `compare_cells`.
     """
     return best_overlaps(
         *compare_cells(reference, predicted, nuclei=nuclei, border=border, erode_reference=erode_reference)

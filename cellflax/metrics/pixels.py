@@ -1,4 +1,4 @@
-"""Accuracy of per-pixel classes; pixels labelled IGNORE (-1) in the reference count nowhere."""
+"""Accuracy of per-pixel classes; pixels labelled IGNORE (-1) in the reference are left out."""
 
 import numpy as np
 

@@ -12,7 +12,7 @@ _CURVE_STEPS = 1000  # per unit of either rate
 
 @dataclass(frozen=True)
 class RocCounts:
-    """Pixels by probability: the counts of several images add up (`+`), in memory that does not grow.
+    """Number of pixels by probability; the counts of several images add up (`+`) in constant memory.
 
     Attributes:
         positive: (N_BINS,) int64, pixels of the reference's foreground with probability in each bin of [0, 1].
@@ -60,16 +60,16 @@ class RocCounts:
 
     @property
     def accuracy(self) -> float:
-        """Share of the pixels on the right side of probability 0.5 (ACC), which is foreground itself; NaN without."""
+        """Share of the pixels on the right side of probability 0.5 (ACC); 0.5 is foreground. NaN without pixels."""
         total = self.n_positive + self.n_negative
         right = self.positive[N_BINS // 2 :].sum() + self.negative[: N_BINS // 2].sum()
         return float(right / total) if total else float("nan")
 
     def curve(self) -> pd.DataFrame:
-        """Points of the ROC curve from (0, 0) to (1, 1), at most 2001, no visible detail left out.
+        """Points of the ROC curve from (0, 0) to (1, 1), at most 2001, which keep all visible detail.
 
         Returns:
-            Columns threshold (foreground is at or above; the first one infinite), false_positive_rate,
+            Columns threshold (foreground is at or above it; the first is infinite), false_positive_rate,
             true_positive_rate.
         """
         false_rate, true_rate = (

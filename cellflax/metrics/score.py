@@ -1,34 +1,30 @@
-"""All cell metrics of an image in one record, which pools over images and turns into JSON."""
+"""What the label images of a pair give to score them by, in one record, which pools over images."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import reduce
 from operator import add
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from cellflax.labels import OverlapTable
 from cellflax.metrics.detection import (
     IOU_THRESHOLDS,
     CellError,
     MatchCounts,
     count_matches,
-    mean_average_precision,
     reference_errors,
     spurious_predictions,
 )
-from cellflax.metrics.f_score import curve_area, f_scores, share_at_least
+from cellflax.metrics.f_score import f_scores
 from cellflax.metrics.overlap import CellAccuracy, best_overlaps, compare_cells, predicted_jaccard
-from cellflax.metrics.sm import PAPER_K, SegmentationMetric, is_pair, segmentation_metric
-
-_F_OF_SHARE = 0.6  # P2 (Sadanandan et al. 2017) reports the share of cells at this F-score and above
+from cellflax.metrics.sm import PAPER_SM, SegmentationMetric, SmSettings, is_pair, segmentation_metric
 
 
 @dataclass(frozen=True)
 class CellScores:
-    """Metrics of one image, or of several pooled cell by cell.
+    """Cells of one image, or of several pooled cell by cell, compared; what metrics are functions of.
 
     Attributes:
         accuracy: best overlap of each of the R reference cells.
@@ -39,6 +35,8 @@ class CellScores:
         predicted_label: (P,) labels of the predicted cells.
         predicted_jaccard: (P,) Jaccard index of each with the reference cell that it overlaps best.
         n_spurious: predicted cells with less than half of their area on reference cells.
+        tables: overlaps of the cells of each image.
+        sm_settings: what `sm` leaves open.
     """
 
     accuracy: CellAccuracy
@@ -49,72 +47,29 @@ class CellScores:
     predicted_label: np.ndarray
     predicted_jaccard: np.ndarray
     n_spurious: int
+    tables: tuple[OverlapTable, ...]
+    sm_settings: SmSettings
+
+    @property
+    def n_reference(self) -> int:
+        """Number of reference cells."""
+        return len(self.errors)
 
     @property
     def n_predicted(self) -> int:
         """Number of predicted cells."""
         return len(self.predicted_label)
 
-    def segmentation_metric(self, k: float = PAPER_K, min_jaccard: float = 0.0) -> SegmentationMetric:
-        """SM of Al-Kofahi et al. 2018; arguments as in `sm.segmentation_metric`.
+    @property
+    def sm(self) -> SegmentationMetric:
+        """SM of Al-Kofahi et al. 2018.
 
         Where nuclei are known, it is over the reference cells that hold one, as every cell of the paper's truth does:
         one that the border cuts off its nucleus is not missed, nor is the predicted cell that stands for it spurious.
         """
         counted, score = self.accuracy.in_index, self.f_score
-        n_predicted = self.n_predicted - int(is_pair(score[~counted], min_jaccard).sum())
-        return segmentation_metric(
-            self.accuracy.dice[counted], score[counted], n_predicted, k=k, min_jaccard=min_jaccard
-        )
-
-    def summary(self, sm_k: float = PAPER_K, sm_min_jaccard: float = 0.0) -> dict[str, Any]:
-        """Values for JSON; undefined ratios (0 / 0) are None.
-
-        `jaccard_index`, `dice_index` and SM are over the `n_cells_in_index` reference cells that hold a nucleus, where
-        nuclei are known; everything else counts all cells. The arguments are the settings of SM.
-        """
-        at_half = self.matches[0]
-        sm = self.segmentation_metric(sm_k, sm_min_jaccard)
-        counts = np.bincount(self.errors, minlength=len(CellError))
-        return {
-            "jaccard_index": _defined(self.accuracy.mean_jaccard),
-            "dice_index": _defined(self.accuracy.mean_dice),
-            "n_cells_in_index": self.accuracy.n_cells,
-            "n_reference": len(self.errors),
-            "n_predicted": self.n_predicted,
-            "precision": _defined(at_half.precision),
-            "recall": _defined(at_half.recall),
-            "f1": _defined(at_half.f1),
-            "panoptic_quality": _defined(at_half.panoptic_quality),
-            "segmentation_quality": _defined(at_half.segmentation_quality),
-            "recognition_quality": _defined(at_half.f1),
-            "mean_average_precision": _defined(mean_average_precision(self.matches)),
-            "sm": _defined(sm.value),
-            "sm_outlines": _defined(sm.outlines),
-            "sm_detection": _defined(sm.detection),
-            **f_score_summary(self.f_score),
-            "by_iou": [
-                {
-                    "iou": match.threshold,
-                    "true_positives": match.true_positives,
-                    "false_positives": match.false_positives,
-                    "false_negatives": match.false_negatives,
-                    "precision": _defined(match.precision),
-                    "recall": _defined(match.recall),
-                    "f1": _defined(match.f1),
-                    "average_precision": _defined(match.average_precision),
-                }
-                for match in self.matches
-            ],
-            "cells": {error.name.lower(): int(counts[error]) for error in CellError},
-            "spurious": self.n_spurious,
-        }
-
-
-def f_score_summary(f_score: np.ndarray) -> dict[str, float | None]:
-    """`share_f_0.6`, the share of cells with F >= 0.6, and `f_score_area`, the area under the curve, for JSON."""
-    share = float(share_at_least(f_score, np.array([_F_OF_SHARE]))[0])
-    return {f"share_f_{_F_OF_SHARE}": _defined(share), "f_score_area": _defined(curve_area(f_score))}
+        n_predicted = self.n_predicted - int(is_pair(score[~counted], self.sm_settings.min_jaccard).sum())
+        return segmentation_metric(self.accuracy.dice[counted], score[counted], n_predicted, self.sm_settings)
 
 
 def score_cells(
@@ -124,8 +79,9 @@ def score_cells(
     nuclei: np.ndarray | None = None,
     border: int = 0,
     erode_reference: bool = False,
+    sm: SmSettings = PAPER_SM,
 ) -> CellScores:
-    """Score one image; arguments as in `overlap.compare_cells`."""
+    """Compare one image; arguments as in `overlap.compare_cells`, and `sm`: what SM leaves open."""
     table, in_index = compare_cells(reference, predicted, nuclei=nuclei, border=border, erode_reference=erode_reference)
     partner_label, f_score = f_scores(table)
     return CellScores(
@@ -137,11 +93,13 @@ def score_cells(
         predicted_label=table.predicted_labels,
         predicted_jaccard=predicted_jaccard(table),
         n_spurious=int(spurious_predictions(table).sum()),
+        tables=(table,),
+        sm_settings=sm,
     )
 
 
 def pool(scores: Sequence[CellScores]) -> CellScores:
-    """Pool images: every cell weighs the same, whichever image it is in."""
+    """Pool images of the same settings: every cell weighs the same, whichever image it is in."""
     accuracy = CellAccuracy(
         *(np.concatenate([getattr(s.accuracy, f.name) for s in scores]) for f in fields(CellAccuracy))
     )
@@ -154,10 +112,12 @@ def pool(scores: Sequence[CellScores]) -> CellScores:
         predicted_label=np.concatenate([s.predicted_label for s in scores]),
         predicted_jaccard=np.concatenate([s.predicted_jaccard for s in scores]),
         n_spurious=sum(s.n_spurious for s in scores),
+        tables=tuple(table for s in scores for table in s.tables),
+        sm_settings=scores[0].sm_settings,
     )
 
 
-def cell_table(scores: dict[str, CellScores], sm_min_jaccard: float = 0.0) -> pd.DataFrame:
+def cell_table(scores: dict[str, CellScores]) -> pd.DataFrame:
     """One row per reference cell; areas in pixels after border and erosion were applied.
 
     `matched_label`, `jaccard` and `dice` are of the best overlap, whose mean Dice is the first term of SM;
@@ -174,7 +134,7 @@ def cell_table(scores: dict[str, CellScores], sm_min_jaccard: float = 0.0) -> pd
                     "dice": score.accuracy.dice,
                     "partner_label": score.partner_label,
                     "f_score": score.f_score,
-                    "sm_pair": is_pair(score.f_score, sm_min_jaccard),
+                    "sm_pair": is_pair(score.f_score, score.sm_settings.min_jaccard),
                     "reference_area_px": score.accuracy.reference_area,
                     "matched_area_px": score.accuracy.matched_area,
                     "in_index": score.accuracy.in_index,
@@ -185,7 +145,3 @@ def cell_table(scores: dict[str, CellScores], sm_min_jaccard: float = 0.0) -> pd
         ],
         ignore_index=True,
     )
-
-
-def _defined(value: float) -> float | None:
-    return None if math.isnan(value) else value

@@ -5,7 +5,23 @@ from dataclasses import dataclass
 import numpy as np
 
 PAPER_K = 0.6
-_ROUNDING = 1e-12  # a Jaccard index of 1/2, worked out from F = 2/3, is a little less
+_ROUNDING = 1e-12  # a Jaccard index of 1/2 computed from F = 2/3 is a little less
+
+
+@dataclass(frozen=True)
+class SmSettings:
+    """What SM leaves open.
+
+    Attributes:
+        k: weight of the outlines against the detection.
+        min_jaccard: smallest Jaccard index of a matched pair.
+    """
+
+    k: float = PAPER_K
+    min_jaccard: float = 0.0
+
+
+PAPER_SM = SmSettings()
 
 
 @dataclass(frozen=True)
@@ -41,23 +57,20 @@ def segmentation_metric(
     best_dice: np.ndarray,
     f_score: np.ndarray,
     n_predicted: int,
-    *,
-    k: float = PAPER_K,
-    min_jaccard: float = 0.0,
+    settings: SmSettings,
 ) -> SegmentationMetric:
     """Compute SM: the image-level SM for the cells of one image, the cell-level SM for those of all images.
 
     Args:
         best_dice: (R,) Dice index of each reference cell with the predicted cell that it overlaps best.
-        f_score: (R,) F-score of each reference cell with its one-to-one partner, 0 without.
+        f_score: (R,) F-score of each reference cell with its one-to-one partner, 0 without one.
         n_predicted: number of predicted cells.
-        k: weight of the outlines against the detection.
-        min_jaccard: smallest Jaccard index of a matched pair.
+        settings: weight of the terms, and what counts as a pair.
     """
     n_reference = len(best_dice)
     both = n_reference + n_predicted
     return SegmentationMetric(
         outlines=float(best_dice.mean()) if n_reference else float("nan"),
-        detection=2 * int(is_pair(f_score, min_jaccard).sum()) / both if both else float("nan"),
-        k=k,
+        detection=2 * int(is_pair(f_score, settings.min_jaccard).sum()) / both if both else float("nan"),
+        k=settings.k,
     )

@@ -1,7 +1,7 @@
 """TRA, DET and SEG as the Cell Tracking Challenge defines them.
 
 Matula et al. 2015 (PLoS ONE 10(12):e0144959): the least weighted number of operations that turn the predicted graph
-of cells and links into the reference one (AOGM), over that of building the reference from nothing.
+of cells and links into the reference one (AOGM), divided by that of building the reference from nothing.
 """
 
 from dataclasses import dataclass
@@ -24,15 +24,15 @@ class Cells:
     """Cells of a movie.
 
     Attributes:
-        frame: (N,) of each.
-        track: (N,) of each.
+        frame: (N,) frame of each cell.
+        track: (N,) track of each cell.
     """
 
     frame: np.ndarray
     track: np.ndarray
 
     def find(self, frame: np.ndarray, track: np.ndarray) -> np.ndarray:
-        """Positions of cells, -1 for those that are not there."""
+        """Positions of cells, -1 for those that do not exist."""
         width = int(max(self.track.max(initial=0), track.max(initial=0))) + 1
         return Lookup(self.frame * width + self.track).find(frame * width + track)
 
@@ -46,7 +46,7 @@ class Matches:
         predicted: M cells.
         matched: (N,) the predicted track that covers more than half of each reference cell, 0 if none does.
         jaccard: (N,) Jaccard index of that match, else 0.
-        n_matched: (M,) reference cells that each predicted cell is matched to.
+        n_matched: (M,) number of reference cells that each predicted cell is matched to.
     """
 
     reference: Cells
@@ -56,13 +56,13 @@ class Matches:
     n_matched: np.ndarray
 
     def uniquely_matched(self) -> np.ndarray:
-        """(N,) as `matched`, but 0 where the predicted cell stands for other reference cells, too."""
+        """(N,) as `matched`, but 0 where the predicted cell also stands for other reference cells."""
         found = self.predicted.find(self.reference.frame, self.matched)
         alone = np.append(self.n_matched == 1, False)[found]
         return np.where(alone, self.matched, 0)
 
     def reference_of_predicted(self) -> np.ndarray:
-        """(M,) the one reference cell that each predicted cell stands for, -1 if there are none or several."""
+        """(M,) the one reference cell that each predicted cell stands for, -1 if there is none or more than one."""
         matched = self.uniquely_matched()
         (cells,) = np.nonzero(matched)
         found = np.full(len(self.n_matched), -1)
@@ -78,12 +78,12 @@ class GraphErrors:
         n_cells: cells of the reference, over all frames.
         n_links: links of the reference: within tracks, and from parents to daughters.
         n_predicted_links: links of the prediction.
-        splits: predicted cells to split, once per reference cell more than one in each.
+        splits: splits of predicted cells, one for each reference cell beyond the first in each.
         false_negatives: reference cells to add.
         false_positives: predicted cells to delete.
-        redundant_links: to delete.
-        missing_links: to add.
-        wrong_links: between the right cells, but within a track rather than from parent to daughter, or the reverse.
+        redundant_links: links to delete.
+        missing_links: links to add.
+        wrong_links: links between the right cells, but within a track instead of parent to daughter, or the reverse.
     """
 
     n_cells: int
@@ -121,12 +121,12 @@ class GraphErrors:
 
     @property
     def link_recall(self) -> float:
-        """Share of the reference links that were found, of the right kind."""
+        """Share of the reference links that were found with the right kind."""
         return (self.n_links - self.missing_links - self.wrong_links) / self.n_links if self.n_links else float("nan")
 
     @property
     def link_precision(self) -> float:
-        """Share of the predicted links that are in the reference, of the right kind."""
+        """Share of the predicted links that are in the reference with the same kind."""
         right = self.n_links - self.missing_links - self.wrong_links
         return right / self.n_predicted_links if self.n_predicted_links else float("nan")
 
@@ -140,7 +140,7 @@ def match_cells(reference: np.ndarray, predicted: np.ndarray) -> Matches:
 
     Args:
         reference: (T, H, W) integer labels; markers of the cells are enough.
-        predicted: (T, H, W) likewise.
+        predicted: (T, H, W) integer labels.
 
     Raises:
         UserError: if the movies differ in shape.
@@ -163,7 +163,7 @@ def match_cells(reference: np.ndarray, predicted: np.ndarray) -> Matches:
 
 
 def _match_frame(reference: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Reference labels, predicted label and Jaccard index of each; predicted labels, and how often each is matched."""
+    """Reference labels, with predicted label and Jaccard index; predicted labels, with their number of matches."""
     table = overlap_table(reference, predicted)
     joint = table.intersection.tocoo()
     rows, columns = joint.coords
@@ -180,7 +180,7 @@ def count_errors(reference: TrackedMovie, predicted: TrackedMovie, matches: Matc
     """Compare two graphs of cells and links; `matches` is `match_cells` of their labels."""
     links, is_parent = _links(matches.reference, reference.tracks)
     predicted_links, predicted_is_parent = _links(matches.predicted, predicted.tracks)
-    # Links between predicted cells that each stand for one reference cell, in terms of those.
+    # Links between predicted cells that each stand for one reference cell, as links between these.
     mapped = matches.reference_of_predicted()[predicted_links]
     known = (mapped >= 0).all(axis=1)
     n = len(matches.matched)
@@ -200,7 +200,7 @@ def count_errors(reference: TrackedMovie, predicted: TrackedMovie, matches: Matc
 
 
 def _links(cells: Cells, tracks: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Links between cells, (L, 2), and which go from a parent's last cell to a daughter's first rather than within."""
+    """Links between cells, (L, 2), and (L,) bool, True from a parent's last cell to a daughter's first."""
     following = cells.find(cells.frame + 1, cells.track)
     within = np.column_stack([np.arange(len(following)), following])[following >= 0]
     track, begin, end, parent = (tracks[name].to_numpy() for name in ("track", "begin", "end", "parent"))
@@ -222,7 +222,7 @@ def segmentation_score(reference: dict[int, np.ndarray], predicted: np.ndarray) 
     """
     frames = sorted(reference)
     if frames and frames[-1] >= len(predicted):
-        raise UserError(f"the reference has a segmented frame {frames[-1]}, the prediction {len(predicted)} frames")
+        raise UserError(f"the reference segments frame {frames[-1]}, but the prediction has {len(predicted)} frames")
     if not frames:
         return float("nan")
     matches = match_cells(np.stack([reference[frame] for frame in frames]), predicted[frames])

@@ -1,4 +1,4 @@
-"""Does a cell's uncertainty tell the wrong cells from the right ones?"""
+"""Does a cell's uncertainty distinguish wrong cells from right ones?"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +18,7 @@ def error_auroc(wrong: np.ndarray, uncertainty: np.ndarray) -> float | None:
         uncertainty: (N,).
 
     Returns:
-        0 to 1, where 0.5 is chance; None if all cells are wrong, or none.
+        0 to 1, where 0.5 is chance; None if all cells are wrong or none is.
     """
     n_wrong = int(wrong.sum())
     if n_wrong in (0, len(wrong)):
@@ -31,11 +31,11 @@ def error_auroc(wrong: np.ndarray, uncertainty: np.ndarray) -> float | None:
 def error_detection(
     jaccard: np.ndarray, uncertainty: np.ndarray, wrong_below: Sequence[float] = WRONG_BELOW
 ) -> dict[str, Any]:
-    """How well uncertainty finds wrong cells, for several notions of wrong.
+    """How well uncertainty finds wrong cells, for several definitions of wrong.
 
     Args:
-        jaccard: (N,) of predicted cells with the reference, see `overlap.predicted_jaccard`.
-        uncertainty: (N,) of the same cells.
+        jaccard: (N,) Jaccard index of predicted cells with the reference, see `overlap.predicted_jaccard`.
+        uncertainty: (N,) uncertainty of the same cells.
         wrong_below: a cell is wrong below this Jaccard index.
 
     Returns:

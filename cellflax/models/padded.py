@@ -8,11 +8,12 @@ import jax.numpy as jnp
 from flax import nnx
 
 from cellflax.errors import UserError
+from cellflax.models.base import Geometry, ModelConfig, Network
 from cellflax.models.layers import Convolution, Normalization
 
 
 @dataclass
-class PaddedConfig:
+class PaddedConfig(ModelConfig):
     """What these networks share: a contracting path with 2 x 2 max poolings, and an expanding one that doubles.
 
     Attributes:
@@ -152,7 +153,7 @@ class Blocks(nnx.Module):
         return x
 
 
-class PaddedNetwork(nnx.Module):
+class PaddedNetwork(Network):
     """A classifier of every pixel from several resolutions.
 
     The convolutions pad with zeros; in prediction, only outputs that no padding reaches are returned. So an
@@ -165,10 +166,8 @@ class PaddedNetwork(nnx.Module):
     harmless: what an output depends on is concentrated around it (Luo et al. 2016), and this part they see.
 
     Attributes:
-        receptive_field: edge of the square of input pixels that holds what any one output sees.
-        border: pixels lost on each side in prediction, a multiple of `multiple`.
-        train_border: the same in training.
-        multiple: input sizes must be divisible by this in training, and window offsets in prediction.
+        geometry: what it sees around each output; `border` is a multiple of `multiple`, by which input sizes must be
+            divisible in training.
         output: the last layer, from features to logits.
 
     Args:
@@ -178,9 +177,12 @@ class PaddedNetwork(nnx.Module):
     output: nnx.Linear
 
     def __init__(self, config: PaddedConfig):
-        self.receptive_field = 2 * config.radius + 1
-        self.border, self.multiple = config.border, config.multiple
-        self.train_border = min(config.context_px, config.border)
+        self.geometry = Geometry(
+            receptive_field=2 * config.radius + 1,
+            border=config.border,
+            train_border=min(config.context_px, config.border),
+            multiple=config.multiple,
+        )
 
     def __call__(self, x: jax.Array, *, train: bool = False, key: jax.Array | None = None) -> jax.Array:
         """Logits of the inner part of a window.
@@ -196,14 +198,14 @@ class PaddedNetwork(nnx.Module):
         Raises:
             ValueError: if the window is too small, or in training H or W is not divisible by `multiple`.
         """
-        border = self.train_border if train else self.border
+        border = self.geometry.train_border if train else self.geometry.border
         height, width = (size - 2 * border for size in x.shape[1:3])
         if height < 1 or width < 1:
             raise ValueError(f"window {x.shape[1:3]} leaves nothing inside a border of {border} pixels")
-        extra = [-size % self.multiple for size in x.shape[1:3]]
+        extra = [-size % self.geometry.multiple for size in x.shape[1:3]]
         if any(extra):
             if train:  # padding would enter the batch statistics
-                raise ValueError(f"training needs windows divisible by {self.multiple}, got {x.shape[1:3]}")
+                raise ValueError(f"training needs windows divisible by {self.geometry.multiple}, got {x.shape[1:3]}")
             x = jnp.pad(x, ((0, 0), (0, extra[0]), (0, extra[1]), (0, 0)))
         x = self.features(x, train, key)
         return self.output(x[:, border : border + height, border : border + width])

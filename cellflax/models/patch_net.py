@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from cellflax.errors import UserError
+from cellflax.models.base import Geometry, ModelConfig, Network
 from cellflax.models.layers import Convolution, Normalization, max_pool, merge_phases, split_phases
 
 
@@ -38,7 +40,7 @@ def _stages_61() -> list[Stage]:
 
 
 @dataclass
-class PatchNetConfig:
+class PatchNetConfig(ModelConfig):
     """One network of P1's family: stages with a 2 x 2 max pooling between them, then dense layers.
 
     The defaults are the paper's batch-normalised 61 x 61 network.
@@ -53,6 +55,8 @@ class PatchNetConfig:
         batch_norm_momentum: share of the running statistics kept per step.
         batch_norm_epsilon: added to the variance.
     """
+
+    takes_patches: ClassVar[bool] = True
 
     stages: list[Stage] = field(default_factory=_stages_61)
     dense: list[int] = field(default_factory=lambda: [200])
@@ -106,6 +110,10 @@ class PatchNetConfig:
             size = (size if i == len(self.stages) - 1 else 2 * size) + sum(k - 1 for k in self.stages[i].kernels)
         return size
 
+    def build(self, *, channels: int, classes: int, seed: int) -> "PatchNet":
+        """A new network with random weights."""
+        return PatchNet(self, channels=channels, classes=classes, rngs=nnx.Rngs(seed))
+
 
 class _Block(nnx.Module):
     """A convolution or dense layer, batch normalisation if configured, ReLU.
@@ -147,13 +155,12 @@ def _linear(filters_in: int, filters: int, *, use_bias: bool, rngs: nnx.Rngs) ->
     return nnx.Linear(filters_in, filters, use_bias=use_bias, kernel_init=initializer, rngs=rngs)
 
 
-class PatchNet(nnx.Module):
+class PatchNet(Network):
     """A convolutional classifier of the central pixel of a patch.
 
     Attributes:
-        border: pixels lost on each side: the output at (0, 0) belongs to the input pixel (border, border).
-        train_border: the same.
-        multiple: `dense` is cheapest, and in training exact, for output sizes divisible by this.
+        geometry: the output at (0, 0) belongs to the input pixel (border, border), also in training; `dense` is
+            cheapest, and in training exact, for output sizes divisible by `multiple`.
 
     Args:
         config: the architecture.
@@ -163,9 +170,8 @@ class PatchNet(nnx.Module):
     """
 
     def __init__(self, config: PatchNetConfig, *, channels: int, classes: int, rngs: nnx.Rngs):
-        self.receptive_field = config.receptive_field
-        self.border = self.train_border = config.receptive_field // 2
-        self.multiple = 2 ** (len(config.stages) - 1)
+        edge, poolings = config.receptive_field, len(config.stages) - 1
+        self.geometry = Geometry(receptive_field=edge, border=edge // 2, train_border=edge // 2, multiple=2**poolings)
         self.dropout = nnx.Dropout(config.dropout) if config.regularization is Regularization.dropout else None
         stages, sides, joined = [], [], 0
         width = channels
@@ -202,13 +208,15 @@ class PatchNet(nnx.Module):
             ValueError: if the image is smaller than the receptive field, or in dense training if an output
                 size is not divisible by `multiple`.
         """
-        single = x.shape[1:3] == (self.receptive_field, self.receptive_field)
+        edge = self.geometry.receptive_field
+        single = x.shape[1:3] == (edge, edge)
         return (self.patches if single else self.dense)(x, train=train, key=key)
 
     def patches(self, x: jax.Array, *, train: bool = False, key: jax.Array | None = None) -> jax.Array:
         """The paper's execution: (N, R, R, C) -> (N, 1, 1, classes), pooling with stride 2."""
-        if x.shape[1:3] != (self.receptive_field, self.receptive_field):
-            raise ValueError(f"patches must be {self.receptive_field} pixels wide, got {x.shape[1:3]}")
+        edge = self.geometry.receptive_field
+        if x.shape[1:3] != (edge, edge):
+            raise ValueError(f"patches must be {edge} pixels wide, got {x.shape[1:3]}")
         branches = []
         for i, (stage, side) in enumerate(zip(self.stages, self.sides, strict=True)):
             if i:
@@ -226,13 +234,14 @@ class PatchNet(nnx.Module):
         every pixel and its 2 x 2 phases are moved into the batch, so that every convolution stays dense;
         each output is the same sum of the same products.
         """
-        height, width = (size - 2 * self.border for size in x.shape[1:3])
+        edge, border, multiple = self.geometry.receptive_field, self.geometry.border, self.geometry.multiple
+        height, width = (size - 2 * border for size in x.shape[1:3])
         if height < 1 or width < 1:
-            raise ValueError(f"image {x.shape[1:3]} is smaller than the receptive field {self.receptive_field}")
-        extra = (-height % self.multiple, -width % self.multiple)
+            raise ValueError(f"image {x.shape[1:3]} is smaller than the receptive field {edge}")
+        extra = (-height % multiple, -width % multiple)
         if any(extra):
             if train:  # padding would enter the batch statistics
-                raise ValueError(f"dense training needs outputs divisible by {self.multiple}, got {height, width}")
+                raise ValueError(f"dense training needs outputs divisible by {multiple}, got {height, width}")
             x = jnp.pad(x, ((0, 0), (0, extra[0]), (0, extra[1]), (0, 0)))
         branches = []
         for i, (stage, side) in enumerate(zip(self.stages, self.sides, strict=True)):

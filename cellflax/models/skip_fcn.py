@@ -55,6 +55,10 @@ class SkipFcnConfig(PaddedConfig):
         """Number of convolutions at each resolution, down and up; see `PaddedConfig`."""
         return [1 + blocks for blocks in self.residual_blocks], [2] * (len(self.filters) - 1)
 
+    def build(self, *, channels: int, classes: int, seed: int) -> "SkipFcn":
+        """A new network with random weights."""
+        return SkipFcn(self, channels=channels, classes=classes, rngs=nnx.Rngs(seed))
+
 
 class Residual(nnx.Module):
     """P2's bottleneck block: three convs, the input added, batch normalisation.

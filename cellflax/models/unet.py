@@ -83,6 +83,10 @@ class UNetConfig(PaddedConfig):
         """Number of convolutions at each resolution, down and up; see `PaddedConfig`."""
         return [len(filters) for filters in [*self.down, self.bottom]], [len(level.filters) for level in self.up]
 
+    def build(self, *, channels: int, classes: int, seed: int) -> "UNet":
+        """A new network with random weights."""
+        return UNet(self, channels=channels, classes=classes, rngs=nnx.Rngs(seed))
+
 
 class UNet(PaddedNetwork):
     """A U-Net; skips are concatenated.

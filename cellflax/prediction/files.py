@@ -1,7 +1,6 @@
 """What prediction writes: labels, maps, the table of cells, panels of the overlay, where it came from."""
 
 import math
-import os
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -13,10 +12,12 @@ import pandas as pd
 import cellflax
 from cellflax.config import to_json
 from cellflax.inference.blocks import Window
+from cellflax.io import results
 from cellflax.io.frames import Frames
 from cellflax.io.images import Image, write_labels
-from cellflax.io.label_movie_file import LabelMovieFile
-from cellflax.io.tiff_maps import MapFile
+from cellflax.io.label_movie_file import LabelMovieWriter
+from cellflax.io.tables import write_table
+from cellflax.io.tiff_maps import MapWriter
 from cellflax.pictures.overlay import Panel
 from cellflax.prediction.segment import Maps, Segmentation
 from cellflax.prediction.trained import TrainedModel
@@ -38,9 +39,11 @@ class ResultFiles:
     def __init__(self, output: Path, frames: Frames, class_names: tuple[str, ...], *, maps: bool, uncertainty: bool):
         self._output, self._name, self._time = output, frames.name, frames.time
         self._save_maps = maps
-        self._names = {"probability": class_names} | ({"uncertainty": ("uncertainty",)} if uncertainty else {})
-        self._maps: dict[str, MapFile] = {}
-        self._movies: dict[str, LabelMovieFile] = {}
+        self._names = {results.PROBABILITY: class_names} | (
+            {results.UNCERTAINTY: (results.UNCERTAINTY,)} if uncertainty else {}
+        )
+        self._maps: dict[str, MapWriter] = {}
+        self._movies: dict[str, LabelMovieWriter] = {}
         self._open = ExitStack()
 
     def __enter__(self) -> "ResultFiles":
@@ -58,33 +61,33 @@ class ResultFiles:
         height, width = image.pixels.shape[:2]
         for kind, names in self._names.items():
             if kind not in self._maps:
-                file = MapFile(self._path(kind), (height, width), names, image.pixel_size_um, self._time)
+                file = MapWriter(self._path(kind), (height, width), names, image.pixel_size_um, self._time)
                 self._maps[kind] = self._open.enter_context(file)
 
         def write(window: Window, probability: np.ndarray, disagreement: np.ndarray | None) -> None:
-            self._maps["probability"].write(window, probability, t)
+            self._maps[results.PROBABILITY].write(window, probability, t)
             if disagreement is not None:
-                self._maps["uncertainty"].write(window, disagreement[..., None], t)
+                self._maps[results.UNCERTAINTY].write(window, disagreement[..., None], t)
 
         return write
 
     def write(self, image: Image, result: Segmentation) -> None:
         """Write the cells of the next frame, and the nuclei they were grown from."""
-        self._write_labels("labels", result.labels, image.pixel_size_um)
+        self._write_labels(results.LABELS, result.labels, image.pixel_size_um)
         if self._save_maps and result.seeds is not None:
-            self._write_labels("seeds", result.seeds, image.pixel_size_um)
+            self._write_labels(results.SEEDS, result.seeds, image.pixel_size_um)
 
     def _write_labels(self, kind: str, labels: np.ndarray, pixel_size_um: float | None) -> None:
         if self._time is None:
             write_labels(self._path(kind), labels, pixel_size_um)
             return
         if kind not in self._movies:
-            file = LabelMovieFile(self._path(kind), self._time, pixel_size_um)
+            file = LabelMovieWriter(self._path(kind), self._time, pixel_size_um)
             self._movies[kind] = self._open.enter_context(file)
         self._movies[kind].write(labels)
 
     def _path(self, kind: str) -> Path:
-        return self._output / f"{self._name}_{kind}.tif"
+        return self._output / results.result_file(self._name, kind)
 
 
 def panel(name: str, labels: np.ndarray, plane: np.ndarray) -> Panel:
@@ -95,22 +98,20 @@ def panel(name: str, labels: np.ndarray, plane: np.ndarray) -> Panel:
 
 def frame_cells(frames: Frames, t: int, cells: pd.DataFrame) -> pd.DataFrame:
     """Cells with the columns that tell where they are: `image`, and of a movie `frame` and, where known, `time_s`."""
-    key: dict[str, Any] = {"image": frames.name}
+    key: dict[str, Any] = {results.IMAGE: frames.name}
     if frames.time is not None:
-        key["frame"] = t
+        key[results.FRAME] = t
         if frames.time.times_s is not None:
-            key["time_s"] = frames.time.times_s[t]
+            key[results.TIME_S] = frames.time.times_s[t]
     return pd.concat([pd.DataFrame(key, index=cells.index), cells], axis=1)
 
 
-def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write the cells of all images, the keys first; a reader never meets half a file."""
-    keys = [name for name in ("image", "frame", "time_s") if name in table]
-    if "frame" in keys:
-        table = table.astype({"frame": "Int64"})  # nothing where there is an image among movies
-    temporary = path.with_name(path.name + ".tmp")
-    table[[*keys, *table.columns.drop(keys)]].to_csv(temporary, index=False)
-    os.replace(temporary, path)
+def write_cells(path: Path, cells: pd.DataFrame) -> None:
+    """Write the table of the cells of all images, with the columns first that tell where a cell is."""
+    keys = [name for name in (results.IMAGE, results.FRAME, results.TIME_S) if name in cells]
+    if results.FRAME in keys:
+        cells = cells.astype({results.FRAME: "Int64"})  # nothing where there is an image among movies
+    write_table(path, cells.reindex(columns=[*keys, *cells.columns.drop(keys)]))
 
 
 def provenance(

@@ -11,7 +11,7 @@ from cellflax.inference.settings import Inference, Tiling
 from cellflax.io.images import Image
 from cellflax.prediction.segment import Maps, Segmentation, find_nuclei, segment
 from cellflax.prediction.trained import TrainedModel, load_model
-from cellflax.refine import RefineConfig, takes_seeds
+from cellflax.refine import RefineConfig
 from cellflax.training.config import check_transforms
 
 
@@ -91,7 +91,7 @@ class Networks:
         Raises:
             UserError: if the refinement takes no seeds.
         """
-        if not takes_seeds(self.how):
+        if not self.how.takes_seeds:
             raise UserError(f"{given} has no use without seeds; add refine=watershed or leave it out")
 
     def segment(self, image: Image, nuclei: np.ndarray | None, maps: Maps | None = None) -> Segmentation:

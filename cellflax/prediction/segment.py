@@ -13,12 +13,14 @@ from cellflax.inference.dense import predict_averaged, predict_transforms
 from cellflax.inference.mosaic import Mosaic
 from cellflax.inference.normalize_tiles import NormalizedImage
 from cellflax.inference.settings import Inference
+from cellflax.io import results
 from cellflax.io.images import Image
-from cellflax.measure.cells import UNCERTAINTY, cell_table
+from cellflax.measure.cells import cell_table
 from cellflax.measure.uncertainty import structural_uncertainty
+from cellflax.models import Geometry
 from cellflax.models.ensemble import disagreement
 from cellflax.prediction.trained import TrainedModel
-from cellflax.refine import RefineConfig, find_seeds, intensity_image, needs_pixel_size, refine, takes_seeds
+from cellflax.refine import RefineConfig, find_seeds, intensity_image, refine
 from cellflax.refine.seeds import nuclei_seeds
 from cellflax.schemas import kind_of
 
@@ -100,7 +102,7 @@ def segment(
         if len(predictions) > 1:
             uncertainty = grid.take(disagreement(predictions), block.window)
             others = [predictor.refine(block, prediction, seeds_here) for prediction in predictions]
-            cells[UNCERTAINTY] = structural_uncertainty(labels, others)[taken - 1]
+            cells[results.UNCERTAINTY] = structural_uncertainty(labels, others)[taken - 1]
         tables.append(cells)
         if maps is not None:
             core = inside(place.core, place.window)
@@ -128,7 +130,7 @@ def find_nuclei(
     Returns:
         (H, W) int32 labels, or None where the refinement takes no seeds or neither shows nuclei.
     """
-    if not takes_seeds(how):
+    if not how.takes_seeds:
         return None
     if nuclei_model is not None:
         settings = nuclei_model.config
@@ -150,7 +152,7 @@ def find_nuclei(
         def find(block: Block) -> np.ndarray:
             return nuclei_seeds(plane[block.window], model.config.seeds, scaled.pixel_size_um)
 
-        blocks = inference.blocks(_size(scaled), border=0, multiple=1)
+        blocks = inference.blocks(_size(scaled), Geometry())
     mosaic = Mosaic(_size(scaled), blocks)
     for index, block in enumerate(blocks):
         mosaic.add(index, find(block))
@@ -161,14 +163,15 @@ class _Predictor:
     """The blocks of an image, and the probabilities and cells in each."""
 
     def __init__(self, model: TrainedModel, image: Image, how: RefineConfig, inference: Inference):
-        if needs_pixel_size(how) and image.pixel_size_um is None:  # before any network runs
+        if how.needs_pixel_size and image.pixel_size_um is None:  # before any network runs
             raise UserError(
                 f"{image.path}: its pixel size is unknown, and refine={kind_of('refine', how)} measures in "
                 "micrometres; add pixel_size_um=..."
             )
         self._model, self._inference, self._how, self._raw = model, inference, how, image
-        self._image = NormalizedImage(image.pixels, model.config.normalize, model.receptive_field, str(image.path))
-        self.blocks = inference.blocks(_size(image), border=model.border, multiple=model.multiple)
+        box = model.geometry.receptive_field
+        self._image = NormalizedImage(image.pixels, model.config.normalize, box, str(image.path))
+        self.blocks = inference.blocks(_size(image), model.geometry)
 
     def predict(self, block: Block) -> list[np.ndarray]:
         """(h, w, K) of a block's window by every network, averaged over the transforms.
@@ -177,16 +180,11 @@ class _Predictor:
         """
         model, inference = self._model, self._inference
         source, window = self._image.window(block.source), inside(block.window, block.source)
-        options = {
-            "border": model.border,
-            "multiple": model.multiple,
-            "tile": inference.tile_px,
-            "predict": inference.predict,
-        }
+        options = {"tile": inference.tile_px, "predict": inference.predict}
         if model.members == 1:
-            each = predict_transforms(model.probabilities, source, inference.transforms, **options)
+            each = predict_transforms(model.probabilities, source, inference.transforms, model.geometry, **options)
             return [prediction[window] for prediction in each]
-        mean = predict_averaged(model.probabilities, source, inference.transforms, **options)
+        mean = predict_averaged(model.probabilities, source, inference.transforms, model.geometry, **options)
         return np.split(mean[window], model.members, axis=-1)
 
     def refine(self, block: Block, probability: np.ndarray, seeds: np.ndarray | None = None) -> np.ndarray:

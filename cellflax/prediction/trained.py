@@ -11,7 +11,7 @@ import numpy as np
 
 from cellflax.errors import UserError
 from cellflax.losses import activation_of
-from cellflax.models import build_model
+from cellflax.models import Geometry
 from cellflax.models.ensemble import member_probabilities, stack_members
 from cellflax.schemas import from_json
 from cellflax.training.checkpoint import DIRECTORY, has_record, read_record, restore_arrays
@@ -27,9 +27,7 @@ class TrainedModel:
         record: all that the checkpoint says about itself (JSON).
         step: training step of the weights.
         path: the checkpoint it was read from.
-        border: pixels lost on each side.
-        multiple: output sizes must be divisible by this.
-        receptive_field: edge of the square of pixels that one output sees.
+        geometry: of each network.
         probabilities: compiled (T, H, W, C) -> (T, H - 2 border, W - 2 border, M K): class probabilities of each
             member, tile by tile.
     """
@@ -38,9 +36,7 @@ class TrainedModel:
     record: dict[str, Any]
     step: int
     path: Path
-    border: int
-    multiple: int
-    receptive_field: int
+    geometry: Geometry
     probabilities: Callable[[np.ndarray], jax.Array]
 
     @property
@@ -78,7 +74,7 @@ def load_model(path: str | Path, step: str = "best") -> TrainedModel:
     record = read_record(path)
     config = from_json(TrainConfig, record["config"])
     channels, classes = len(record["data"]["channels"]), len(record["data"]["class_names"])
-    model = build_model(config.model, channels=channels, classes=classes, seed=0)
+    model = config.model.build(channels=channels, classes=classes, seed=0)
     graph, params, stats = stack_members([model] * config.trainer.ensemble)
     activation = activation_of(config.loss)
     weights = restore_arrays(path, {"params": params, "stats": stats}, record)
@@ -96,9 +92,7 @@ def load_model(path: str | Path, step: str = "best") -> TrainedModel:
         record=record,
         step=int(path.name),
         path=path,
-        border=model.border,
-        multiple=model.multiple,
-        receptive_field=model.receptive_field,
+        geometry=model.geometry,
         probabilities=lambda tiles: compiled(weights, tiles),
     )
 

@@ -12,14 +12,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cellflax.errors import UserError
+from cellflax.io import results
 from cellflax.io.images import ImageFiles, read_channels
 from cellflax.io.pairs import partners
 from cellflax.io.predictions import Prediction
+from cellflax.io.tables import write_table
 from cellflax.labels import label_values, majority_owners
 from cellflax.measure.markers import NO_MARKER, SEVERAL_MARKERS, MarkerConfig, marker_brightness, marker_types
 
 NO_NUCLEUS = "no_nucleus"
-_SCORE = "score_"
 # Okabe and Ito's palette, without the yellows, which are faint on white.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 _BINS = np.linspace(0, 1, 21)
@@ -78,10 +79,10 @@ def quantify_cell_types(
         fields[prediction.name] = _measure(config, prediction, read_nuclei(stem), markers)
     pooled = _pool(fields)
     _require_reference(pooled, types)
-    table = pd.concat([item.table.assign(image=name) for name, item in fields.items()], ignore_index=True)
-    table.insert(0, "image", table.pop("image"))
-    table.to_csv(output / "cell_types.csv", index=False)
-    score_histogram(table, types).savefig(output / "scores.png")
+    table = pd.concat([item.table.assign(**{results.IMAGE: name}) for name, item in fields.items()], ignore_index=True)
+    table.insert(0, results.IMAGE, table.pop(results.IMAGE))
+    write_table(output / results.CELL_TYPES, table)
+    score_histogram(table, types).savefig(output / results.SCORES_FIGURE)
     return {
         "pooled": _summary(pooled, types),
         "images": {name: _summary(item, types) for name, item in fields.items()},
@@ -92,10 +93,17 @@ def _predicted_types(predictions: dict[str, Prediction]) -> list[str]:
     """Types that all predictions score."""
     types: list[str] | None = None
     for prediction in predictions.values():
-        found = [name.removeprefix(_SCORE) for name in prediction.cells if name.startswith(_SCORE)]
-        path = prediction.file.parent / "cells.csv"
-        if len(found) < 2 or "cell_type" not in prediction.cells:
-            raise UserError(f"{path}: has no cell_type and {_SCORE}... columns: the network has a single cell type")
+        found = [
+            name.removeprefix(results.SCORE_PREFIX)
+            for name in prediction.cells
+            if name.startswith(results.SCORE_PREFIX)
+        ]
+        path = prediction.file.parent / results.CELLS
+        if len(found) < 2 or results.CELL_TYPE not in prediction.cells:
+            raise UserError(
+                f"{path}: has no {results.CELL_TYPE} and {results.SCORE_PREFIX}... columns: the network has a single "
+                "cell type"
+            )
         if types is not None and found != types:
             raise UserError(f"{path}: scores {', '.join(found)}, others {', '.join(types)}; quantify them apart")
         types = found
@@ -130,8 +138,11 @@ def _measure(config: CellTypeConfig, prediction: Prediction, nuclei: np.ndarray,
     row = np.searchsorted(label_values(nuclei), nucleus[has_nucleus])
     reference = np.full(len(nucleus), NO_NUCLEUS, dtype=object)
     reference[has_nucleus] = marker_types(snr, config)[row]
-    cells = prediction.cells.sort_values("label", ignore_index=True)
-    columns = {name: cells[name] for name in ("label", "cell_type", *(_SCORE + name for name in markers))}
+    cells = prediction.cells.sort_values(results.LABEL, ignore_index=True)
+    columns = {
+        name: cells[name]
+        for name in (results.LABEL, results.CELL_TYPE, *(results.SCORE_PREFIX + name for name in markers))
+    }
     columns["nucleus"] = nucleus
     for name, values in brightness.items():
         intensity = np.full(len(nucleus), np.nan)
@@ -169,7 +180,7 @@ def _require_reference(pooled: _Field, types: list[str]) -> None:
 
 def _summary(item: _Field, types: list[str]) -> dict[str, Any]:
     """Counts and accuracies, ready for JSON; None where there is nothing to count."""
-    reference, predicted = item.table["reference_type"].to_numpy(), item.table["cell_type"].to_numpy()
+    reference, predicted = item.table["reference_type"].to_numpy(), item.table[results.CELL_TYPE].to_numpy()
     right, scored, with_nucleus = reference == predicted, np.isin(reference, types), reference != NO_NUCLEUS
     return {
         "n_cells": len(item.table),
@@ -197,7 +208,7 @@ def score_histogram(table: pd.DataFrame, types: list[str]) -> Figure:
     figure = Figure(figsize=(5 * len(panels), 4), dpi=150, layout="constrained")
     for ax, scored in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         for name, colour in zip(types, itertools.cycle(_COLOURS), strict=False):
-            scores = table[_SCORE + scored].to_numpy()[table["reference_type"].to_numpy() == name]
+            scores = table[results.SCORE_PREFIX + scored].to_numpy()[table["reference_type"].to_numpy() == name]
             ax.hist(scores, _BINS, alpha=0.6, color=colour, label=f"{name} by its marker ({len(scores)} cells)")
         ax.set_xlabel(f"classification score for {scored}")
         ax.set_ylabel("cells")

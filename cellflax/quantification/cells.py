@@ -8,16 +8,17 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from cellflax.io import results
 from cellflax.measure.cells import cell_table
 from cellflax.measure.shape import rod_table
-from cellflax.quantification.movie import Movie
-from cellflax.quantification.tables import distribution, write_table
+from cellflax.quantification.recording import Recording
+from cellflax.quantification.tables import distribution, write_with_types
 
 # Okabe and Ito's palette, without the yellows, which are faint on white.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 
 
-def quantify_cells(movie: Movie, intensity: Callable[[int], np.ndarray] | None, output: Path) -> dict[str, Any]:
+def quantify_cells(recording: Recording, intensity: Callable[[int], np.ndarray] | None, output: Path) -> dict[str, Any]:
     """Measure every cell of every image.
 
     Writes `cells.csv` and `cells.parquet`: image, or frame, time, track, parent and generation; the columns of
@@ -25,33 +26,33 @@ def quantify_cells(movie: Movie, intensity: Callable[[int], np.ndarray] | None, 
     where the segmentation came with them. And `cells.png`, the distribution of the area.
 
     Args:
-        movie: label images.
+        recording: label images.
         intensity: (H, W) of an image by its number, whose mean and standard deviation are measured; None for none.
         output: directory to write to.
 
     Returns:
         Numbers of cells and their areas.
     """
-    cells = pd.concat([_measure(movie, intensity, i) for i in range(len(movie.frames))], ignore_index=True)
-    write_table(cells, output, "cells")
-    _area_figure(cells).savefig(output / "cells.png")
+    cells = pd.concat([_measure(recording, intensity, i) for i in range(len(recording.frames))], ignore_index=True)
+    write_with_types(output / results.CELLS, cells)
+    _area_figure(cells).savefig(output / results.CELLS_FIGURE)
     area = _area(cells)
-    types = cells.groupby("cell_type")[area] if "cell_type" in cells else ()
+    types = cells.groupby(results.CELL_TYPE)[area] if results.CELL_TYPE in cells else ()
     return {
-        "n_images": len(movie.frames),
+        "n_images": len(recording.frames),
         "n_cells": len(cells),
         area: distribution(cells[area].to_numpy(np.float64)),
         "types": {str(name): distribution(values.to_numpy(np.float64)) for name, values in types},
     }
 
 
-def _measure(movie: Movie, intensity: Callable[[int], np.ndarray] | None, i: int) -> pd.DataFrame:
-    labels = movie.labels(i)
+def _measure(recording: Recording, intensity: Callable[[int], np.ndarray] | None, i: int) -> pd.DataFrame:
+    labels = recording.labels(i)
     image = None if intensity is None else intensity(i)[..., None]
-    table = cell_table(labels, image, ("image",) if image is not None else (), pixel_size_um=movie.pixel_size_um)
-    rods = rod_table(labels, movie.pixel_size_um)
+    table = cell_table(labels, image, ("image",) if image is not None else (), pixel_size_um=recording.pixel_size_um)
+    rods = rod_table(labels, recording.pixel_size_um)
     new = {name: rods[name] for name in map(str, rods) if name.startswith(("length_", "width_"))}
-    return movie.rows(movie.frames[i], table.assign(**new))
+    return recording.rows(recording.frames[i], table.assign(**new))
 
 
 def _area(cells: pd.DataFrame) -> str:
@@ -62,7 +63,7 @@ def _area_figure(cells: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(5, 4), dpi=150, layout="constrained")
     ax = figure.subplots()
     area = _area(cells)
-    groups = dict(list(cells.groupby("cell_type")[area])) if "cell_type" in cells else {"all": cells[area]}
+    groups = dict(list(cells.groupby(results.CELL_TYPE)[area])) if results.CELL_TYPE in cells else {"all": cells[area]}
     labels = [f"{name} ({len(values)} cells)" for name, values in groups.items()]
     colours = [_COLOURS[i % len(_COLOURS)] for i in range(len(groups))]
     if len(cells):

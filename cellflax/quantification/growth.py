@@ -7,15 +7,16 @@ import numpy as np
 import pandas as pd
 
 from cellflax.errors import UserError
+from cellflax.io import results
 from cellflax.measure.growth import GrowthConfig, cell_cycles, count_jumps, step_rates, track_rate
 from cellflax.measure.shape import rod_table
 from cellflax.quantification.growth_figure import growth_figure, rate_map
-from cellflax.quantification.movie import Movie
-from cellflax.quantification.tables import distribution, times, write_table
+from cellflax.quantification.recording import Recording
+from cellflax.quantification.tables import distribution, times, write_with_types
 from cellflax.quantification.truth import Truth, match_truth, read_truth
 
 
-def quantify_growth(config: GrowthConfig, movie: Movie, truth: str | None, output: Path) -> dict[str, Any]:
+def quantify_growth(config: GrowthConfig, recording: Recording, truth: str | None, output: Path) -> dict[str, Any]:
     """Measure areas over time, growth rates and division times.
 
     Writes `growth.csv`, a row per cell and frame, `growth_tracks.csv`, a row per cell, both as Parquet too,
@@ -23,7 +24,7 @@ def quantify_growth(config: GrowthConfig, movie: Movie, truth: str | None, outpu
 
     Args:
         config: from areas to rates.
-        movie: tracked cells.
+        recording: tracked cells.
         truth: folder of a simulated movie, see `truth.read_truth`; None if there is none.
         output: directory to write to.
 
@@ -33,24 +34,24 @@ def quantify_growth(config: GrowthConfig, movie: Movie, truth: str | None, outpu
     Raises:
         UserError: if there are fewer than two frames or no cell in them, or the truth does not fit.
     """
-    if len(movie.frames) < 2:
-        raise UserError(f"method=growth needs two frames or more, {movie.source} has one")
-    unit = time_unit(movie)
+    if len(recording.frames) < 2:
+        raise UserError(f"method=growth needs two frames or more, {recording.source} has one")
+    unit = time_unit(recording)
     expected = None if truth is None else read_truth(truth, f"growth_rate_per_{unit}")
-    cells = growth_table(movie, config)
+    cells = growth_table(recording, config)
     if cells.empty:
-        raise UserError(f"{movie.source}: no cell in any frame")
-    tracks = track_table(cells, movie, config)
-    write_table(cells, output, "growth")
-    write_table(tracks, output, "growth_tracks")
-    growth_figure(cells, tracks, unit).savefig(output / "growth.png")
-    last = movie.labels(-1)
-    rates = pd.Series(tracks[f"growth_rate_per_{unit}"].to_numpy(), index=tracks["track"].to_numpy())
-    rate_map(last, rates, unit).savefig(output / "rate_map.png")
+        raise UserError(f"{recording.source}: no cell in any frame")
+    tracks = track_growth_table(cells, recording, config)
+    write_with_types(output / results.GROWTH, cells)
+    write_with_types(output / results.GROWTH_TRACKS, tracks)
+    growth_figure(cells, tracks, unit).savefig(output / results.GROWTH_FIGURE)
+    last = recording.labels(-1)
+    rates = pd.Series(tracks[f"growth_rate_per_{unit}"].to_numpy(), index=tracks[results.TRACK].to_numpy())
+    rate_map(last, rates, unit).savefig(output / results.RATE_MAP)
     area = _usable_area(cells, config)
-    n_jumps, n_steps = count_jumps(cells["track"].to_numpy(), cells["frame"].to_numpy(), area, config.jump)
+    n_jumps, n_steps = count_jumps(cells[results.TRACK].to_numpy(), cells[results.FRAME].to_numpy(), area, config.jump)
     metrics = {
-        "n_frames": len(movie.frames),
+        "n_frames": len(recording.frames),
         "n_tracks": len(tracks),
         "n_divisions": int(np.sum(tracks["n_daughters"].to_numpy() > 0)),
         f"growth_rate_per_{unit}": distribution(tracks[f"growth_rate_per_{unit}"].to_numpy()),
@@ -59,52 +60,52 @@ def quantify_growth(config: GrowthConfig, movie: Movie, truth: str | None, outpu
         "area_jumps": {"n": n_jumps, "n_steps": n_steps, "share": n_jumps / n_steps if n_steps else None},
     }
     if expected is not None:
-        metrics["truth"] = _agreement(expected, match_truth(expected, movie), rates)
+        metrics["truth"] = _agreement(expected, match_truth(expected, recording), rates)
     return metrics
 
 
-def time_unit(movie: Movie) -> str:
+def time_unit(recording: Recording) -> str:
     """Unit of growth rates and division times: "h", or "frame" where no times are known."""
-    return "h" if "time_s" in movie.frames[0].key else "frame"
+    return "h" if results.TIME_S in recording.frames[0].key else "frame"
 
 
-def growth_table(movie: Movie, config: GrowthConfig) -> pd.DataFrame:
+def growth_table(recording: Recording, config: GrowthConfig) -> pd.DataFrame:
     """One row per cell and frame, by track and frame.
 
     `frame`, `time_s` where known, `track`, `parent`, `generation`, the columns of `shape.rod_table`, `touches_border`,
     what else is known of the cells, and `growth_rate_per_h` since the cell was last seen (or `_per_frame`).
     """
     tables = []
-    for frame in movie.frames:
+    for frame in recording.frames:
         labels = frame.read()
-        table = rod_table(labels, movie.pixel_size_um)
+        table = rod_table(labels, recording.pixel_size_um)
         edges = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
-        table["touches_border"] = np.isin(table["label"].to_numpy(), edges)
-        tables.append(movie.rows(frame, table))
-    cells = pd.concat(tables, ignore_index=True).sort_values(["track", "frame"], ignore_index=True)
-    rate = step_rates(cells["track"].to_numpy(), times(cells), _usable_area(cells, config))
-    return cells.assign(**{f"growth_rate_per_{time_unit(movie)}": rate})
+        table["touches_border"] = np.isin(table[results.LABEL].to_numpy(), edges)
+        tables.append(recording.rows(frame, table))
+    cells = pd.concat(tables, ignore_index=True).sort_values([results.TRACK, results.FRAME], ignore_index=True)
+    rate = step_rates(cells[results.TRACK].to_numpy(), times(cells), _usable_area(cells, config))
+    return cells.assign(**{f"growth_rate_per_{time_unit(recording)}": rate})
 
 
-def track_table(cells: pd.DataFrame, movie: Movie, config: GrowthConfig) -> pd.DataFrame:
+def track_growth_table(cells: pd.DataFrame, recording: Recording, config: GrowthConfig) -> pd.DataFrame:
     """One row per track of a `growth_table`.
 
     `track`, `parent`, `generation`, `first_frame`, `last_frame`, `n_frames`, `n_daughters`, `division_time_h` (from
     birth to division, where both were seen), `growth_rate_per_h` over the cell's life with the limits of its 95 %
     confidence interval, `growth_rate_low_per_h` and `growth_rate_high_per_h`; `frame` for `h` without times.
     """
-    unit = time_unit(movie)
-    track, first, n_frames = np.unique(cells["track"].to_numpy(), return_index=True, return_counts=True)
+    unit = time_unit(recording)
+    track, first, n_frames = np.unique(cells[results.TRACK].to_numpy(), return_index=True, return_counts=True)
     last = first + n_frames - 1  # the rows of a track follow each other
-    parent, frame, time = cells["parent"].to_numpy()[first], cells["frame"].to_numpy(), times(cells)
+    parent, frame, time = cells[results.PARENT].to_numpy()[first], cells[results.FRAME].to_numpy(), times(cells)
     n_daughters, cycle = cell_cycles(track, parent, time[first])
     pieces = zip(np.split(time, first[1:]), np.split(_usable_area(cells, config), first[1:]), strict=True)
     rate, low, high = np.transpose([track_rate(*piece, config.min_frames) for piece in pieces])
     return pd.DataFrame(
         {
-            "track": track,
-            "parent": parent,
-            "generation": cells["generation"].to_numpy()[first],
+            results.TRACK: track,
+            results.PARENT: parent,
+            results.GENERATION: cells[results.GENERATION].to_numpy()[first],
             "first_frame": frame[first],
             "last_frame": frame[last],
             "n_frames": n_frames,

@@ -6,6 +6,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from cellflax.io import results
 from cellflax.quantification.tables import times
 
 _COLOUR = "#0072B2"
@@ -18,8 +19,8 @@ def growth_figure(cells: pd.DataFrame, tracks: pd.DataFrame, unit: str) -> Figur
     curves, rates, cycles = figure.subplots(1, 3)
     time = times(cells)
     area = "area_um2" if "area_um2" in cells else "area_px"
-    areas, generation = cells[area].to_numpy(), cells["generation"].to_numpy()
-    _, first = np.unique(cells["track"].to_numpy(), return_index=True)
+    areas, generation = cells[area].to_numpy(), cells[results.GENERATION].to_numpy()
+    _, first = np.unique(cells[results.TRACK].to_numpy(), return_index=True)
     for rows in np.split(np.arange(len(cells)), first[1:]):
         colour = colormaps["viridis"](0.9 * generation[rows[0]] / max(1, generation.max()))
         curves.plot(time[rows], areas[rows], color=colour, linewidth=0.8, marker=".", markersize=2)

@@ -10,7 +10,7 @@ from cellflax.errors import UserError
 from cellflax.io.images import ImageFiles, read_channels, read_labels
 from cellflax.io.movies import frame_files, read_image_movie, read_label_movie
 from cellflax.io.pairs import partners
-from cellflax.quantification.movie import Movie
+from cellflax.quantification.recording import Recording
 
 
 @dataclass(frozen=True)
@@ -26,25 +26,26 @@ class Planes:
     pixel_size_um: float | None
 
 
-def planes(option: str, text: str, movie: Movie) -> Planes:
+def planes(option: str, text: str, recording: Recording) -> Planes:
     """Find the images of the frames: one file each (see `companions`), or a TIFF with time as an axis.
 
     Raises:
         UserError: if there are not as many as frames, or they have several channels.
     """
-    if len(frame_files(text, option)) == 1 < len(movie.frames):
+    if len(frame_files(text, option)) == 1 < len(recording.frames):
         stack = read_image_movie(text, option)
         n_frames, *_, n_channels = stack.pixels.shape
-        if n_frames != len(movie.frames) or n_channels != 1:
+        if n_frames != len(recording.frames) or n_channels != 1:
             raise UserError(
-                f"{option}={text}: {n_frames} frames of {n_channels} channels; give {len(movie.frames)} frames of one"
+                f"{option}={text}: {n_frames} frames of {n_channels} channels; give {len(recording.frames)} frames of "
+                "one"
             )
         return Planes(lambda i: stack.pixels[i, ..., 0], stack.pixel_size_um)
-    files = companions(option, text, movie)
+    files = companions(option, text, recording)
     return Planes(lambda i: read_plane(files[i])[0], read_plane(files[0])[1])
 
 
-def label_planes(option: str, text: str, movie: Movie) -> Callable[[int], np.ndarray]:
+def label_planes(option: str, text: str, recording: Recording) -> Callable[[int], np.ndarray]:
     """Find the label images of the frames: one file each (see `companions`), or a label movie.
 
     Returns:
@@ -53,36 +54,39 @@ def label_planes(option: str, text: str, movie: Movie) -> Callable[[int], np.nda
     Raises:
         UserError: if there are not as many as frames; so does reading a file without labels.
     """
-    if len(frame_files(text, option)) == 1 < len(movie.frames):
+    if len(frame_files(text, option)) == 1 < len(recording.frames):
         labels = read_label_movie(text, option).labels
-        if len(labels) != len(movie.frames):
-            raise UserError(f"{option}={text}: {len(labels)} frames; give {len(movie.frames)}, as {movie.source} has")
+        if len(labels) != len(recording.frames):
+            raise UserError(
+                f"{option}={text}: {len(labels)} frames; give {len(recording.frames)}, as {recording.source} has"
+            )
         return lambda i: labels[i]
-    files = companions(option, text, movie)
+    files = companions(option, text, recording)
     return lambda i: read_labels(files[i])
 
 
-def companions(option: str, text: str, movie: Movie) -> list[Path]:
+def companions(option: str, text: str, recording: Recording) -> list[Path]:
     """The file of FILE | DIR | GLOB that belongs to each frame: by name, else, as many files as frames, in order.
 
     Args:
         option: the argument's name, for errors.
         text: where to look.
-        movie: the frames; those of tracked movies have no names.
+        recording: the frames; those of tracked movies have no names.
 
     Raises:
         UserError: if the names do not pair up and the numbers differ.
     """
     files = frame_files(text, option)
-    if movie.lineage is None:
+    if recording.lineage is None:
         try:
-            return list(partners(option, text, {frame.stem: Path(frame.name) for frame in movie.frames}).values())
+            return list(partners(option, text, {frame.stem: Path(frame.name) for frame in recording.frames}).values())
         except UserError:
-            if len(files) != len(movie.frames):
+            if len(files) != len(recording.frames):
                 raise
-    if len(files) != len(movie.frames):
+    if len(files) != len(recording.frames):
         raise UserError(
-            f"{option}={text}: {len(files)} files for {len(movie.frames)} frames of {movie.source}; give one per frame"
+            f"{option}={text}: {len(files)} files for {len(recording.frames)} frames of {recording.source}; give one "
+            "per frame"
         )
     return files
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from cellflax.errors import UserError
+from cellflax.io import results
 from cellflax.io.files import list_files
 from cellflax.io.images import read_labels
 from cellflax.io.pairs import partners
@@ -15,29 +16,29 @@ from cellflax.labels import cells_of
 from cellflax.quantification.config import QuantifyConfig
 from cellflax.quantification.images import label_planes, planes, read_plane
 from cellflax.quantification.ktr import KtrInput
-from cellflax.quantification.movie import Movie, image_movie, predicted_movie, with_known_of_cells
+from cellflax.quantification.recording import Recording, image_recording, predicted_recording, with_known_of_cells
 from cellflax.quantification.tracks import read_tracks
 from cellflax.refine.seeds import nuclei_seeds
 
 
-def tracked_movie(config: QuantifyConfig) -> Movie:
+def tracked_recording(config: QuantifyConfig) -> Recording:
     """Cells of `tracks`, with what `predicted` knows of them where both are given."""
     if not config.tracks:
         raise UserError(f"method={config.method.name} needs tracks=DIR, the output of cellflax.track")
     tracks = read_tracks(Path(config.tracks), config.pixel_size_um, config.frame_interval_s)
-    predicted = _predicted_movie(config)
+    predicted = _predicted_recording(config)
     return tracks if predicted is None else with_known_of_cells(tracks, predicted, same_cells=True)
 
 
-def cells_input(config: QuantifyConfig) -> tuple[Movie, Callable[[int], np.ndarray] | None]:
+def cells_input(config: QuantifyConfig) -> tuple[Recording, Callable[[int], np.ndarray] | None]:
     """Cells of `tracks` or `predicted`, and the image to measure within them."""
-    movie = tracked_movie(config) if config.tracks else _predicted_movie(config)
-    if movie is None:
+    recording = tracked_recording(config) if config.tracks else _predicted_recording(config)
+    if recording is None:
         raise UserError("predicted is not given; add predicted=DIR, the output of cellflax.predict, or tracks=DIR")
     if config.image is None:
-        return movie, None
-    image = planes("image", config.image, movie)
-    return replace(movie, pixel_size_um=movie.pixel_size_um or image.pixel_size_um), image.read
+        return recording, None
+    image = planes("image", config.image, recording)
+    return replace(recording, pixel_size_um=recording.pixel_size_um or image.pixel_size_um), image.read
 
 
 def ktr_input(config: QuantifyConfig) -> KtrInput:
@@ -48,20 +49,20 @@ def ktr_input(config: QuantifyConfig) -> KtrInput:
     """
     if not config.reporter:
         raise UserError("method=ktr needs the reporter's images; add reporter=FILE|DIR|GLOB")
-    tracked = "label"
+    tracked = results.LABEL
     if config.tracks and _nuclear_option(config) is None:
-        predicted = _predicted_movie(config)
-        movie = read_tracks(Path(config.tracks), config.pixel_size_um, config.frame_interval_s)
-        nuclei, cells = movie.labels, None if predicted is None else predicted.labels
+        predicted = _predicted_recording(config)
+        recording = read_tracks(Path(config.tracks), config.pixel_size_um, config.frame_interval_s)
+        nuclei, cells = recording.labels, None if predicted is None else predicted.labels
         if predicted is not None:
-            movie, tracked = with_known_of_cells(movie, predicted, same_cells=False), "nucleus"
+            recording, tracked = with_known_of_cells(recording, predicted, same_cells=False), "nucleus"
     else:
-        labelled = tracked_movie(config) if config.tracks else _predicted_movie(config)
-        movie = labelled or image_movie(*_require_nuclei(config), config.pixel_size_um)
-        nuclei, cells = _nuclei(config, movie), None if labelled is None else labelled.labels
-    reporter = planes("reporter", config.reporter, movie)
-    movie = replace(movie, pixel_size_um=movie.pixel_size_um or reporter.pixel_size_um)
-    return KtrInput(movie, reporter.read, nuclei, cells, tracked)
+        labelled = tracked_recording(config) if config.tracks else _predicted_recording(config)
+        recording = labelled or image_recording(*_require_nuclei(config), config.pixel_size_um)
+        nuclei, cells = _nuclei(config, recording), None if labelled is None else labelled.labels
+    reporter = planes("reporter", config.reporter, recording)
+    recording = replace(recording, pixel_size_um=recording.pixel_size_um or reporter.pixel_size_um)
+    return KtrInput(recording, reporter.read, nuclei, cells, tracked)
 
 
 def cell_type_input(config: QuantifyConfig) -> tuple[dict[str, Prediction], Callable[[str], np.ndarray]]:
@@ -86,8 +87,8 @@ def simulation_notes(config: QuantifyConfig) -> list[str]:
     ]
 
 
-def _predicted_movie(config: QuantifyConfig) -> Movie | None:
-    return predicted_movie(config.predicted, config.pixel_size_um) if config.predicted else None
+def _predicted_recording(config: QuantifyConfig) -> Recording | None:
+    return predicted_recording(config.predicted, config.pixel_size_um) if config.predicted else None
 
 
 def _nuclear_option(config: QuantifyConfig) -> tuple[str, str] | None:
@@ -107,13 +108,13 @@ def _require_nuclei(config: QuantifyConfig) -> tuple[str, str]:
     return option
 
 
-def _nuclei(config: QuantifyConfig, movie: Movie) -> Callable[[int], np.ndarray]:
+def _nuclei(config: QuantifyConfig, recording: Recording) -> Callable[[int], np.ndarray]:
     """Function from the number of a frame to the labels of its nuclei."""
     option, text = _require_nuclei(config)
     if option == "nuclei":
-        labels = label_planes(option, text, movie)
+        labels = label_planes(option, text, recording)
         return lambda i: cells_of(labels(i))
-    nuclear = planes(option, text, movie)
+    nuclear = planes(option, text, recording)
     size = config.pixel_size_um or nuclear.pixel_size_um
     return lambda i: nuclei_seeds(nuclear.read(i), config.seeds, size)
 

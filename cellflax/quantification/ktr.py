@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 
 from cellflax.errors import UserError
+from cellflax.io import results
 from cellflax.measure.agreement import time_course_agreement
 from cellflax.measure.ktr import RATIO, KtrConfig, ktr_table, method_names
 from cellflax.quantification.ktr_figure import radius_figure, ratio_figure
-from cellflax.quantification.movie import Movie
-from cellflax.quantification.tables import distribution, write_table
+from cellflax.quantification.recording import Recording
+from cellflax.quantification.tables import distribution, write_with_types
 from cellflax.quantification.truth import Truth, match_truth, read_truth
 
 
@@ -22,18 +23,18 @@ class KtrInput:
     """What the ratios are measured in; the functions take the number of the frame within the movie.
 
     Attributes:
-        movie: the frames.
+        recording: the frames.
         reporter: (H, W) intensities of a frame.
         nuclei: (H, W) labels of the nuclei.
         cells: (H, W) labels of the cells, None where they are not known.
         tracked: column of `ktr.ktr_table` that holds the tracks, where there are any: "label" or "nucleus".
     """
 
-    movie: Movie
+    recording: Recording
     reporter: Callable[[int], np.ndarray]
     nuclei: Callable[[int], np.ndarray]
     cells: Callable[[int], np.ndarray] | None
-    tracked: str = "label"
+    tracked: str = results.LABEL
 
 
 def quantify_ktr(config: KtrConfig, given: KtrInput, truth: str | None, output: Path) -> dict[str, Any]:
@@ -54,33 +55,33 @@ def quantify_ktr(config: KtrConfig, given: KtrInput, truth: str | None, output: 
     Raises:
         UserError: if arrays do not fit, there is no nucleus, or the truth has nothing to be compared with.
     """
-    if truth is not None and given.movie.lineage is None:
+    if truth is not None and given.recording.lineage is None:
         raise UserError(f"truth={truth} needs tracked cells; add tracks=DIR, the output of cellflax.track")
     expected = None if truth is None else read_truth(truth, RATIO)
-    cells = pd.concat([_measure(config, given, i) for i in range(len(given.movie.frames))], ignore_index=True)
+    cells = pd.concat([_measure(config, given, i) for i in range(len(given.recording.frames))], ignore_index=True)
     methods = method_names(map(str, cells.columns))
     if not methods:
         raise UserError("ktr.ring_px and ktr.ring_um are empty and there are no cells for a mixture; give one of them")
     ratios = {name: cells[f"{RATIO}_{name}"].to_numpy(np.float64) for name in methods}
     if not any(np.isfinite(ratio).any() for ratio in ratios.values()):
         raise UserError("no cell has a nucleus and a cytoplasm that is brighter than the background; check reporter=")
-    write_table(cells, output, "ktr")
-    ratio_figure(cells, methods).savefig(output / "ktr.png")
-    radius_figure(cells, methods).savefig(output / "ring_radius.png")
+    write_with_types(output / results.KTR, cells)
+    ratio_figure(cells, methods).savefig(output / results.KTR_FIGURE)
+    radius_figure(cells, methods).savefig(output / results.RADIUS_FIGURE)
     metrics: dict[str, Any] = {
-        "n_frames": len(given.movie.frames),
+        "n_frames": len(given.recording.frames),
         "n_cells_and_frames": len(cells),
-        "n_tracks": len(np.unique(cells["track"].to_numpy())) if "track" in cells else None,
+        "n_tracks": len(np.unique(cells[results.TRACK].to_numpy())) if results.TRACK in cells else None,
         RATIO: {name: distribution(ratio) for name, ratio in ratios.items()},
     }
     if expected is not None:
-        metrics["truth"] = _agreement(expected, match_truth(expected, given.movie), cells, methods)
+        metrics["truth"] = _agreement(expected, match_truth(expected, given.recording), cells, methods)
     return metrics
 
 
 def _measure(config: KtrConfig, given: KtrInput, i: int) -> pd.DataFrame:
     """Rows of one frame."""
-    frame = given.movie.frames[i]
+    frame = given.recording.frames[i]
     reporter, nuclei = given.reporter(i), given.nuclei(i)
     cells = None if given.cells is None else given.cells(i)
     for what, labels in (("nuclei", nuclei), ("cells", cells)):
@@ -89,15 +90,15 @@ def _measure(config: KtrConfig, given: KtrInput, i: int) -> pd.DataFrame:
                 f"{frame.name}: {what} of shape {labels.shape} for a reporter image of {reporter.shape}; give the "
                 "same field"
             )
-    table = ktr_table(reporter, nuclei, cells, config, given.movie.pixel_size_um)
+    table = ktr_table(reporter, nuclei, cells, config, given.recording.pixel_size_um)
     if given.tracked == "nucleus":
         table = table.query("nucleus > 0")
-    return given.movie.rows(frame, table, given.tracked)
+    return given.recording.rows(frame, table, given.tracked)
 
 
 def _agreement(truth: Truth, track: np.ndarray, cells: pd.DataFrame, methods: list[str]) -> dict[str, Any]:
     place = pd.MultiIndex.from_arrays([truth.frame, track])
-    measured = cells.set_index(["frame", "track"]).reindex(place)
+    measured = cells.set_index([results.FRAME, results.TRACK]).reindex(place)
     return {
         name: time_course_agreement(truth.track, truth.value, measured[f"{RATIO}_{name}"].to_numpy())
         for name in methods

@@ -6,6 +6,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from cellflax.io import results
 from cellflax.measure.ktr import MIXTURE, RATIO
 from cellflax.quantification.tables import times
 
@@ -16,7 +17,7 @@ _COLOUR = "#0072B2"
 def ratio_figure(cells: pd.DataFrame, methods: list[str]) -> Figure:
     """One panel per method: a line per track with their median, or a histogram where cells are not tracked."""
     figure = Figure(figsize=(3.2 * len(methods) + 1, 3.6), dpi=150, layout="constrained")
-    tracked = "track" in cells
+    tracked = results.TRACK in cells
     panels = figure.subplots(1, len(methods), squeeze=False)[0]
     for ax, name in zip(panels, methods, strict=True):
         if tracked:
@@ -31,7 +32,7 @@ def ratio_figure(cells: pd.DataFrame, methods: list[str]) -> Figure:
 
 def _draw_courses(ax: Axes, cells: pd.DataFrame, ratio: np.ndarray) -> None:
     time, label = _time(cells)
-    track = cells["track"].to_numpy()
+    track = cells[results.TRACK].to_numpy()
     for one in np.unique(track):
         ax.plot(time[track == one], ratio[track == one], color=_COLOUR, alpha=0.35, linewidth=0.7)
     ax.plot(*_median_course(time, ratio), color="black", linewidth=2)
@@ -42,7 +43,7 @@ def _draw_courses(ax: Axes, cells: pd.DataFrame, ratio: np.ndarray) -> None:
 
 def radius_figure(cells: pd.DataFrame, methods: list[str]) -> Figure:
     """Ratio by the width of the ring, median and quartiles, with the mixture's beside it; medians over time."""
-    tracked = "track" in cells
+    tracked = results.TRACK in cells
     figure = Figure(figsize=(9 if tracked else 5, 4), dpi=150, layout="constrained")
     panels = figure.subplots(1, 2 if tracked else 1, squeeze=False)[0]
     ratios = {name: _ratio(cells, name) for name in methods}
@@ -81,4 +82,4 @@ def _median_course(time: np.ndarray, ratio: np.ndarray) -> tuple[np.ndarray, lis
 
 def _time(cells: pd.DataFrame) -> tuple[np.ndarray, str]:
     """Time of every row, and the label of its axis."""
-    return times(cells), "time [h]" if "time_s" in cells else "frame"
+    return times(cells), "time [h]" if results.TIME_S in cells else "frame"

@@ -6,16 +6,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cellflax.io import results
+from cellflax.io.tables import write_table
 
-def write_table(table: pd.DataFrame, output: Path, name: str) -> None:
-    """Write a table as `<name>.csv` and `<name>.parquet`, which also keeps the types."""
-    table.to_csv(output / f"{name}.csv", index=False)
-    table.to_parquet(output / f"{name}.parquet", index=False)
+
+def write_with_types(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV, and beside it as Parquet, which keeps the types of its columns."""
+    write_table(path, table)
+    write_table(path.with_suffix(".parquet"), table)
 
 
 def times(cells: pd.DataFrame) -> np.ndarray:
     """Time of every row: hours where `time_s` is known, else frames."""
-    return cells["time_s"].to_numpy() / 3600 if "time_s" in cells else cells["frame"].to_numpy(np.float64)
+    return (
+        cells[results.TIME_S].to_numpy() / 3600
+        if results.TIME_S in cells
+        else cells[results.FRAME].to_numpy(np.float64)
+    )
 
 
 def distribution(values: np.ndarray) -> dict[str, Any]:

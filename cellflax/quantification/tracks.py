@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 
 from cellflax.errors import UserError
+from cellflax.io import results
 from cellflax.io.images import read_image
 from cellflax.io.movie_time import check_times
-from cellflax.quantification.movie import Frame, Movie, nothing_known
+from cellflax.quantification.recording import RecordedFrame, Recording, nothing_known
 from cellflax.tracking.ctc import TrackedMovie, read_ctc
 
 
-def read_tracks(folder: Path, pixel_size_um: float | None, frame_interval_s: float | None) -> Movie:
+def read_tracks(folder: Path, pixel_size_um: float | None, frame_interval_s: float | None) -> Recording:
     """Read a tracked movie.
 
     Args:
@@ -27,15 +28,15 @@ def read_tracks(folder: Path, pixel_size_um: float | None, frame_interval_s: flo
         UserError: if files are missing, damaged or contradict each other, or times do not rise.
     """
     tracked = join_gaps(read_ctc(folder))
-    details = _read_details(folder / "tracks.csv")
+    details = _read_details(folder / results.TRACKS)
     if details is not None:
         tracked = _renamed(tracked, details)
-    times = _times(folder / "tracks.csv", details, len(tracked.labels), frame_interval_s)
+    times = _times(folder / results.TRACKS, details, len(tracked.labels), frame_interval_s)
     frames = []
     for i, labels in enumerate(tracked.labels):
-        key = {"frame": i} if times is None else {"frame": i, "time_s": float(times[i])}
-        frames.append(Frame(f"{folder}, frame {i}", str(i), labels.view, key, nothing_known("track")))
-    return Movie(str(folder), frames, _lineage(tracked.tracks), pixel_size_um or _pixel_size_um(folder))
+        key = {results.FRAME: i} if times is None else {results.FRAME: i, results.TIME_S: float(times[i])}
+        frames.append(RecordedFrame(f"{folder}, frame {i}", str(i), labels.view, key, nothing_known(results.TRACK)))
+    return Recording(str(folder), frames, _lineage(tracked.tracks), pixel_size_um or _pixel_size_um(folder))
 
 
 def join_gaps(tracked: TrackedMovie) -> TrackedMovie:
@@ -74,7 +75,7 @@ def _renamed(tracked: TrackedMovie, details: pd.DataFrame) -> TrackedMovie:
     The challenge's files have others from the first gap on, in the same order (see `ctc.to_ctc`). A table that is not
     of these tracks is left alone.
     """
-    rows = np.unique(details[["track", "frame"]].to_numpy(), axis=0)
+    rows = np.unique(details[[results.TRACK, results.FRAME]].to_numpy(), axis=0)
     starts = np.flatnonzero(np.append(True, np.diff(rows[:, 0]) != 0))
     spans = np.column_stack([rows[starts, 1], rows[np.append(starts[1:], len(rows)) - 1, 1]])
     tracks = tracked.tracks.sort_values("track", ignore_index=True)
@@ -88,12 +89,12 @@ def _lineage(tracks: pd.DataFrame) -> pd.DataFrame:
     generation = {0: -1}
     for track, _, _, parent in tracks.sort_values("begin").to_numpy().tolist():
         generation[track] = generation[parent] + 1
-    lineage = tracks.reindex(columns=["track", "parent"])
+    lineage = tracks.reindex(columns=[results.TRACK, results.PARENT])
     return lineage.assign(generation=[generation[track] for track in tracks["track"].tolist()])
 
 
 def _pixel_size_um(folder: Path) -> float | None:
-    path = folder / "summary.json"
+    path = folder / results.SUMMARY
     if not path.is_file():
         masks = folder / "TRA" if (folder / "TRA").is_dir() else folder
         return read_image(min(masks.glob("*.tif*"))).pixel_size_um
@@ -109,7 +110,7 @@ def _read_details(path: Path) -> pd.DataFrame | None:
         return None
     try:
         table = pd.read_csv(path)
-        return table.astype({"frame": np.int64, "track": np.int64})
+        return table.astype({results.FRAME: np.int64, results.TRACK: np.int64})
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{path}: not a table of tracks ({' '.join(str(error).split())}); track again") from error
 
@@ -120,10 +121,10 @@ def _times(
     """Time of each frame in seconds, None where nothing tells."""
     if frame_interval_s is not None:
         return np.arange(n_frames) * frame_interval_s
-    if details is None or "time_s" not in details or details.empty:
+    if details is None or results.TIME_S not in details or details.empty:
         return None
-    frame, row = np.unique(details["frame"].to_numpy(), return_index=True)
+    frame, row = np.unique(details[results.FRAME].to_numpy(), return_index=True)
     if frame[0] > 0 or frame[-1] < n_frames - 1:
-        raise UserError(f"{path}: the first or the last frame has no time_s; give frame_interval_s=...")
+        raise UserError(f"{path}: the first or the last frame has no {results.TIME_S}; give frame_interval_s=...")
     # Frames without cells have no row.
-    return check_times(path, np.interp(np.arange(n_frames), frame, details["time_s"].to_numpy(np.float64)[row]))
+    return check_times(path, np.interp(np.arange(n_frames), frame, details[results.TIME_S].to_numpy(np.float64)[row]))

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from cellflax.errors import UserError
+from cellflax.io import results
 from cellflax.labels import label_values, majority_owners
-from cellflax.quantification.movie import Movie
+from cellflax.quantification.recording import Recording
 from cellflax.tracking.ctc import read_ctc
 
 
@@ -41,24 +42,24 @@ def read_truth(folder: str, quantity: str) -> Truth:
     Raises:
         UserError: if a file is missing, a column is missing or not numeric, or a value is not positive.
     """
-    path = Path(folder) / "truth.csv"
+    path = Path(folder) / results.TRUTH
     try:
         table = pd.read_csv(path)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: not a readable table ({' '.join(str(error).split())}); give truth=MOVIE") from error
-    for name in ("frame", "track", quantity):
+    for name in (results.FRAME, results.TRACK, quantity):
         if name not in table:
             raise UserError(f"{path}: has no column {name}; there are {', '.join(map(str, table))}")
         values = table[name].to_numpy()
         if values.dtype.kind not in "iuf" or not np.isfinite(values).all():
             raise UserError(f"{path}: column {name} must hold a number in every row")
-    frame, track, value = (table[name].to_numpy() for name in ("frame", "track", quantity))
+    frame, track, value = (table[name].to_numpy() for name in (results.FRAME, results.TRACK, quantity))
     if np.any(value <= 0):
         raise UserError(f"{path}: {quantity} must be above 0 to have a relative error")
-    return Truth(folder, frame, track, value, read_ctc(Path(folder) / "labels").labels)
+    return Truth(folder, frame, track, value, read_ctc(Path(folder) / results.LABEL_FOLDER).labels)
 
 
-def match_truth(truth: Truth, movie: Movie) -> np.ndarray:
+def match_truth(truth: Truth, recording: Recording) -> np.ndarray:
     """Track of the movie for every row of the truth: the largest that lies, by more than half, in the true cell.
 
     Returns:
@@ -67,17 +68,23 @@ def match_truth(truth: Truth, movie: Movie) -> np.ndarray:
     Raises:
         UserError: if the movies do not fit, or have no cell in common.
     """
-    if len(truth.labels) != len(movie.frames):
-        raise UserError(f"truth={truth.source}: {len(truth.labels)} frames, {movie.source} has {len(movie.frames)}")
+    if len(truth.labels) != len(recording.frames):
+        raise UserError(
+            f"truth={truth.source}: {len(truth.labels)} frames, {recording.source} has {len(recording.frames)}"
+        )
     found = np.zeros(len(truth.frame), np.int64)
     for i, true in enumerate(truth.labels):
-        labels = movie.labels(i)
+        labels = recording.labels(i)
         if labels.shape != true.shape:
-            raise UserError(f"truth={truth.source}: shape {true.shape} differs from {labels.shape} of {movie.source}")
+            raise UserError(
+                f"truth={truth.source}: shape {true.shape} differs from {labels.shape} of {recording.source}"
+            )
         track, _ = majority_owners(true, labels)
         of_true = dict(zip(label_values(true).tolist(), track.tolist(), strict=True))
         rows = truth.frame == i
         found[rows] = [of_true.get(one, 0) for one in truth.track[rows].tolist()]
     if not found.any():
-        raise UserError(f"truth={truth.source}: none of its cells is a track of {movie.source}; is it the same movie?")
+        raise UserError(
+            f"truth={truth.source}: none of its cells is a track of {recording.source}; is it the same movie?"
+        )
     return found

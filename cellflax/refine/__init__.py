@@ -5,34 +5,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from cellflax.errors import UserError
-from cellflax.labels import components, remove_small
-from cellflax.refine.active_contour import ActiveContourConfig, refine_by_active_contour
-from cellflax.refine.classes import ClassMaps, class_maps, has_compartments, has_interior
-from cellflax.refine.flood import FloodConfig
-from cellflax.refine.threshold import ThresholdConfig, refine_by_threshold
-from cellflax.refine.watershed import WatershedConfig, refine_by_watershed
-from cellflax.refine.whole_cell import WholeCellConfig, refine_by_whole_cell, whole_cell_nuclei
+from cellflax.refine.base import RefineConfig
+from cellflax.refine.classes import class_maps, has_compartments, has_interior
+from cellflax.schemas import kind_of
 
-RefineConfig = ThresholdConfig | WatershedConfig | ActiveContourConfig | WholeCellConfig
-
-# Where a refinement has no settings for nuclei: they are likelier than not, and smaller ones are specks.
-_NUCLEUS = 0.5
-_MIN_NUCLEUS_PX = 20
-
-
-def takes_seeds(config: RefineConfig) -> bool:
-    """Whether nuclei, where they are known, change the result."""
-    return isinstance(config, FloodConfig | WholeCellConfig)
+__all__ = ["RefineConfig", "check_classes", "find_seeds", "intensity_image", "needs_seeds", "refine"]
 
 
 def needs_seeds(config: RefineConfig, class_names: Sequence[str] = ()) -> bool:
     """Whether there are no cells without nuclei; a network that has a class for them shows them itself."""
-    return isinstance(config, ActiveContourConfig) and not has_compartments(class_names)
-
-
-def needs_pixel_size(config: RefineConfig) -> bool:
-    """Whether there are no cells without the size of a pixel."""
-    return isinstance(config, WholeCellConfig)
+    return config.needs_seeds and not has_compartments(class_names)
 
 
 def check_classes(config: RefineConfig, class_names: Sequence[str]) -> None:
@@ -46,9 +28,9 @@ def check_classes(config: RefineConfig, class_names: Sequence[str]) -> None:
             "no class is called interior..., nor two nucleus and cytoplasm, so there are no cells in "
             f"{', '.join(class_names)}"
         )
-    if isinstance(config, WholeCellConfig) and not has_compartments(class_names):
+    if config.needs_compartments and not has_compartments(class_names):
         raise UserError(
-            "refine=whole_cell starts from the classes nucleus and cytoplasm and the network has "
+            f"refine={kind_of('refine', config)} starts from the classes nucleus and cytoplasm and the network has "
             f"{', '.join(class_names)}; take refine=watershed, or train with data.annotation=compartments"
         )
 
@@ -67,15 +49,8 @@ def intensity_image(config: RefineConfig, image: np.ndarray, channels: Sequence[
     Raises:
         UserError: if the image does not have the channel.
     """
-    if not isinstance(config, WholeCellConfig):
-        return None
-    name = config.intensity_channel
-    if name is not None and name not in channels:
-        raise UserError(
-            f"refine.intensity_channel={name} is not among the channels {', '.join(channels)}; "
-            "name one of them, or null for the first"
-        )
-    return image[..., 0 if name is None else list(channels).index(name)]
+    plane = config.intensity_plane(channels)
+    return None if plane is None else image[..., plane]
 
 
 def find_seeds(
@@ -96,9 +71,9 @@ def find_seeds(
         UserError: as `refine`.
     """
     check_classes(config, class_names)
-    if not takes_seeds(config):
+    if not config.takes_seeds:
         return None
-    return _own_seeds(config, class_maps(probability, class_names), pixel_size_um)
+    return config.own_seeds(class_maps(probability, class_names), pixel_size_um)
 
 
 def refine(
@@ -118,10 +93,10 @@ def refine(
             is background.
         class_names: K names; see `classes.class_maps` for what they mean.
         seeds: (H, W) integer labels, one per cell, 0 = none; see `seeds.nuclei_seeds` and
-            `seeds.seeds_from_labels`. The threshold has no use for them. None takes those of `find_seeds`; where
-            there are none either, the active contour has nothing to start from.
-        intensity: (H, W) as from `intensity_image`, for the refinement of whole cells.
-        pixel_size_um: edge of a pixel, likewise.
+            `seeds.seeds_from_labels`. Refinements that take none ignore them. None takes those of `find_seeds`;
+            where there are none either, one that needs them has nothing to start from.
+        intensity: (H, W) as from `intensity_image`.
+        pixel_size_um: edge of a pixel, if known.
 
     Returns:
         (H, W) int32 labels 1...n, 0 = background; n may be 0. Where every seed becomes a cell (whole cells), cell k
@@ -133,26 +108,13 @@ def refine(
     """
     check_classes(config, class_names)
     maps = class_maps(probability, class_names)
-    if isinstance(config, ThresholdConfig):
-        return refine_by_threshold(config, maps.interior)
-    if seeds is None:
-        seeds = _own_seeds(config, maps, pixel_size_um)
+    if not config.takes_seeds:
+        seeds = None
+    elif seeds is None:
+        seeds = config.own_seeds(maps, pixel_size_um)
     else:
         _check_seeds(seeds, maps.interior.shape)
-    if isinstance(config, WholeCellConfig):
-        assert seeds is not None, "check_classes requires a class for nuclei"
-        return refine_by_whole_cell(config, maps.interior, _checked(intensity, maps), pixel_size_um, seeds)
-    if isinstance(config, ActiveContourConfig):
-        return refine_by_active_contour(config, maps.interior, maps.edge, seeds)
-    return refine_by_watershed(config, maps.interior, maps.edge, seeds)
-
-
-def _own_seeds(config: RefineConfig, maps: ClassMaps, pixel_size_um: float | None) -> np.ndarray | None:
-    if maps.nucleus is None:
-        return None
-    if isinstance(config, WholeCellConfig):
-        return whole_cell_nuclei(config, maps.nucleus, pixel_size_um)
-    return components(remove_small(components(maps.nucleus > _NUCLEUS), _MIN_NUCLEUS_PX))
+    return config.label(maps, seeds, intensity, pixel_size_um)
 
 
 def _check_seeds(seeds: np.ndarray, shape: tuple[int, ...]) -> None:
@@ -160,12 +122,3 @@ def _check_seeds(seeds: np.ndarray, shape: tuple[int, ...]) -> None:
         raise UserError(f"the nuclei are {seeds.shape} but the image is {shape}; give nuclei of the same field")
     if not np.issubdtype(seeds.dtype, np.integer) or seeds.min(initial=0) < 0:
         raise UserError(f"the nuclei must be labels of 0 or more, got {seeds.dtype}; see seeds_from_labels")
-
-
-def _checked(intensity: np.ndarray | None, maps: ClassMaps) -> np.ndarray:
-    if intensity is None or intensity.shape != maps.interior.shape:
-        shape = None if intensity is None else intensity.shape
-        raise ValueError(f"refine=whole_cell needs intensity_image(...) of {maps.interior.shape}, got {shape}")
-    if not np.isfinite(intensity).all():
-        raise UserError("the image holds NaN or infinite values; replace them before segmenting")
-    return intensity

@@ -1,12 +1,14 @@
 """Cells by an active contour that grows from the nuclei (P1, mammalian cytoplasm)."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from cellflax.errors import UserError
 from cellflax.refine.chan_vese import chan_vese
 from cellflax.refine.checks import check_not_negative
+from cellflax.refine.classes import ClassMaps
 from cellflax.refine.flood import FloodConfig, finish, flood, seeds_inside
 
 
@@ -22,6 +24,8 @@ class ActiveContourConfig(FloodConfig):
         outside_weight: lambda 2; P1: 1.
     """
 
+    needs_seeds: ClassVar[bool] = True
+
     iterations: int = 80
     smoothing: int = 1
     inside_weight: float = 1.0
@@ -33,6 +37,16 @@ class ActiveContourConfig(FloodConfig):
         for key in ("inside_weight", "outside_weight"):
             if getattr(self, key) <= 0:
                 raise UserError(f"refine.{key} must be greater than 0, got {getattr(self, key)}")
+
+    def label(
+        self,
+        maps: ClassMaps,
+        seeds: np.ndarray | None,
+        intensity: np.ndarray | None,
+        pixel_size_um: float | None,
+    ) -> np.ndarray:
+        """See `refine_by_active_contour`."""
+        return refine_by_active_contour(self, maps.interior, maps.edge, seeds)
 
 
 def refine_by_active_contour(

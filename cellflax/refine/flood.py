@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import ClassVar
 
 import numpy as np
 from scipy import ndimage
@@ -9,6 +10,7 @@ from skimage import segmentation
 
 from cellflax.errors import UserError
 from cellflax.labels import components, renumber
+from cellflax.refine.base import RefineConfig
 from cellflax.refine.checks import check_not_negative
 from cellflax.refine.clean import ExpandShape, expand, fill_holes, smooth_outlines
 
@@ -21,7 +23,7 @@ class Landscape(Enum):
 
 
 @dataclass
-class FloodConfig:
+class FloodConfig(RefineConfig):
     """Settings of every refinement that takes nuclei; each adds how it finds the inside of the cells.
 
     Attributes:
@@ -37,6 +39,8 @@ class FloodConfig:
             no cell (debris, another focal plane, the border that a network leaves empty) are left out. It is
             small because a nucleus left out does more harm: its cell goes to the neighbours.
     """
+
+    takes_seeds: ClassVar[bool] = True
 
     landscape: Landscape = Landscape.edge
     smoothing_px: float = 0.0

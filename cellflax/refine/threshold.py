@@ -7,7 +7,9 @@ from skimage.filters import rank
 
 from cellflax.errors import UserError
 from cellflax.labels import components, remove_small, renumber
+from cellflax.refine.base import RefineConfig
 from cellflax.refine.checks import check_interior_threshold, check_not_negative
+from cellflax.refine.classes import ClassMaps
 from cellflax.refine.clean import expand, fill_holes, remove_odd
 
 # Probabilities are rounded to so many levels for the local median, which is then off by 0.0005 at most: a histogram
@@ -16,7 +18,7 @@ _LEVELS = 1024
 
 
 @dataclass
-class ThresholdConfig:
+class ThresholdConfig(RefineConfig):
     """Settings of the threshold.
 
     Attributes:
@@ -60,6 +62,16 @@ class ThresholdConfig:
             value = getattr(self, key)
             if value is not None and not 0 < value <= 1:
                 raise UserError(f"refine.{key} must be in (0, 1] or null, got {value}")
+
+    def label(
+        self,
+        maps: ClassMaps,
+        seeds: np.ndarray | None,
+        intensity: np.ndarray | None,
+        pixel_size_um: float | None,
+    ) -> np.ndarray:
+        """See `refine_by_threshold`."""
+        return refine_by_threshold(self, maps.interior)
 
 
 def refine_by_threshold(config: ThresholdConfig, interior: np.ndarray) -> np.ndarray:

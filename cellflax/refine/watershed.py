@@ -9,6 +9,7 @@ from skimage import measure
 from cellflax.errors import UserError
 from cellflax.labels import components, remove_small
 from cellflax.refine.checks import check_interior_threshold, check_not_negative
+from cellflax.refine.classes import ClassMaps
 from cellflax.refine.flood import FloodConfig, finish, flood, seeds_inside
 from cellflax.refine.maxima import prominent_maxima
 
@@ -39,6 +40,16 @@ class WatershedConfig(FloodConfig):
         check_not_negative(self, "min_area_px", "seed_smoothing_px")
         if not 0 < self.seed_depth <= 1:
             raise UserError(f"refine.seed_depth must be in (0, 1], got {self.seed_depth}")
+
+    def label(
+        self,
+        maps: ClassMaps,
+        seeds: np.ndarray | None,
+        intensity: np.ndarray | None,
+        pixel_size_um: float | None,
+    ) -> np.ndarray:
+        """See `refine_by_watershed`."""
+        return refine_by_watershed(self, maps.interior, maps.edge, seeds)
 
 
 def refine_by_watershed(

@@ -1,12 +1,16 @@
 """Nuclei and whole cells from one cytoplasmic channel and its class probabilities (P3, steps 2 and 3)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from cellflax.errors import UserError
+from cellflax.refine.base import RefineConfig
 from cellflax.refine.blob_nuclei import blob_nuclei
 from cellflax.refine.cell_growth import CellGrowthConfig, grow_cells
+from cellflax.refine.classes import ClassMaps
 from cellflax.refine.flood import seeds_inside
 
 # A pixel is of the nucleus where that is likelier than not.
@@ -14,7 +18,7 @@ _OUTLINE = 0.5
 
 
 @dataclass
-class WholeCellConfig(CellGrowthConfig):
+class WholeCellConfig(CellGrowthConfig, RefineConfig):
     """Settings of P3's refinement, besides those of nuclei and cells.
 
     Attributes:
@@ -22,8 +26,37 @@ class WholeCellConfig(CellGrowthConfig):
         min_nucleus_um2: smallest nucleus; 40 um^2 is a disc 7 um across. Nuclei of a stain may be smaller.
     """
 
+    takes_seeds: ClassVar[bool] = True
+    needs_pixel_size: ClassVar[bool] = True
+    needs_compartments: ClassVar[bool] = True
+
     min_nucleus_um2: float = 40.0
     intensity_channel: str | None = None
+
+    def intensity_plane(self, channels: Sequence[str]) -> int:
+        """Index of `intensity_channel`."""
+        name = self.intensity_channel
+        if name is not None and name not in channels:
+            raise UserError(
+                f"refine.intensity_channel={name} is not among the channels {', '.join(channels)}; "
+                "name one of them, or null for the first"
+            )
+        return 0 if name is None else list(channels).index(name)
+
+    def own_seeds(self, maps: ClassMaps, pixel_size_um: float | None) -> np.ndarray | None:
+        """See `whole_cell_nuclei`."""
+        return None if maps.nucleus is None else whole_cell_nuclei(self, maps.nucleus, pixel_size_um)
+
+    def label(
+        self,
+        maps: ClassMaps,
+        seeds: np.ndarray | None,
+        intensity: np.ndarray | None,
+        pixel_size_um: float | None,
+    ) -> np.ndarray:
+        """See `refine_by_whole_cell`."""
+        assert seeds is not None, "needs_compartments: there is a class for nuclei"
+        return refine_by_whole_cell(self, maps.interior, _checked(intensity, maps), pixel_size_um, seeds)
 
 
 def whole_cell_nuclei(config: WholeCellConfig, nucleus: np.ndarray, pixel_size_um: float | None) -> np.ndarray:
@@ -65,6 +98,15 @@ def refine_by_whole_cell(
     """
     everywhere = np.ones(seeds.shape, bool)  # no nucleus is left out
     return grow_cells(config, seeds_inside(seeds, everywhere, 1.0), intensity, _known(pixel_size_um), cell)
+
+
+def _checked(intensity: np.ndarray | None, maps: ClassMaps) -> np.ndarray:
+    if intensity is None or intensity.shape != maps.interior.shape:
+        shape = None if intensity is None else intensity.shape
+        raise ValueError(f"refine=whole_cell needs intensity_image(...) of {maps.interior.shape}, got {shape}")
+    if not np.isfinite(intensity).all():
+        raise UserError("the image holds NaN or infinite values; replace them before segmenting")
+    return intensity
 
 
 def _known(pixel_size_um: float | None) -> float:

@@ -1,7 +1,7 @@
 """Simulated wells of unstained cells in bright field, with the stains of the same cells and exact labels.
 
-As Sadanandan et al. 2017 image them: a few bright-field planes 4 um apart, a nuclear and a cytoplasm stain, the
-stains through the same planes, several wells that differ in density, cells, focus and staining.
+The images follow those of Sadanandan et al. 2017: a few bright-field planes 4 um apart, a nuclear and a cytoplasm
+stain in the same planes, and several wells that differ in density, cells, focus and staining.
 """
 
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ from cellflax.simulation.population import (
 )
 from cellflax.simulation.wells import Well, WellConfig, crowded_well, sparse_well
 
-_MARGIN_UM = 45.0  # so far, cells and defocused light from outside reach into the field
+_MARGIN_UM = 45.0  # distance from which cells and defocused light reach into the field
 _MEDIUM_FLUORESCENCE = 0.06  # of the medium and the plate, relative to a stained cell
 _OBJECTIVE_NA = 0.4
 _RANGES: dict[str, tuple[float, float]] = {
@@ -43,25 +43,25 @@ _RANGES: dict[str, tuple[float, float]] = {
 
 @dataclass
 class BrightfieldConfig:
-    """Sites of stained wells and the microscope that looks at them.
+    """Sites of stained wells and the microscope that images them.
 
     Attributes:
         height: rows of the image.
         width: columns of the image.
         pixel_size_um: edge of a pixel in the object plane.
         wells: the wells that are imaged.
-        well1: what differs from well to well: the usual one,
-        well2: a crowded one, dim and focused behind the cells,
-        well3: a sparse one, bright and focused before them.
-        planes: number of focal planes of every channel.
-        plane_spacing_um: distance of two planes; the middle one lies at the well's `focus_um`.
+        well1: settings of the first well, a typical one.
+        well2: settings of the second well, crowded, dim and focused behind the cells.
+        well3: settings of the third well, sparse, bright and focused in front of the cells.
+        planes: number of focal planes in every channel.
+        plane_spacing_um: distance between planes; the middle one lies at the well's `focus_um`.
         touching_fraction: share of the cells that settle beside another one.
         mitotic_fraction: share of rounded-up cells.
         index_difference: refractive index of the cytoplasm minus that of the medium.
         illumination_variation: range of the illumination over the field, relative to its mean.
         brightfield_electrons: photo-electrons per background pixel in bright field.
         stain_electrons: photo-electrons per pixel in the middle of the median cell or nucleus.
-        read_noise_electrons: of the camera.
+        read_noise_electrons: read noise of the camera, standard deviation per pixel.
     """
 
     height: int = 512
@@ -99,7 +99,7 @@ class BrightfieldConfig:
 def simulate_brightfield_site(config: BrightfieldConfig, well: Well, seed: int) -> SimulatedField:
     """Simulate one site; the same configuration, well and seed give the same site, bit for bit.
 
-    Cells, optics and noise draw from separate random streams: another exposure or focus shows the same cells.
+    Cells, optics and noise draw from separate random streams, so another exposure or focus shows the same cells.
 
     Returns:
         The planes of `config.channels`, bright field first, with the labels of cells and nuclei.

@@ -14,7 +14,7 @@ class Camera:
     Attributes:
         gain_counts: counts per photo-electron.
         offset_counts: count of a dark pixel.
-        read_noise_electrons: standard deviation of the electronics' noise per pixel.
+        read_noise_electrons: read noise of the camera, standard deviation per pixel.
     """
 
     gain_counts: float

@@ -26,7 +26,7 @@ class _Colony:
 
     Attributes:
         rods: positions relative to the centre of the field, and lengths.
-        tracks: numbers of the cells, never used again.
+        tracks: numbers of the cells, never reused.
         parents: number of the mother, 0 for founders.
         rates_per_s: exponential growth rate of the area.
         division_um: length at which the cell divides.
@@ -75,7 +75,7 @@ def simulate_colony(config: ColonyConfig, seed: int) -> SimulatedMovie:
 
 def _found(rng: np.random.Generator, config: ColonyConfig) -> _Colony:
     """The founders, at random phases between two divisions."""
-    spacing_um = config.division_length_um  # rods that far apart cannot cross
+    spacing_um = config.division_length_um  # rods this far apart cannot cross
     extent_um = (4.0 * spacing_um * np.sqrt(config.founders),) * 2
     centres_um = shapes.settle_cells(rng, config.founders, extent_um, 0.4 * extent_um[0], spacing_um, 1.0)
     n = len(centres_um)
@@ -99,7 +99,7 @@ def _draw_fate(rng: np.random.Generator, n: int, config: ColonyConfig) -> tuple[
 
 
 def _grow(rng: np.random.Generator, colony: _Colony, config: ColonyConfig) -> _Colony:
-    """Let a frame interval pass in short steps: grow, divide, push apart."""
+    """Advance by one frame interval in short steps: grow, divide, push apart."""
     n_steps = int(np.ceil(config.frame_interval_s / _STEP_S))
     for _ in range(n_steps):
         grown_um2 = colony.rods.areas_um2 * np.exp(colony.rates_per_s * config.frame_interval_s / n_steps)
@@ -120,9 +120,9 @@ def _divide(rng: np.random.Generator, colony: _Colony, config: ColonyConfig) -> 
     lengths_um = mothers.lengths_um[ready] * np.stack([share, 1.0 - share])
     shifts_um = 0.5 * (mothers.lengths_um[ready] - lengths_um) * np.array([[-1.0], [1.0]])
     centres_um = mothers.centres_um[ready] + shifts_um[..., None] * mothers.axes[ready]
-    angles_rad = mothers.angles_rad[ready] + rng.normal(0.0, 0.08, (2, n))  # by which colonies start to buckle
+    angles_rad = mothers.angles_rad[ready] + rng.normal(0.0, 0.08, (2, n))  # from which colonies start to buckle
     rates, division_um = _draw_fate(rng, 2 * n, config)
-    # More than the fastest cell grows between two frames: every cell is seen before it divides.
+    # The fastest cell grows less than this between two frames, so every cell is seen before it divides.
     division_um = np.maximum(division_um, 1.4 * lengths_um.ravel())
     first = int(colony.tracks.max()) + 1
     stay = ~ready

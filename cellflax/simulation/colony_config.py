@@ -26,7 +26,7 @@ _RANGES: dict[str, tuple[float, float]] = {
 
 @dataclass
 class ColonyConfig:
-    """Growing E. coli on agarose and the microscope that looks at them.
+    """Growing E. coli on agarose and the microscope that images them.
 
     Attributes:
         height: rows of the image.
@@ -35,16 +35,16 @@ class ColonyConfig:
         frames: number of frames.
         frame_interval_s: time between two frames, at most a quarter of the doubling time.
         founders: cells in the first frame, around the centre.
-        doubling_time_min: of the median cell; areas grow exponentially.
-        rate_variation: standard deviation of the logarithm of the growth rate, from cell to cell; nothing lies
-            more than two of these away, here and below.
+        doubling_time_min: doubling time of the median cell; areas grow exponentially.
+        rate_variation: standard deviation of the logarithm of the growth rate across cells, clipped at two standard
+            deviations.
         division_length_um: median length at which a cell divides into halves.
-        division_variation: standard deviation of its logarithm.
+        division_variation: standard deviation of the logarithm of that length, also clipped at two.
         cell_width_um: diameter of all cells.
-        index_difference: refractive index of the cells minus that of the medium: phase contrast.
+        index_difference: refractive index of the cells minus that of the medium; it causes phase contrast.
         illumination_variation: range of the illumination over the field, relative to its mean.
         phase_electrons: photo-electrons per background pixel.
-        read_noise_electrons: of the camera.
+        read_noise_electrons: read noise of the camera, standard deviation per pixel.
     """
 
     height: int = 384

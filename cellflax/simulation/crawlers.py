@@ -1,4 +1,4 @@
-"""Cells that crawl through a movie: what is particular to each, and where it is in every frame."""
+"""Cells that crawl through a movie: the properties of each, and its place in every frame."""
 
 from dataclasses import dataclass
 
@@ -17,11 +17,11 @@ class Cast:
 
     Attributes:
         centres_um: (T, n, 2) centres (y, x).
-        outlines: two shapes between which each cell changes.
+        outlines: the two shapes between which each cell changes.
         swing_rad: (T, n) phase of that change.
         nuclei: (T, n) outlines of the nuclei.
-        heights_um, slopes_um, nuclear, reporter: (n,) thickness, flank, and brightness of either marker.
-        origins_px: (n, 2) where in the texture maps a cell's contents are.
+        heights_um, slopes_um, nuclear, reporter: (n,) thickness, width of the flank, and brightness of the two markers.
+        origins_px: (n, 2) place of a cell's contents in the texture maps.
     """
 
     centres_um: np.ndarray
@@ -42,11 +42,11 @@ def draw_cast(
     margin: int,
     config: MigrationConfig,
 ) -> Cast:
-    """Where all cells are in all frames, on the field and its margin, and what is particular to each.
+    """Draw the cells of a movie on the field and its margin: their properties, and their places in all frames.
 
     Args:
-        rng: source of everything but the motion.
-        motion_rng: source of the motion, of which each frame draws more.
+        rng: source of everything except the motion.
+        motion_rng: source of the motion; each frame draws more from it.
         shape_px: height and width with the margin.
         margin: width of the margin in pixels.
         config: cells and frames.

@@ -1,8 +1,8 @@
 """Simulated single-channel cells: bright, textured cytoplasm with dark or faint nuclei, and exact labels.
 
-The images that Al-Kofahi et al. 2018 segment, by stain, treatment and magnification, beside the nuclear channel of
-their two-channel truth. The specimen lives on a grid of `GRID_UM`, the pixel at 20x, and a camera pixel is a whole
-number of its points: the same seed and extent at another pixel size show the same specimen.
+The images follow those that Al-Kofahi et al. 2018 segment, by stain, treatment and magnification. They include the
+nuclear channel of their two-channel truth. The specimen is drawn on a grid of `GRID_UM`, the pixel at 20x. A camera
+pixel spans a whole number of grid points, so the same seed and extent at another pixel size show the same specimen.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ from cellflax.simulation.stains import CytoplasmStain, Treatment
 CHANNELS = ("cytoplasm", "nuclear")
 GRID_UM = 0.325
 _MOST_BINNING = 4
-_MARGIN_UM = 96 * GRID_UM  # so far, cells and haze from outside reach into the field; divisible by all binnings
+_MARGIN_UM = 96 * GRID_UM  # distance from which cells and haze reach into the field; divisible by all binnings
 _MEDIUM_FLUORESCENCE = 0.05  # relative to the middle of the median cell or nucleus
 _RANGES = CULTURE_RANGES | {
     "height": (32, 4096),
@@ -44,24 +44,24 @@ _RANGES = CULTURE_RANGES | {
 
 @dataclass
 class CytoplasmFieldConfig:
-    """A field of cells with one cytoplasmic stain, and the microscope that looks at it.
+    """A field of cells with one cytoplasmic stain, and the microscope that images it.
 
     Attributes:
         height: rows of the image.
         width: columns of the image.
-        pixel_size_um: edge of a pixel, 1 to 4 times 0.325 um: 0.325 as at 20x, 0.65 as at 10x.
+        pixel_size_um: edge of a pixel, 1 to 4 times 0.325 um: 0.325 at 20x, 0.65 at 10x.
         stain: texture and contrast of the cytoplasm.
-        treatment: change of the numbers below, as by a drug.
+        treatment: change of the numbers below, as a drug causes it.
         cells_per_mm2: density of untreated cells.
         cell_area_um2: median area of an untreated cell that nothing constrains.
         max_aspect: length over width of the longest untreated cells.
         touching_fraction: share of the cells that settle beside another one.
         mitotic_fraction: share of rounded-up cells without treatment.
-        numerical_aperture: of the objective.
+        numerical_aperture: numerical aperture of the objective.
         illumination_variation: range of the illumination over the field, relative to its mean.
         cytoplasm_electrons: photo-electrons per pixel in the cytoplasm of the median cell.
         nuclear_electrons: photo-electrons per pixel of the median nucleus.
-        read_noise_electrons: of the camera.
+        read_noise_electrons: read noise of the camera, standard deviation per pixel.
     """
 
     height: int = 512
@@ -96,8 +96,8 @@ class CytoplasmFieldConfig:
 def simulate_cytoplasm_field(config: CytoplasmFieldConfig, seed: int) -> SimulatedField:
     """Simulate one field; the same configuration and seed give the same field, bit for bit.
 
-    Cells, contents, lamp and noise draw from separate random streams: another stain, exposure or pixel size
-    shows the same cells.
+    Cells, contents, lamp and noise draw from separate random streams, so another stain, exposure or pixel
+    size shows the same cells.
     """
     cell_rng, content_rng, lamp_rng, noise_rng = np.random.default_rng(seed).spawn(4)
     response = config.treatment.value
@@ -137,7 +137,7 @@ def _blocks(values: np.ndarray, factor: int) -> np.ndarray:
 
 
 def _majority(labels: np.ndarray, factor: int) -> np.ndarray:
-    """Label that most grid points of every camera pixel have."""
+    """Most frequent label among the grid points of every camera pixel."""
     blocks = _blocks(labels, factor)
     votes = np.stack([np.sum(blocks == blocks[..., i : i + 1], axis=-1) for i in range(blocks.shape[-1])], axis=-1)
     return np.take_along_axis(blocks, votes.argmax(axis=-1)[..., None], axis=-1)[..., 0]

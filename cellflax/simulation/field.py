@@ -17,7 +17,7 @@ class SimulatedField:
         image: (H, W, C) float32, camera counts (integers from 0 to 65535), channels as in `channels`.
         channels: names of the channels.
         cells: (H, W) int32 labels 1..n, each 4-connected.
-        nuclei: (H, W) int32; label i is the nucleus of cell i. Cells that the border of the field cuts may
+        nuclei: (H, W) int32; label i is the nucleus of cell i. Cells cut by the border of the field may
             have none.
         pixel_size_um: edge of a pixel.
     """

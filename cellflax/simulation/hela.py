@@ -1,8 +1,8 @@
 """Simulated fields of HeLa cells: phase contrast and a nuclear marker, with exact labels.
 
 Sizes, densities, brightness and noise follow the public HeLa-S3 images of Van Valen et al. 2016 (1080 x 1280,
-taken to be 0.65 um per pixel): about 250 cells per mm^2 of 1000 um^2 in the median, nearly all of them in
-contact with others.
+taken to be 0.65 um per pixel): about 250 cells per mm^2 with a median area of 1000 um^2, nearly all of them
+in contact with others.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from cellflax.simulation.population import (
 )
 
 CHANNELS = ("phase", "nuclear")
-_MARGIN_UM = 45.0  # so far, cells and halos from outside reach into the field
+_MARGIN_UM = 45.0  # distance from which cells and halos reach into the field
 _MEDIUM_FLUORESCENCE = 0.085  # of the culture medium, relative to the median nucleus
 _RANGES = CULTURE_RANGES | {
     "height": (32, 4096),
@@ -39,24 +39,24 @@ _RANGES = CULTURE_RANGES | {
 
 @dataclass
 class HelaFieldConfig:
-    """A field of adherent cells and the microscope that looks at it.
+    """A field of adherent cells and the microscope that images it.
 
     Attributes:
         height: rows of the image.
         width: columns of the image.
         pixel_size_um: edge of a pixel in the object plane.
-        cells_per_mm2: density; a field that is full before this is reached stays at confluence.
+        cells_per_mm2: density; a field that fills up before reaching it stays confluent.
         cell_area_um2: median area of a cell that nothing constrains.
         max_aspect: length over width of the longest cells; the shortest have 1.1.
         touching_fraction: share of the cells that settle beside another one.
         mitotic_fraction: share of rounded-up cells.
-        index_difference: refractive index of the cytoplasm minus that of the medium: phase contrast.
+        index_difference: refractive index of the cytoplasm minus that of the medium; it causes phase contrast.
         polarity: positive or negative phase contrast; the published HeLa-S3 images show cells brighter than
             their surroundings with dark outlines, as negative contrast does.
         illumination_variation: range of the illumination over the field, relative to its mean.
         phase_electrons: photo-electrons per background pixel in the phase image.
         nuclear_electrons: photo-electrons per pixel of the median nucleus.
-        read_noise_electrons: of the camera.
+        read_noise_electrons: read noise of the camera, standard deviation per pixel.
     """
 
     height: int = 512
@@ -81,7 +81,7 @@ class HelaFieldConfig:
 def simulate_hela_field(config: HelaFieldConfig, seed: int) -> SimulatedField:
     """Simulate one field; the same configuration and seed give the same field, bit for bit.
 
-    Cells, optics and noise draw from separate random streams: another exposure or illumination shows the
+    Cells, optics and noise draw from separate random streams, so another exposure or illumination shows the
     same cells.
     """
     cell_rng, content_rng, lamp_rng, noise_rng = np.random.default_rng(seed).spawn(4)
@@ -99,7 +99,7 @@ def simulate_hela_field(config: HelaFieldConfig, seed: int) -> SimulatedField:
     emitted = _nuclear_image(content_rng, population, config)
 
     recorded = []
-    # The gains that turn shot noise into the public images' noise: 216 counts at 13000, 16 counts at 210.
+    # These gains turn shot noise into the noise of the public images: 216 counts at 13000, 16 counts at 210.
     for light, gain_counts in ((transmitted, 3.6), (emitted, 1.8)):
         lamp = optics.uneven_illumination(lamp_rng, field_px, config.illumination_variation)
         camera = Camera(gain_counts, offset_counts=100.0, read_noise_electrons=config.read_noise_electrons)

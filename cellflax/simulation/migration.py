@@ -15,7 +15,7 @@ from cellflax.simulation.population import per_label
 from cellflax.simulation.reporter import Kinetics, concentrations, nuclear_share
 
 CHANNELS = ("phase", "nuclear", "reporter")
-_MARGIN_UM = 40.0  # so far, cells and halos from outside reach into the field
+_MARGIN_UM = 40.0  # distance from which cells and halos reach into the field
 _MEDIUM_FLUORESCENCE = 0.08  # relative to the median cell or nucleus
 _ONSET_SPREAD_S = 120.0  # between the first and the last cell that the stimulus reaches
 _EXCLUSION = 0.6  # share of the reporter that is missing where organelles fill the cytoplasm
@@ -25,7 +25,7 @@ _GAINS = (3.6, 1.8, 1.8)
 
 @dataclass(frozen=True)
 class _Contents:
-    """Maps (H', W') from which every cell carries its part along."""
+    """Texture maps (H', W'); every cell carries its own part of them along."""
 
     organelles: np.ndarray
     vesicles: np.ndarray
@@ -37,8 +37,8 @@ class _Contents:
 def simulate_migration(config: MigrationConfig, seed: int) -> SimulatedMovie:
     """Simulate one movie; the same configuration and seed give the same movie, bit for bit.
 
-    More frames continue it. A cell that leaves the field and comes back is a new track. `truth` has the reporter's
-    exact `nucleus_to_cytoplasm` ratio, which is that of its concentrations in nucleus and cytosol.
+    A movie with more frames continues it. A cell that leaves the field and comes back is a new track. `truth`
+    has the exact `nucleus_to_cytoplasm` ratio of the reporter's concentrations in nucleus and cytosol.
     """
     cell_rng, motion_rng, content_rng, kinetic_rng, lamp_rng, noise_rng = np.random.default_rng(seed).spawn(6)
     margin = round(_MARGIN_UM / config.pixel_size_um)

@@ -31,7 +31,7 @@ _RANGES: dict[str, tuple[float, float]] = {
 
 @dataclass
 class MigrationConfig:
-    """Crawling cells with a reporter, a stimulus, and the microscope that looks at them.
+    """Crawling cells with a reporter, a stimulus, and the microscope that images them.
 
     Attributes:
         height: rows of the image.
@@ -39,22 +39,22 @@ class MigrationConfig:
         pixel_size_um: edge of a pixel in the object plane.
         frames: number of frames.
         frame_interval_s: time between two frames.
-        cells_per_mm2: density; a field that is full before this is reached stays at confluence.
+        cells_per_mm2: density; a field that fills up before reaching it stays confluent.
         cell_area_um2: median area of a cell that nothing constrains.
         speed_um_per_h: mean speed of a free cell.
         persistence_min: time after which a cell has forgotten its direction.
-        stimulus_s: time at which the kinase is switched on; within two minutes in all cells.
+        stimulus_s: time at which the kinase is switched on; it reaches all cells within two minutes.
         import_per_min: rate at which cytoplasmic reporter enters the nucleus.
         export_per_min: rate at which nuclear reporter leaves without stimulus.
         stimulated_per_min: rate at which it leaves right after the stimulus.
         adaptation_min: time constant with which the kinase is switched off again.
-        kinetic_variation: standard deviation of the logarithm of each rate, from cell to cell.
-        index_difference: refractive index of the cytoplasm minus that of the medium: phase contrast.
+        kinetic_variation: standard deviation of the logarithm of each rate across cells.
+        index_difference: refractive index of the cytoplasm minus that of the medium; it causes phase contrast.
         illumination_variation: range of the illumination over the field, relative to its mean.
         phase_electrons: photo-electrons per background pixel in the phase image.
         nuclear_electrons: photo-electrons per pixel of the median nucleus.
-        reporter_electrons: photo-electrons per pixel of the median cell, were its reporter spread evenly.
-        read_noise_electrons: of the camera.
+        reporter_electrons: photo-electrons per pixel of the median cell if its reporter were spread evenly.
+        read_noise_electrons: read noise of the camera, standard deviation per pixel.
     """
 
     height: int = 320

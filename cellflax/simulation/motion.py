@@ -20,7 +20,7 @@ def crawl(
     persistence_min: float,
     spacing_um: float,
 ) -> np.ndarray:
-    """Persistent random walks of cells that keep each other at a distance.
+    """Persistent random walks of cells that keep a distance from each other.
 
     Velocities follow an Ornstein-Uhlenbeck process (Selmeczi et al., Biophys. J. 89:912, 2005); centres nearer
     than `spacing_um` are pushed apart, and nothing leaves the extent.
@@ -33,7 +33,7 @@ def crawl(
         interval_s: time between two frames.
         speed_um_per_h: mean speed of a free cell.
         persistence_min: time after which a cell has forgotten its direction.
-        spacing_um: smallest distance of two centres.
+        spacing_um: smallest distance between two centres.
 
     Returns:
         (frames, n, 2) centres.
@@ -80,6 +80,6 @@ def blend_outlines(first: Sequence[Outline], second: Sequence[Outline], share: n
 
 
 def ellipse_outline(area_um2: float, aspect: float, turn_rad: float) -> Outline:
-    """An ellipse of this area, length over width, and direction of its long axis."""
+    """An ellipse with this area, aspect (length over width) and direction of the long axis."""
     angles = ANGLES_RAD - turn_rad
     return Outline(1.0 / np.sqrt(np.cos(angles) ** 2 / aspect + np.sin(angles) ** 2 * aspect)).with_area(area_um2)

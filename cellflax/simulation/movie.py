@@ -15,11 +15,11 @@ class SimulatedMovie:
     Attributes:
         images: (T, H, W, C) float32, camera counts (integers from 0 to 65535), channels as in `channels`.
         channels: names of the channels.
-        tracks: (T, H, W) int32; a number is the same cell in all its frames. A cell that divides ends, and its
-            daughters begin in the next frame with numbers of their own.
-        nuclei: (T, H, W) int32, numbered as the cells; None where cells have none.
+        tracks: (T, H, W) int32; a cell keeps its number in all frames. A track ends when its cell divides, and
+            the daughters begin in the next frame with new numbers.
+        nuclei: (T, H, W) int32, numbered like the cells; None where cells have none.
         truth: one row per cell and frame: `frame` (from 0), `time_s`, `track`, `parent` (0 for none), and what
-            the simulator knows of the cell.
+            the simulator knows about the cell.
         pixel_size_um: edge of a pixel.
         frame_interval_s: time between two frames.
     """
@@ -37,7 +37,7 @@ def man_track(truth: pd.DataFrame) -> np.ndarray:
     """Tracks as the Cell Tracking Challenge writes them: rows (label, first frame, last frame, parent).
 
     Args:
-        truth: with the columns `track`, `frame` and `parent`.
+        truth: table with the columns `track`, `frame` and `parent`.
 
     Returns:
         (n, 4) int, ascending by label.
@@ -49,10 +49,10 @@ def man_track(truth: pd.DataFrame) -> np.ndarray:
 
 
 def tracks_in_view(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Number cells by the time they are in view: one that leaves and comes back is a new track.
+    """Number cells each time they come into view: one that leaves and comes back is a new track.
 
     Args:
-        labels: (T, H, W) int; a number is the same cell in all frames, also after it was out of view.
+        labels: (T, H, W) int; a cell keeps its number in all frames, even after it was out of view.
 
     Returns:
         (T, H, W) int32 tracks 1..n in the order of their first frames, and (m, 3) int rows (frame, label, track),

@@ -19,16 +19,16 @@ class PhaseOptics:
     """A phase-contrast objective and its condenser annulus.
 
     Attributes:
-        wavelength_um: of the illumination, in vacuum.
-        numerical_aperture: of the objective.
+        wavelength_um: wavelength of the illumination in vacuum.
+        numerical_aperture: numerical aperture of the objective.
         annulus_na: numerical aperture of the condenser annulus (its mean radius in the pupil).
         ring_width_na: width of the objective's phase ring. Light diffracted into the ring is treated like
-            the direct light: this makes halo and shade-off, and a wider ring makes them stronger.
+            the direct light: this causes halo and shade-off, which a wider ring makes stronger.
         ring_transmission: share of the intensity that the ring lets through.
         stray_light: share of the background intensity that carries no contrast (dish, glare, out-of-focus
             light).
         polarity: positive or negative contrast.
-        n_source_points: points that stand for the annulus; their images add up in intensity.
+        n_source_points: number of points that represent the annulus; their intensities add up.
     """
 
     wavelength_um: float = 0.55
@@ -65,7 +65,7 @@ def phase_contrast(delay_rad: np.ndarray, pixel_size_um: float, optics: PhaseOpt
     spectrum = np.asarray(fft.fft2(np.exp(1j * delay_rad)))
     fy = fft.fftfreq(delay_rad.shape[0], pixel_size_um)[:, None] * optics.wavelength_um
     fx = fft.fftfreq(delay_rad.shape[1], pixel_size_um)[None, :] * optics.wavelength_um
-    # An advance of the direct light is a delay of the diffracted light: it lowers the intensity there.
+    # Advancing the direct light delays the diffracted light relative to it, which lowers the intensity there.
     ring = np.sqrt(optics.ring_transmission) * np.exp(-0.5j * np.pi * optics.polarity.value)
     intensity = np.zeros(delay_rad.shape)
     for angle in 2.0 * np.pi * (np.arange(optics.n_source_points) + 0.5) / optics.n_source_points:
@@ -82,10 +82,10 @@ class BrightFieldOptics:
     """A bright-field objective and its condenser.
 
     Attributes:
-        wavelength_um: of the illumination, in vacuum.
-        numerical_aperture: of the objective.
-        condenser_na: numerical aperture of the illumination, well below that of the objective: it is stopped
-            down for contrast.
+        wavelength_um: wavelength of the illumination in vacuum.
+        numerical_aperture: numerical aperture of the objective.
+        condenser_na: numerical aperture of the illumination, stopped down well below that of the objective for
+            contrast.
     """
 
     wavelength_um: float = 0.55
@@ -100,14 +100,14 @@ def bright_field(
 
     The wave exp(i delay - absorbance / 2) is propagated paraxially. To first order its intensity has the
     spectrum 1 - absorbance cos(pi lambda z q^2) + 2 delay sin(pi lambda z q^2) (weak-object transfer
-    functions; the transport-of-intensity equation for small z): the phase vanishes in focus and reverses its
-    contrast through it. Light from a tilted source point makes the same image, shifted by z times its angle,
-    so that the whole condenser blurs the image by its disk of radius |z| NA (as a Gaussian of equal variance).
+    functions; the transport-of-intensity equation for small z): phase contrast vanishes in focus and reverses
+    its sign there. Light from a tilted source point gives the same image, shifted by z times its angle,
+    so the whole condenser blurs the image by its disk of radius |z| NA (as a Gaussian of equal variance).
     Borders wrap around: give the object a margin.
 
     Args:
         delay_rad: (H, W) phase delay by the object.
-        absorbance: (H, W) natural logarithm of the intensity that the object takes away.
+        absorbance: (H, W) minus the natural logarithm of the share of the intensity that the object transmits.
         defocus_um: position z of the plane, along the light, relative to the object.
         pixel_size_um: edge of a pixel in the object plane.
         optics: objective and condenser.
@@ -145,7 +145,7 @@ def fluorescence(
         emission: (H, W) emitted light.
         pixel_size_um: edge of a pixel.
         wavelength_um: emission wavelength.
-        numerical_aperture: of the objective.
+        numerical_aperture: numerical aperture of the objective.
         haze: share of the light that is out of focus, in [0, 1].
         haze_sigma_um: spread of that share.
         defocus_um: distance of the object from the plane in focus; its sign does not matter.

@@ -1,4 +1,4 @@
-"""Outlines to exact label images: cells that share borders, and a nucleus inside each."""
+"""From outlines to exact label images: cells that share borders, and a nucleus inside each."""
 
 from collections.abc import Sequence
 
@@ -18,11 +18,11 @@ def pack_cells(
     pixel_size_um: float,
     adhesion_um: float,
 ) -> np.ndarray:
-    """Draw the outlines; where several cover a pixel, it goes to the cell nearest to its own centre.
+    """Draw the outlines; where several cover a pixel, it goes to the cell whose centre is nearest.
 
-    "Nearest" counts in units of the cell's own radius in that direction, so that borders are curved and a
-    long cell keeps its length. Gaps narrower than twice `adhesion_um` between cells close, as touching
-    cells adhere.
+    The distance is measured in units of the cell's own radius in that direction, so that borders are curved
+    and a long cell keeps its length. Gaps between cells that are narrower than twice `adhesion_um` are
+    closed, because touching cells adhere.
 
     Returns:
         (H, W) int32 labels: cell i + 1 from outline i, each 4-connected; a fully covered cell is absent.
@@ -46,7 +46,7 @@ def pack_cells(
 
 
 def _close_gaps(labels: np.ndarray, distance_px: float) -> np.ndarray:
-    """Give background that a closing with a disk of `distance_px` fills to the nearest cell."""
+    """Assign to the nearest cell each background pixel that a closing with a disk of `distance_px` fills."""
     near = inside_px(labels == 0) <= distance_px
     closed = inside_px(near) > distance_px
     grown = segmentation.expand_labels(labels, int(np.ceil(distance_px)))
@@ -74,8 +74,8 @@ def place_nuclei(
 ) -> np.ndarray:
     """Put an elliptic nucleus, aligned with its cell, where the cell is widest.
 
-    Nuclei become slimmer, and then smaller, where the cell is narrow, and are cut `clearance_um` from the
-    cell's border.
+    Where the cell is narrow, its nucleus becomes slimmer, and then smaller. Nuclei are cut off `clearance_um`
+    from the cell's border.
 
     Args:
         rng: source of the nuclear shapes.

@@ -19,10 +19,10 @@ CULTURE_RANGES = CELL_RANGES | {"touching_fraction": (0, 1), "mitotic_fraction":
 
 @dataclass(frozen=True)
 class Culture:
-    """How cells look that grow together.
+    """Density and shape of cells that grow together.
 
     Attributes:
-        cells_per_mm2: density; a field that is full before this is reached stays at confluence.
+        cells_per_mm2: density; a field that fills up before reaching it stays confluent.
         cell_area_um2: median area of a spread cell that nothing constrains.
         max_aspect: length over width of the longest cells; the shortest have `MIN_ASPECT`.
         touching_fraction: share of the cells that settle beside another one.
@@ -69,7 +69,7 @@ class Population:
 def grow_population(
     rng: np.random.Generator, culture: Culture, field_px: tuple[int, int], margin_um: float, pixel_size_um: float
 ) -> Population:
-    """Cells and nuclei on a field and its margin; at least one cell lies in the field."""
+    """Draw cells and nuclei on a field and its margin; at least one cell lies in the field."""
     margin_px = round(margin_um / pixel_size_um)
     shape_px = (field_px[0] + 2 * margin_px, field_px[1] + 2 * margin_px)
     extent_um = (shape_px[0] * pixel_size_um, shape_px[1] * pixel_size_um)
@@ -98,9 +98,9 @@ def grow_population(
 
 
 def field_labels(cells: np.ndarray, nuclei: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Number the cells of a field 1..n, and their nuclei alike.
+    """Number the cells of a field 1..n, and give their nuclei the same numbers.
 
-    A cell that the border of the field cuts in two is two cells to whoever sees only the field.
+    A cell that the border of the field cuts in two becomes two cells, because only the field is in view.
     """
     numbered = components(cells)
     return numbered, np.where(nuclei > 0, numbered, 0).astype(np.int32)

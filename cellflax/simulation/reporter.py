@@ -20,7 +20,7 @@ class Kinetics:
         export_per_min: (n,) basal rate at which nuclear reporter leaves.
         stimulated_per_min: (n,) rate at which it leaves right after the stimulus.
         onset_s: (n,) time at which the stimulus reaches the cell.
-        adaptation_s: time constant of the way back.
+        adaptation_s: time constant of the return to the basal rate.
     """
 
     import_per_min: np.ndarray
@@ -37,14 +37,14 @@ class Kinetics:
 
 
 def nuclear_share(kinetics: Kinetics, times_s: np.ndarray) -> np.ndarray:
-    """Share of every cell's reporter that is in the nucleus: dx/dt = import (1 - x) - export x.
+    """Share of every cell's reporter in the nucleus: dx/dt = import (1 - x) - export x.
 
-    From the steady state at time 0, in steps of a few seconds over which the rates are taken to be constant (and
-    the solution is exact).
+    The solution starts from the steady state at time 0 and advances in steps of a few seconds. Rates are constant
+    within a step, where the solution is exact.
 
     Args:
         kinetics: rates of n cells.
-        times_s: (T,) ascending, from 0 on.
+        times_s: (T,) ascending, starting at 0 or later.
 
     Returns:
         (T, n) in (0, 1).
@@ -65,8 +65,8 @@ def nuclear_share(kinetics: Kinetics, times_s: np.ndarray) -> np.ndarray:
 
 
 def concentrations(share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Concentration of the reporter in nucleus and cytoplasm, from the share that is in the nucleus.
+    """Concentration of the reporter in nucleus and cytoplasm, from the share in the nucleus.
 
-    Relative to a reporter that is spread evenly; their quotient is the nucleus-to-cytoplasm ratio.
+    Both are relative to an evenly spread reporter; their quotient is the nucleus-to-cytoplasm ratio.
     """
     return share / _NUCLEAR_VOLUME, (1.0 - share) / (1.0 - _NUCLEAR_VOLUME)

@@ -18,7 +18,7 @@ class Rods:
     Attributes:
         centres_um: (n, 2) centres (y, x).
         angles_rad: (n,) direction of the axes; x is 0, y a quarter turn.
-        lengths_um: (n,) from pole to pole, caps included, at least the width.
+        lengths_um: (n,) lengths from pole to pole, caps included; at least the width.
         width_um: diameter.
     """
 
@@ -34,7 +34,7 @@ class Rods:
 
     @property
     def half_axes_um(self) -> np.ndarray:
-        """(n, 2) from the centre to the centre of a cap."""
+        """(n, 2) vectors from the centre of a rod to the centre of a cap."""
         return 0.5 * (self.lengths_um - self.width_um)[:, None] * self.axes
 
     @property
@@ -51,8 +51,8 @@ def length_of_area_um(area_um2: np.ndarray, width_um: float) -> np.ndarray:
 def push_apart(rods: Rods, tolerance_um: float) -> Rods:
     """Move and turn rods until none overlaps another by more than `tolerance_um` (or the sweeps run out).
 
-    The nearest points of two segments that do not cross include an end of one, so that contacts are between
-    the cap of a rod and the whole of another. Each is resolved as a position-based constraint between rigid
+    If two segments do not cross, their nearest points include an end of one of them. Contacts are therefore
+    between the cap of one rod and any part of another. Each is resolved as a position-based constraint between rigid
     bodies (Mueller et al., J. Vis. Commun. Image Represent. 18:109, 2007), of mass L and moment L^3 / 12.
     """
     for _ in range(_MOST_SWEEPS):
@@ -80,7 +80,7 @@ def _contacts(rods: Rods) -> tuple[np.ndarray, ...]:
     """Caps that overlap other rods.
 
     Returns:
-        (m,) rod whose cap it is, (m,) the other rod, (m, 2) unit normal towards the cap, (m, 2) arm from either
+        (m,) rod with the cap, (m,) the other rod, (m, 2) unit normal towards the cap, (m, 2) arms from either
         centre to its side of the contact, and (m,) overlap in micrometres.
     """
     tree = spatial.KDTree(rods.centres_um)

@@ -35,7 +35,7 @@ def spread_outline(rng: np.random.Generator, area_um2: float, aspect: float, n_c
     """Draw a spread cell: cortex drawn taut between a few adhesions, with sides from bulging to concave.
 
     Between two corners, 1/r as a linear function of the angle is a bulging arc and the sinusoidal
-    interpolation is the straight chord; the blend of the two is drawn per side, and beyond 1 it is concave.
+    interpolation is the straight chord; their blend is drawn at random for each side, and is concave beyond 1.
 
     Args:
         rng: source of the shape.
@@ -81,7 +81,7 @@ def settle_cells(
     spacing_um: float,
     touching_fraction: float,
 ) -> np.ndarray:
-    """Choose cell centres as after some divisions: a cell settles beside another one, or on free ground.
+    """Choose cell centres as they lie after some divisions: a cell settles beside another one or on free ground.
 
     The first cell lies at least `margin_um` from the border of the extent. Centres keep `spacing_um` apart;
     fewer than `n_cells` are returned when there is no room left.
@@ -90,8 +90,8 @@ def settle_cells(
         rng: source of the positions.
         n_cells: how many centres are wanted, >= 1.
         extent_um: height and width of the area.
-        margin_um: distance of the first cell to the border, less than half the extent.
-        spacing_um: smallest distance of two centres; neighbours lie at 1 to 1.35 times this.
+        margin_um: distance of the first cell from the border, less than half the extent.
+        spacing_um: smallest distance between two centres; neighbours lie at 1 to 1.35 times this.
         touching_fraction: probability that a cell settles beside an earlier one.
 
     Returns:

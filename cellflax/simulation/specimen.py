@@ -1,4 +1,4 @@
-"""What light meets on its way through a cell: thickness, refractive index, and texture, as maps."""
+"""Maps of what light meets on its way through a cell: thickness, refractive index and texture."""
 
 import numpy as np
 from scipy import ndimage
@@ -25,10 +25,10 @@ def dome_thickness_um(
     slopes_um: np.ndarray,
     rim_um: float = 0.0,
 ) -> np.ndarray:
-    """Thickness of objects that rise from a rim to a plateau, by the distance from their border.
+    """Thickness of objects that rise from a rim to a plateau with the distance from their border.
 
-    A small slope length makes a steep flank, a large one a thin lamella around a dome; the rim is the edge
-    of that lamella. Pixels are in the object or not; the optics smooth the step.
+    A small slope length makes a steep flank. A large one makes a thin lamella around a dome, and the rim is
+    the edge of that lamella. Pixels are in the object or not; the optics smooth the step.
 
     Args:
         labels: (H, W) labels.
@@ -50,7 +50,7 @@ def dome(
 ) -> np.ndarray:
     """Rise of objects from rim r to height h with the distance d inside: r + (h - r) (1 - exp(-(d / slope)^2)).
 
-    As `dome_thickness_um`, for a distance that is at hand and heights of any unit.
+    Like `dome_thickness_um`, but from a known distance and with heights in any unit.
     """
     profile = 1.0 - np.exp(-((distance_um / slopes_um[labels]) ** 2))
     return np.where(labels > 0, rim + (heights[labels] - rim) * profile, 0.0)

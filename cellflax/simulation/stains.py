@@ -13,7 +13,7 @@ class StainLook:
         nucleoli: brightness that nucleoli add.
         grain_um: size of the fine grains.
         grain_contrast: their standard deviation, relative to the mean.
-        threads: share of the light that comes from a network of threads rather than from everywhere.
+        threads: share of the light that comes from a network of threads.
         reach_um: distance from the nucleus over which the stain fades.
         periphery: brightness far from the nucleus, relative to that beside it.
         haze: share of the light that is out of focus.
@@ -92,7 +92,7 @@ class Response:
 
 
 class Treatment(Enum):
-    """Changes of density and shape as drugs cause them."""
+    """Changes of density and shape such as drugs cause."""
 
     control = Response(density=1.0, area=1.0, aspect=1.0, rounded=0.0)
     cytotoxic = Response(density=0.4, area=0.6, aspect=0.7, rounded=0.3)

@@ -1,4 +1,4 @@
-"""What one well of a plate has that another has not: cells, focus and staining."""
+"""Differences between the wells of a plate: cells, focus and staining."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -24,11 +24,11 @@ class WellConfig:
     """What makes one well of a plate differ from another.
 
     Attributes:
-        cells_per_mm2: density; a field that is full before this is reached stays at confluence.
+        cells_per_mm2: density; a field that fills up before reaching it stays confluent.
         cell_area_um2: median area of a cell that nothing constrains.
         max_aspect: length over width of the longest cells.
         focus_um: position of the middle plane relative to the cells; positive is behind them.
-        stain_brightness: of both stains, relative to `stain_electrons`.
+        stain_brightness: brightness of both stains, relative to `stain_electrons`.
     """
 
     cells_per_mm2: float = 250.0
@@ -44,5 +44,5 @@ def crowded_well() -> WellConfig:
 
 
 def sparse_well() -> WellConfig:
-    """Few large, bright cells; the middle plane lies before them."""
+    """Few large, bright cells; the middle plane lies in front of them."""
     return WellConfig(cells_per_mm2=110.0, cell_area_um2=1700.0, max_aspect=4.0, focus_um=-2.0, stain_brightness=1.6)

@@ -16,7 +16,7 @@ _MEAN_WIDTH = 0.5  # of a setting's place on the axis
 def summary_figure(summary: Summary) -> Figure:
     """Draw one point per run with the mean of each setting, beside the validation losses of all runs.
 
-    The score is the monitored metric at the best checkpoint; Jaccard where the runs monitored several.
+    The score is the monitored metric at the best checkpoint; Jaccard if the runs monitored different metrics.
     """
     monitors = {run.monitor for run in summary.runs}
     metric = monitors.pop() if len(monitors) == 1 else "jaccard"

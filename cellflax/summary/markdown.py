@@ -12,13 +12,13 @@ from cellflax.summary.tables import Group, Summary, metric_names, setting_table
 
 
 def markdown(summary: Summary) -> str:
-    """The page: title, what to know before reading, a table at each of two steps, and the runs left out."""
+    """The page: title, notes for the reader, a table for each of two steps, and the runs left out."""
     table, metrics = setting_table(summary), metric_names(summary.runs)
     monitors = " or ".join(sorted({run.monitor for run in summary.runs}))
     parts = [
         f"# {title(summary)}",
         *(f"**{note}**" for note in notes(summary)),
-        f"Mean ± standard deviation over {_repetition(summary)}, on what was held out; n counts the runs.",
+        f"Mean ± standard deviation over {_repetition(summary)}, on held-out data; n is the number of runs.",
         *_tested(summary),
         f"## Best checkpoint (validation {monitors})",
         _table(summary, table, [f"best_{name}" for name in metrics]),
@@ -39,15 +39,15 @@ def title(summary: Summary) -> str:
 
 
 def notes(summary: Summary) -> list[str]:
-    """What a reader must know before comparing the numbers, a sentence each."""
+    """What a reader must know before comparing the numbers, one sentence each."""
     found = []
     if summary.simulated:
-        found.append("Trained and validated on simulated images: these numbers say nothing about others.")
+        found.append("Trained and validated on simulated images: these numbers do not hold for real ones.")
     sources = sorted({run.source for run in summary.runs})
     if len(sources) > 1:
-        found.append(f"Different data; scores compare only on the same held-out regions: {'; '.join(sources)}.")
+        found.append(f"The data differ; compare only scores on the same held-out regions: {'; '.join(sources)}.")
     if summary.along:
-        found.append(f"Along with these settings differ {', '.join(summary.along)}.")
+        found.append(f"Other keys differ along with these settings: {', '.join(summary.along)}.")
     found += list(part_notes(summary))
     if any(_shares_networks(group) for group in summary.groups):
         found.append(
@@ -80,7 +80,7 @@ def _table(summary: Summary, table: pd.DataFrame, columns: Sequence[str]) -> str
 
 
 def _tested(summary: Summary) -> list[str]:
-    """The section of the test part: nothing where none was scored."""
+    """The section of the test part; empty if none was scored."""
     table, metrics = part_table(summary), part_metrics(summary)
     if table.empty:
         return []

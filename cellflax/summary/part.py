@@ -1,4 +1,4 @@
-"""The scores of test parts, as `cellflax.evaluation.part_scores` writes them, read with doubt."""
+"""Read and check the scores of test parts that `cellflax.evaluation.part_scores` wrote."""
 
 import math
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cellflax.errors import UserError
-from cellflax.evaluation.part_scores import SCORES_FILE
+from cellflax.io import results
 from cellflax.summary.stored import read_object, stored_value
 
 
@@ -15,10 +15,10 @@ class PartSummary:
     """Scores of one run's test part.
 
     Attributes:
-        refine: settings from probabilities to cells, as `config.json` has them.
+        refine: settings of the refinement, in the form of `config.json`.
         pooled: metrics of all images; undefined ones are NaN.
         data_sets: metrics of each data set.
-        images: data set of each image, and how many reference cells it has.
+        images: data set and number of reference cells of each image.
     """
 
     refine: dict[str, Any]
@@ -33,12 +33,12 @@ def read_part(directory: Path) -> PartSummary | None:
     Raises:
         UserError: if they are damaged.
     """
-    if not (directory / SCORES_FILE).exists():
+    if not (directory / results.TEST_SCORES).exists():
         return None
-    content = read_object(directory / SCORES_FILE)
+    content = read_object(directory / results.TEST_SCORES)
 
     def stored(key: str) -> dict[str, Any]:
-        return stored_value(content, key, dict, SCORES_FILE)
+        return stored_value(content, key, dict, results.TEST_SCORES)
 
     return PartSummary(
         refine=stored("settings.refine"),
@@ -50,13 +50,15 @@ def read_part(directory: Path) -> PartSummary | None:
 
 def _origin_and_cells(image: Any) -> tuple[str, int]:
     if not isinstance(image, dict):
-        raise UserError(f"{SCORES_FILE} has an image without metrics: {image!r}")
-    return stored_value(image, "data_set", str, SCORES_FILE), stored_value(image, "n_reference", int, SCORES_FILE)
+        raise UserError(f"{results.TEST_SCORES} has an image without metrics: {image!r}")
+    return stored_value(image, "data_set", str, results.TEST_SCORES), stored_value(
+        image, "n_reference", int, results.TEST_SCORES
+    )
 
 
 def _metrics(stored: Any) -> dict[str, float]:
     if not isinstance(stored, dict) or not all(value is None or _is_number(value) for value in stored.values()):
-        raise UserError(f"{SCORES_FILE} has metrics that are no numbers: {stored!r}")
+        raise UserError(f"{results.TEST_SCORES} has metrics that are not numbers: {stored!r}")
     return {name: math.nan if value is None else value for name, value in stored.items()}
 
 

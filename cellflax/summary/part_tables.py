@@ -1,4 +1,4 @@
-"""Scores of test parts over the runs of a summary: the table by data set (P3's Tables 3 to 5), and the pooled ROC."""
+"""Scores of test parts over the runs of a summary: by data set (Al-Kofahi 2018, Tables 3 to 5), and the pooled ROC."""
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -18,8 +18,9 @@ _COUNTS = ("images", "n_reference", "n_predicted")
 def part_table(summary: Summary) -> pd.DataFrame:
     """One row per setting and data set, and one per setting for all data sets together, if there are several.
 
-    `n` counts the runs, `images` and `cells` what they were tested on, each image once; `<metric>_mean` and
-    `<metric>_std` are over the runs, whose test parts differ in a cross-validation. No row without test scores.
+    `n` is the number of runs. `images` and `cells` count what they were tested on, each image once. `<metric>_mean`
+    and `<metric>_std` are over the runs, whose test parts differ in a cross-validation. Only settings with test scores
+    have rows.
     """
     metrics = part_metrics(summary)
     rows = []
@@ -39,13 +40,13 @@ def part_table(summary: Summary) -> pd.DataFrame:
 
 
 def part_metrics(summary: Summary) -> list[str]:
-    """Metrics that any of the runs was tested by."""
+    """Test metrics that any of the runs has."""
     names = dict.fromkeys(chain.from_iterable(run.tested.pooled for run in summary.runs if run.tested is not None))
     return [name for name in names if name not in _COUNTS]
 
 
 def pooled_roc(summary: Summary) -> dict[str, RocCounts]:
-    """Pixels of all test parts of a setting, by target; the setting is named where there are several.
+    """Counts over the pixels of all test parts of a setting, by target; names include the setting if several have any.
 
     Raises:
         UserError: if a run's counts cannot be read.
@@ -61,19 +62,19 @@ def pooled_roc(summary: Summary) -> dict[str, RocCounts]:
 
 
 def part_notes(summary: Summary) -> Iterator[str]:
-    """What a reader must know of the test scores, a sentence each."""
+    """What a reader must know about the test scores, one sentence each."""
     for group in summary.groups:
         folds, found = group.runs[0].folds, {run.fold for run in group.runs}
         if folds is not None and len(found) < folds:
-            yield f"{group.label}: {len(found)} of {folds} folds; the others are missing in every mean."
+            yield f"{group.label}: {len(found)} of {folds} folds; the others are missing from every mean."
     untested = [run for run in summary.runs if run.tested is None and (run.fold is not None or _test_sets(run))]
     if untested:
         yield (
             f"Not tested: {', '.join(run.directory.name for run in untested)}; python -m cellflax.validate part=test "
-            "does it."
+            "tests a run."
         )
     if any(run.tested is not None and run.tested.refine != run.config.get("refine") for run in summary.runs):
-        yield "Tested with another refinement than the configuration of the training has."
+        yield "Some runs were tested with another refinement than that of their training configuration."
 
 
 def _test_sets(run: FinishedRun) -> bool:
@@ -90,7 +91,7 @@ def _roc(group: Group) -> dict[str, RocCounts]:
 
 
 def _metrics(part: PartSummary, data_set: str | None) -> dict[str, float] | None:
-    """Metrics of a data set, None if the part has none of its images; of all images for `data_set` None."""
+    """Metrics of a data set, None if the part has none of its images; `data_set` None stands for all images."""
     return part.pooled if data_set is None else part.data_sets.get(data_set)
 
 

@@ -1,4 +1,4 @@
-"""Run directories as `cellflax.train` leaves them: found, read, and sorted into finished and others."""
+"""Find and read the run directories of `cellflax.train`, and sort them into finished ones and others."""
 
 import glob
 import json
@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from cellflax.errors import UserError
+from cellflax.io import results
 from cellflax.summary.part import PartSummary, read_part
 from cellflax.summary.stored import read_object, stored_value
 
@@ -22,24 +23,24 @@ _PREFIX = "validation_"
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run that ended by itself: all steps done, time over, or no more improvement.
+    """A run that ended normally: all steps were done, its time was over, or it stopped improving.
 
     Attributes:
         directory: where it is.
-        config: `config.json`.
-        name: of the experiment.
+        config: content of `config.json`.
+        name: name of the experiment.
         seed: first seed.
         source: what it was trained on, in one line.
-        simulated: whether that was simulated.
-        monitor: what its best checkpoint is best in.
+        simulated: whether these data were simulated.
+        monitor: metric in which its best checkpoint is best.
         finished: when it ended, ISO 8601 in UTC.
         reason: why it ended.
         steps: updates done.
-        minutes: spent on them.
+        minutes: time spent on the updates.
         best_step: step of the best checkpoint.
         validation: validation metrics without their prefix (columns) by step (index).
-        fold: which part of a cross-validation it was tested on, if it is of one.
-        folds: number of parts.
+        fold: part of a cross-validation that it was tested on, if it belongs to one.
+        folds: number of parts of the cross-validation.
         tested: scores of its test part, if it has them.
     """
 
@@ -68,7 +69,7 @@ class SkippedRun:
     Attributes:
         directory: where it is.
         status: failed (nothing was trained), unfinished, unreadable or repeated.
-        reason: why, for a reader.
+        reason: why it is not counted, in words.
     """
 
     directory: Path
@@ -79,18 +80,19 @@ class SkippedRun:
 def find_runs(places: Iterable[str]) -> list[Path]:
     """Find the run directories at and below directories or patterns, in natural order (2 before 10).
 
-    A run has a `config.json`. A job of a sweep (beside `multirun.yaml`) counts even without: it failed before.
+    A run has a `config.json`. A job of a sweep (beside `multirun.yaml`) counts even without one: it failed
+    before it could write it.
 
     Raises:
-        UserError: a place does not exist, or holds no run.
+        UserError: if a place does not exist, or holds no run.
     """
     found: set[Path] = set()
     for place in places:
         roots = [place] if Path(place).is_dir() else glob.glob(place, recursive=True)
         runs = [run for root in roots for run in _runs_below(Path(root))]
         if not runs:
-            what = "holds no run (a directory with config.json)" if roots else "does not exist"
-            raise UserError(f"runs: {place} {what}; give a directory below which cellflax.train wrote, or a pattern")
+            what = f"holds no run (a directory with {results.CONFIG})" if roots else "does not exist"
+            raise UserError(f"runs: {place} {what}; give a directory that contains runs, or a pattern")
         found.update(runs)
     return sorted(found, key=_natural)
 
@@ -98,14 +100,14 @@ def find_runs(places: Iterable[str]) -> list[Path]:
 def read_run(directory: Path) -> FinishedRun | SkippedRun:
     """Read one run; one that cannot be read is skipped with the reason."""
     try:
-        if not (directory / "config.json").exists():
-            return SkippedRun(directory, "failed", "stopped before training: no config.json")
-        config = read_object(directory / "config.json")
-        if (directory / "summary.json").exists():
-            summary = read_object(directory / "summary.json")
-            if stored_value(summary, "training", dict, "summary.json").get("reason") is not None:
+        if not (directory / results.CONFIG).exists():
+            return SkippedRun(directory, "failed", f"stopped before training: no {results.CONFIG}")
+        config = read_object(directory / results.CONFIG)
+        if (directory / results.SUMMARY).exists():
+            summary = read_object(directory / results.SUMMARY)
+            if stored_value(summary, "training", dict, results.SUMMARY).get("reason") is not None:
                 return _finished(directory, config, summary)
-        planned = stored_value(config, "trainer.steps", int, "config.json")
+        planned = stored_value(config, "trainer.steps", int, results.CONFIG)
         return SkippedRun(directory, "unfinished", f"{_last_step(directory)} of {planned} steps")
     except UserError as error:
         return SkippedRun(directory, "unreadable", str(error))
@@ -113,12 +115,12 @@ def read_run(directory: Path) -> FinishedRun | SkippedRun:
 
 def _runs_below(root: Path) -> Iterable[Path]:
     for place, folders, files in os.walk(root):
-        if "config.json" in files:
+        if results.CONFIG in files:
             folders.clear()  # what is in a run belongs to it
             yield Path(place).resolve()
         elif "multirun.yaml" in files:
             for folder in folders:
-                if not (Path(place) / folder / "config.json").exists():
+                if not (Path(place) / folder / results.CONFIG).exists():
                     yield (Path(place) / folder).resolve()
 
 
@@ -130,21 +132,21 @@ def _natural(path: Path) -> list[list[tuple[int, int | str]]]:
 
 def _finished(directory: Path, config: dict[str, Any], summary: dict[str, Any]) -> FinishedRun:
     def stored(key: str, kind: type | tuple[type, ...]) -> Any:
-        return stored_value(summary, key, kind, "summary.json")
+        return stored_value(summary, key, kind, results.SUMMARY)
 
-    validation = _validation(directory / "metrics.jsonl")
+    validation = _validation(directory / results.METRICS_LOG)
     best, last = stored("training.best_step", int), stored("training.validated_step", int)
     for name in ("jaccard", "loss"):
         if name not in validation:
-            raise UserError(f"metrics.jsonl has no {_PREFIX}{name}")
+            raise UserError(f"{results.METRICS_LOG} has no {_PREFIX}{name}")
     for step in (best, last):
         if step not in validation.index:
-            raise UserError(f"metrics.jsonl has no validation at step {step}, which summary.json names")
+            raise UserError(f"{results.METRICS_LOG} has no validation at step {step}, which {results.SUMMARY} names")
     return FinishedRun(
         directory=directory,
         config=config,
         name=stored("name", str),
-        seed=stored_value(config, "seed", int, "config.json"),
+        seed=stored_value(config, "seed", int, results.CONFIG),
         source=stored("data.source", str),
         simulated=stored("data.simulated", bool),
         monitor=stored("monitor", str),
@@ -154,8 +156,8 @@ def _finished(directory: Path, config: dict[str, Any], summary: dict[str, Any]) 
         minutes=stored("training.elapsed_s", (int, float)) / 60,
         best_step=best,
         validation=validation,
-        fold=stored_value(config, "data.fold", (int, NoneType), "config.json"),
-        folds=stored_value(config, "data.folds", (int, NoneType), "config.json"),
+        fold=stored_value(config, "data.fold", (int, NoneType), results.CONFIG),
+        folds=stored_value(config, "data.folds", (int, NoneType), results.CONFIG),
         tested=read_part(directory),
     )
 
@@ -178,7 +180,7 @@ def _lines(path: Path) -> Iterable[dict[str, Any]]:
 
 
 def _validation(path: Path) -> pd.DataFrame:
-    """Validation metrics by step; null, which stands for what is not finite, becomes NaN."""
+    """Validation metrics by step; null, which stands for a value that is not finite, becomes NaN."""
     rows = {}
     for line in _lines(path):
         metrics = {key.removeprefix(_PREFIX): value for key, value in line.items() if key.startswith(_PREFIX)}
@@ -188,8 +190,8 @@ def _validation(path: Path) -> pd.DataFrame:
 
 
 def _last_step(directory: Path) -> int:
-    """The last step that an unfinished run wrote down; its last line may be torn."""
-    last, path = 0, directory / "metrics.jsonl"
+    """The last step that an unfinished run recorded; its last line may be incomplete."""
+    last, path = 0, directory / results.METRICS_LOG
     if path.exists():
         try:
             for line in _lines(path):

@@ -1,4 +1,4 @@
-"""Which configuration keys tell runs apart, as few and as readable columns as say it."""
+"""Find the configuration keys that distinguish runs, in as few and as readable columns as possible."""
 
 import json
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from cellflax.errors import UserError
 from cellflax.schemas import GROUPS, from_json, group_types
 from cellflax.summary.runs import FinishedRun
 
-# What cannot change the result, says where the same data are, or is the repetition itself.
+# Keys that cannot change the result, only locate the data, or number the repetitions.
 _IGNORED = {"run", "seed", "data.fold", "logger", "data.root", "data.mirror"}
 _IGNORED |= {"trainer.devices", "trainer.log_every", "trainer.max_minutes"}
 _SOURCE = "data source"
@@ -22,9 +22,9 @@ class Settings:
     """How runs differ.
 
     Attributes:
-        keys: configuration keys (dotted) that tell the settings apart. Two are derived:
-            `model.receptive_field_px` from the network's layers, `data source` from what was found there.
-        along: keys that differ too, but tell nothing apart that `keys` do not.
+        keys: configuration keys (dotted) that distinguish the settings. Two are derived:
+            `model.receptive_field_px` from the network's layers, `data source` from the data that were found.
+        along: other keys that differ, but distinguish no more runs than `keys` do.
         values: for each run, the values of `keys` as text.
     """
 
@@ -36,8 +36,8 @@ class Settings:
 def find_settings(runs: Sequence[FinishedRun]) -> Settings:
     """Find the keys that differ between runs.
 
-    Lists (of layers) and keys that only some kinds of a group have give way to the others wherever those tell
-    the same settings apart: a receptive field, or `model.kind`, stands for twenty keys of two networks.
+    Lists (of layers) and keys that only some kinds of a group have are left out wherever the other keys
+    distinguish the same settings: a receptive field, or `model.kind`, stands for twenty keys of two networks.
     """
     rows = [_flatten(config) | {_SOURCE: run.source} for run, config in zip(runs, _described(runs), strict=True)]
     differing = [key for key in dict.fromkeys(chain.from_iterable(rows)) if len(_distinct(rows, [key])) > 1]
@@ -63,7 +63,7 @@ def in_order(value: str) -> tuple[int, float, str]:
 
 
 def _described(runs: Sequence[FinishedRun]) -> list[dict[str, Any]]:
-    """The configurations, with the networks' receptive fields if networks differ (to know them takes JAX)."""
+    """The configurations, with the networks' receptive fields if networks differ (computing them needs JAX)."""
     configs = [run.config for run in runs]
     if all(config.get("model") == configs[0].get("model") for config in configs):
         return configs

@@ -1,4 +1,4 @@
-"""JSON that runs leave, read with doubt: what is missing or of another type is named."""
+"""Read and check the JSON files of runs; errors name what is missing or has the wrong type."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Tables of runs and of settings, as data frames and as Markdown."""
+"""Tables of runs and of settings, as data frames."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ _FIRST_METRICS = ("jaccard", "dice", "loss")  # the others follow by name
 
 @dataclass(frozen=True)
 class Group:
-    """Runs of one setting, which differ by seed and, in a cross-validation, by fold only.
+    """Runs of one setting, which differ only by seed and, in a cross-validation, by fold.
 
     Attributes:
-        values: of the summary's keys, as text.
-        runs: by ascending fold and seed.
+        values: values of the summary's keys, as text.
+        runs: the runs by ascending fold and seed.
     """
 
     values: tuple[str, ...]
@@ -34,7 +34,7 @@ class Summary:
     """Runs sorted into settings.
 
     Attributes:
-        keys: configuration keys that tell the settings apart; none if there is one setting.
+        keys: configuration keys that distinguish the settings; none if there is one setting.
         along: keys that differ only along with those.
         groups: one for each setting, in the order of their values.
         skipped: runs that are not counted.
@@ -52,7 +52,7 @@ class Summary:
 
     @property
     def cross_validated(self) -> bool:
-        """Whether any of the runs is of a cross-validation."""
+        """Whether any of the runs belongs to a cross-validation."""
         return any(run.fold is not None for run in self.runs)
 
     @property
@@ -64,8 +64,8 @@ class Summary:
 def group_runs(runs: Sequence[FinishedRun], skipped: Sequence[SkippedRun] = ()) -> Summary:
     """Group runs over seeds and folds.
 
-    Of runs with the same setting, seed and fold only the latest counts: training repeats itself, so that another
-    copy would make the spread look smaller than it is.
+    Among runs with the same setting, seed and fold, only the latest counts. Training is reproducible, so another copy
+    would make the spread look smaller than it is.
     """
     settings = find_settings(runs)
     latest: dict[tuple[tuple[str, ...], int, int], FinishedRun] = {}

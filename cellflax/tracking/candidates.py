@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import KDTree
 
-from cellflax.tracking.cells import Frame, overlaps
+from cellflax.tracking.cells import FrameCells, overlaps
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Candidates:
 
 
 def find_candidates(
-    before: Frame, after: Frame, gate_px: float, shift: Sequence[int] | np.ndarray = (0, 0)
+    before: FrameCells, after: FrameCells, gate_px: float, shift: Sequence[int] | np.ndarray = (0, 0)
 ) -> Candidates:
     """Pairs whose centroids are within the gate, or that overlap; `shift` as in `link_frames`."""
     moved, n = before.centroid + np.asarray(shift), max(len(after), 1)

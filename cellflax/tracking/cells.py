@@ -16,7 +16,7 @@ _PART_DISTANCE = 2.0  # typical diameters, between the parts' centroids
 
 
 @dataclass(frozen=True)
-class Frame:
+class FrameCells:
     """Cells of one frame, by ascending label.
 
     Attributes:
@@ -37,7 +37,7 @@ class Frame:
         return len(self.label)
 
 
-def measure_frame(labels: np.ndarray) -> Frame:
+def measure_frame(labels: np.ndarray) -> FrameCells:
     """Measure the cells of an (H, W) label image, in time linear in its pixels."""
     # Hashing, unlike the sort of np.unique, stays linear in the pixels.
     codes, values = map(np.asarray, pd.factorize(np.concatenate([[0], labels.ravel()]), sort=True))
@@ -47,7 +47,7 @@ def measure_frame(labels: np.ndarray) -> Frame:
     area = np.bincount(cell, minlength=n)
     sums = [np.bincount(cell, at, minlength=n) for at in (rows, columns)]
     border = np.concatenate([index[0], index[-1], index[:, 0], index[:, -1]])
-    return Frame(
+    return FrameCells(
         index=index,
         label=values[1:].astype(np.int64),
         centroid=np.stack(sums, axis=-1) / np.maximum(area, 1)[:, None],
@@ -71,7 +71,7 @@ class Overlaps:
     pixels: np.ndarray
 
 
-def overlaps(before: Frame, after: Frame, shift: Sequence[int] | np.ndarray = (0, 0)) -> Overlaps:
+def overlaps(before: FrameCells, after: FrameCells, shift: Sequence[int] | np.ndarray = (0, 0)) -> Overlaps:
     """Pixels that cells of two frames share, once the first is moved by `shift` (rows, columns)."""
     (top, left), (height, width) = map(int, shift), before.index.shape
     there = before.index[max(-top, 0) : max(height - top, 0), max(-left, 0) : max(width - left, 0)]
@@ -83,10 +83,10 @@ def overlaps(before: Frame, after: Frame, shift: Sequence[int] | np.ndarray = (0
 
 
 @dataclass(frozen=True)
-class Movie:
+class MovieCells:
     """Cells of all frames. A cell's number in the movie is its row in `label` or `frame`, frame after frame."""
 
-    frames: list[Frame]
+    frames: list[FrameCells]
 
     @cached_property
     def start(self) -> np.ndarray:
@@ -128,13 +128,13 @@ class Movie:
         return 2 * float(np.sqrt(np.median(self.area) / np.pi)) if self.area.size else 1.0
 
 
-def measure_movie(labels: np.ndarray) -> Movie:
+def measure_movie(labels: np.ndarray) -> MovieCells:
     """Measure the cells of every frame of (T, H, W) labels.
 
     Raises:
         UserError: if there is no cell, or a label of a frame stands for two cells.
     """
-    movie = Movie([measure_frame(frame) for frame in labels])
+    movie = MovieCells([measure_frame(frame) for frame in labels])
     if not movie.area.size:
         raise UserError(f"no cell in any of the {len(labels)} frames; are they label images?")
     for number, frame in enumerate(labels):

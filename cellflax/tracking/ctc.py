@@ -14,15 +14,16 @@ import pandas as pd
 import tifffile
 
 from cellflax.errors import UserError
+from cellflax.io import results
 from cellflax.io.images import read_labels
 from cellflax.io.movies import natural_key
 from cellflax.labels import label_values
-from cellflax.tracking.cells import Movie
+from cellflax.tracking.cells import MovieCells
 from cellflax.tracking.lineage import Lineage
 from cellflax.tracking.lookup import Lookup
 
 _MOST_TRACKS = 65535  # the format's masks are uint16
-_TABLES = ("man_track.txt", "res_track.txt")
+_TABLES = (results.CTC_TRUE_TRACKS, results.CTC_TRACKS)
 _MASK = re.compile(r"(man_track|mask)(\d+)\.tiff?", re.IGNORECASE)
 _COLUMNS = ["track", "begin", "end", "parent"]
 
@@ -40,7 +41,7 @@ class TrackedMovie:
     tracks: pd.DataFrame
 
 
-def to_ctc(movie: Movie, lineage: Lineage) -> TrackedMovie:
+def to_ctc(movie: MovieCells, lineage: Lineage) -> TrackedMovie:
     """Tracks in the challenge's form: those with gaps are cut there, and all numbered anew from 1."""
     track, frame = lineage.nodes["track"].to_numpy(), lineage.nodes["frame"].to_numpy()
     order = np.lexsort((frame, track))
@@ -65,7 +66,7 @@ def to_ctc(movie: Movie, lineage: Lineage) -> TrackedMovie:
     return TrackedMovie(paint(movie, of_cell), table)
 
 
-def paint(movie: Movie, number_of_cell: np.ndarray) -> np.ndarray:
+def paint(movie: MovieCells, number_of_cell: np.ndarray) -> np.ndarray:
     """Label images in which every cell of the movie carries the given number, (T, H, W) int32."""
     numbers = number_of_cell.astype(np.int32)
     bounds = zip(movie.frames, movie.start, movie.start[1:], strict=False)
@@ -97,7 +98,7 @@ def write_ctc(folder: Path, tracked: TrackedMovie) -> None:
     for t, labels in enumerate(tracked.labels):
         tifffile.imwrite(folder / f"mask{t:0{digits}}.tif", labels.astype(np.uint16), compression="zlib")
     lines = (" ".join(map(str, row)) for row in tracked.tracks[_COLUMNS].itertuples(index=False))
-    (folder / "res_track.txt").write_text("".join(f"{line}\n" for line in lines))
+    (folder / results.CTC_TRACKS).write_text("".join(f"{line}\n" for line in lines))
 
 
 def read_ctc(folder: str | Path) -> TrackedMovie:
@@ -110,9 +111,7 @@ def read_ctc(folder: str | Path) -> TrackedMovie:
     folder = folder / "TRA" if (folder / "TRA").is_dir() else folder
     table = next((folder / name for name in _TABLES if (folder / name).is_file()), None)
     if table is None:
-        raise UserError(
-            f"{folder}: neither man_track.txt nor res_track.txt here; give a Cell Tracking Challenge folder"
-        )
+        raise UserError(f"{folder}: neither {_TABLES[0]} nor {_TABLES[1]} here; give a Cell Tracking Challenge folder")
     files = sorted((path for path in folder.iterdir() if _MASK.fullmatch(path.name)), key=lambda p: natural_key(p.name))
     if not files:
         raise UserError(f"{folder}: no man_track###.tif or mask###.tif beside {table.name}")

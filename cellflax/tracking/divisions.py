@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cellflax.errors import UserError
-from cellflax.tracking.cells import Movie
+from cellflax.tracking.cells import MovieCells
 from cellflax.tracking.lineage import build_lineage
 from cellflax.tracking.matching import match
 
@@ -41,7 +41,7 @@ class DivisionConfig:
 
 
 def repair_divisions(
-    movie: Movie,
+    movie: MovieCells,
     edges: np.ndarray,
     config: DivisionConfig,
     max_daughter_ratio: float,
@@ -90,7 +90,7 @@ class _Candidate(NamedTuple):
     cost: float
 
 
-def _neighbours(movie: Movie, cell: int, gate_px: float) -> list[tuple[int, float]]:
+def _neighbours(movie: MovieCells, cell: int, gate_px: float) -> list[tuple[int, float]]:
     """Other cells of the same frame within the gate, and their distances."""
     frame = movie.cells_of(movie.frame[cell])
     others = np.arange(frame.start, frame.stop)
@@ -107,7 +107,7 @@ class _Split(NamedTuple):
 
 
 def _split(
-    movie: Movie, survivor: np.ndarray, orphan: np.ndarray, config: DivisionConfig, max_daughter_ratio: float
+    movie: MovieCells, survivor: np.ndarray, orphan: np.ndarray, config: DivisionConfig, max_daughter_ratio: float
 ) -> _Split | None:
     """The most division-like drop of a track's area before an orphan appeared; both are cells by frame.
 
@@ -135,7 +135,7 @@ def _split(
     return best
 
 
-def _last_before_leap(movie: Movie, survivor: np.ndarray, at: int, birth: int, drift: np.ndarray) -> int:
+def _last_before_leap(movie: MovieCells, survivor: np.ndarray, at: int, birth: int, drift: np.ndarray) -> int:
     """The parent's last cell: the one before its survivor's centroid leaps most, to that of a daughter.
 
     Cells in mitosis may shrink long before they divide, but do not leap then.

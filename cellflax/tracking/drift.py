@@ -9,7 +9,7 @@ from scipy import ndimage
 from skimage.filters import window
 from skimage.registration import phase_cross_correlation
 
-from cellflax.tracking.cells import Frame, Movie, overlaps
+from cellflax.tracking.cells import FrameCells, MovieCells, overlaps
 
 # A shift is believed if it puts so much more of the cells, as a share of their area, onto single earlier cells: no
 # stage drifts in most movies, and a small shift is no harm to linking.
@@ -38,7 +38,7 @@ class DriftConfig:
     method: DriftMethod = DriftMethod.auto
 
 
-def estimate_drift(movie: Movie, images: np.ndarray | None = None) -> np.ndarray:
+def estimate_drift(movie: MovieCells, images: np.ndarray | None = None) -> np.ndarray:
     """Shift of the field from each frame to the next.
 
     Phase correlation of the cells' masks, and of the images where there are any, proposes shifts by whole pixels; the
@@ -84,7 +84,7 @@ def _proposals(before: np.ndarray, after: np.ndarray) -> list[np.ndarray]:
     return [-np.rint(shift).astype(np.int64) for shift in found]
 
 
-def _best(before: Frame, after: Frame, proposals: list[np.ndarray]) -> np.ndarray:
+def _best(before: FrameCells, after: FrameCells, proposals: list[np.ndarray]) -> np.ndarray:
     still = np.zeros(2, np.int64)
     best, score = still, _explained(before, after, still) + _MIN_GAIN
     for shift in proposals:
@@ -94,7 +94,7 @@ def _best(before: Frame, after: Frame, proposals: list[np.ndarray]) -> np.ndarra
     return best
 
 
-def _explained(before: Frame, after: Frame, shift: np.ndarray) -> float:
+def _explained(before: FrameCells, after: FrameCells, shift: np.ndarray) -> float:
     """Share of the later cells' area that lies on the one earlier cell which each overlaps most."""
     shared = overlaps(before, after, shift)
     largest = np.zeros(len(after), np.int64)

@@ -7,7 +7,7 @@ import numpy as np
 
 from cellflax.errors import UserError
 from cellflax.tracking.candidates import find_candidates
-from cellflax.tracking.cells import Movie
+from cellflax.tracking.cells import MovieCells
 from cellflax.tracking.link import LinkConfig, link_cost
 from cellflax.tracking.matching import match
 
@@ -32,7 +32,7 @@ class GapConfig:
 
 
 def close_gaps(
-    movie: Movie, edges: np.ndarray, config: GapConfig, link: LinkConfig, gate_px: float, drift: np.ndarray
+    movie: MovieCells, edges: np.ndarray, config: GapConfig, link: LinkConfig, gate_px: float, drift: np.ndarray
 ) -> np.ndarray:
     """Link ends of tracks to starts of later ones, all gaps of the movie in one assignment.
 
@@ -63,7 +63,7 @@ def close_gaps(
 
 
 def _gap_pairs(
-    movie: Movie, edges: np.ndarray, missing: int, link: LinkConfig, gate_px: float, drift: np.ndarray
+    movie: MovieCells, edges: np.ndarray, missing: int, link: LinkConfig, gate_px: float, drift: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Ends and starts with so many frames in between, (P, 2) numbers in the movie, and their costs as links."""
     steps = missing + 1

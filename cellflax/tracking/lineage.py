@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cellflax.tracking.cells import Movie
+from cellflax.tracking.cells import MovieCells
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Lineage:
         return int(self.tracks.loc[self.tracks["parent"] > 0, "parent"].nunique())
 
 
-def build_lineage(movie: Movie, edges: np.ndarray) -> Lineage:
+def build_lineage(movie: MovieCells, edges: np.ndarray) -> Lineage:
     """Follow the links from frame to frame.
 
     Args:

@@ -9,7 +9,7 @@ import numpy as np
 from cellflax.errors import UserError
 from cellflax.tracking.assignment import assign
 from cellflax.tracking.candidates import Candidates, find_candidates, sister_pairs
-from cellflax.tracking.cells import Frame
+from cellflax.tracking.cells import FrameCells
 from cellflax.tracking.hypotheses import Hypotheses
 
 
@@ -89,7 +89,11 @@ class LinkConfig:
 
 
 def link_frames(
-    before: Frame, after: Frame, config: LinkConfig, gate_px: float, shift: Sequence[int] | np.ndarray = (0, 0)
+    before: FrameCells,
+    after: FrameCells,
+    config: LinkConfig,
+    gate_px: float,
+    shift: Sequence[int] | np.ndarray = (0, 0),
 ) -> np.ndarray:
     """Link the cells of two frames.
 

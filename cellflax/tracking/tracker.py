@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cellflax.tracking.cells import Movie, measure_movie
+from cellflax.tracking.cells import MovieCells, measure_movie
 from cellflax.tracking.divisions import DivisionConfig, repair_divisions
 from cellflax.tracking.drift import DriftConfig, DriftMethod, estimate_drift
 from cellflax.tracking.gaps import GapConfig, close_gaps
@@ -42,7 +42,7 @@ class Tracking:
         n_repaired: divisions that only the areas over several frames told.
     """
 
-    movie: Movie
+    movie: MovieCells
     lineage: Lineage
     drift: np.ndarray
     n_gaps: int
@@ -82,7 +82,7 @@ def track_cells(
 
 
 def link_movie(
-    movie: Movie,
+    movie: MovieCells,
     config: LinkConfig,
     gate_px: float,
     drift: np.ndarray,

@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from cellflax.data.example import Dataset, Example
 from cellflax.data.sampler import PatchesConfig
 from cellflax.errors import UserError
-from cellflax.losses import CrossEntropyConfig
-from cellflax.models.patch_net import PatchNetConfig
-from cellflax.refine import check_classes, intensity_image, needs_pixel_size
+from cellflax.refine import check_classes, intensity_image
 from cellflax.schemas import kind_of
 from cellflax.training.config import TrainConfig
 
@@ -15,8 +13,8 @@ from cellflax.training.config import TrainConfig
 def check_composition(config: TrainConfig, dataset: Dataset) -> None:
     """Refuse, before anything is computed, parts that cannot be trained or scored together.
 
-    What only one part knows about another is checked there: `losses.build_loss` (weights of the classes),
-    `validation.held_out_regions` (nuclei for the refinement), `data.sampler.Sampler` (sizes of the crops).
+    What only one part knows about another is checked there: `LossConfig.build` (weights of the classes),
+    `held_out.held_out_regions` (nuclei for the refinement), `data.sampler.Sampler` (sizes of the crops).
 
     Raises:
         UserError: naming both parts and the remedy.
@@ -26,7 +24,7 @@ def check_composition(config: TrainConfig, dataset: Dataset) -> None:
     check_classes(config.refine, dataset.class_names)
     for region in dataset.validation:
         intensity_image(config.refine, region.example.image, dataset.channels)
-        if needs_pixel_size(config.refine) and region.example.pixel_size_um is None:
+        if config.refine.needs_pixel_size and region.example.pixel_size_um is None:
             raise UserError(
                 f"{region.example.name}: its pixel size is unknown, and refine={kind_of('refine', config.refine)} "
                 "measures in micrometres; save it in the image file, or take refine=watershed"
@@ -34,12 +32,12 @@ def check_composition(config: TrainConfig, dataset: Dataset) -> None:
 
 
 def _check_patches(config: TrainConfig) -> None:
-    if not isinstance(config.model, PatchNetConfig):
+    if not config.model.takes_patches:
         raise UserError(
             f"model={kind_of('model', config.model)} labels every pixel of a crop, sampler=patches draws windows with "
             "one labelled pixel; take sampler=crops"
         )
-    if not isinstance(config.loss, CrossEntropyConfig):
+    if not config.loss.takes_patches:
         raise UserError(
             f"loss={kind_of('loss', config.loss)} compares the pixels of a crop with each other, sampler=patches draws "
             "windows with one labelled pixel; take sampler=crops or loss=cross_entropy"
@@ -53,7 +51,7 @@ def check_test(config: TrainConfig, examples: Sequence[Example]) -> None:
         UserError: if an image's pixel size is needed and unknown.
     """
     scaled = config.scale.tophat_um is not None or config.scale.pixel_size_um is not None
-    if scaled or needs_pixel_size(config.refine):
+    if scaled or config.refine.needs_pixel_size:
         for example in examples:
             if example.pixel_size_um is None:
                 what = "scale" if scaled else f"refine={kind_of('refine', config.refine)}"

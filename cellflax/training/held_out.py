@@ -10,13 +10,15 @@ from cellflax.data.example import IGNORE, Dataset, Region
 from cellflax.data.normalize import normalize
 from cellflax.errors import UserError
 from cellflax.inference.dense import predict_averaged
-from cellflax.losses import Activation
+from cellflax.losses import Activation, activation_of
 from cellflax.metrics.detection import CellError
 from cellflax.metrics.pixels import class_accuracy, confusion_matrix
 from cellflax.metrics.score import pool, score_cells
+from cellflax.models import Geometry
 from cellflax.pictures.overlay import Panel, outline_overlay
-from cellflax.refine import RefineConfig, intensity_image, needs_seeds, refine, takes_seeds
+from cellflax.refine import RefineConfig, intensity_image, needs_seeds, refine
 from cellflax.refine.seeds import nuclei_seeds
+from cellflax.schemas import kind_of
 from cellflax.training.config import TrainConfig
 
 Probability = Callable[[np.ndarray], np.ndarray | jax.Array]
@@ -45,10 +47,9 @@ class HeldOut:
     pixel_size_um: float | None
 
     @classmethod
-    def of(
-        cls, region: Region, normalized: np.ndarray, seeds: np.ndarray | None, *, border: int, multiple: int
-    ) -> "HeldOut":
+    def of(cls, region: Region, normalized: np.ndarray, seeds: np.ndarray | None, geometry: Geometry) -> "HeldOut":
         """Cut a region out of its normalised image and, if there are any, its nuclei."""
+        border, multiple = geometry.border, geometry.multiple
         # Poolings fall on the same pixels as in the whole image.
         top, left = (max(first - border, 0) // multiple * multiple for first in (region.y0, region.x0))
         context = normalized[top : region.y1 + border, left : region.x1 + border]
@@ -65,25 +66,24 @@ class HeldOut:
         )
 
 
-def held_out_regions(
-    config: TrainConfig, dataset: Dataset, *, receptive_field: int, border: int, multiple: int
-) -> tuple[HeldOut, ...]:
+def held_out_regions(config: TrainConfig, dataset: Dataset, geometry: Geometry) -> tuple[HeldOut, ...]:
     """Prepare the validation regions of a data set as a network of this configuration needs them.
 
     Args:
         config: of the training.
         dataset: with the regions.
-        receptive_field: of the network, pixels; see `models.Network`, as for `border` and `multiple`.
-        border: pixels lost by the network on each side.
-        multiple: offsets of the prepared images are divisible by this.
+        geometry: of the network.
 
     Raises:
         UserError: if the refinement is seeded from a channel that the data set does not have, or needs one.
     """
     if config.seed_channel is None and needs_seeds(config.refine, dataset.class_names):
-        raise UserError("refine=active_contour starts from nuclei: name their seed_channel, or take refine=watershed")
+        raise UserError(
+            f"refine={kind_of('refine', config.refine)} starts from nuclei: name their seed_channel, or take "
+            "refine=watershed"
+        )
     channel = None
-    if config.seed_channel is not None and takes_seeds(config.refine):
+    if config.seed_channel is not None and config.refine.takes_seeds:
         if config.seed_channel not in dataset.channels:
             raise UserError(
                 f"seed_channel={config.seed_channel} is not among the channels {', '.join(dataset.channels)}; "
@@ -96,8 +96,8 @@ def held_out_regions(
         seeds = None
         if channel is not None:
             seeds = nuclei_seeds(example.image[..., channel], config.seeds, example.pixel_size_um)
-        normalized = normalize(example.image, config.normalize, receptive_field, example.name)
-        regions.append(HeldOut.of(region, normalized, seeds, border=border, multiple=multiple))
+        normalized = normalize(example.image, config.normalize, geometry.receptive_field, example.name)
+        regions.append(HeldOut.of(region, normalized, seeds, geometry))
     return tuple(regions)
 
 
@@ -112,8 +112,7 @@ class Validator:
         activation: that made its logits into probabilities.
         refine: from probabilities to cells.
         balance: exponent of the class weights, as in sampling.
-        border: pixels lost by the network on each side.
-        multiple: divisor of its output sizes.
+        geometry: of the network.
         erode_reference: erode each reference cell by disk(1), as P1's index does.
     """
 
@@ -123,9 +122,30 @@ class Validator:
     activation: Activation
     refine: RefineConfig
     balance: float
-    border: int
-    multiple: int
+    geometry: Geometry
     erode_reference: bool = False
+
+    @classmethod
+    def of(cls, config: TrainConfig, dataset: Dataset, geometry: Geometry) -> "Validator":
+        """The validator of a training.
+
+        Args:
+            config: of the training.
+            dataset: that it was or will be trained on, at the network's scale.
+            geometry: of the network.
+
+        Raises:
+            UserError: as `held_out_regions`.
+        """
+        return cls(
+            held_out=held_out_regions(config, dataset, geometry),
+            channels=dataset.channels,
+            class_names=dataset.class_names,
+            activation=activation_of(config.loss),
+            refine=config.refine,
+            balance=config.sampler.balance,
+            geometry=geometry,
+        )
 
     def predict(self, probability: Probability, transforms: int = 1) -> list[np.ndarray]:
         """Class probabilities of every region, (h, w, K).
@@ -135,9 +155,7 @@ class Validator:
             transforms: rotations and reflections averaged, 1, 4 or 8.
         """
         return [
-            predict_averaged(probability, region.image, transforms, border=self.border, multiple=self.multiple)[
-                region.inner
-            ]
+            predict_averaged(probability, region.image, transforms, self.geometry)[region.inner]
             for region in self.held_out
         ]
 

@@ -21,7 +21,7 @@ class Schedule(Enum):
 
 @dataclass
 class OptimizerConfig:
-    """Learning rate and schedule, common to all optimisers.
+    """Learning rate and schedule, common to all optimisers; a subclass defines `update`.
 
     Attributes:
         learning_rate: at its highest.
@@ -51,6 +51,10 @@ class OptimizerConfig:
         if self.clip_norm is not None and self.clip_norm <= 0:
             raise UserError(f"optimizer.clip_norm must be above 0 or null, got {self.clip_norm}")
 
+    def update(self, rate: optax.Schedule) -> optax.GradientTransformation:
+        """The optimiser itself, at a learning rate; `build_optimizer` adds what all have."""
+        raise NotImplementedError
+
 
 @dataclass
 class SgdConfig(OptimizerConfig):
@@ -68,6 +72,10 @@ class SgdConfig(OptimizerConfig):
         super().__post_init__()
         if not 0 <= self.momentum < 1:
             raise UserError(f"optimizer.momentum must be in [0, 1), got {self.momentum}")
+
+    def update(self, rate: optax.Schedule) -> optax.GradientTransformation:
+        """See `optax.sgd`."""
+        return optax.sgd(rate, momentum=self.momentum, nesterov=True)
 
 
 @dataclass
@@ -90,6 +98,11 @@ class RmspropConfig(OptimizerConfig):
         if self.epsilon <= 0:
             raise UserError(f"optimizer.epsilon must be above 0, got {self.epsilon}")
 
+    def update(self, rate: optax.Schedule) -> optax.GradientTransformation:
+        """See `optax.rmsprop`."""
+        # As P1's Keras: epsilon outside the root. Inside, 1e-8 would hold back gradients below 1e-4.
+        return optax.rmsprop(rate, decay=self.rho, eps=self.epsilon, eps_in_sqrt=False)
+
 
 @dataclass
 class AdamwConfig(OptimizerConfig):
@@ -107,6 +120,10 @@ class AdamwConfig(OptimizerConfig):
         super().__post_init__()
         if self.weight_decay < 0:
             raise UserError(f"optimizer.weight_decay must be 0 or more, got {self.weight_decay}")
+
+    def update(self, rate: optax.Schedule) -> optax.GradientTransformation:
+        """See `optax.adamw`."""
+        return optax.adamw(rate, weight_decay=self.weight_decay, mask=kernel_mask)
 
 
 def learning_rate(config: OptimizerConfig, steps: int) -> optax.Schedule:
@@ -134,17 +151,7 @@ def learning_rate(config: OptimizerConfig, steps: int) -> optax.Schedule:
 
 def build_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
     """The optimiser of a configuration, for a training of `steps` steps."""
-    rate = learning_rate(config, steps)
-    match config:
-        case SgdConfig():
-            update = optax.sgd(rate, momentum=config.momentum, nesterov=True)
-        case RmspropConfig():
-            # As P1's Keras: epsilon outside the root. Inside, 1e-8 would hold back gradients below 1e-4.
-            update = optax.rmsprop(rate, decay=config.rho, eps=config.epsilon, eps_in_sqrt=False)
-        case AdamwConfig():
-            update = optax.adamw(rate, weight_decay=config.weight_decay, mask=kernel_mask)
-        case _:
-            raise TypeError(f"not an optimizer configuration: {type(config).__name__}")
+    update = config.update(learning_rate(config, steps))
     if config.clip_norm is None:
         return update
     return optax.chain(optax.clip_by_global_norm(config.clip_norm), update)

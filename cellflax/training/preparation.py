@@ -12,11 +12,10 @@ from cellflax.data.normalize import normalize
 from cellflax.data.sampler import BatchSource, CropsConfig, Sampler
 from cellflax.data.stored_batches import stored_batches
 from cellflax.errors import UserError
-from cellflax.losses import activation_of, build_loss
-from cellflax.models import Network, build_model
+from cellflax.models import Geometry
 from cellflax.training.composition import check_composition, check_test
 from cellflax.training.config import TrainConfig
-from cellflax.training.held_out import Validator, held_out_regions
+from cellflax.training.held_out import Validator
 from cellflax.training.optimizers import build_optimizer
 from cellflax.training.state import TrainState, TrainStep, create_state, data_mesh, make_train_step, replicate
 
@@ -51,51 +50,32 @@ def prepare(config: TrainConfig, dataset: Dataset) -> Job:
     check_composition(config, dataset)
     check_test(config, dataset.test)
     channels, classes = len(dataset.channels), len(dataset.class_names)
-    loss = build_loss(config.loss, dataset.class_names, class_pixels(dataset.train, classes).sum(axis=0))
+    loss = config.loss.build(dataset.class_names, class_pixels(dataset.train, classes).sum(axis=0))
     members = [
-        build_model(config.model, channels=channels, classes=classes, seed=config.seed + i)
+        config.model.build(channels=channels, classes=classes, seed=config.seed + i)
         for i in range(config.trainer.ensemble)
     ]
-    network = members[0]
-    validator = _validator(config, dataset, network)  # before the samplers: it finds mistakes sooner
+    geometry = members[0].geometry
+    validator = Validator.of(config, dataset, geometry)  # before the samplers: it finds mistakes sooner
     optimizer = build_optimizer(config.optimizer, config.trainer.steps)
     graph, state = create_state(members, optimizer)
     mesh = _mesh(config)
-    source = _batch_source(config, dataset, network, mesh)
+    source = _batch_source(config, dataset, geometry, mesh)
     step = make_train_step(graph, optimizer, loss, config.loss.l2, source, config.seed, mesh)
     return Job(graph, replicate(state, mesh), step, source, validator, mesh.size)
 
 
-def _validator(config: TrainConfig, dataset: Dataset, network: Network) -> Validator:
-    return Validator(
-        held_out=held_out_regions(
-            config,
-            dataset,
-            receptive_field=network.receptive_field,
-            border=network.border,
-            multiple=network.multiple,
-        ),
-        channels=dataset.channels,
-        class_names=dataset.class_names,
-        activation=activation_of(config.loss),
-        refine=config.refine,
-        balance=config.sampler.balance,
-        border=network.border,
-        multiple=network.multiple,
-    )
-
-
-def _batch_source(config: TrainConfig, dataset: Dataset, network: Network, mesh: Mesh) -> BatchSource:
+def _batch_source(config: TrainConfig, dataset: Dataset, geometry: Geometry, mesh: Mesh) -> BatchSource:
     """Crops from a store, if there is to be one; else the sampler, with the training set on all devices."""
     settings = config.sampler
     sampler = Sampler(
         settings,
         tuple(
-            replace(e, image=normalize(e.image, config.normalize, network.receptive_field, e.name))
+            replace(e, image=normalize(e.image, config.normalize, geometry.receptive_field, e.name))
             for e in dataset.train
         ),
-        border=network.train_border,
-        multiple=network.multiple,
+        border=geometry.train_border,
+        multiple=geometry.multiple,
         classes=len(dataset.class_names),
     )
     if isinstance(settings, CropsConfig) and settings.store is not None:

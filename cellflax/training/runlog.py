@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +12,9 @@ from typing import Any, Self
 
 import numpy as np
 
+from cellflax.atomic import replacing
 from cellflax.errors import UserError
+from cellflax.io import results
 
 
 class WandbMode(Enum):
@@ -68,7 +69,7 @@ class RunLog:
     """
 
     def __init__(self, directory: Path, config: LoggerConfig, run_config: Mapping[str, Any]):
-        self.metrics_path = directory / "metrics.jsonl"
+        self.metrics_path = directory / results.METRICS_LOG
         self._wandb = None if config.wandb is WandbMode.disabled else _start_wandb(directory, config, run_config)
 
     def __enter__(self) -> Self:
@@ -108,9 +109,8 @@ class RunLog:
                     kept.append(line + "\n")
             except json.JSONDecodeError:
                 break
-        temporary = self.metrics_path.with_suffix(".tmp")
-        temporary.write_text("".join(kept), encoding="utf-8")
-        os.replace(temporary, self.metrics_path)
+        with replacing(self.metrics_path) as temporary:
+            temporary.write_text("".join(kept), encoding="utf-8")
 
     def finish(self, failed: bool = False) -> None:
         """End the W&B run; calling again does nothing."""

@@ -1,10 +1,10 @@
-"""The best that refinement could do with the probabilities of some networks: what P1's index leaves to the networks.
+"""The best JI (Van Valen 2016, P1) that refinement could reach with the probabilities of given networks.
 
 python experiments/deepcell2016/ceiling.py PREDICTED [PREDICTED ...] --reference FILE --nuclei FILE
 
-Each PREDICTED is what `cellflax.predict save_probability=true` wrote for the same one field, from a network with
-the classes edge, interior and background. Prints, for each, JI of the best of nine refinements, and of the best for
-every cell by itself, which no method could choose without the reference; then the latter over all networks.
+Each PREDICTED is the output of `cellflax.predict save_probability=true` for the same field, from a network with the
+classes edge, interior and background. Prints for each the JI of the best of nine refinements, and the JI of the best
+refinement for each cell, which no method could choose without the reference. Then prints that JI over all networks.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""JI of P1's index on the held-out strips of each cell line, for a network of several (data=mammalian).
+"""JI (Van Valen 2016, P1) on the held-out strips of each cell line, for a network of several (data=mammalian).
 
 python experiments/deepcell2016/lines.py RUN [--interior 0.4 0.5 0.6] [--iterations 120]
 
-Like `cellflax.validate erode_reference=true`, which pools all lines, for the watershed of refine=cytoplasm at some
-thresholds and active contours of some iterations. The network runs once, with 8 rotations and reflections.
+Like `cellflax.validate erode_reference=true`, but by line, with the watershed of refine=cytoplasm at several thresholds
+and active contours with several numbers of iterations. The network runs once, with 8 rotations and reflections.
 """
 
 import argparse
@@ -12,11 +12,10 @@ from dataclasses import replace
 import numpy as np
 
 from cellflax.data.datasets import load_dataset
-from cellflax.losses import activation_of
 from cellflax.prediction.trained import load_model
 from cellflax.refine.active_contour import ActiveContourConfig
 from cellflax.refine.watershed import WatershedConfig
-from cellflax.training.held_out import Validator, held_out_regions
+from cellflax.training.held_out import Validator
 
 
 def main() -> None:
@@ -28,21 +27,8 @@ def main() -> None:
     options = parser.parse_args()
     model = load_model(options.run)
     dataset = load_dataset(model.config.data)
-    regions = held_out_regions(
-        model.config, dataset, receptive_field=model.receptive_field, border=model.border, multiple=model.multiple
-    )
     of_line = np.array([region.example.name.split("_")[0] for region in dataset.validation])
-    validator = Validator(
-        held_out=regions,
-        channels=model.channels,
-        class_names=model.class_names,
-        activation=activation_of(model.config.loss),
-        refine=model.config.refine,
-        balance=model.config.sampler.balance,
-        border=model.border,
-        multiple=model.multiple,
-        erode_reference=True,
-    )
+    validator = replace(Validator.of(model.config, dataset, model.geometry), erode_reference=True)
     predicted = validator.predict(model.probabilities, 8)
     refinements = {
         f"watershed {interior:g}": WatershedConfig(interior=interior, smoothing_px=2, outline_px=2.5)
@@ -52,7 +38,7 @@ def main() -> None:
         scores = []
         for line in dict.fromkeys(of_line):
             chosen = np.flatnonzero(of_line == line)
-            part = replace(validator, held_out=tuple(regions[i] for i in chosen), refine=refine)
+            part = replace(validator, held_out=tuple(validator.held_out[i] for i in chosen), refine=refine)
             metrics, _ = part.score([predicted[i] for i in chosen])
             scores.append(f"{line} {metrics['jaccard']:.3f}")
         print(f"{name}:", ", ".join(scores), flush=True)

@@ -2,9 +2,9 @@
 
 python experiments/deepcell2016/phase_gain.py RUN PREDICTED QUANTITIES IMAGE IMAGE [--gain 0.6 1 1.6]
 
-RUN is the network, PREDICTED what cellflax.predict wrote for the one field of the images, QUANTITIES what
-cellflax.quantify method=cell_type wrote for it; an image for each channel. The normalised first channel is multiplied,
-the network runs once (no rotations), and each cell scores as in prediction: the share of one type among the types.
+RUN is the network. PREDICTED is the output of cellflax.predict for one field, QUANTITIES that of cellflax.quantify
+method=cell_type. Each IMAGE is a channel of the field. The normalised first channel is multiplied by the gain, the
+network runs once (no rotations), and cells are scored as in prediction: by the share of one type among the types.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def main() -> None:
     types = [name.removeprefix("interior_") for name in model.class_names if name.startswith("interior_")]
     reference = cells["reference_type"].to_numpy()
     of_first, of_second = (cells["label"].to_numpy()[reference == name] for name in types)
-    pixels = normalize(image, model.config.normalize, model.receptive_field)
+    pixels = normalize(image, model.config.normalize, model.geometry.receptive_field)
     for gain in options.gain:
         score = first_type(model, pixels * np.array([gain, *[1] * (pixels.shape[-1] - 1)], np.float32), labels)
         wrong = {types[0]: score[of_first] <= 0.5, types[1]: score[of_second] > 0.5}
@@ -43,8 +43,9 @@ def main() -> None:
 
 def first_type(model: TrainedModel, pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Score of each label for the first type, from one pass over the (H, W, C) normalised pixels."""
-    height, width = (size // model.multiple * model.multiple for size in labels.shape)
-    around = [(model.border, model.border)] * 2
+    border, multiple = model.geometry.border, model.geometry.multiple
+    height, width = (size // multiple * multiple for size in labels.shape)
+    around = [(border, border)] * 2
     padded = np.pad(pixels[:height, :width], [*around, (0, 0)], mode="reflect")
     probability = np.asarray(model.probabilities(padded[None]))[0]
     of_types = [k for k, name in enumerate(model.class_names) if name.startswith("interior_")]

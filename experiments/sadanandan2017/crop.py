@@ -18,7 +18,7 @@ def main() -> None:
     parser.add_argument("left", type=Path, help="folder to write")
     parser.add_argument("right", type=Path, help="folder to write")
     parser.add_argument("--at", type=float, default=0.75, help="share of the width that goes to the left")
-    parser.add_argument("--shrink", type=int, default=1, help="make pixels so many times as wide")
+    parser.add_argument("--shrink", type=int, default=1, help="make pixels this many times as wide")
     options = parser.parse_args()
     for kind in ("images", "labels"):
         for file in sorted((options.annotated / kind).glob("*.tif")):
@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def shrunk(plane: np.ndarray, times: int, labels: bool) -> np.ndarray:
-    """Means of blocks of an image, (H, W) -> (H/times, W/times); of labels, the pixels in their middle."""
+    """Means of blocks of an image, (H, W) -> (H/times, W/times); for labels, the pixels in the middle of the blocks."""
     if labels:
         return plane[times // 2 :: times, times // 2 :: times]
     return transform.downscale_local_mean(plane, (times, times)).astype(np.float32) if times > 1 else plane

@@ -1,4 +1,4 @@
-"""P2's tile edges, and their absence: one image in tiles of every kind against the same image at once.
+"""Errors at tile edges (Sadanandan 2017, P2): one image predicted in tiles of each kind, and as a whole.
 
 python experiments/sadanandan2017/tiling.py --checkpoint RUN --image FILE --output DIR [--tile 240] [--phases 4]
 
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--image", required=True, type=Path, help="a file with all channels of the checkpoint")
     parser.add_argument("--output", required=True, type=Path, help="directory for the results")
     parser.add_argument("--tile", type=int, default=240, help="edge of the tiles, pixels; P2: 240")
-    parser.add_argument("--phases", type=int, default=4, help="places of the seamless tiles that are tried")
+    parser.add_argument("--phases", type=int, default=4, help="positions of the seamless tiles to try")
     options = parser.parse_args()
     model = load_model(options.checkpoint)
     print(set_up_jax(model.config.trainer.precision.name))
@@ -42,13 +42,13 @@ def main() -> None:
     if image.pixels.shape[-1] != len(model.channels):
         parser.error(f"--image must have the channels {', '.join(model.channels)}, {options.image} does not")
     pixels = to_scale(image.pixels, image.pixel_size_um, model.config.scale, str(options.image))
-    normalized = normalize(pixels, model.config.normalize, model.receptive_field, str(options.image))
+    normalized = normalize(pixels, model.config.normalize, model.geometry.receptive_field, str(options.image))
     maps = differences(model, normalized, options.tile, options.phases)
     options.output.mkdir(parents=True, exist_ok=True)
     table = summary(maps)
     table.to_csv(options.output / "tiling.csv", index=False)
     write_probability(options.output / "tiling.tif", np.stack(list(maps.values()), -1), tuple(maps))
-    figure(maps, normalized, model.border).savefig(options.output / "tiling.png", bbox_inches="tight")
+    figure(maps, normalized, model.geometry.border).savefig(options.output / "tiling.png", bbox_inches="tight")
     print(table.to_string(index=False))
 
 
@@ -59,14 +59,13 @@ def differences(model: TrainedModel, image: np.ndarray, tile: int, phases: int) 
         model: one network or an ensemble.
         image: (H, W, C) normalised.
         tile: edge of the tiles.
-        phases: how many places of the seamless tiles are tried; the largest difference over them counts.
+        phases: how many positions of the seamless tiles are tried; the largest difference over them counts.
     """
-    border, multiple = model.border, model.multiple
-    how = {"border": border, "multiple": multiple}
+    border, multiple = model.geometry.border, model.geometry.multiple
     inner = slice(border, -border or None), slice(border, -border or None)
 
     def tiled(method: Callable[..., np.ndarray], **options: int) -> np.ndarray:
-        return method(model.probabilities, image, **how, **options)[inner]
+        return method(model.probabilities, image, model.geometry, **options)[inner]
 
     whole = tiled(predict_tiles, tile=2 * max(image.shape))
     found = {
@@ -77,8 +76,8 @@ def differences(model: TrainedModel, image: np.ndarray, tile: int, phases: int) 
     worst = np.zeros(whole.shape[:2], np.float32)
     step = max(tile // phases // multiple, 1) * multiple
     for shift in range(0, phases * step, step):
-        # Without its first rows and columns the image's tiles lie elsewhere; what is near the new edge does not count.
-        part = predict_tiles(model.probabilities, image[shift:, shift:], **how, tile=tile)[inner]
+        # Without its first rows and columns the image's tiles lie elsewhere; pixels near the new edge do not count.
+        part = predict_tiles(model.probabilities, image[shift:, shift:], model.geometry, tile=tile)[inner]
         np.maximum(worst[shift:, shift:], np.abs(part - whole[shift:, shift:]).max(-1), out=worst[shift:, shift:])
     return {**maps, f"seamless, {phases} phases": worst}
 

@@ -154,7 +154,7 @@ def describe(path: Path, **changes) -> None:
         (lambda path: shutil.rmtree(path / "seed_5/weight"), "seed_5 is damaged: weight cannot be read"),
         (lambda path: (path / "seed_5/store.json").write_text("{"), "seed_5 is damaged: store.json cannot be read"),
         (lambda path: (path / "seed_5/store.json").write_text("[]"), "seed_5 is damaged: store.json cannot be read"),
-        (lambda path: (path / "seed_5/store.json").unlink(), "seed_5 holds something that is no crop store; give"),
+        (lambda path: (path / "seed_5/store.json").unlink(), "seed_5 holds something other than a crop store; give"),
         (lambda path: describe(path, data="0"), "of a training with other images, annotations or normalisation; rem"),
         (lambda path: describe(path, seed=6), "seed_5 holds the crops of a training with seed=6, not 5; remove it, or"),
         (lambda path: describe(path, format=0), "with format=0, not 1"),

@@ -8,11 +8,12 @@ import pytest
 import tifffile
 from scipy import ndimage
 
-from cellflax.data.datasets import DeepCellData, FolderData, SimulatedData, load_dataset
-from cellflax.data.deepcell import OnMissing
+from cellflax.data.datasets import load_dataset
+from cellflax.data.deepcell import DeepCellData, OnMissing
 from cellflax.data.example import EDGE, INTERIOR
+from cellflax.data.folder import FolderData
 from cellflax.data.pixel_classes import Annotation
-from cellflax.data.simulated import Target
+from cellflax.data.simulated import SimulatedData, Target
 from cellflax.data.split import Split
 from cellflax.errors import UserError
 from cellflax.simulation.hela import HelaFieldConfig
@@ -204,7 +205,7 @@ def _bad_pixels(value: float):
     ("spoil", "options", "message"),
     [
         (_no_mask, {}, "b.tif: no label image; name it b_masks.tif"),
-        (lambda root: (root / "b.tif").unlink(), {}, "b_masks.tif: no image b"),
+        (lambda root: (root / "b.tif").unlink(), {}, "b_masks.tif: its image b is missing"),
         (lambda root: _write(root / "b_masks.tif", square_labels()[:9]), {}, "b_masks.tif: shape .9, 60. differs"),
         (lambda root: _write(root / "b_masks.tif", square_labels() * 0), {}, "b_masks.tif: labels are all zero"),
         (lambda root: (root / "b_masks.tif").write_bytes(b""), {}, "b_masks.tif: the file is empty"),
@@ -280,7 +281,7 @@ def test_bad_deepcell_folders(tmp_path, spoil, options, message):
         (
             SimulatedData,
             {"annotation": Annotation.compartments, "target": Target.nuclei},
-            "data.annotation=compartments tells nuclei from the cells .* data.target must be cells, got nuclei",
+            "data.annotation=compartments separates nuclei from the cells .* data.target must be cells, got nuclei",
         ),
         (
             DeepCellData,

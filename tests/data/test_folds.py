@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from cellflax.data.datasets import FolderData, load_dataset
+from cellflax.data.datasets import load_dataset
 from cellflax.data.example import Example
+from cellflax.data.folder import FolderData
 from cellflax.data.folds import PartOptions, Parts, divide
 from cellflax.data.split import Split
 from cellflax.errors import UserError
@@ -118,7 +119,7 @@ def test_folder_of_data_sets(tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda root: (root / "notes").mkdir(), "notes: no TIFF or PNG images in this folder"),
+        (lambda root: (root / "notes").mkdir(), "notes: no TIFF, PNG or ICS images in this folder"),
         (lambda root: write_data_set(root / "b", 1, channels=2), "b/images/0.tif: 2 channels, but a/0 has 1"),
     ],
 )

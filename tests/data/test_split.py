@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from cellflax.data.datasets import DeepCellData, load_dataset
+from cellflax.data.datasets import load_dataset
+from cellflax.data.deepcell import DeepCellData
 from cellflax.data.example import EDGE, IGNORE, INTERIOR, Dataset, Example
 from cellflax.data.split import CELL_MARGIN_PX, Split, SplitOptions, split_examples
 from cellflax.errors import UserError

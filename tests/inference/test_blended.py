@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from cellflax.inference.blended import predict_blended
+from cellflax.models import Geometry
 
 BORDER = 3
 
@@ -38,7 +39,7 @@ def transcription(image: np.ndarray, tile: int, passes: int) -> np.ndarray:
 def test_equals_the_definition(shape, tile, multiple, passes):
     image = np.random.default_rng(0).normal(size=(*shape, 2))
     before = image.copy()
-    actual = predict_blended(box_sums, image, border=BORDER, multiple=multiple, tile=tile, passes=passes)
+    actual = predict_blended(box_sums, image, Geometry(border=BORDER, multiple=multiple), tile=tile, passes=passes)
     assert actual.dtype == np.float32
     expected = transcription(image, tile // multiple * multiple, passes)
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-4)
@@ -48,5 +49,5 @@ def test_equals_the_definition(shape, tile, multiple, passes):
 @pytest.mark.parametrize("shape", [(50, 70), (5, 3), (24, 1)])
 def test_where_nothing_depends_on_neighbours_there_is_no_seam(shape):
     image = np.random.default_rng(0).normal(size=(*shape, 3)).astype(np.float32)
-    actual = predict_blended(lambda x: x, image, border=0, multiple=1, tile=24)
+    actual = predict_blended(lambda x: x, image, Geometry(), tile=24)
     np.testing.assert_allclose(actual, image, rtol=0, atol=1e-6)

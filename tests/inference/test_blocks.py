@@ -11,6 +11,7 @@ from cellflax.inference.dense import predict_averaged
 from cellflax.inference.mosaic import Mosaic
 from cellflax.inference.settings import Inference, Tiling
 from cellflax.labels import renumber
+from cellflax.models import Geometry
 
 
 @settings(max_examples=60, deadline=None)
@@ -55,13 +56,13 @@ def pooled_sums(x: np.ndarray) -> np.ndarray:
 def test_a_prediction_in_blocks_is_that_of_the_whole(tiling, transforms):
     image = np.random.default_rng(0).normal(size=(230, 171, 1))
     inference = Inference(tiling, tile=64, transforms=transforms, block=100, largest_cell_px=7)
-    network = {"border": 2, "multiple": 4}
+    network = Geometry(border=2, multiple=4)
 
     def predict(part: np.ndarray) -> np.ndarray:
-        return predict_averaged(pooled_sums, part, transforms, **network, tile=64, predict=inference.predict)
+        return predict_averaged(pooled_sums, part, transforms, network, tile=64, predict=inference.predict)
 
     whole = predict(image)
-    blocks = inference.blocks((230, 171), **network)
+    blocks = inference.blocks((230, 171), network)
     assert len(blocks) == 6
     for block in blocks:
         part = predict(image[block.source])[inside(block.window, block.source)]

@@ -6,6 +6,7 @@ from flax import nnx
 from scipy import ndimage
 
 from cellflax.inference.dense import predict_averaged, predict_tiles
+from cellflax.models import Geometry
 from tests.models.networks import tiny_config, trained_like
 
 BORDER = 3
@@ -38,7 +39,7 @@ def whole(image: np.ndarray) -> np.ndarray:
 def test_tiles_join_to_the_whole_image(shape, tile):
     image = np.random.default_rng(0).normal(size=(*shape, 2))
     apply = BoxSums()
-    result = predict_tiles(apply, image, border=BORDER, multiple=1, tile=tile)
+    result = predict_tiles(apply, image, Geometry(border=BORDER), tile=tile)
     assert result.shape == (*shape, 2)
     assert result.dtype == np.float32
     np.testing.assert_allclose(result, whole(image), rtol=0, atol=1e-5)
@@ -52,14 +53,14 @@ def test_tiles_join_to_the_whole_image(shape, tile):
 def test_large_images_share_one_shape():
     apply = BoxSums()
     for shape in ((130, 257), (400, 300), (129, 128)):
-        predict_tiles(apply, np.zeros((*shape, 1)), border=BORDER, multiple=1, tile=128)
+        predict_tiles(apply, np.zeros((*shape, 1)), Geometry(border=BORDER), tile=128)
     assert len({shape[1:] for shape in apply.shapes}) == 1
 
 
 @pytest.mark.parametrize("multiple", [1, 3, 8, 48])
 def test_tiles_suit_the_network(multiple):
     apply = BoxSums()
-    predict_tiles(apply, np.zeros((70, 90, 1)), border=BORDER, multiple=multiple, tile=64)
+    predict_tiles(apply, np.zeros((70, 90, 1)), Geometry(border=BORDER, multiple=multiple), tile=64)
     for shape in apply.shapes:
         assert (shape[1] - 2 * BORDER) % multiple == 0
         assert (shape[2] - 2 * BORDER) % multiple == 0
@@ -67,14 +68,14 @@ def test_tiles_suit_the_network(multiple):
 
 def test_image_smaller_than_the_border_is_mirrored_again():
     image = np.random.default_rng(0).normal(size=(2, 5, 1))
-    result = predict_tiles(BoxSums(), image, border=BORDER, multiple=1)
+    result = predict_tiles(BoxSums(), image, Geometry(border=BORDER))
     np.testing.assert_allclose(result, whole(image), rtol=0, atol=1e-5)
 
 
 def test_image_is_left_as_it_is():
     image = np.random.default_rng(0).normal(size=(20, 90, 1))
     before = image.copy()
-    predict_tiles(BoxSums(), image, border=BORDER, multiple=1, tile=64)
+    predict_tiles(BoxSums(), image, Geometry(border=BORDER), tile=64)
     np.testing.assert_array_equal(image, before)
 
 
@@ -93,7 +94,7 @@ def test_average_over_rotations_and_reflections_equals_its_definition(transforms
     right, left = padded[1:-1, 2:] - middle, padded[1:-1, :-2] - middle
     below, above = padded[2:, 1:-1] - middle, padded[:-2, 1:-1] - middle
     expected = right if transforms == 1 else (right + left + below + above) / 4
-    actual = predict_averaged(Slope(), image, transforms, border=1, multiple=1, tile=64)
+    actual = predict_averaged(Slope(), image, transforms, Geometry(border=1), tile=64)
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5)
 
 
@@ -101,12 +102,10 @@ def test_average_over_rotations_and_reflections_equals_its_definition(transforms
 def test_a_patch_network_gives_the_same_in_tiles_as_at_once(shape):
     network = trained_like(tiny_config())
     image = np.random.default_rng(1).normal(size=(*shape, 2)).astype(np.float32)
-    border = network.border
+    border = network.geometry.border
     padded = np.pad(image, ((border, border), (border, border), (0, 0)), mode="reflect")
     apply = nnx.jit(lambda network, x: network(x))
     expected = np.asarray(apply(network, padded[None]))[0]
     for tile in (64, 512):
-        result = predict_tiles(
-            lambda x: np.asarray(apply(network, x)), image, border=border, multiple=network.multiple, tile=tile
-        )
+        result = predict_tiles(lambda x: np.asarray(apply(network, x)), image, network.geometry, tile=tile)
         np.testing.assert_allclose(result, expected, rtol=0, atol=1e-5)

@@ -22,7 +22,7 @@ SHAPE = (100, 136)  # multiples of every network's
 @pytest.mark.parametrize("name", NETWORKS)
 def test_tiles_at_any_phase_give_the_whole_image(name):
     network = trained_like(NETWORKS[name])
-    border, multiple = network.border, network.multiple
+    border, multiple = network.geometry.border, network.geometry.multiple
     image = np.random.default_rng(0).normal(size=(*SHAPE, 2)).astype(np.float32)
     call = nnx.jit(lambda network, x: network(x))
 
@@ -31,12 +31,12 @@ def test_tiles_at_any_phase_give_the_whole_image(name):
 
     whole = apply(image[None])[0]  # what lies `border` pixels or more inside
     for dy, dx in ((0, 0), (multiple, 5 * multiple), (3 * multiple, 7 * multiple)):
-        tiled = predict_tiles(apply, image[dy:, dx:], border=border, multiple=multiple, tile=64)
+        tiled = predict_tiles(apply, image[dy:, dx:], network.geometry, tile=64)
         inside = tiled[border : -border or None, border : -border or None]
         np.testing.assert_allclose(inside, whole[dy:, dx:], rtol=0, atol=1e-5)
 
     # P2's tiles, for contrast: exact where they see enough of themselves, wrong at their edges.
-    alone = predict_blended(apply, image, border=border, multiple=multiple, tile=48, passes=1)
+    alone = predict_blended(apply, image, network.geometry, tile=48, passes=1)
     error = np.abs(alone[border:-border, border:-border] - whole).max(-1)
     assert error[: 48 - 2 * border, : 48 - 2 * border].max() < 1e-5
     assert error[:, 47 - border].max() > 1e-2

@@ -226,7 +226,7 @@ def _bytes(content: bytes):
         (lambda path: path, r"cannot be opened \(No such file"),
         (lambda path: path.parent, r"cannot be opened \(Is a directory"),
         (_bytes(b""), r"empty \(0 bytes\)"),
-        (_bytes(b"\xff\xd8\xff\xe0 JPEG"), "neither TIFF nor PNG"),
+        (_bytes(b"\xff\xd8\xff\xe0 JPEG"), "not TIFF, PNG or ICS"),
         (_bytes(b"II*\0" + b"\xff" * 40), "damaged or incomplete"),
         (_truncated, "damaged or incomplete"),
         (_truncated_plain, "damaged or incomplete"),
@@ -254,9 +254,9 @@ def test_list_files(tmp_path):
     assert [path.name for path in list_files(f"{tmp_path}/**/*.t*")] == ["c.tiff", "x[1].tif"]
     assert [path.name for path in list_files(tmp_path / "x[1].tif")] == ["x[1].tif"]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="no TIFF or PNG images in this folder"):
+    with pytest.raises(UserError, match="no TIFF, PNG or ICS images in this folder"):
         list_files(tmp_path / "empty")
-    with pytest.raises(UserError, match="no such TIFF or PNG file"):
+    with pytest.raises(UserError, match="no such TIFF, PNG or ICS file"):
         list_files(tmp_path / "*.jpg")
 
 

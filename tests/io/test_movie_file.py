@@ -9,7 +9,7 @@ import tifffile
 from cellflax.errors import UserError
 from cellflax.io.files import ImageFiles
 from cellflax.io.frames import open_frames, open_labels
-from cellflax.io.label_movie_file import LabelMovieFile
+from cellflax.io.label_movie_file import LabelMovieWriter
 from cellflax.io.movie_file import is_movie, open_movie
 from cellflax.io.movie_time import TimeAxis
 from cellflax.io.movies import read_label_movie
@@ -132,7 +132,7 @@ def test_label_movies_survive_writing(tmp_path, largest, times_s, dtype):
     path = tmp_path / "m_labels.tif"
     path.write_bytes(b"an older result")
     time = TimeAxis(3, None if times_s is None else np.array(times_s))
-    with LabelMovieFile(path, time, 0.325) as file:
+    with LabelMovieWriter(path, time, 0.325) as file:
         for frame in labels:
             file.write(frame)
         assert path.read_bytes() == b"an older result"
@@ -147,12 +147,15 @@ def test_label_movies_survive_writing(tmp_path, largest, times_s, dtype):
 
 def test_an_interrupted_label_movie_leaves_nothing(tmp_path):
     def interrupted():
-        with LabelMovieFile(tmp_path / "a.tif", TimeAxis(2), None) as file:
+        with LabelMovieWriter(tmp_path / "a.tif", TimeAxis(2), None) as file:
             file.write(np.ones((4, 5), np.int32))
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert not list(tmp_path.iterdir())
-    with pytest.raises(UserError, match=r"/nowhere/a.tif: cannot be written"):
-        LabelMovieFile(tmp_path / "nowhere" / "a.tif", TimeAxis(2), None)
+    with (
+        pytest.raises(UserError, match=r"/nowhere/a.tif: cannot be written"),
+        LabelMovieWriter(tmp_path / "nowhere" / "a.tif", TimeAxis(2), None),
+    ):
+        pass

@@ -10,7 +10,7 @@ from cellflax.errors import UserError
 from cellflax.io.movie_file import open_movie
 from cellflax.io.movie_time import TimeAxis
 from cellflax.io.tiff import read_tiff, write_probability
-from cellflax.io.tiff_maps import MapFile
+from cellflax.io.tiff_maps import MapWriter
 
 
 @pytest.mark.parametrize("size", [None, 0.65])
@@ -19,7 +19,7 @@ def test_windows_in_any_order_give_the_file_that_is_written_at_once(tmp_path, si
     names = ("edge", "interior", "background")
     path = tmp_path / "a_probability.tif"
     path.write_bytes(b"an older result")
-    with MapFile(path, (30, 41), names, size) as file:
+    with MapWriter(path, (30, 41), names, size) as file:
         for rows in (slice(20, 30), slice(0, 20)):
             for columns in (slice(7, 41), slice(0, 7)):
                 file.write((rows, columns), maps[rows, columns])
@@ -35,7 +35,7 @@ def test_windows_in_any_order_give_the_file_that_is_written_at_once(tmp_path, si
 
 def test_maps_of_a_movie(tmp_path):
     maps = np.random.default_rng(0).random((3, 7, 9, 2), np.float32)
-    with MapFile(tmp_path / "a.tif", (7, 9), ("x", "y"), 0.5, TimeAxis(3, np.array([0.0, 2.0, 5.0]))) as file:
+    with MapWriter(tmp_path / "a.tif", (7, 9), ("x", "y"), 0.5, TimeAxis(3, np.array([0.0, 2.0, 5.0]))) as file:
         for t in (2, 0, 1):
             file.write((slice(0, 7), slice(0, 9)), maps[t], t)
     with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
@@ -47,11 +47,14 @@ def test_maps_of_a_movie(tmp_path):
 
 
 def test_an_interrupted_file_leaves_nothing(tmp_path):
-    with pytest.raises(RuntimeError), MapFile(tmp_path / "a.tif", (4, 5), ("x",), None):
+    with pytest.raises(RuntimeError), MapWriter(tmp_path / "a.tif", (4, 5), ("x",), None):
         raise RuntimeError
     assert not list(tmp_path.iterdir())
 
 
 def test_a_missing_folder_is_told():
-    with pytest.raises(UserError, match=r"/nowhere/a.tif: cannot be written"):
-        MapFile(Path("/nowhere/a.tif"), (4, 5), ("x",), None)
+    with (
+        pytest.raises(UserError, match=r"/nowhere/a.tif: cannot be written"),
+        MapWriter(Path("/nowhere/a.tif"), (4, 5), ("x",), None),
+    ):
+        pass

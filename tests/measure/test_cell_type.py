@@ -63,7 +63,7 @@ def test_names():
 @pytest.mark.parametrize(
     ("shape", "names", "message"),
     [
-        ((3, 4, 3), ("edge", "interior", "background"), "two or more classes interior_..., there are edge, interior, "),
+        ((3, 4, 3), ("edge", "interior", "background"), "two or more classes interior_..., got edge, interior, "),
         ((3, 4, 3), ("edge", "interior_a", "background"), "two or more classes interior_..."),
         ((3, 4, 4), NAMES, r"shape \(3, 4, 4\), but the cells are \(3, 4\) and the classes are 5"),
         ((4, 3, 5), NAMES, r"shape \(4, 3, 5\), but the cells are \(3, 4\)"),

@@ -1,9 +1,13 @@
 """SM against a transcription of its formula on random label images."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from cellflax.metrics.score import pool, score_cells
+from cellflax.metrics.sm import SmSettings
+from cellflax.metrics.table import cell_metrics
 from tests.metrics.drawing import grid, perturbed, random_labels
 from tests.metrics.test_f_score import transcribed_f_scores
 
@@ -25,7 +29,7 @@ def transcribed_sm(reference, predicted, k, min_jaccard):
 def test_sm_equals_its_formula(seed, k, min_jaccard):
     reference = random_labels(seed, n=10)
     predicted = perturbed(reference, seed)
-    sm = score_cells(reference, predicted).segmentation_metric(k, min_jaccard)
+    sm = score_cells(reference, predicted, sm=SmSettings(k, min_jaccard)).sm
     assert sm.value == pytest.approx(transcribed_sm(reference, predicted, k, min_jaccard))
 
 
@@ -33,13 +37,14 @@ def test_hand_drawn_terms():
     # Cell 1 is cut into 5 and 6, 2 and 3 are one, and 8 is spurious: 2 pairs among 4 + 5 cells.
     reference, predicted = grid("1111.2233...444"), grid("5566.7777..8...")
     scores = score_cells(reference, predicted)
-    sm = scores.segmentation_metric()
+    sm = scores.sm
     assert sm.outlines == pytest.approx((4 / 6 + 4 / 6 + 4 / 6 + 0) / 4)
     assert sm.detection == pytest.approx(2 * 2 / (4 + 4))
     assert sm.value == pytest.approx(0.6 * 0.5 + 0.4 * 0.5)
-    assert scores.segmentation_metric(min_jaccard=0.5).detection == pytest.approx(2 * 2 / (4 + 4))  # theirs is 2/4
-    assert scores.segmentation_metric(min_jaccard=0.6).detection == 0
-    both = pool([scores, score_cells(reference, reference)]).segmentation_metric()
+    at_half, above = (replace(scores, sm_settings=SmSettings(min_jaccard=limit)).sm for limit in (0.5, 0.6))
+    assert at_half.detection == pytest.approx(2 * 2 / (4 + 4))  # theirs is 2/4
+    assert above.detection == 0
+    both = pool([scores, score_cells(reference, reference)]).sm
     assert both.outlines == pytest.approx((3 * 4 / 6 + 4) / 8)
     assert both.detection == pytest.approx(2 * (2 + 4) / (8 + 8))
 
@@ -48,17 +53,17 @@ def test_with_nuclei_only_cells_that_hold_one_count():
     # Cells 1 and 2 have no nucleus: 1 is missed, 2 is found as 6. What is spurious, 8, stays so.
     reference, nuclei = grid("11.222.3333...44.."), grid(".......9.......9..")
     predicted = grid("...666.5555.88.7..")
-    sm = score_cells(reference, predicted, nuclei=nuclei).segmentation_metric()
+    sm = score_cells(reference, predicted, nuclei=nuclei).sm
     assert sm.outlines == pytest.approx((1 + 2 / 3) / 2)
     assert sm.detection == pytest.approx(2 * 2 / (2 + 3))
-    every = score_cells(reference, predicted).segmentation_metric()
+    every = score_cells(reference, predicted).sm
     assert every.detection == pytest.approx(2 * 3 / (4 + 4))
 
 
 def test_nothing_predicted_and_nothing_to_find():
     cells, nothing = grid("11.22"), grid(".....")
-    missed = score_cells(cells, nothing).summary()
+    missed = cell_metrics(score_cells(cells, nothing))
     assert (missed["sm"], missed["sm_outlines"], missed["sm_detection"]) == (0, 0, 0)
-    assert score_cells(nothing, cells).summary()["sm"] is None
-    assert score_cells(nothing, cells).summary()["sm_detection"] == 0
-    assert score_cells(nothing, nothing).summary()["sm_detection"] is None
+    assert cell_metrics(score_cells(nothing, cells))["sm"] is None
+    assert cell_metrics(score_cells(nothing, cells))["sm_detection"] == 0
+    assert cell_metrics(score_cells(nothing, nothing))["sm_detection"] is None

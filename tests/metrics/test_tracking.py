@@ -85,7 +85,7 @@ def test_undefined_values_are_none():
 def test_movies_that_do_not_fit():
     with pytest.raises(UserError, match=r"the reference has shape \(4, 1, 7\)"):
         match_cells(REFERENCE.labels, REFERENCE.labels[:3])
-    with pytest.raises(UserError, match="a segmented frame 4, the prediction 4 frames"):
+    with pytest.raises(UserError, match="the reference segments frame 4, but the prediction has 4 frames"):
         segmentation_score({4: REFERENCE.labels[0]}, REFERENCE.labels)
 
 

@@ -15,7 +15,6 @@ from jax.tree_util import DictKey
 from omegaconf import OmegaConf
 
 from cellflax.config import config_directory
-from cellflax.models import build_model
 from cellflax.models.patch_net import PatchNet, PatchNetConfig, Regularization, Stage
 from cellflax.schemas import group_types
 
@@ -43,7 +42,7 @@ def trained_like(config: PatchNetConfig, channels: int = 2, classes: int = 3, se
 
     NumPy fills it: compiling the initialisers takes longer than the tests that use it.
     """
-    network = nnx.eval_shape(lambda: build_model(config, channels=channels, classes=classes, seed=0))
+    network = nnx.eval_shape(lambda: config.build(channels=channels, classes=classes, seed=0))
     graph, state = nnx.split(network)
     rng = np.random.default_rng(seed)
     return nnx.merge(graph, jax.tree_util.tree_map_with_path(lambda path, leaf: _filled(rng, path, leaf), state))
@@ -86,7 +85,7 @@ def assert_relative(actual: jax.Array, expected: jax.Array, tolerance: float) ->
 
 def assert_aligned_windows_agree(network: Any, apply: Callable[..., jax.Array]) -> None:
     """Windows at offsets of `multiple` give the same where they overlap; for two channels and three classes."""
-    border, multiple = network.border, network.multiple
+    border, multiple = network.geometry.border, network.geometry.multiple
     image = normal(0, 1, 2 * border + 3 * multiple, 2 * border + 2 * multiple, 2)
     whole = apply(network, image)
     assert whole.shape == (1, 3 * multiple, 2 * multiple, 3)

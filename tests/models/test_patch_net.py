@@ -12,8 +12,7 @@ from jax import lax
 
 from cellflax.data.sampler import Batch
 from cellflax.errors import UserError
-from cellflax.losses import cross_entropy
-from cellflax.models import build_model
+from cellflax.losses.cross_entropy import cross_entropy
 from cellflax.models.patch_net import PatchNet, PatchNetConfig, Regularization, Stage
 from cellflax.training.state import objective
 from tests.models.networks import (
@@ -111,9 +110,9 @@ def test_receptive_field_is_what_an_output_depends_on():
     rows, columns = np.nonzero(np.asarray(jax.grad(output)(x)[0, :, :, 0]))
     assert rows.min() >= 8
     assert columns.min() >= 8
-    assert rows.max() < 8 + network.receptive_field
-    assert columns.max() < 8 + network.receptive_field
-    assert rows.max() - rows.min() > network.receptive_field // 2  # not trivially so
+    assert rows.max() < 8 + network.geometry.receptive_field
+    assert columns.max() < 8 + network.geometry.receptive_field
+    assert rows.max() - rows.min() > network.geometry.receptive_field // 2  # not trivially so
 
 
 @pytest.mark.parametrize(
@@ -127,7 +126,7 @@ def test_receptive_field_is_what_an_output_depends_on():
 )
 def test_parameter_count_is_that_of_the_papers_layer_list(name, count):
     config = load_config(name)
-    shapes = nnx.eval_shape(lambda: build_model(config, channels=2, classes=3, seed=0))
+    shapes = nnx.eval_shape(lambda: config.build(channels=2, classes=3, seed=0))
     assert sum(leaf.size for leaf in jax.tree.leaves(nnx.state(shapes, nnx.Param))) == count
 
 
@@ -138,7 +137,7 @@ def test_default_configuration_is_that_of_61_pixels():
 @pytest.mark.parametrize("name", PATCH_NETS)
 def test_dense_execution_equals_patch_execution(name):
     network = trained_like(load_config(name))
-    edge = network.receptive_field
+    edge = network.geometry.receptive_field
     image = normal(0, 1, edge + 4, edge + 6, 2)  # 5 x 7 outputs: divisible by no pooling
     expected = nnx.jit(PatchNet.patches)(network, patches_of(image, edge))
     actual = nnx.jit(PatchNet.dense)(network, image)
@@ -161,7 +160,7 @@ def test_dense_execution_of_any_size_equals_patch_execution(outputs, side_filter
 @pytest.mark.parametrize("name", ["patch_net_31", "patch_net_61"])
 def test_fragments_equal_dilated_kernels(name):
     network = trained_like(load_config(name))
-    edge = network.receptive_field
+    edge = network.geometry.receptive_field
     image = normal(3, 1, edge + 10, edge + 12, 2)
     expected = jax.jit(partial(dilated, network))(image)
     np.testing.assert_allclose(nnx.jit(PatchNet.dense)(network, image), expected, rtol=0, atol=1e-5)
@@ -178,7 +177,7 @@ def test_gradient_of_crops_equals_that_of_their_patches(name, share):
     """
     config = dataclasses.replace(load_config(name), regularization=Regularization.none)
     network = trained_like(narrow(config, share))
-    size, edge = network.multiple, network.receptive_field
+    size, edge = network.geometry.multiple, network.geometry.receptive_field
     image = normal(4, 1, size + edge - 1, size + edge - 1, 2)
     rng = np.random.default_rng(5)
     target = jnp.asarray(rng.integers(0, 3, (1, size, size)))
@@ -236,14 +235,14 @@ def test_dropout_keeps_the_expected_input_of_a_linear_layer():
 
 
 def test_any_number_of_channels_and_classes():
-    network = nnx.eval_shape(lambda: build_model(tiny_config(), channels=5, classes=4, seed=0))
+    network = nnx.eval_shape(lambda: tiny_config().build(channels=5, classes=4, seed=0))
     output = nnx.eval_shape(apply, network, jnp.zeros((2, 12, 15, 5)))
     assert output.shape == (2, 2, 5, 4)
 
 
 def test_seed_decides_the_weights():
     config = PatchNetConfig(stages=[Stage([1], [8])], dense=[])
-    networks = [build_model(config, channels=1, classes=8, seed=s) for s in (0, 0, 1)]
+    networks = [config.build(channels=1, classes=8, seed=s) for s in (0, 0, 1)]
     kernels = [network.stages[0][0].transform.kernel[...] for network in networks]
     np.testing.assert_array_equal(kernels[0], kernels[1])
     assert not np.array_equal(kernels[0], kernels[2])

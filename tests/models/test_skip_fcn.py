@@ -13,7 +13,6 @@ from flax import nnx
 from cellflax.config import config_directory
 from cellflax.errors import UserError
 from cellflax.inference.dense import predict_tiles
-from cellflax.models import build_model
 from cellflax.models.layers import max_pool
 from cellflax.models.skip_fcn import SkipFcn, SkipFcnConfig
 from tests.models.networks import assert_aligned_windows_agree, load_config, normal, trained_like
@@ -28,7 +27,7 @@ def apply(network: SkipFcn, x: jax.Array, train: bool = False) -> jax.Array:
 
 
 def shapes_only(config: SkipFcnConfig, channels: int = 3, classes: int = 2) -> SkipFcn:
-    return nnx.eval_shape(lambda: build_model(config, channels=channels, classes=classes, seed=0))
+    return nnx.eval_shape(lambda: config.build(channels=channels, classes=classes, seed=0))
 
 
 def parameters(module: nnx.Module) -> int:
@@ -134,7 +133,7 @@ def test_order_of_the_blocks():
 
 
 def test_kernels_begin_he_normal():
-    network = build_model(SkipFcnConfig(filters=[64, 128], residual_blocks=[0, 1]), channels=3, classes=2, seed=0)
+    network = SkipFcnConfig(filters=[64, 128], residual_blocks=[0, 1]).build(channels=3, classes=2, seed=0)
     kernels = [
         leaf
         for path, leaf in jax.tree_util.tree_leaves_with_path(nnx.state(network, nnx.Param))
@@ -163,7 +162,7 @@ def test_windows_at_aligned_offsets_agree_and_nothing_beyond_the_radius_matters(
     assert config.radius == radius(config)
     network = trained_like(config)
     assert_aligned_windows_agree(network, apply)
-    border, multiple = network.border, network.multiple
+    border, multiple = network.geometry.border, network.geometry.multiple
     image = normal(0, 1, 2 * border + 3 * multiple, 2 * border + 2 * multiple, 2)
     rows, columns = (np.abs(np.arange(n) - (border + multiple - 1)) > config.radius for n in image.shape[1:3])
     far = (rows[:, None] | columns[None, :])[None, :, :, None]
@@ -175,10 +174,10 @@ def test_windows_at_aligned_offsets_agree_and_nothing_beyond_the_radius_matters(
 def test_tiles_give_the_whole_image():
     network = trained_like(TINY)
     image = np.asarray(normal(3, 150, 131, 2))
-    border = network.border
+    border = network.geometry.border
     padded = jnp.asarray(np.pad(image, [(border, border + 8), (border, border + 8), (0, 0)], mode="reflect"))
     whole = apply(network, padded[None])[0, :150, :131]
-    tiled = predict_tiles(partial(apply, network), image, border=border, multiple=network.multiple, tile=64)
+    tiled = predict_tiles(partial(apply, network), image, network.geometry, tile=64)
     inner = (slice(0, 150 - border), slice(0, 131 - border))  # what is mirrored depends on the padding
     np.testing.assert_allclose(tiled[inner], whole[inner], rtol=0, atol=1e-5)
 

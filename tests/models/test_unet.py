@@ -15,8 +15,7 @@ from cellflax.config import config_directory
 from cellflax.data.sampler import Batch
 from cellflax.errors import UserError
 from cellflax.inference.dense import predict_tiles
-from cellflax.losses import cross_entropy
-from cellflax.models import build_model
+from cellflax.losses.cross_entropy import cross_entropy
 from cellflax.models.unet import UNet, UNetConfig, UpLevel
 from cellflax.training.state import objective
 from tests.models.networks import assert_aligned_windows_agree, load_config, normal, trained_like
@@ -77,11 +76,11 @@ def seen(network: UNet, edge: int) -> np.ndarray:
 def test_radius_is_how_far_an_output_sees(config, radius):
     assert config.radius == radius
     network = increasing(config)
-    assert network.receptive_field == 2 * radius + 1
-    assert network.border >= radius
-    sees = seen(network, 2 * network.border + network.multiple)
+    assert network.geometry.receptive_field == 2 * radius + 1
+    assert network.geometry.border >= radius
+    sees = seen(network, 2 * network.geometry.border + network.geometry.multiple)
     first, last = sees.argmax(axis=0), len(sees) - 1 - sees[::-1].argmax(axis=0)
-    own = network.border + np.arange(network.multiple)
+    own = network.geometry.border + np.arange(network.geometry.multiple)
     assert (own - first).max() == radius
     assert (last - own).max() == radius
 
@@ -90,9 +89,9 @@ def test_radius_is_how_far_an_output_sees(config, radius):
 def test_nothing_beyond_the_radius_matters(name):
     config = load_config(name, UNetConfig)
     network = trained_like(config)
-    edge = 2 * network.border + network.multiple
+    edge = 2 * network.geometry.border + network.geometry.multiple
     image = normal(0, 1, edge, edge, 2)
-    last = network.border + network.multiple - 1
+    last = network.geometry.border + network.geometry.multiple - 1
     far = np.abs(np.arange(edge) - last) > config.radius
     far = (far[:, None] | far[None, :])[None, :, :, None]
     change = apply(network, jnp.where(far, 10 * normal(1, *image.shape), image)) - apply(network, image)
@@ -108,7 +107,7 @@ def test_windows_at_aligned_offsets_agree(name):
 def test_windows_at_other_offsets_do_not_agree():
     """Why tiles are aligned: the poolings fall on other pixels."""
     network = trained_like(TINY)
-    border, multiple = network.border, network.multiple
+    border, multiple = network.geometry.border, network.geometry.multiple
     image = normal(0, 1, *2 * [2 * border + 2 * multiple], 2)
     moved = apply(network, image[:, 1 : 1 - multiple, 1 : 1 - multiple])
     whole = apply(network, image)[:, 1 : 1 + multiple, 1 : 1 + multiple]
@@ -119,10 +118,10 @@ def test_windows_at_other_offsets_do_not_agree():
 def test_tiles_give_the_whole_image(shape):
     network = trained_like(TINY)
     image = np.asarray(normal(3, *shape, 2))
-    border = network.border
+    border = network.geometry.border
     padded = jnp.asarray(np.pad(image, [(border, border + 8), (border, border + 8), (0, 0)], mode="reflect"))
     whole = apply(network, padded[None])[0, : shape[0], : shape[1]]
-    tiled = predict_tiles(partial(apply, network), image, border=border, multiple=network.multiple, tile=64)
+    tiled = predict_tiles(partial(apply, network), image, network.geometry, tile=64)
     inner = (slice(0, shape[0] - border), slice(0, shape[1] - border))  # what is mirrored depends on the padding
     np.testing.assert_allclose(tiled[inner], whole[inner], rtol=0, atol=1e-5)
 
@@ -130,7 +129,7 @@ def test_tiles_give_the_whole_image(shape):
 @pytest.mark.parametrize("outputs", [(1, 1), (3, 8), (6, 5)])
 def test_windows_of_any_size_are_predicted(outputs):
     network = trained_like(TINY)
-    border = network.border
+    border = network.geometry.border
     image = normal(4, 2, 2 * border + 8, 2 * border + 8, 2)
     expected = apply(network, image)[:, : outputs[0], : outputs[1]]
     window = image[:, : 2 * border + outputs[0], : 2 * border + outputs[1]]
@@ -144,15 +143,15 @@ def test_training_returns_all_but_the_context():
     image = normal(5, 1, 48, 40, 2)
     trained = apply(network, image, train=True, key=jax.random.key(0))
     assert trained.shape == (1, 40, 32, 3)
-    assert network.train_border == 4
-    inner = network.border - network.train_border
+    assert network.geometry.train_border == 4
+    inner = network.geometry.border - network.geometry.train_border
     np.testing.assert_allclose(trained[:, inner:-inner, inner:-inner], apply(network, image), rtol=0, atol=1e-5)
 
 
 def test_context_beyond_the_border_is_not_asked_for():
     config = UNetConfig(down=[[2]], bottom=[2], up=[UpLevel(2, [2])], context_px=16)
-    network = nnx.eval_shape(lambda: build_model(config, channels=1, classes=2, seed=0))
-    assert network.train_border == network.border == 6
+    network = nnx.eval_shape(lambda: config.build(channels=1, classes=2, seed=0))
+    assert network.geometry.train_border == network.geometry.border == 6
 
 
 def reference(params, x: jax.Array) -> jax.Array:
@@ -235,24 +234,22 @@ def test_default_configuration_is_that_of_the_file():
 
 
 def test_alkofahi_has_the_papers_contracting_path():
-    network = nnx.eval_shape(
-        lambda: build_model(load_config("unet_alkofahi", UNetConfig), channels=1, classes=3, seed=0)
-    )
+    network = nnx.eval_shape(lambda: load_config("unet_alkofahi", UNetConfig).build(channels=1, classes=3, seed=0))
     kernels = [block.convolution.kernel.shape for level in network.down for block in level.blocks]
     assert kernels == [(3, 3, 1, 32), (3, 3, 32, 64), (3, 3, 64, 128), (3, 3, 128, 128), (3, 3, 128, 256)]
-    assert 160 // network.multiple == 5
+    assert 160 // network.geometry.multiple == 5
     assert len(network.dropout_levels) == 3
-    assert (160 + 2 * network.train_border) % network.multiple == 0
+    assert (160 + 2 * network.geometry.train_border) % network.geometry.multiple == 0
 
 
 @pytest.mark.parametrize("name", UNETS)
 def test_every_configuration_trains_and_predicts(name):
-    network = nnx.eval_shape(lambda: build_model(load_config(name, UNetConfig), channels=3, classes=4, seed=0))
-    edge = 160 + 2 * network.train_border
+    network = nnx.eval_shape(lambda: load_config(name, UNetConfig).build(channels=3, classes=4, seed=0))
+    edge = 160 + 2 * network.geometry.train_border
     key = jax.eval_shape(lambda: jax.random.key(0))
     trained = nnx.eval_shape(partial(apply, train=True), network, jnp.zeros((2, edge, edge, 3)), key=key)
     assert trained.shape == (2, 160, 160, 4)
-    edge = 100 + 2 * network.border
+    edge = 100 + 2 * network.geometry.border
     assert nnx.eval_shape(apply, network, jnp.zeros((1, edge, edge, 3))).shape == (1, 100, 100, 4)
 
 

@@ -14,10 +14,13 @@ from cellflax.data.resample import ScaleConfig
 from cellflax.errors import UserError
 from cellflax.inference.settings import Inference
 from cellflax.io.images import Image
+from cellflax.models import Geometry
 from cellflax.models.patch_net import PatchNetConfig
 from cellflax.prediction.segment import find_nuclei, segment
 from cellflax.prediction.trained import TrainedModel
-from cellflax.refine import ThresholdConfig, WatershedConfig, WholeCellConfig
+from cellflax.refine.threshold import ThresholdConfig
+from cellflax.refine.watershed import WatershedConfig
+from cellflax.refine.whole_cell import WholeCellConfig
 from cellflax.training.config import TrainConfig, TrainerConfig
 from tests.refine.drawing import disc
 
@@ -51,9 +54,7 @@ def model(members: int = 1, scale: ScaleConfig | None = None, seed_channel: str 
         record=record,
         step=0,
         path=Path("run"),
-        border=BORDER,
-        multiple=1,
-        receptive_field=2 * BORDER + 1,
+        geometry=Geometry(receptive_field=2 * BORDER + 1, border=BORDER),
         probabilities=lambda tiles: brightness(tiles, members),
     )
 

@@ -9,7 +9,10 @@ from skimage import io
 from cellflax.errors import UserError
 from cellflax.labels import cells_of
 from cellflax.metrics.overlap import accuracy_index
-from cellflax.refine import ActiveContourConfig, ThresholdConfig, WatershedConfig, refine, takes_seeds
+from cellflax.refine import refine
+from cellflax.refine.active_contour import ActiveContourConfig
+from cellflax.refine.threshold import ThresholdConfig
+from cellflax.refine.watershed import WatershedConfig
 from tests.refine.drawing import CLASSES, disc, n_components, probability_of, random_probability
 from tests.test_configs import chosen
 
@@ -136,7 +139,7 @@ def test_nuclei_must_be_given():
 
 def test_which_refinements_take_seeds():
     configs = (ThresholdConfig(), WatershedConfig(), ActiveContourConfig())
-    assert [takes_seeds(config) for config in configs] == [False, True, True]
+    assert [config.takes_seeds for config in configs] == [False, True, True]
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from scipy import ndimage
 from skimage import filters, measure
 
 from cellflax.errors import UserError
-from cellflax.refine import ThresholdConfig, refine
-from cellflax.refine.threshold import local_median
+from cellflax.refine import refine
+from cellflax.refine.threshold import ThresholdConfig, local_median
 from tests.refine.drawing import CLASSES, disc, probability_of, random_probability
 
 SHAPE = (40, 60)

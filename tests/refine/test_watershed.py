@@ -8,9 +8,10 @@ from skimage import io, segmentation
 from cellflax.errors import UserError
 from cellflax.labels import cells_of
 from cellflax.metrics.overlap import accuracy_index
-from cellflax.refine import WatershedConfig, refine
+from cellflax.refine import refine
 from cellflax.refine.flood import Landscape
 from cellflax.refine.seeds import NucleiSeedsConfig, nuclei_seeds
+from cellflax.refine.watershed import WatershedConfig
 from tests.refine.drawing import CLASSES, disc, n_components, probability_of, random_probability
 
 SHAPE = (40, 60)

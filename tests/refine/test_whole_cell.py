@@ -3,19 +3,12 @@ import pytest
 from scipy import ndimage
 
 from cellflax.errors import UserError
-from cellflax.refine import (
-    ActiveContourConfig,
-    ThresholdConfig,
-    WatershedConfig,
-    WholeCellConfig,
-    check_classes,
-    find_seeds,
-    intensity_image,
-    needs_seeds,
-    refine,
-)
+from cellflax.refine import check_classes, find_seeds, intensity_image, needs_seeds, refine
+from cellflax.refine.active_contour import ActiveContourConfig
 from cellflax.refine.cell_growth import grow_cells, log_intensity
-from cellflax.refine.whole_cell import whole_cell_nuclei
+from cellflax.refine.threshold import ThresholdConfig
+from cellflax.refine.watershed import WatershedConfig
+from cellflax.refine.whole_cell import WholeCellConfig, whole_cell_nuclei
 from tests.refine.drawing import CLASSES, disc, n_components, probability_of
 from tests.refine.whole_cells import CENTRES_UM, COMPARTMENTS, draw, overlaps
 

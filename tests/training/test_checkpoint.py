@@ -13,6 +13,7 @@ import pytest
 from orbax.checkpoint import v1 as ocp
 
 from cellflax.errors import UserError
+from cellflax.models import Geometry
 from cellflax.prediction.trained import TrainedModel, load_model
 from cellflax.training.checkpoint import Checkpoints
 from cellflax.training.state import TrainState
@@ -33,7 +34,7 @@ def copied(trained, tmp_path) -> Path:
 
 
 def probability_of(model: TrainedModel) -> np.ndarray:
-    edge = model.receptive_field + 3 * model.multiple - 1
+    edge = model.geometry.receptive_field + 3 * model.geometry.multiple - 1
     image = np.random.default_rng(0).normal(size=(1, edge, edge, len(model.channels)))
     return np.asarray(model.probabilities(image.astype(np.float32)))
 
@@ -52,7 +53,8 @@ def test_a_copy_without_the_configuration_predicts_the_same(model, copied):
 
 
 def test_model_attributes(model):
-    assert (model.step, model.border, model.multiple, model.receptive_field) == (60, 10, 2, 21)
+    assert model.step == 60
+    assert model.geometry == Geometry(receptive_field=21, border=10, train_border=10, multiple=2)
     assert model.channels == ("phase", "nuclear")
     assert model.class_names == ("edge", "interior", "background")
     assert model.simulated

@@ -14,8 +14,9 @@ from cellflax.data.pixel_classes import Annotation, annotate
 from cellflax.data.sampler import Batch, CropsConfig, PatchesConfig
 from cellflax.data.split import whole
 from cellflax.errors import UserError
-from cellflax.losses import CompositeRmsdConfig, CrossEntropyConfig, WeightedSoftmaxConfig, build_loss
-from cellflax.models import build_model
+from cellflax.losses.composite_rmsd import CompositeRmsdConfig
+from cellflax.losses.cross_entropy import CrossEntropyConfig
+from cellflax.losses.weighted_softmax import WeightedSoftmaxConfig
 from cellflax.models.ensemble import stack_members
 from cellflax.models.skip_fcn import SkipFcnConfig
 from cellflax.models.unet import UNetConfig, UpLevel
@@ -58,10 +59,10 @@ def test_every_network_trains_by_every_cost_on_every_annotation(model, loss, ann
     names = annotation.class_names
     config = TrainConfig(model=MODELS[model], loss=LOSSES[loss], refine=WatershedConfig())
     check_composition(replace(config, sampler=CropsConfig()), dataset(annotation))
-    network = nnx.eval_shape(lambda: build_model(config.model, channels=1, classes=len(names), seed=0))
+    network = nnx.eval_shape(lambda: config.model.build(channels=1, classes=len(names), seed=0))
     graph, params, stats = nnx.split(network, nnx.Param, ...)
-    cost = objective(graph, build_loss(config.loss, names, np.ones(len(names))), config.loss.l2)
-    edge = 16 + 2 * network.train_border
+    cost = objective(graph, config.loss.build(names, np.ones(len(names))), config.loss.l2)
+    edge = 16 + 2 * network.geometry.train_border
     batch = Batch(jnp.zeros((2, edge, edge, 1)), jnp.zeros((2, 16, 16), int), jnp.ones((2, 16, 16)))
     gradient, aux = jax.eval_shape(jax.grad(cost, has_aux=True), params, stats, batch, jax.random.key(0))
     assert aux[-1].shape == (2, 16, 16, len(names))
@@ -130,7 +131,7 @@ def test_independent_outputs_stay_independent_from_training_to_prediction(tmp_pa
     model = load_model(tmp_path, "last")
     image = np.random.default_rng(0).normal(size=(1, 32, 32, 2)).astype(np.float32)
     probability = np.asarray(model.probabilities(image))[0]
-    network = build_model(model.config.model, channels=2, classes=3, seed=0)
+    network = model.config.model.build(channels=2, classes=3, seed=0)
     graph, params, stats = stack_members([network])
     arrays = arrays_of(tmp_path, 12)
 

@@ -7,6 +7,7 @@ from cellflax.data.example import IGNORE, Example
 from cellflax.data.pixel_classes import Annotation, annotate
 from cellflax.data.split import whole
 from cellflax.losses import Activation
+from cellflax.models import Geometry
 from cellflax.refine.watershed import WatershedConfig
 from cellflax.refine.whole_cell import WholeCellConfig
 from cellflax.training.held_out import HeldOut, Validator
@@ -21,10 +22,10 @@ def validator(activation: Activation, refine=None, balance: float = 1.0, seeds=N
     classes = np.where(np.arange(80) < 2, IGNORE, CLASSES).astype(np.int8)
     image = np.where(CELLS > 0, 5.0, 1.0)[..., None] + 0.1 * np.random.default_rng(1).random((*CELLS.shape, 1))
     example = Example("a", image.astype(np.float32), classes, CELLS, NUCLEI, 0.65)
-    region = HeldOut.of(whole(example), image, seeds, border=0, multiple=1)
+    region = HeldOut.of(whole(example), image, seeds, Geometry())
     names = Annotation.compartments.class_names
     how = refine or WatershedConfig()
-    return Validator((region,), ("rna",), names, activation, how, balance, border=0, multiple=1, **options)
+    return Validator((region,), ("rna",), names, activation, how, balance, Geometry(), **options)
 
 
 def probabilities(seed: int = 0) -> np.ndarray:

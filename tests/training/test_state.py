@@ -11,7 +11,8 @@ from flax import nnx
 from cellflax.data.augment import AugmentConfig
 from cellflax.data.example import IGNORE, Example
 from cellflax.data.sampler import CropsConfig, PatchesConfig, Sampler, SamplerConfig
-from cellflax.losses import cross_entropy, l2_penalty
+from cellflax.losses import l2_penalty
+from cellflax.losses.cross_entropy import cross_entropy
 from cellflax.models.patch_net import PatchNet, PatchNetConfig, Regularization, Stage
 from cellflax.training.optimizers import SgdConfig, build_optimizer
 from cellflax.training.state import StepSums, TrainState, create_state, data_mesh, make_train_step, objective, replicate
@@ -42,7 +43,9 @@ class Training:
         config = dataclasses.replace(NETWORK, **changes)
         networks = [trained_like(config, seed=1 + seed + i) for i in range(members)]
         network = networks[0]
-        self.sampler = Sampler(sampling, (disc_example(),), border=network.border, multiple=network.multiple, classes=3)
+        self.sampler = Sampler(
+            sampling, (disc_example(),), border=network.geometry.border, multiple=network.geometry.multiple, classes=3
+        )
         self.mesh = data_mesh(devices)
         optimizer = build_optimizer(SgdConfig(learning_rate=0.02), STEPS)
         self.graph, state = create_state(networks, optimizer)

@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 
 from cellflax.errors import UserError
+from cellflax.io import results
 from cellflax.io.images import read_image, read_labels
 from cellflax.io.movie_file import LABEL_TIME_AXES, is_movie, open_movie
 from cellflax.io.movies import natural_key
 from cellflax.io.pairs import by_stem
-from cellflax.io.predictions import read_cells
+from cellflax.io.predictions import cells_of_image, read_cells
 from cellflax.labels import label_values, majority_owners, whole_numbers
 
 # What a segmentation tells of a cell besides its shape; it goes into every table.
@@ -23,8 +24,8 @@ _KNOWN = re.compile(r"cell_type|score_.*|uncertainty|probability_mean_.*|intensi
 
 
 @dataclass(frozen=True)
-class Frame:
-    """One label image.
+class RecordedFrame:
+    """One label image of a recording.
 
     Attributes:
         name: for errors: its file, with the frame's number in a movie, or that in a folder.
@@ -42,8 +43,8 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Movie:
-    """Label images that are quantified together.
+class Recording:
+    """Label images that are quantified together: single images, or the frames of a movie.
 
     Attributes:
         source: the argument that they come from.
@@ -53,15 +54,15 @@ class Movie:
     """
 
     source: str
-    frames: list[Frame]
+    frames: list[RecordedFrame]
     lineage: pd.DataFrame | None
     pixel_size_um: float | None
 
     def labels(self, i: int) -> np.ndarray:
-        """(H, W) int32 labels of a frame by its place in the movie."""
+        """(H, W) int32 labels of a frame by its place in the recording."""
         return self.frames[i].read()
 
-    def rows(self, frame: Frame, table: pd.DataFrame, track: str = "label") -> pd.DataFrame:
+    def rows(self, frame: RecordedFrame, table: pd.DataFrame, track: str = results.LABEL) -> pd.DataFrame:
         """Measured cells of a frame as rows of the whole table: key, lineage, measurements, what else is known.
 
         Args:
@@ -70,21 +71,21 @@ class Movie:
             track: its column that holds the tracks, where there is a lineage; called `track` then.
         """
         if self.lineage is not None:
-            table = table.rename(columns={track: "track"}).astype({"track": np.int64})
-            table = table.merge(self.lineage, on="track", how="left")
+            table = table.rename(columns={track: results.TRACK}).astype({results.TRACK: np.int64})
+            table = table.merge(self.lineage, on=results.TRACK, how="left")
             table = table.reindex(columns=[*self.lineage, *(name for name in table if name not in self.lineage)])
-        on = "track" if "track" in frame.known else "label"
+        on = results.TRACK if results.TRACK in frame.known else results.LABEL
         new = [str(name) for name in frame.known if _KNOWN.fullmatch(str(name)) and name not in table]
         table = table.merge(frame.known.reindex(columns=[on, *new]), on=on, how="left")
         return pd.concat([pd.DataFrame(frame.key, index=table.index), table], axis=1)
 
 
-def nothing_known(on: str = "label") -> pd.DataFrame:
-    """Rows of a `Frame.known` of which there are none."""
+def nothing_known(on: str = results.LABEL) -> pd.DataFrame:
+    """Rows of a `RecordedFrame.known` of which there are none."""
     return pd.DataFrame({on: np.zeros(0, np.int64)})
 
 
-def predicted_movie(text: str, pixel_size_um: float | None) -> Movie:
+def predicted_recording(text: str, pixel_size_um: float | None) -> Recording:
     """Label images and label movies of FILE | DIR | GLOB, with their rows of the `cells.csv` beside them, if any.
 
     Raises:
@@ -92,16 +93,16 @@ def predicted_movie(text: str, pixel_size_um: float | None) -> Movie:
     """
     files = by_stem("predicted", text)
     folders = {file.parent for file in files.values()}
-    tables = {folder: read_cells(folder / "cells.csv") for folder in folders if (folder / "cells.csv").is_file()}
+    tables = {folder: read_cells(folder / results.CELLS) for folder in folders if (folder / results.CELLS).is_file()}
     frames = []
     for stem in sorted(files, key=natural_key):
-        file, name = files[stem], files[stem].stem.removesuffix("_labels")
-        known = tables[file.parent].query("image == @name") if file.parent in tables else nothing_known()
+        file, name = files[stem], results.input_name(files[stem])
+        known = cells_of_image(tables[file.parent], name) if file.parent in tables else nothing_known()
         frames += _frames(file, stem, name, known)
-    return Movie(text, frames, None, pixel_size_um or _pixel_size_um(files))
+    return Recording(text, frames, None, pixel_size_um or _pixel_size_um(files))
 
 
-def image_movie(option: str, text: str, pixel_size_um: float | None) -> Movie:
+def image_recording(option: str, text: str, pixel_size_um: float | None) -> Recording:
     """Images and movies of FILE | DIR | GLOB in which cells have still to be found.
 
     Raises:
@@ -110,15 +111,15 @@ def image_movie(option: str, text: str, pixel_size_um: float | None) -> Movie:
     files = by_stem(option, text)
     stems = sorted(files, key=natural_key)
     frames = [frame for stem in stems for frame in _frames(files[stem], stem, files[stem].stem, nothing_known())]
-    return Movie(text, frames, None, pixel_size_um or _pixel_size_um(files))
+    return Recording(text, frames, None, pixel_size_um or _pixel_size_um(files))
 
 
-def _frames(file: Path, stem: str, name: str, known: pd.DataFrame) -> list[Frame]:
+def _frames(file: Path, stem: str, name: str, known: pd.DataFrame) -> list[RecordedFrame]:
     """The one frame of an image, or those of a movie, whose rows of `known` have a column `frame`."""
     if not is_movie(file):
-        return [Frame(str(file), stem, lambda: read_labels(file), {"image": name}, known)]
-    if "frame" not in known:
-        known = nothing_known().assign(frame=0)
+        return [RecordedFrame(str(file), stem, lambda: read_labels(file), {results.IMAGE: name}, known)]
+    if results.FRAME not in known:
+        known = nothing_known().assign(**{results.FRAME: 0})
     with open_movie(file, LABEL_TIME_AXES, channel_axes="") as movie:
         n_frames, times_s = movie.n_frames, movie.times_s()
 
@@ -130,9 +131,9 @@ def _frames(file: Path, stem: str, name: str, known: pd.DataFrame) -> list[Frame
 
     frames = []
     for t in range(n_frames):
-        key = {"image": name, "frame": t} | ({} if times_s is None else {"time_s": float(times_s[t])})
-        here = known.query("frame == @t").drop(columns="frame")
-        frames.append(Frame(f"{file}, frame {t}", f"{stem}_{t}", lambda t=t: labels()[t], key, here))
+        key = {results.IMAGE: name, results.FRAME: t} | ({} if times_s is None else {results.TIME_S: float(times_s[t])})
+        here = known.loc[known[results.FRAME] == t].drop(columns=results.FRAME)
+        frames.append(RecordedFrame(f"{file}, frame {t}", f"{stem}_{t}", lambda t=t: labels()[t], key, here))
     return frames
 
 
@@ -144,7 +145,7 @@ def _pixel_size_um(files: dict[str, Path]) -> float | None:
         return movie.pixel_size_um
 
 
-def with_known_of_cells(tracks: Movie, cells: Movie, *, same_cells: bool) -> Movie:
+def with_known_of_cells(tracks: Recording, cells: Recording, *, same_cells: bool) -> Recording:
     """A tracked movie that knows of its cells what the label images knew that it was made from.
 
     Args:
@@ -167,11 +168,11 @@ def with_known_of_cells(tracks: Movie, cells: Movie, *, same_cells: bool) -> Mov
     return replace(tracks, frames=frames, pixel_size_um=tracks.pixel_size_um or cells.pixel_size_um)
 
 
-def _by_track(mine: Frame, its: Frame) -> pd.DataFrame:
+def _by_track(mine: RecordedFrame, its: RecordedFrame) -> pd.DataFrame:
     """What is known of the cells of a frame, by the track that lies where the cell does."""
     tracks, cells = mine.read(), its.read()
     if tracks.shape != cells.shape:
         raise UserError(f"{its.name}: shape {cells.shape} differs from {tracks.shape} of {mine.name}")
     label, _ = majority_owners(tracks, cells)
-    place = pd.DataFrame({"label": label, "track": label_values(tracks)})
-    return place.merge(its.known, on="label").drop(columns="label")
+    place = pd.DataFrame({results.LABEL: label, results.TRACK: label_values(tracks)})
+    return place.merge(its.known, on=results.LABEL).drop(columns=results.LABEL)

@@ -1,0 +1,83 @@
+"""Where commands write: files and directories that are whole or absent, and a line for a place that cannot be used."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cellflax.errors import UserError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a hidden file beside the target to write to; it becomes the target at the end.
+
+    A reader sees the old content or the new, never a part. An exception removes the hidden file and leaves the target
+    as it was. Two processes that write the same target do not disturb each other: the last to finish wins.
+
+    Args:
+        path: the target, in a directory that exists.
+
+    Raises:
+        OSError: if the target cannot be replaced.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def output_directory(directory: str | Path, key: str = "output") -> Path:
+    """Make a directory for results, with those above it; one that exists is kept as it is.
+
+    Args:
+        directory: as the user gave it.
+        key: the argument's name, for the error.
+
+    Raises:
+        UserError: if it is a file, or cannot be made.
+    """
+    path = Path(directory)
+    with _making(path, key):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@contextmanager
+def new_directory(output: Path, key: str = "output") -> Iterator[Path]:
+    """Give a hidden directory to write to; it becomes `output` at the end, and an exception removes it.
+
+    It never joins the results of two runs.
+
+    Args:
+        output: absent, or an empty directory.
+        key: the argument's name, for the error.
+
+    Raises:
+        UserError: if `output` holds something already, or cannot be made.
+    """
+    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
+        raise UserError(f"{key}={output}: there is something already; give a new directory, or remove it")
+    with _making(output, key):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))
+    try:
+        temporary.chmod(0o755)  # mkdtemp's is for its owner alone
+        yield temporary
+        if output.exists():
+            output.rmdir()
+        temporary.rename(output)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _making(directory: Path, key: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{key}={directory}: cannot make this directory ({error.strerror}); give another") from error

@@ -1,0 +1,66 @@
+"""What a file format provides so that cellflax can read it, and how damaged files are told."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cellflax.errors import UserError
+from cellflax.io.stack import Stack
+
+_START_BYTES = 16
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One file format; the table `readers.READERS` lists all.
+
+    Attributes:
+        name: for error messages, such as "TIFF".
+        suffixes: endings of its files in lower case, such as ".tif". Folders and patterns find files by them.
+        read: reads a file. It raises `UserError` for what is not supported; any other exception means that the file is
+            damaged.
+        recognises: whether a file that starts with these bytes (the first 16, or all of a shorter file) has the
+            format. None for a format without such a mark, which is known by its suffixes alone.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    read: Callable[[Path], Stack]
+    recognises: Callable[[bytes], bool] | None = None
+
+
+def read_start(path: Path) -> bytes:
+    """The bytes from which a format is recognised.
+
+    Raises:
+        UserError: if the file cannot be opened.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(_START_BYTES)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be opened ({error.strerror})") from error
+
+
+@contextmanager
+def decoding(path: Path, fault: str) -> Iterator[None]:
+    """Tell whatever decoders raise inside as the file's fault ("damaged"), with the decoder's reason.
+
+    Raises:
+        UserError: for any exception but a `UserError`, which stays as it is, or a lack of memory.
+    """
+    # tifffile reports a damaged file by log lines as well as by the exception that is told below.
+    logger = logging.getLogger("tifffile")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:  # the decoders raise whatever a damaged file leads them into
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path}: {fault} ({reason}); copy or export it again") from error
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,84 @@
+"""What every refinement says about itself, and how it runs: the base of the settings of each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from cellflax.labels import components, remove_small
+from cellflax.refine.classes import ClassMaps
+
+# Where a refinement has no settings for nuclei: they are likelier than not, and smaller ones are specks.
+_NUCLEUS = 0.5
+_MIN_NUCLEUS_PX = 20
+
+
+@dataclass
+class RefineConfig:
+    """Base of the settings of a refinement; a subclass sets what it needs and defines `label`.
+
+    Attributes:
+        takes_seeds: whether nuclei, where they are known, change the result; a property of the refinement, not a
+            setting, as all of these are.
+        needs_seeds: whether there are no cells without nuclei.
+        needs_pixel_size: whether there are no cells without the size of a pixel.
+        needs_compartments: whether the network must have the classes nucleus and cytoplasm.
+    """
+
+    takes_seeds: ClassVar[bool] = False
+    needs_seeds: ClassVar[bool] = False
+    needs_pixel_size: ClassVar[bool] = False
+    needs_compartments: ClassVar[bool] = False
+
+    def intensity_plane(self, channels: Sequence[str]) -> int | None:
+        """Which channel's raw intensities `label` gets besides the probabilities; None where it takes none.
+
+        Args:
+            channels: names of the image's channels.
+
+        Raises:
+            UserError: if the image does not have the channel.
+        """
+        return None
+
+    def own_seeds(self, maps: ClassMaps, pixel_size_um: float | None) -> np.ndarray | None:
+        """Nuclei that the network itself shows.
+
+        Args:
+            maps: probabilities by their meaning.
+            pixel_size_um: edge of a pixel, if known.
+
+        Returns:
+            (H, W) int32 labels 1...n, or None where the network has no class for nuclei.
+
+        Raises:
+            UserError: if the pixel size is needed and unknown.
+        """
+        if maps.nucleus is None:
+            return None
+        return components(remove_small(components(maps.nucleus > _NUCLEUS), _MIN_NUCLEUS_PX))
+
+    def label(
+        self,
+        maps: ClassMaps,
+        seeds: np.ndarray | None,
+        intensity: np.ndarray | None,
+        pixel_size_um: float | None,
+    ) -> np.ndarray:
+        """Turn probabilities into labelled cells.
+
+        Args:
+            maps: probabilities by their meaning.
+            seeds: (H, W) integer labels of nuclei, 0 = none, given or from `own_seeds`; None where there are none, and
+                always where the refinement takes none.
+            intensity: (H, W) of the channel that `intensity_plane` names, or None.
+            pixel_size_um: edge of a pixel, if known.
+
+        Returns:
+            (H, W) int32 labels 1...n, 0 = background.
+
+        Raises:
+            UserError: if needed seeds or the pixel size are missing.
+        """
+        raise NotImplementedError

@@ -1,0 +1,88 @@
+"""Files and directories that are whole or absent, and the line for a place that cannot be used."""
+
+from pathlib import Path
+
+import pytest
+
+from cellflax.atomic import new_directory, output_directory, replacing
+from cellflax.errors import UserError
+
+
+def test_the_target_is_replaced_at_the_end(tmp_path):
+    target = tmp_path / "table.csv"
+    target.write_text("old")
+    with replacing(target) as temporary:
+        assert temporary.parent == tmp_path
+        assert temporary.name.startswith(".")
+        temporary.write_text("new")
+        assert target.read_text() == "old"
+    assert target.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, KeyboardInterrupt])
+def test_an_exception_leaves_the_old_file(tmp_path, kind):
+    target = tmp_path / "table.csv"
+    target.write_text("old")
+
+    def interrupted():
+        with replacing(target) as temporary:
+            temporary.write_text("half")
+            raise kind
+
+    with pytest.raises(kind):
+        interrupted()
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_what_cannot_be_replaced_is_an_error(tmp_path):
+    (tmp_path / "table.csv").mkdir()
+    with pytest.raises(OSError), replacing(tmp_path / "table.csv") as temporary:  # noqa: PT011 the system's own words
+        temporary.write_text("new")
+    assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
+
+
+def test_an_output_directory_is_made_or_kept(tmp_path):
+    made = output_directory(f"{tmp_path}/a/b")
+    assert made == tmp_path / "a/b"
+    (made / "result").touch()
+    assert output_directory(made) == made
+    assert [path.name for path in made.iterdir()] == ["result"]
+
+
+@pytest.mark.parametrize("below", ["", "/c"])
+def test_a_file_is_no_output_directory(tmp_path, below):
+    (tmp_path / "b").write_text("")
+    with pytest.raises(UserError, match=rf"^run={tmp_path}/b{below}: cannot make this directory \(.*\); give another$"):
+        output_directory(f"{tmp_path}/b{below}", key="run")
+
+
+def test_a_new_directory_is_whole_or_absent(tmp_path):
+    def interrupted():
+        with new_directory(tmp_path / "x/out") as directory:
+            (directory / "half").touch()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        interrupted()
+    assert list((tmp_path / "x").iterdir()) == []
+    with new_directory(tmp_path / "x/out") as directory:
+        (directory / "file").write_text("all")
+        assert not (tmp_path / "x/out").exists()
+    assert [path.name for path in (tmp_path / "x").iterdir()] == ["out"]
+    assert (tmp_path / "x/out/file").read_text() == "all"
+
+
+def test_a_new_directory_takes_an_empty_one_and_refuses_all_else(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with new_directory(tmp_path / "empty") as directory:
+        (directory / "file").touch()
+    for place, reason in (
+        (tmp_path / "empty", "there is something already"),
+        (tmp_path / "empty/file", "there is something already"),
+        (tmp_path / "empty/file/below", "cannot make this directory"),
+    ):
+        with pytest.raises(UserError, match=reason), new_directory(place):
+            pass
+    assert [path.name for path in Path(tmp_path / "empty").iterdir()] == ["file"]
