@@ -1,10 +1,14 @@
 """Harsh settings for all tests: several devices, no broadcasting between ranks, no network, no display.
 
-Warnings are errors by pyproject.toml.
+Warnings are errors, and the tests run in one process for each core, by pyproject.toml.
+What takes long to make (a training, compiled programs) is made by the first process that needs it, for all of them.
 """
 
+import fcntl
+import json
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
@@ -13,10 +17,13 @@ os.environ["MPLBACKEND"] = "Agg"
 os.environ["WANDB_MODE"] = "offline"
 os.environ["WANDB_SILENT"] = "true"
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"  # trainings of a second: compiling is all of it
+# Programs here run for moments, so that optimising them costs more than it saves. Commands that run in processes of
+# their own inherit this: results are compared bit for bit.
+os.environ["XLA_FLAGS"] = f"--xla_backend_optimization_level=0 {os.environ.get('XLA_FLAGS', '')}"
 
 import jax
 
-from tests.commands import Result, run_command
+from tests.commands import TINY, Result, run_command
 
 # By jax.config rather than the environment, so that commands run as subprocesses see a user's defaults.
 jax.config.update("jax_num_cpu_devices", 4)
@@ -35,38 +42,84 @@ def data_root() -> Path:
     return path
 
 
-@pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache of the tests' own, shared by the commands that they run."""
-    path = tmp_path_factory.mktemp("cache")
-    os.environ["CELLFLAX_CACHE"] = str(path)
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory of this test run, the same in all its processes."""
+    base = tmp_path_factory.getbasetemp()
+    path = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    path.mkdir(exist_ok=True)
     return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(shared: Path) -> Path:
+    """A cache of the tests' own, shared by the commands that they run."""
+    path = shared / "cache"
+    os.environ["CELLFLAX_CACHE"] = str(path)
+    jax.config.update("jax_compilation_cache_dir", str(path / "compiled"))  # where commands look, too
+    return path
+
+
+def made_once(path: Path, make: Callable[[], Result]) -> Result:
+    """How a command ended that writes a directory; the first process that asks runs it, others wait.
+
+    Args:
+        path: directory that the command writes.
+        make: runs it.
+    """
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        record = path.with_suffix(".json")
+        if not record.exists():
+            record.write_text(json.dumps(asdict(make())))
+    return Result(**json.loads(record.read_text()))
 
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A finished `+debug=quick` training: its directory, and how the command ended."""
+    """A finished training: its directory, and how the command ended."""
 
     path: Path
     result: Result
 
 
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> TrainedRun:
-    """One small training that all tests share; they must not change its directory."""
+def trained_once(path: Path, *arguments: str) -> TrainedRun:
     from cellflax import train  # here, because only tests that train should wait for it
 
-    path = tmp_path_factory.mktemp("runs") / "quick"
-    return TrainedRun(path, run_command(train.main, "+debug=quick", f"run={path}"))
+    return TrainedRun(path, made_once(path, lambda: run_command(train.main, *arguments, f"run={path}")))
 
 
 @pytest.fixture(scope="session")
-def fields(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(shared: Path) -> TrainedRun:
+    """One `+debug=quick` training that all tests share; they must not change its directory."""
+    return trained_once(shared / "quick", "+debug=quick")
+
+
+@pytest.fixture(scope="session")
+def tiny(shared: Path) -> TrainedRun:
+    """One training of `TINY` that all tests share; they must not change its directory."""
+    run = trained_once(shared / "tiny", *TINY)
+    assert run.result.status == 0, run.result.err
+    return run
+
+
+@pytest.fixture(scope="session")
+def fields(shared: Path) -> Path:
     """Two simulated fields like those of `+debug=quick`, as files."""
     from cellflax import simulate
 
-    path = tmp_path_factory.mktemp("fields") / "simulated"
+    path = shared / "fields"
     size = ("hela.height=128", "hela.width=128", "hela.pixel_size_um=1.3")
-    result = run_command(simulate.main, f"output={path}", "fields=2", "seed=7", *size)
+    result = made_once(path, lambda: run_command(simulate.main, f"output={path}", "fields=2", "seed=7", *size))
     assert result.status == 0, result.err
     return path
+
+
+@pytest.fixture
+def toy_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups of options of the toy command in the place of cellflax's."""
+    from cellflax.schemas import GROUPS
+    from tests.toy_command import TOY_GROUPS
+
+    for group, kinds in TOY_GROUPS.items():
+        monkeypatch.setitem(GROUPS, group, kinds)

@@ -1,6 +1,7 @@
 """Every YAML file below conf/ composes into its dataclass, by the names a user types."""
 
 import dataclasses
+import functools
 import re
 from typing import Any
 
@@ -42,8 +43,9 @@ OPTIONS = [(str(path.parent), path.name) for path in FILES if str(path.parent) !
 CHOICES = [(group, option) for group, option in OPTIONS if group not in WHOLE]
 
 
+@functools.cache
 def composed(command: str, *overrides: str) -> Any:
-    """Compose as the command does, into its dataclass."""
+    """Compose as the command does, into its dataclass; nothing may change it."""
     schema = COMMANDS[command]
     mechanism._Command(command, schema, lambda _: None, debug=True)._store_schemas()
     with initialize_config_dir(str(CONF), version_base="1.3"):

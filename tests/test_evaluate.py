@@ -1,17 +1,13 @@
 import json
-import subprocess
-import sys
 
 import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
-from skimage.segmentation import find_boundaries
 
 from cellflax.errors import UserError
 from cellflax.evaluate import EvaluateConfig, evaluate, format_table
-from cellflax.io.pairs import common_stem, pair_files
-from cellflax.pictures.overlay import PREDICTED_COLOUR, REFERENCE_COLOUR, Panel, outline_overlay
+from tests.commands import finish_command, start_command
 from tests.evaluation.fields import PREDICTED, REFERENCE, config, maps, write, write_fields
 from tests.metrics.drawing import grid
 
@@ -233,71 +229,25 @@ def test_values_out_of_range(changes, message):
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("name", "stem"),
-    [
-        ("a_labels.tif", "a"),
-        ("a_cp_masks.png", "a"),
-        ("a_cells_labels.tif", "a"),
-        ("A-Mask.tiff", "A"),
-        ("a_img.tif", "a"),
-        ("field_12.tif", "field_12"),
-        ("masks.tif", "masks"),
-        ("unmasks.tif", "unmasks"),
-    ],
-)
-def test_common_stem(tmp_path, name, stem):
-    assert common_stem(tmp_path / name) == stem
-
-
-def test_images_are_found_by_the_beginning_of_their_names(folders):
-    for name in ("a_phase", "a_nuclear", "b_phase", "b_nuclear", "bb_phase"):
-        write(folders / "image" / f"{name}.tif", REFERENCE)
-    arguments = str(folders / "predicted"), str(folders / "reference"), None
-    pairs = pair_files(*arguments, str(folders / "image" / "*_phase.tif"))
-    assert [pair.image.name for pair in pairs if pair.image] == ["a_phase.tif", "b_phase.tif"]
-    with pytest.raises(UserError, match="has 2 files named a_"):
-        pair_files(*arguments, str(folders / "image"))
-
-
-def test_overlay_colours_are_the_outlines():
-    side = 800  # drawn pixel by pixel
-    reference, predicted = np.zeros((2, side, side), int)
-    reference[100:300, 100:300] = 1
-    predicted[150:350, 100:300] = 4
-    picture = outline_overlay(Panel("", predicted, reference, np.zeros((side, side))))
-    drawn = np.round(picture * 255).astype(int)
-
-    def has(colour):
-        return (drawn == [int(colour[i : i + 2], 16) for i in (1, 3, 5)]).all(axis=-1)
-
-    of_reference = find_boundaries(reference, mode="inner")
-    of_predicted = find_boundaries(predicted, mode="inner")
-    np.testing.assert_array_equal(has(REFERENCE_COLOUR), of_reference & ~of_predicted)
-    np.testing.assert_array_equal(has(PREDICTED_COLOUR), of_predicted & ~of_reference)
-    np.testing.assert_array_equal(has("#FFFFFF"), of_reference & of_predicted)
-
-
 def test_command(folders):
     """The command line, from another directory, with a mistake and without."""
 
     def run(*arguments):
-        command = [sys.executable, "-m", "cellflax.evaluate", *arguments]
-        return subprocess.run(command, cwd=folders, capture_output=True, text=True, check=False)
+        return finish_command(start_command("cellflax.evaluate", *arguments, cwd=folders))
 
     maps(folders)
     good = run("predicted=predicted", "reference=reference", "output=scores", "+references.manual=reference/a*")
-    assert good.returncode == 0, good.stderr
-    assert "all 2 images" in good.stdout
-    assert "pixels of cells: AUC" in good.stdout
+    assert good.status == 0, good.err
+    assert "all 2 images" in good.out
+    assert "pixels of cells: AUC" in good.out
     assert sorted(p.name for p in (folders / "scores").iterdir()) == [
         "f_score.png", "f_score_curve.csv", "metrics.json", "overlay.png", "per_cell.csv", "roc.csv", "roc.png",
     ]  # fmt: skip
     assert sorted(p.name for p in folders.iterdir()) == ["predicted", "reference", "scores"]
     bad = run("predicted=predicted", "reference=nowhere")
-    assert bad.returncode == 1
-    assert bad.stderr.count("\n") == 1
-    assert "nowhere" in bad.stderr
+    assert bad.status == 1
+    assert bad.err.count("\n") == 1
+    assert "nowhere" in bad.err
 
 
 @pytest.mark.real_data

@@ -10,11 +10,10 @@ from matplotlib.colors import to_hex
 from cellflax import summarize
 from cellflax.summary.figure import summary_figure
 from cellflax.summary.markdown import markdown, notes
-from cellflax.summary.runs import FinishedRun, find_runs, read_run
-from cellflax.summary.settings import find_settings
+from cellflax.summary.runs import find_runs
 from cellflax.summary.tables import group_runs, run_table, setting_table
 from tests.commands import run_command
-from tests.run_directories import MULTI_31, NET_21, NET_31, finished, write_run
+from tests.run_directories import finished, write_run
 
 
 @pytest.fixture
@@ -127,42 +126,6 @@ def test_every_run_is_listed(sweep, tmp_path):
     assert (one["steps"], one["best_step"], one["best_jaccard"], one["last_jaccard"]) == (30, 20, 0.9, 0.6)
 
 
-def _edit(file: str, old: str, new: str):
-    def edit(run: Path) -> None:
-        text = (run / file).read_text()
-        assert old in text
-        (run / file).write_text(text.replace(old, new))
-
-    return edit
-
-
-@pytest.mark.parametrize(
-    ("damage", "reason"),
-    [
-        (lambda run: (run / "config.json").write_bytes(b"\xff\xfe"), "config.json cannot be read as JSON"),
-        (lambda run: (run / "config.json").write_text("[]"), "config.json is not a JSON object"),
-        (_edit("config.json", '"seed": 0', '"seed": "a"'), "config.json has no usable seed: got 'a'"),
-        (_edit("config.json", '"seed": 0', '"seed": true'), "config.json has no usable seed: got True"),
-        (_edit("summary.json", '"monitor"', '"m"'), "summary.json has no usable monitor: got None"),
-        (_edit("summary.json", '"simulated": false', '"simulated": 0'), "no usable data.simulated: got 0"),
-        (_edit("summary.json", '"best_step": 20', '"best_step": 25'), "metrics.jsonl has no validation at step 25"),
-        (lambda run: (run / "metrics.jsonl").unlink(), "metrics.jsonl cannot be read"),
-        (lambda run: (run / "metrics.jsonl").write_text(""), "metrics.jsonl has no validation_jaccard"),
-        (_edit("metrics.jsonl", "0.75}", "0.75"), "metrics.jsonl, line 2 is not JSON"),
-        (_edit("metrics.jsonl", "0.75}", '"x"}'), "metrics.jsonl, line 2 is not a step with numbers"),
-        (_edit("metrics.jsonl", '{"step": 10, "train_loss": 2.0}', "7"), "metrics.jsonl, line 1 is not a step"),
-        (lambda run: (run / "summary.json").write_text('{"training": 3}'), "summary.json has no usable training"),
-    ],
-)
-def test_unreadable_runs(tmp_path, damage, reason):
-    run = write_run(tmp_path / "run")
-    damage(run)
-    read = read_run(run)
-    assert not isinstance(read, FinishedRun)
-    assert read.status == "unreadable"
-    assert reason in read.reason
-
-
 def test_undefined_metric_is_undefined_in_the_mean(tmp_path):
     runs = finished(write_run(tmp_path / "a", (0.5, 0.6, None)), write_run(tmp_path / "b", seed=1))
     summary = group_runs(runs)
@@ -178,58 +141,6 @@ def test_metric_of_some_runs_only(tmp_path):
     table = setting_table(group_runs(runs)).set_index("loss.l2")
     assert table.loc["1e-05", "best_accuracy_nucleus_mean"] == 0.5
     assert math.isnan(table.loc["0.0", "best_accuracy_nucleus_mean"])
-
-
-OTHER = {"kind": "other_net", "depth": 4}
-
-
-@pytest.mark.parametrize(
-    ("changes", "keys", "along", "values"),
-    [
-        # What cannot change the result is no setting.
-        ([{"seed": 1}, {"trainer__devices": 2}, {"logger": {"group": "g"}}, {"data__root": "/a"}], (), (), [()] * 4),
-        # Layers give way to the receptive field that follows from them.
-        (
-            [{"model": NET_21}, {"model": NET_31}],
-            ("model.receptive_field_px",), ("model.stages",), [("21",), ("31",)],
-        ),
-        # ... but not where they alone tell networks apart.
-        (
-            [{"model": NET_31}, {"model": NET_31 | {"dense": [7]}}],
-            ("model.dense",), (), [("[200]",), ("[7]",)],
-        ),
-        (
-            [{"model": NET_31}, {"model": NET_31 | {"regularization": "dropout"}}, {"model": MULTI_31}],
-            ("model.side_filters", "model.regularization"), ("model.dense",),
-            [("[]", "batch_norm"), ("[]", "dropout"), ("[200]", "batch_norm")],
-        ),
-        # Another kind of network stands for all its keys.
-        (
-            [{"model": NET_31}, {"model": OTHER}, {"model": OTHER | {"depth": 5}}],
-            ("model.kind", "model.depth"),
-            ("model.receptive_field_px", "model.stages", "model.dense", "model.side_filters", "model.regularization"),
-            [("patch_net", "-"), ("other_net", "4"), ("other_net", "5")],
-        ),
-        # Scalars that all runs have stay, even if one of them would do.
-        (
-            [{}, {"optimizer": {"kind": "sgd", "learning_rate": 0.2, "momentum": 0.9}}],
-            ("optimizer.kind", "optimizer.learning_rate"), ("optimizer.momentum",), [("adamw", "0.1"), ("sgd", "0.2")],
-        ),
-        ([{}, {"name": "other"}], ("name",), (), [("toy",), ("other",)]),
-        # The same configuration may find other data.
-        ([{}, {"source": "2 images"}], ("data source",), (), [("DeepCell HeLa_joint, 5 images",), ("2 images",)]),
-        ([{}, {"source": "b", "data__folder": "b"}], ("data.folder",), ("data source",), [("HeLa",), ("b",)]),
-        # A network that another version of cellflax wrote: its receptive field is not known.
-        (
-            [{"model": NET_21 | {"retired": 1}}, {"model": NET_31}],
-            ("model.receptive_field_px",), ("model.stages", "model.retired"), [("-",), ("31",)],
-        ),
-    ],
-)  # fmt: skip
-def test_settings(tmp_path, changes, keys, along, values):
-    runs = finished(*(write_run(tmp_path / str(i), **change) for i, change in enumerate(changes)))
-    settings = find_settings(runs)
-    assert (settings.keys, settings.along, list(settings.values)) == (keys, along, values)
 
 
 def test_runs_shortened_by_the_clock_show(tmp_path):

@@ -87,11 +87,10 @@ def test_weight_decay_cannot_stand_in_for_the_penalty(jobs):
     assert "in sweep/l2: unknown key optimizer.weight_decay" in result.error
 
 
-@pytest.mark.slow
 def test_sweep_to_summary(tmp_path):
     run, output = tmp_path / "runs", tmp_path / "summary"
     values = ("normalize.intensity=median,none", "seed=3")
-    result = run_command(train.main, *TINY, "trainer.steps=4", "+sweep=normalization", *values, f"run={run}")
+    result = run_command(train.main, *TINY, "+sweep=normalization", *values, f"run={run}")
     assert result.status == 0, result.err
     result = run_command(summarize.main, run, f"output={output}")
     assert result.status == 0, result.err
@@ -99,7 +98,7 @@ def test_sweep_to_summary(tmp_path):
     assert table["normalize.intensity"].tolist() == ["median", "none"]
     assert table["data"].tolist() == ["SIMULATED"] * 2
     assert table["seeds"].tolist() == [3, 3]
-    assert table["steps_min"].tolist() == table["steps_max"].tolist() == [4, 4]
+    assert table["steps_min"].tolist() == table["steps_max"].tolist() == [12, 12]
     scores = [
         json.loads((run / f"{name}_seed_3/summary.json").read_text())["score"]
         for name in ("0_Intensity.median", "1_Intensity.none")

@@ -91,11 +91,11 @@ def test_stand_in_for_missing_files(tmp_path, monkeypatch):
     refused = run_command(train.main, *arguments, "data.on_missing=error")
     assert refused.status == 1
     assert "set data.root or CELLFLAX_DATA" in refused.error
-    result = run_command(train.main, *arguments, "trainer.steps=1")
+    result = run_command(train.main, *arguments)
     assert result.status == 0, result.err
     assert "SIMULATED DATA" in result.err
     assert "stand-in: training_data/HeLa_joint not found" in result.err
-    assert record_of(tmp_path / "run", 1)["data"]["simulated"] is True
+    assert record_of(tmp_path / "run", 12)["data"]["simulated"] is True
 
 
 def test_running_a_finished_run_again_changes_nothing(trained, tmp_path):
@@ -111,7 +111,7 @@ def test_running_a_finished_run_again_changes_nothing(trained, tmp_path):
 
 def test_default_run_directory_is_below_the_current_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    result = run_command(train.main, *TINY, "trainer.steps=1", "name=first")
+    result = run_command(train.main, *TINY, "name=first")
     run = Path(result.out.removeprefix("run: ").strip())
     assert run.parent == tmp_path / "runs" / "first"
     assert (run / "summary.json").is_file()
@@ -121,7 +121,7 @@ def test_default_run_directory_is_below_the_current_one(tmp_path, monkeypatch):
 def test_sweep_writes_a_run_each_and_hands_scores_to_the_sweeper(tmp_path, monkeypatch):
     monkeypatch.setattr(toy_command, "RETURNED", [])
     record = "+hydra.callbacks.record._target_=tests.toy_command.RecordReturned"
-    result = run_command(train.main, *TINY, "trainer.steps=4", f"run={tmp_path}", record, "-m", "seed=0,1")
+    result = run_command(train.main, *TINY, f"run={tmp_path}", record, "-m", "seed=0,1")
     assert result.status == 0, result.err
     runs = [tmp_path / "0", tmp_path / "1"]
     assert [line for line in result.out.splitlines() if line.startswith("run: ")] == [f"run: {r}" for r in runs]
@@ -131,7 +131,7 @@ def test_sweep_writes_a_run_each_and_hands_scores_to_the_sweeper(tmp_path, monke
     assert first != second
 
 
-def test_ensemble_is_one_run_whose_members_are_averaged(tmp_path, fields):
+def test_ensemble_is_one_run_whose_members_are_averaged(tiny, tmp_path, fields):
     run, out = tmp_path / "run", tmp_path / "out"
     result = run_command(train.main, *TINY, f"run={run}", "trainer.ensemble=2")
     assert result.status == 0, result.err
@@ -142,9 +142,9 @@ def test_ensemble_is_one_run_whose_members_are_averaged(tmp_path, fields):
     whole = tifffile.imread(out / "field_0007_probability.tif")
     assert tifffile.imread(out / "field_0007_uncertainty.tif").max() > 0.01
     alone = []
-    for seed in (0, 1):
-        assert run_command(train.main, *TINY, f"run={tmp_path / str(seed)}", f"seed={seed}").status == 0
-        given = (f"checkpoint={tmp_path / str(seed)}", "step=last", *given[1:])
+    assert run_command(train.main, *TINY, f"run={tmp_path / 'second'}", "seed=1").status == 0
+    for checkpoint in (tiny.path, tmp_path / "second"):
+        given = (f"checkpoint={checkpoint}", "step=last", *given[1:])
         assert run_command(predict.main, *given, *options).status == 0
         alone.append(tifffile.imread(out / "field_0007_probability.tif"))
     np.testing.assert_allclose(whole, np.mean(alone, axis=0), atol=1e-3)
@@ -154,7 +154,7 @@ def test_ensemble_is_one_run_whose_members_are_averaged(tmp_path, fields):
 def test_experiment_of_ones_own(tmp_path):
     (tmp_path / "mine" / "experiment").mkdir(parents=True)
     (tmp_path / "mine" / "experiment" / "short.yaml").write_text(
-        "# @package _global_\nname: short\ntrainer: {steps: 3, validate_every: 3}\n"
+        "# @package _global_\nname: short\ntrainer: {steps: 12, validate_every: 3, devices: 1}\n"
     )
     run = tmp_path / "run"
     result = run_command(
@@ -162,7 +162,8 @@ def test_experiment_of_ones_own(tmp_path):
     )
     assert result.status == 0, result.err
     assert summary_of(run)["name"] == "short"
-    assert checkpoint_steps(run) == [3]
+    assert checkpoint_steps(run)[-1] == 12
+    assert [line["step"] for line in metrics_of(run) if "validation_loss" in line] == [3, 6, 9, 12]
 
 
 @pytest.mark.parametrize("change", ["logger.line_seconds=5", "trainer.log_every=3", "trainer.max_minutes=100"])
