@@ -11,11 +11,11 @@ PACKAGE = Path(__file__).parents[1] / "cellflax"
 # Every room of the house (a module or folder of cellflax/), from the ground floor up, as ARCHITECTURE.md draws them.
 # A room imports rooms of lower ranks alone: none of its own rank, none above.
 RANKS = (
-    "errors",
-    "atomic checks",
+    "errors schema_source",
+    "atomic checks commands",
     "jsonfile labels progress device",
     "schemas models io simulation",
-    "config_errors losses conversion refine data",
+    "config_errors command_help losses conversion refine data",
     "config tracking labeling inference",
     "metrics",
     "measure",
@@ -23,7 +23,7 @@ RANKS = (
     "training annotation",
     "prediction quantification",
     "evaluation",
-    "summary",
+    "summary api __main__",
     "train predict validate evaluate track quantify annotate simulate convert summarize",
 )
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms.split()}
