@@ -18,7 +18,7 @@ from benchmarks.experiment import Experiment, load_config
 from benchmarks.stages import blurred, measuring, normalizing, predicting, print_stages
 from benchmarks.timing import compare, start
 from benchmarks.training import add_sampler_options, sampler_overrides, time_step
-from cellflax.data.pixel_classes import annotate
+from cellflax.data.pixel_classes import pixel_classes
 from cellflax.inference.settings import Inference, Tiling
 from cellflax.io.images import Image
 from cellflax.refine import refine
@@ -47,7 +47,7 @@ def time_stages(experiment: Experiment, size: int, rounds: int) -> None:
     field = simulate_brightfield_site(BrightfieldConfig(height=size, width=size), Well.well1, seed=0)
     planes = [field.channels.index(name) for name in CHANNELS]
     image = Image(field.image[..., planes], CHANNELS, field.pixel_size_um, Path("simulated"))
-    classes = annotate(config.data.annotation, field.cells, None, edge_px=config.data.edge_px)
+    classes = pixel_classes(config.data.annotation, field.cells, None, edge_px=config.data.edge_px)
     maps = blurred(classes, len(experiment.class_names))
 
     def cells() -> np.ndarray:

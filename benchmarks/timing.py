@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import jax
 
@@ -58,6 +59,29 @@ def start() -> None:
         torch.set_num_threads(len(os.sched_getaffinity(0)) if pinned else os.cpu_count() or 1)
         line += f"; PyTorch {torch.__version__}, {torch.get_num_threads()} threads"
     print(f"{line}; load average {os.getloadavg()[0]:.1f}", flush=True)
+
+
+class Steps:
+    """Does the next training step at every call, and keeps the loss of the first.
+
+    Args:
+        step: does one step and returns its loss, without the penalty.
+    """
+
+    def __init__(self, step: Callable[[], Any]):
+        self._step = step
+        self._first_loss: float | None = None
+
+    @property
+    def first_loss(self) -> float:
+        assert self._first_loss is not None, "no step was done"
+        return self._first_loss
+
+    def __call__(self) -> Any:
+        loss = self._step()
+        if self._first_loss is None:
+            self._first_loss = float(loss)
+        return loss
 
 
 def compare(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str, Time]:

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.experiment import Experiment
+from benchmarks.timing import Steps
 from benchmarks.torch_layers import kernels, to_torch
 from benchmarks.torch_padded import TorchSkipFcn, TorchUNet
 from benchmarks.torch_patch_net import TorchPatchNet
-from benchmarks.training import Steps
 from cellflax.data.sampler import Batch
 from cellflax.losses import LossConfig
 from cellflax.losses.composite_rmsd import CompositeRmsdConfig, class_weights

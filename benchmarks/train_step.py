@@ -6,8 +6,8 @@ python -m benchmarks.train_step [--size 128] [--patches 256] [--rounds 5]
 import argparse
 
 from benchmarks.experiment import Experiment, load_config
-from benchmarks.timing import COLUMNS, NO_TORCH, compare, print_table, start, torch
-from benchmarks.training import Steps, first_batch, training
+from benchmarks.timing import COLUMNS, NO_TORCH, Steps, compare, print_table, start, torch
+from benchmarks.training import first_batch, training
 from cellflax.data.example import CLASS_NAMES
 
 CHANNELS = ("phase", "nuclear")

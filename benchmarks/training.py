@@ -1,16 +1,14 @@
 """Training steps to time: ours on new or ready batches, and PyTorch's on the same batches."""
 
 import argparse
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import PartitionSpec
 
 from benchmarks.experiment import Experiment
-from benchmarks.timing import COLUMNS, NO_TORCH, compare, print_table, torch
+from benchmarks.timing import COLUMNS, NO_TORCH, Steps, compare, print_table, torch
 from cellflax.data.sampler import Batch, BatchSource
 from cellflax.training.optimizers import build_optimizer
 from cellflax.training.state import StepSums, create_state, data_mesh, make_train_step, replicate
@@ -18,29 +16,6 @@ from cellflax.training.state import StepSums, create_state, data_mesh, make_trai
 STEPS = 100_000  # length of an assumed training; the learning rate depends on it
 # PyTorch's batch statistics in float32 change P2's first loss by 1.4e-5 of it; in float64 it equals ours to 1e-7.
 LOSS_TOLERANCE = 1e-4
-
-
-class Steps:
-    """Does the next training step at every call, and keeps the loss of the first.
-
-    Args:
-        step: does one step and returns its loss, without the penalty.
-    """
-
-    def __init__(self, step: Callable[[], Any]):
-        self._step = step
-        self._first_loss: float | None = None
-
-    @property
-    def first_loss(self) -> float:
-        assert self._first_loss is not None, "no step was done"
-        return self._first_loss
-
-    def __call__(self) -> Any:
-        loss = self._step()
-        if self._first_loss is None:
-            self._first_loss = float(loss)
-        return loss
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from benchmarks.experiment import Experiment, load_config
 from benchmarks.stages import blurred, measuring, normalizing, predicting, print_stages
 from benchmarks.timing import compare, start
 from benchmarks.training import add_sampler_options, sampler_overrides, time_step
-from cellflax.data.pixel_classes import annotate
+from cellflax.data.pixel_classes import pixel_classes
 from cellflax.data.resample import labels_to_grid, to_scale
 from cellflax.inference.settings import Inference
 from cellflax.io.images import Image
@@ -55,7 +55,7 @@ def time_stages(experiment: Experiment, size: int, pixel_size_um: float, rounds:
         return to_scale(image.pixels, image.pixel_size_um, config.scale)
 
     scaled = Image(scaling(), CHANNELS, config.scale.pixel_size_um, image.path)
-    truth = annotate(config.data.annotation, field.cells, field.nuclei)
+    truth = pixel_classes(config.data.annotation, field.cells, field.nuclei)
     maps = blurred(labels_to_grid(truth, scaled.pixels.shape[:2]), len(class_names))
     nuclei = find_seeds(config.refine, maps, class_names, scaled.pixel_size_um)
     assert nuclei is not None

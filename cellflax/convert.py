@@ -1,4 +1,7 @@
-"""Convert published networks to a checkpoint: python -m cellflax.convert source='.../HeLa/*.h5' output=DIR.
+"""Convert published networks into a checkpoint.
+
+    cellflax convert source='trained_networks/HeLa/*.h5' output=published_hela
+    cellflax convert source='trained_networks/Nuclear/*.h5' refine=nuclei output=published_nuclei
 
 Reads the Keras-1 weight files of Van Valen 2016 (P1; github CovertLab/DeepCell, `trained_networks`); several
 files of one architecture become one ensemble. The result is used like a run: predict checkpoint=DIR.
@@ -12,13 +15,14 @@ from typing import Any
 
 import cellflax
 from cellflax.atomic import output_directory
+from cellflax.checks import check
 from cellflax.config import entry, to_json
 from cellflax.conversion.keras1 import PublishedNetwork, read_published, to_module
 from cellflax.data.example import CLASS_NAMES
 from cellflax.errors import UserError
 from cellflax.models.ensemble import stack_members
 from cellflax.training.checkpoint import save_model
-from cellflax.training.config import TrainConfig, TrainerConfig
+from cellflax.training.config import TRANSFORM_COUNTS, TrainConfig, TrainerConfig
 
 _CO_CULTURE = ("edge", "interior_nih3t3", "interior_mcf10a", "background")
 
@@ -44,6 +48,9 @@ class ConvertConfig:
     class_names: list[str] = field(default_factory=list)
     test_time_augmentation: int = 1
     refine: Any = None
+
+    def __post_init__(self):
+        check(self, "", TRANSFORM_COUNTS, "test_time_augmentation")
 
 
 @entry("convert", ConvertConfig)

@@ -1,6 +1,7 @@
 """Score label images against a reference.
 
-    python -m cellflax.evaluate predicted=FILE|DIR|GLOB reference=FILE|DIR|GLOB output=DIR
+    cellflax evaluate predicted=FILE|DIR|GLOB reference=FILE|DIR|GLOB output=DIR
+    cellflax evaluate predicted=predictions reference=truth image='images/*.tif' output=evaluation
 
 writes to `output`
 
@@ -30,11 +31,11 @@ import numpy as np
 
 from cellflax import __version__
 from cellflax.atomic import output_directory
+from cellflax.checks import at_least, check, within
 from cellflax.config import entry
 from cellflax.errors import UserError
-from cellflax.evaluation.figures import f_score_figure, roc_figure
 from cellflax.evaluation.notes import mask_notes, simulation_notes
-from cellflax.evaluation.overlay import panels
+from cellflax.evaluation.panels import panels
 from cellflax.evaluation.pixels import PixelScores, roc_table
 from cellflax.evaluation.references import MAIN, check_names, reference_summary, scores_against
 from cellflax.evaluation.uncertainty import uncertainty_table
@@ -43,10 +44,11 @@ from cellflax.io.pairs import pair_files, read_pair
 from cellflax.io.tables import write_table
 from cellflax.jsonfile import write_json
 from cellflax.metrics.f_score import curve_table
-from cellflax.metrics.score import CellScores, cell_table, pool, score_cells
+from cellflax.metrics.score import CellScores, pool, score_cells, score_table
 from cellflax.metrics.sm import PAPER_K, SmSettings
 from cellflax.metrics.table import cell_metrics
 from cellflax.metrics.uncertainty import error_detection
+from cellflax.pictures.curves import f_score_figure, roc_figure
 from cellflax.pictures.overlay import save_overlay
 
 _INPUTS = ("predicted", "reference", "nuclei", "image", "references", "probability", "reference_nuclei")
@@ -90,11 +92,8 @@ class EvaluateConfig:
     output: str = "evaluation"
 
     def __post_init__(self):
-        if self.border < 0:
-            raise UserError(f"border must be >= 0 pixels, got {self.border}")
-        for key in ("sm_k", "sm_min_jaccard"):
-            if not 0 <= getattr(self, key) <= 1:
-                raise UserError(f"{key} must be in [0, 1], got {getattr(self, key):g}")
+        check(self, "", at_least(0), "border")
+        check(self, "", within(0, 1), "sm_k", "sm_min_jaccard")
         check_names(self.references)
 
 
@@ -139,7 +138,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         write_table(output / results.ROC_TABLE, roc_table(curves))
         roc_figure(curves).savefig(output / results.ROC_FIGURE)
     write_json(output / results.METRICS, metrics)
-    write_table(output / results.PER_CELL, cell_table(scores))
+    write_table(output / results.PER_CELL, score_table(scores))
     write_table(output / results.F_SCORE_CURVE, curve_table(f_scores))
     f_score_figure(f_scores).savefig(output / results.F_SCORE_FIGURE)
     save_overlay(output / results.OVERLAY, drawn)

@@ -1,4 +1,7 @@
-"""Write simulated images with exact truth: python -m cellflax.simulate output=DIR specimen=hela fields=4 seed=1.
+"""Simulate images and movies with exact truth.
+
+    cellflax simulate output=DIR specimen=hela fields=4 seed=1
+    cellflax simulate output=DIR specimen=colony fields=1 seed=1
 
 Writes `images/<name>_<channel>.tif`, `labels/<name>.tif` (cells) and `nuclei/<name>.tif`. Train on the folder with
 `data=folder data.channels=[...]`, or evaluate against its truth. The settings of a specimen are under the key of its
@@ -25,9 +28,9 @@ from pathlib import Path
 import numpy as np
 
 from cellflax.atomic import output_directory
+from cellflax.checks import at_least, check
 from cellflax.config import entry
 from cellflax.data.example import SIMULATED_NOTE
-from cellflax.errors import UserError
 from cellflax.io import results
 from cellflax.io.images import write_image, write_labels
 from cellflax.io.tables import write_table
@@ -85,10 +88,8 @@ class SimulateConfig:
     migration: MigrationConfig = field(default_factory=MigrationConfig)
 
     def __post_init__(self):
-        if self.fields < 1:
-            raise UserError(f"fields must be 1 or more, got {self.fields}")
-        if self.seed < 0:
-            raise UserError(f"seed must be 0 or more, got {self.seed}")
+        check(self, "", at_least(1), "fields")
+        check(self, "", at_least(0), "seed")
 
 
 @entry("simulate", SimulateConfig)

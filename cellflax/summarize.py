@@ -1,4 +1,7 @@
-"""One table and one figure of many runs: python -m cellflax.summarize RUNS... output=DIR.
+"""Summarise many runs in one table and one figure.
+
+    cellflax summarize RUNS... output=DIR
+    cellflax summarize runs/hela_cyto_patch_net_l2 output=l2
 
 RUNS are directories, or patterns of directories, that `cellflax.train` wrote: single runs or whole sweeps. Writes
 `summary.csv` and `summary.md` (a row per setting: mean and standard deviation over seeds, and over the folds of a
@@ -15,13 +18,14 @@ from pathlib import Path
 from cellflax.atomic import output_directory
 from cellflax.config import entry
 from cellflax.errors import UserError
-from cellflax.evaluation.figures import roc_figure
 from cellflax.io import results
 from cellflax.io.tables import write_table
-from cellflax.summary.figure import summary_figure
+from cellflax.pictures.comparison import comparison_figure
+from cellflax.pictures.curves import roc_figure
 from cellflax.summary.markdown import markdown, notes, title
 from cellflax.summary.part_tables import part_table, pooled_roc
 from cellflax.summary.runs import FinishedRun, SkippedRun, find_runs, read_run
+from cellflax.summary.scores_by_setting import compare
 from cellflax.summary.tables import Summary, group_runs, run_table, setting_table
 
 
@@ -70,7 +74,7 @@ def summarize(config: SummarizeConfig) -> Summary:
     write_table(output / results.SETTINGS_TABLE, setting_table(summary))
     write_table(output / results.RUNS_TABLE, run_table(summary))
     (output / results.SETTINGS_PAGE).write_text(markdown(summary), encoding="utf-8")
-    summary_figure(summary).savefig(output / results.SETTINGS_FIGURE)
+    comparison_figure(compare(summary)).savefig(output / results.SETTINGS_FIGURE)
     _write_tested(summary, output)
     return summary
 

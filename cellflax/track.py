@@ -1,4 +1,7 @@
-"""Follow cells over time: python -m cellflax.track input=LABELS output=DIR.
+"""Follow segmented cells over time.
+
+    cellflax track input=LABELS output=DIR
+    cellflax track input='predictions/*_labels.tif' images='movie/*_phase.tif' frame_interval_s=300 output=tracks
 
 `input` is a label movie (TIFF with axes TYX), or FILE | DIR | GLOB with one label image per frame, as
 `cellflax.predict` writes them. Writes `tracks.csv` with a row per cell and frame, the graph as `nodes.csv` and
@@ -18,6 +21,7 @@ import pandas as pd
 
 import cellflax
 from cellflax.atomic import output_directory
+from cellflax.checks import above, at_least, check
 from cellflax.config import entry, to_json
 from cellflax.errors import UserError
 from cellflax.io import results
@@ -65,12 +69,8 @@ class TrackConfig(TrackerConfig):
     division_tolerance: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("frame_interval_s", "pixel_size_um"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise UserError(f"{name} must be above 0, got {value}")
-        if self.division_tolerance < 0:
-            raise UserError(f"division_tolerance must be 0 or more, got {self.division_tolerance}")
+        check(self, "", above(0), "frame_interval_s", "pixel_size_um")
+        check(self, "", at_least(0), "division_tolerance")
 
 
 @entry("track", TrackConfig)

@@ -1,9 +1,10 @@
-"""Score a checkpoint again on the held-out regions of its training: python -m cellflax.validate checkpoint=RUN.
+"""Score a checkpoint again on the held-out regions of its training.
+
+    cellflax validate checkpoint=RUN test_time_augmentation=8
+    cellflax validate -m checkpoint=RUN refine=watershed refine.interior=0.3,0.4,0.5
 
 For choosing how to predict without looking at test images: other refinements, other test-time augmentation.
-`-m` tries several values and runs the network once:
-
-    python -m cellflax.validate -m checkpoint=RUN refine=watershed refine.interior=0.3,0.4,0.5
+`-m` tries several values and runs the network once.
 
 `part=test` scores the checkpoint on the test part of its training (data.folds, data.test_sets) instead, and writes
 that to the run directory in the place of what training wrote: for a refinement that was chosen as above.
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from cellflax.checks import check
 from cellflax.config import entry, job_overrides
 from cellflax.data.datasets import load_dataset
 from cellflax.data.example import Dataset
@@ -25,7 +27,7 @@ from cellflax.errors import UserError
 from cellflax.evaluation.test_part import score_test
 from cellflax.prediction.trained import TrainedModel, load_model
 from cellflax.training.composition import check_test
-from cellflax.training.config import check_transforms
+from cellflax.training.config import TRANSFORM_COUNTS
 from cellflax.training.held_out import Validator, metrics_line
 
 
@@ -57,8 +59,7 @@ class ValidateConfig:
     erode_reference: bool = False
 
     def __post_init__(self):
-        if self.test_time_augmentation is not None:
-            check_transforms(self.test_time_augmentation)
+        check(self, "", TRANSFORM_COUNTS, "test_time_augmentation")
         if self.erode_reference and self.part is Part.test:
             raise UserError("erode_reference=true goes with part=validation; leave it out for part=test")
 

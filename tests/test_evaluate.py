@@ -216,7 +216,7 @@ def test_mistakes_end_in_one_line(folders, spoil, changes, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"border": -3}, "border must be >= 0 pixels, got -3"),
+        ({"border": -3}, "border must be 0 or more, got -3"),
         ({"sm_k": 60.0}, "sm_k must be in [0, 1], got 60"),
         ({"sm_min_jaccard": -0.5}, "sm_min_jaccard must be in [0, 1], got -0.5"),
         ({"references": {"reference": "folder"}}, "references.reference: this name stands for reference=...; choose"),

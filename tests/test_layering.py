@@ -11,18 +11,19 @@ PACKAGE = Path(__file__).parents[1] / "cellflax"
 # Every room of the house (a module or folder of cellflax/), from the ground floor up, as ARCHITECTURE.md draws them.
 # A room imports rooms of lower ranks alone: none of its own rank, none above.
 RANKS = (
-    "errors",
-    "atomic",
+    "errors schema_source",
+    "atomic checks commands",
     "jsonfile labels progress device",
     "schemas models io simulation",
-    "config_errors losses conversion refine data",
+    "config_errors command_help losses conversion refine data",
     "config tracking labeling inference",
     "metrics",
-    "measure pictures",
+    "measure",
+    "pictures",
     "training annotation",
     "prediction quantification",
     "evaluation",
-    "summary",
+    "summary api __main__",
     "train predict validate evaluate track quantify annotate simulate convert summarize",
 )
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms.split()}
@@ -116,6 +117,11 @@ def against_the_ranks(room: str, imports: set[str]) -> set[str]:
 def test_edges_stay_where_they_are(library):
     users = {name for name, tree in MODULES.items() if library in {full.split(".")[0] for full in imported(tree)}}
     assert users == USERS_OF[library]
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if top(name) != "pictures"])
+def test_every_figure_is_a_picture(name):
+    assert "matplotlib" not in {full.split(".")[0] for full in imported(MODULES[name])}
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -268,7 +268,7 @@ def test_mistakes_end_in_one_line(folder, spoil, changes, message):
 
 @pytest.mark.parametrize("key", ["pixel_size_um", "frame_interval_s"])
 def test_ranges(key):
-    with pytest.raises(UserError, match=f"{key} must be above 0, got -1"):
+    with pytest.raises(UserError, match=f"{key} must be above 0, or null, got -1"):
         QuantifyConfig(**{key: -1.0})
 
 

@@ -8,9 +8,10 @@ import pytest
 from matplotlib.colors import to_hex
 
 from cellflax import summarize
-from cellflax.summary.figure import summary_figure
+from cellflax.pictures.comparison import comparison_figure
 from cellflax.summary.markdown import markdown, notes
 from cellflax.summary.runs import find_runs
+from cellflax.summary.scores_by_setting import compare
 from cellflax.summary.tables import group_runs, run_table, setting_table
 from tests.commands import run_command
 from tests.run_directories import finished, write_run
@@ -70,7 +71,7 @@ def test_markdown(sweep):
 
 
 def test_figure(sweep):
-    figure = summary_figure(group_runs(finished(*find_runs([str(sweep)]))))
+    figure = comparison_figure(compare(group_runs(finished(*find_runs([str(sweep)])))))
     scores, losses = figure.axes
     assert figure.get_suptitle() == "toy by loss.l2"
     assert [label.get_text() for label in scores.get_xticklabels()] == ["0.0", "1e-07", "1e-05"]
@@ -88,7 +89,7 @@ def test_figure(sweep):
 
 def test_figure_of_more_settings_than_colours(tmp_path):
     runs = finished(*(write_run(tmp_path / str(i), loss__l2=i / 100) for i in range(9)))
-    scores, _ = summary_figure(group_runs(runs)).axes
+    scores, _ = comparison_figure(compare(group_runs(runs))).axes
     assert len({to_hex(line.get_color()) for line in scores.lines}) == 9
 
 
@@ -160,7 +161,7 @@ def test_simulated_data_are_marked_everywhere(tmp_path):
     assert markdown(summary).startswith("# SIMULATED DATA: toy\n\n**Trained and validated on simulated images")
     assert "| SIMULATED | 1 | 0 | 30 |" in markdown(summary)
     assert setting_table(summary)["data"].tolist() == run_table(summary)["data"].tolist() == ["SIMULATED"]
-    assert summary_figure(summary).get_suptitle() == "SIMULATED DATA: toy"
+    assert comparison_figure(compare(summary)).get_suptitle() == "SIMULATED DATA: toy"
 
 
 def test_simulated_and_real_data_do_not_mix(tmp_path):

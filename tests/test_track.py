@@ -192,7 +192,7 @@ def test_mistakes_end_in_one_line(folder, spoil, changes, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"frame_interval_s": 0.0}, "frame_interval_s must be above 0, got 0.0"),
+        ({"frame_interval_s": 0.0}, "frame_interval_s must be above 0, or null, got 0.0"),
         ({"pixel_size_um": -1.0}, "pixel_size_um must be above 0"),
         ({"division_tolerance": -1}, "division_tolerance must be 0 or more"),
     ],

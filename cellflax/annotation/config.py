@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
+from cellflax.checks import above, check
 from cellflax.errors import UserError
 from cellflax.labeling.alkofahi import AlkofahiConfig
 from cellflax.labeling.quality import FlagsConfig
@@ -54,8 +55,7 @@ class AnnotateConfig:
     alkofahi: AlkofahiConfig = field(default_factory=AlkofahiConfig)
 
     def __post_init__(self):
-        if self.pixel_size_um is not None and self.pixel_size_um <= 0:
-            raise UserError(f"pixel_size_um must be above 0, got {self.pixel_size_um}")
+        check(self, "", above(0), "pixel_size_um")
         if self.method is Method.alkofahi and self.cell is None and self.review is None:
             raise UserError("method=alkofahi needs a stain of whole cells; add cell=...")
         if self.cell is not None and self.cell == self.nuclear:

@@ -14,7 +14,8 @@ from cellflax.io import results
 from cellflax.io.tables import write_table
 from cellflax.labeling.quality import SiteQuality
 from cellflax.labeling.result import CELL, NUCLEAR, Labels
-from cellflax.pictures.overlay import PREDICTED_COLOUR, REFERENCE_COLOUR, Panel, outline_overlay
+from cellflax.pictures.overlay import Panel, outline_overlay
+from cellflax.pictures.palette import PREDICTED_COLOUR, REFERENCE_COLOUR
 
 _GAP_PX = 8
 
@@ -57,7 +58,7 @@ def review_table(
     )
 
 
-def summarize(table: pd.DataFrame) -> str:
+def review_line(table: pd.DataFrame) -> str:
     """Say in one line what a review table holds."""
     return f"{len(table)} sites, {table['cells'].sum()} cells, {(table['flags'] != '').sum()} sites flagged"
 
@@ -91,7 +92,7 @@ def write_review(folder: Path, title: str, table: pd.DataFrame, simulated: bool)
     page = _PAGE.format(
         title=html.escape(title),
         banner="<p class='flags'>SIMULATED DATA</p>\n" if simulated else "",
-        summary=f"{summarize(table)}.",
+        summary=f"{review_line(table)}.",
         cell_colour=PREDICTED_COLOUR,
         nucleus_colour=REFERENCE_COLOUR,
         table_file=results.REVIEW_TABLE,

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.ndimage import map_coordinates
 
+from cellflax.checks import check, within
 from cellflax.data.example import IGNORE
-from cellflax.errors import UserError
 
 
 @dataclass
@@ -32,14 +32,9 @@ class AugmentConfig:
     gain: float = 0.0
 
     def __post_init__(self):
-        if not 0 <= self.rotate_degrees <= 45:
-            raise UserError(f"sampler.augment.rotate_degrees must be in [0, 45], got {self.rotate_degrees}")
-        if not 0 <= self.shear_degrees <= 45:
-            raise UserError(f"sampler.augment.shear_degrees must be in [0, 45], got {self.shear_degrees}")
-        if not 1 <= self.scale <= 2:
-            raise UserError(f"sampler.augment.scale must be in [1, 2], got {self.scale}")
-        if not 0 <= self.gain <= 1:
-            raise UserError(f"sampler.augment.gain must be in [0, 1], got {self.gain}")
+        check(self, "sampler.augment", within(0, 45), "rotate_degrees", "shear_degrees")
+        check(self, "sampler.augment", within(1, 2), "scale")
+        check(self, "sampler.augment", within(0, 1), "gain")
 
 
 def augment(

@@ -34,7 +34,7 @@ class CellLine:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9_-]+", self.name):
             raise UserError(f"data.lines: name must be letters, digits, - and _, got {self.name!r}")
-        check_features(self.edge_feature, self.interior_feature, f"data.lines.{self.name}")
+        check_features(self, f"data.lines.{self.name}")
 
 
 def _published_lines() -> list[CellLine]:

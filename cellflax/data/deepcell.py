@@ -5,9 +5,11 @@ import re
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from cellflax.checks import at_least, check
 from cellflax.data.datasets import DataConfig
 from cellflax.data.example import CLASS_NAMES, Dataset, Example
 from cellflax.data.pixel_classes import Annotation, cells_from_classes, classes_from_features
@@ -52,8 +54,7 @@ class DeepCellFiles(SplitOptions):
         super().__post_init__()
         if not self.channels:
             raise UserError("data.channels must name at least one channel, got []")
-        if self.min_cell_px < 0:
-            raise UserError(f"data.min_cell_px must be >= 0, got {self.min_cell_px}")
+        check(self, "data", at_least(0), "min_cell_px")
 
 
 @dataclass
@@ -75,7 +76,7 @@ class DeepCellData(DeepCellFiles, DataConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_features(self.edge_feature, self.interior_feature, "data")
+        check_features(self, "data")
         if self.stand_in.annotation is not Annotation.boundaries:
             raise UserError(
                 "data.stand_in.annotation must be boundaries, the classes of the data that it stands in for, got "
@@ -87,13 +88,11 @@ class DeepCellData(DeepCellFiles, DataConfig):
         return load_deepcell(self)
 
 
-def check_features(edge: int, interior: int, key: str) -> None:
-    """Refuse numbers of `feature_k` files that are negative or the same; `key` is where they are configured."""
-    for name, value in (("edge_feature", edge), ("interior_feature", interior)):
-        if value < 0:
-            raise UserError(f"{key}.{name} must be >= 0, got {value}")
-    if edge == interior:
-        raise UserError(f"{key}.edge_feature and {key}.interior_feature must differ, both are {edge}")
+def check_features(config: Any, key: str) -> None:
+    """Refuse an `edge_feature` and `interior_feature` that are negative or the same; they are configured at `key`."""
+    check(config, key, at_least(0), "edge_feature", "interior_feature")
+    if config.edge_feature == config.interior_feature:
+        raise UserError(f"{key}.edge_feature and {key}.interior_feature must differ, both are {config.edge_feature}")
 
 
 def load_deepcell(config: DeepCellData) -> Dataset:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from cellflax.checks import at_least, check
 from cellflax.data.datasets import DataConfig
 from cellflax.data.example import SIMULATED_NOTE, Dataset, Example
 from cellflax.data.folds import PartOptions, divide
-from cellflax.data.pixel_classes import Annotation, annotate
+from cellflax.data.pixel_classes import Annotation, pixel_classes
 from cellflax.errors import UserError
 from cellflax.io.files import images_in
 from cellflax.io.images import Image, ImageFiles, group_channels, list_files, read_channels, read_labels
@@ -44,8 +45,7 @@ class FolderData(PartOptions, DataConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.edge_px < 1:
-            raise UserError(f"data.edge_px must be >= 1, got {self.edge_px}")
+        check(self, "data", at_least(1), "edge_px")
 
     def load(self) -> Dataset:
         """See `load_folder`."""
@@ -174,7 +174,7 @@ def _example(name: str, image: Image, found: _Found, config: FolderData) -> Exam
     return Example(
         name=name,
         image=image.pixels.astype(np.float32),
-        classes=annotate(config.annotation, cells, nuclei, config.edge_px),
+        classes=pixel_classes(config.annotation, cells, nuclei, config.edge_px),
         cells=cells,
         nuclei=nuclei,
         pixel_size_um=image.pixel_size_um,

@@ -6,6 +6,7 @@ from itertools import chain
 
 import numpy as np
 
+from cellflax.checks import at_least, check
 from cellflax.data.example import Example, Region
 from cellflax.data.split import Split, SplitOptions, split_examples, whole
 from cellflax.errors import UserError
@@ -31,20 +32,20 @@ class PartOptions(SplitOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check(self, "data", at_least(_LEAST_FOLDS), "folds")
+        check(self, "data", at_least(0), "fold")
         if self.folds is not None:
             self._check_folds(self.folds)
         elif self.fold is not None:
             raise UserError(f"data.fold={self.fold} needs the number of parts as well; add data.folds=10")
 
     def _check_folds(self, folds: int) -> None:
-        if folds < _LEAST_FOLDS:
-            raise UserError(f"data.folds must be {_LEAST_FOLDS} or more, or null, got {folds}")
         if self.fold is None:
             raise UserError(
                 f"data.folds={folds} needs the part to test; add data.fold=0, or -m 'data.fold=range({folds})' for all"
             )
-        if not 0 <= self.fold < folds:
-            raise UserError(f"data.fold must be 0 ... {folds - 1} with data.folds={folds}, got {self.fold}")
+        if self.fold >= folds:
+            raise UserError(f"data.fold must be below data.folds={folds}, got {self.fold}")
         if self.split is not Split.image:
             raise UserError(f"data.folds={folds} divides images; leave data.split=image, got {self.split.name}")
         if self.test_sets:

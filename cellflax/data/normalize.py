@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
+from cellflax.checks import check, odd
 from cellflax.errors import UserError
 
 
@@ -35,8 +36,7 @@ class NormalizeConfig:
     window_px: int | None = None
 
     def __post_init__(self):
-        if self.window_px is not None and (self.window_px < 3 or self.window_px % 2 == 0):
-            raise UserError(f"normalize.window_px must be odd and 3 or more, got {self.window_px}")
+        check(self, "normalize", odd(3), "window_px")
 
 
 def normalize(image: np.ndarray, config: NormalizeConfig, receptive_field: int, name: str = "image") -> np.ndarray:

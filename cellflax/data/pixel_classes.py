@@ -31,7 +31,7 @@ class Annotation(Enum):
         return self is Annotation.compartments
 
 
-def annotate(annotation: Annotation, cells: np.ndarray, nuclei: np.ndarray | None, edge_px: int = 2) -> np.ndarray:
+def pixel_classes(annotation: Annotation, cells: np.ndarray, nuclei: np.ndarray | None, edge_px: int = 2) -> np.ndarray:
     """Classes of every pixel from instance labels.
 
     Args:

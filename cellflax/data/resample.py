@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage
 from skimage import transform
 
+from cellflax.checks import above, check
 from cellflax.data.example import Dataset, Example, Region
 from cellflax.errors import UserError
 
@@ -26,10 +27,7 @@ class ScaleConfig:
     pixel_size_um: float | None = None
 
     def __post_init__(self):
-        for key in ("tophat_um", "pixel_size_um"):
-            value = getattr(self, key)
-            if value is not None and value <= 0:
-                raise UserError(f"scale.{key} must be above 0 or null, got {value}")
+        check(self, "scale", above(0), "tophat_um", "pixel_size_um")
 
 
 class NearestGrid:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec
 
+from cellflax.checks import at_least, check, even, within
 from cellflax.data.augment import AugmentConfig, augment
 from cellflax.data.example import IGNORE, Example
 from cellflax.data.sampler_data import SamplerData, stack_examples
@@ -39,10 +40,8 @@ class SamplerConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
     def __post_init__(self):
-        if self.batch < 1:
-            raise UserError(f"sampler.batch must be 1 or more, got {self.batch}")
-        if not 0 <= self.balance <= 1:
-            raise UserError(f"sampler.balance must be in [0, 1], got {self.balance}")
+        check(self, "sampler", at_least(1), "batch")
+        check(self, "sampler", within(0, 1), "balance")
 
 
 @dataclass
@@ -75,14 +74,11 @@ class CropsConfig(SamplerConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.stored_crops is not None and self.stored_crops < 1:
-            raise UserError(f"sampler.stored_crops must be 1 or more, or null, got {self.stored_crops}")
+        check(self, "sampler", even(8), "size")
+        check(self, "sampler", within(0, 1), "compose")
+        check(self, "sampler", at_least(1), "stored_crops")
         if self.store is not None and self.stored_crops is None:
             raise UserError(f"sampler.store={self.store} needs to know how many crops: set sampler.stored_crops")
-        if not 0 <= self.compose <= 1:
-            raise UserError(f"sampler.compose must be in [0, 1], got {self.compose}")
-        if self.size < 8 or self.size % 2:
-            raise UserError(f"sampler.size must be even and 8 or more, got {self.size}")
 
 
 class Batch(NamedTuple):

@@ -5,9 +5,10 @@ from enum import Enum
 
 import numpy as np
 
+from cellflax.checks import at_least, check
 from cellflax.data.datasets import DataConfig
 from cellflax.data.example import Dataset, Example
-from cellflax.data.pixel_classes import Annotation, annotate
+from cellflax.data.pixel_classes import Annotation, pixel_classes
 from cellflax.data.split import whole
 from cellflax.errors import UserError
 from cellflax.simulation.hela import CHANNELS, HelaFieldConfig, simulate_hela_field
@@ -43,9 +44,8 @@ class SimulatedData(DataConfig):
     field: HelaFieldConfig = dataclasses.field(default_factory=HelaFieldConfig)
 
     def __post_init__(self) -> None:
-        for name, least in (("fields", 1), ("validation_fields", 1), ("seed", 0), ("edge_px", 1)):
-            if getattr(self, name) < least:
-                raise UserError(f"data.{name} must be >= {least}, got {getattr(self, name)}")
+        check(self, "data", at_least(1), "fields", "validation_fields", "edge_px")
+        check(self, "data", at_least(0), "seed")
         if self.annotation.needs_nuclei and self.target is Target.nuclei:
             raise UserError(
                 f"data.annotation={self.annotation.name} separates nuclei from the cells around them, so data.target "
@@ -90,7 +90,7 @@ def _examples(config: SimulatedData, prefix: str, seeds: list[int]) -> tuple[Exa
             Example(
                 name=f"{prefix}_{index:04d}",
                 image=field.image,
-                classes=annotate(config.annotation, annotated, field.nuclei, config.edge_px),
+                classes=pixel_classes(config.annotation, annotated, field.nuclei, config.edge_px),
                 cells=annotated,
                 nuclei=field.nuclei,
                 pixel_size_um=field.pixel_size_um,

@@ -7,6 +7,7 @@ from enum import Enum
 import numpy as np
 from skimage import segmentation
 
+from cellflax.checks import above, at_least, check
 from cellflax.data.example import IGNORE, Example, Region
 from cellflax.errors import UserError
 
@@ -36,10 +37,8 @@ class SplitOptions:
     split_seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.validation_fraction < 1:
-            raise UserError(f"data.validation_fraction must be in (0, 1), got {self.validation_fraction}")
-        if self.split_seed < 0:
-            raise UserError(f"data.split_seed must be >= 0, got {self.split_seed}")
+        check(self, "data", above(0, below=1), "validation_fraction")
+        check(self, "data", at_least(0), "split_seed")
 
 
 def split_examples(

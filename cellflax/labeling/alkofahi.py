@@ -6,10 +6,11 @@ from typing import ClassVar
 import numpy as np
 from scipy import ndimage
 
+from cellflax.checks import above, at_least, check
 from cellflax.errors import UserError
 from cellflax.refine.blob_nuclei import blob_nuclei
 from cellflax.refine.cell_growth import CellGrowthConfig, grow_cells, log_intensity
-from cellflax.refine.checks import check_not_negative
+from cellflax.refine.noise import noise_deviation
 from cellflax.refine.seeds import cut_at_own_brightness, solid_components
 
 
@@ -34,10 +35,9 @@ class AlkofahiConfig(CellGrowthConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        self._check_positive("tophat_um")
-        if not 0 < self.outline < 1:
-            raise UserError(f"{self.group}.outline must be in (0, 1), got {self.outline}")
-        check_not_negative(self, "min_contrast", group=self.group)
+        check(self, self.group, above(0), "tophat_um")
+        check(self, self.group, above(0, below=1), "outline")
+        check(self, self.group, at_least(0), "min_contrast")
 
 
 def label_two_channels(
@@ -72,11 +72,11 @@ def label_two_channels(
     nuclear, cell = (
         np.asarray(ndimage.white_tophat(stain.astype(np.float32), size=(width, width))) for stain in (nuclear, cell)
     )
-    nuclei = label_nuclei(config, nuclear, pixel_size_um)
+    nuclei = label_blobs(config, nuclear, pixel_size_um)
     return nuclei, grow_cells(config, nuclei, cell, pixel_size_um)
 
 
-def label_nuclei(config: AlkofahiConfig, stain: np.ndarray, pixel_size_um: float) -> np.ndarray:
+def label_blobs(config: AlkofahiConfig, stain: np.ndarray, pixel_size_um: float) -> np.ndarray:
     """Find the nuclei in a stain.
 
     They are found in its logarithm: nuclei differ tenfold in brightness, and there a single threshold suits all.
@@ -93,6 +93,5 @@ def label_nuclei(config: AlkofahiConfig, stain: np.ndarray, pixel_size_um: float
     nuclei = blob_nuclei(config, log_intensity(stain, smoothing_px), pixel_size_um)
     signal = np.asarray(ndimage.gaussian_filter(stain, smoothing_px))
     signal -= np.median(signal)
-    noise = 1.4826 * float(np.median(np.abs(signal)))  # standard deviation from the median absolute deviation
-    nuclei = cut_at_own_brightness(nuclei, signal, config.outline, config.min_contrast * noise)
+    nuclei = cut_at_own_brightness(nuclei, signal, config.outline, config.min_contrast * noise_deviation(signal))
     return solid_components(nuclei, config.min_nucleus_um2 / pixel_size_um**2, np.inf)

@@ -6,8 +6,7 @@ import numpy as np
 from scipy import ndimage
 from skimage import filters, morphology, segmentation
 
-from cellflax.errors import UserError
-from cellflax.refine.checks import check_positive
+from cellflax.checks import above, check, odd
 from cellflax.refine.clean import fill_holes
 
 
@@ -24,9 +23,8 @@ class CellsConfig:
     threshold: float = 1.0
 
     def __post_init__(self):
-        if self.dilation_px < 1 or self.dilation_px % 2 == 0:
-            raise UserError(f"sadanandan.cells.dilation_px must be odd and 1 or more, got {self.dilation_px}")
-        check_positive(self, "threshold", group="sadanandan.cells")
+        check(self, "sadanandan.cells", odd(1), "dilation_px")
+        check(self, "sadanandan.cells", above(0), "threshold")
 
 
 def label_cells(stain: np.ndarray, nuclei: np.ndarray, config: CellsConfig) -> np.ndarray:

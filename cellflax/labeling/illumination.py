@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.interpolate import BSpline
 
-from cellflax.errors import UserError
-from cellflax.refine.checks import check_positive
+from cellflax.checks import above, at_least, check, within
 
 _DEGREE = 3
 _SAMPLES = 48  # per side: the surface is fitted to means of blocks, much smaller than its bends
@@ -38,14 +37,9 @@ class IlluminationConfig:
     iterations: int = 40
 
     def __post_init__(self):
-        if not _DEGREE < self.points <= _SAMPLES // 2:
-            raise UserError(
-                f"sadanandan.illumination.points must be {_DEGREE + 1} to {_SAMPLES // 2}, got {self.points}; "
-                "sadanandan.illumination.correct=false leaves the images as they are"
-            )
-        check_positive(self, "cutoff", group="sadanandan.illumination")
-        if self.iterations < 1:
-            raise UserError(f"sadanandan.illumination.iterations must be 1 or more, got {self.iterations}")
+        check(self, "sadanandan.illumination", within(_DEGREE + 1, _SAMPLES // 2), "points")
+        check(self, "sadanandan.illumination", above(0), "cutoff")
+        check(self, "sadanandan.illumination", at_least(1), "iterations")
 
 
 def fit_background(plane: np.ndarray, config: IlluminationConfig) -> np.ndarray:

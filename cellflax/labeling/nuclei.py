@@ -6,13 +6,13 @@ import numpy as np
 from scipy import ndimage
 from skimage import filters, measure
 
+from cellflax.checks import above, at_least, check
 from cellflax.labels import components, remove_small, renumber
 from cellflax.refine.blob_nuclei import split_by_shape
-from cellflax.refine.checks import check_not_negative, check_positive
+from cellflax.refine.noise import noise_deviation
 
 _FIRST_SMOOTHING_PX = 1.0  # before a diameter is known
 _ROUNDS = 2  # of smoothing by the diameter measured so far, and of limiting bright nuclei to the usual brightness
-_STANDARD_DEVIATION = 1.4826  # of a normal distribution, in median absolute deviations
 
 
 @dataclass
@@ -40,9 +40,8 @@ class NucleiConfig:
     min_area: float = 0.15
 
     def __post_init__(self):
-        group = "sadanandan.nuclei"
-        check_positive(self, "diameter_px", "diameter_um", "threshold", "split_depth", group=group)
-        check_not_negative(self, "smoothing", "min_contrast", "min_area", group=group)
+        check(self, "sadanandan.nuclei", above(0), "diameter_px", "diameter_um", "threshold", "split_depth")
+        check(self, "sadanandan.nuclei", at_least(0), "smoothing", "min_contrast", "min_area")
 
 
 def label_nuclei(stain: np.ndarray, config: NucleiConfig, pixel_size_um: float | None = None) -> np.ndarray:
@@ -115,7 +114,7 @@ def _remove_faint(labels: np.ndarray, smooth: np.ndarray, min_contrast: float) -
     if not background.size:
         return labels
     middle = np.median(background)
-    noise = _STANDARD_DEVIATION * np.median(np.abs(background - middle))
+    noise = noise_deviation(background - middle)
     faint = np.zeros(labels.max() + 1, bool)
     for region in measure.regionprops(labels, smooth):
         faint[region.label] = region.intensity_mean < middle + min_contrast * noise

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from cellflax.errors import UserError
+from cellflax.checks import at_least, check, within
 from cellflax.labeling.result import NUCLEAR, Labels, Stains
 from cellflax.labels import label_values
 
@@ -28,11 +28,8 @@ class FlagsConfig:
     min_focus: float = 0.5
 
     def __post_init__(self):
-        if self.min_cells < 1:
-            raise UserError(f"flags.min_cells must be 1 or more, got {self.min_cells}")
-        for key in ("max_saturated", "min_focus"):
-            if not 0 <= getattr(self, key) <= 1:
-                raise UserError(f"flags.{key} must be in [0, 1], got {getattr(self, key)}")
+        check(self, "flags", at_least(1), "min_cells")
+        check(self, "flags", within(0, 1), "max_saturated", "min_focus")
 
 
 @dataclass(frozen=True)

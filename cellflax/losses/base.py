@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cellflax.errors import UserError
+from cellflax.checks import at_least, check
 from cellflax.models.parameters import is_kernel
 
 # (B, S, S, K) logits, (B, S, S) classes, (B, S, S) weights of the sampler -> scalar.
@@ -43,8 +43,7 @@ class LossConfig:
     l2: float = 1e-5
 
     def __post_init__(self):
-        if self.l2 < 0:
-            raise UserError(f"loss.l2 must be 0 or more, got {self.l2}")
+        check(self, "loss", at_least(0), "l2")
 
     def build(self, class_names: tuple[str, ...], pixels: np.ndarray) -> Loss:
         """The cost, without its penalty on the weights.

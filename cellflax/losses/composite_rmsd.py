@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cellflax.checks import at_least, check
 from cellflax.errors import UserError
 from cellflax.losses.base import Activation, Loss, LossConfig
 
@@ -31,10 +32,9 @@ class CompositeRmsdConfig(LossConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        if not self.weights or min(self.weights) < 0 or max(self.weights) == 0:
-            raise UserError(f"loss.weights must be 0 or more, and one of them above 0, got {list(self.weights)}")
-        if self.sum_weight < 0:
-            raise UserError(f"loss.sum_weight must be 0 or more, got {self.sum_weight}")
+        check(self, "loss", at_least(0), "weights", "sum_weight")
+        if not any(self.weights):
+            raise UserError(f"loss.weights must have one value above 0, got {list(self.weights)}")
 
     def build(self, class_names: tuple[str, ...], pixels: np.ndarray) -> Loss:
         """See `composite_rmsd`."""

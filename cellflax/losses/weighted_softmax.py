@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from cellflax.errors import UserError
+from cellflax.checks import above, check
 from cellflax.losses.base import Loss, LossConfig
 
 # `foreground: null` stays in this range: never below the background's weight, and never so far above it that the
@@ -33,8 +33,7 @@ class WeightedSoftmaxConfig(LossConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.foreground is not None and self.foreground <= 0:
-            raise UserError(f"loss.foreground must be above 0, or null to derive it, got {self.foreground}")
+        check(self, "loss", above(0), "foreground")
 
     def build(self, class_names: tuple[str, ...], pixels: np.ndarray) -> Loss:
         """See `weighted_softmax`."""

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from skimage import measure
 
+from cellflax.checks import above, check_value
 from cellflax.errors import UserError
 from cellflax.measure.cell_type import cell_type_names, cell_types
 
@@ -63,8 +64,8 @@ def cell_table(
     """
     if labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer):
         raise UserError(f"cells must be integer labels (height, width), got {labels.dtype} {labels.shape}")
-    if pixel_size_um is not None and pixel_size_um <= 0:
-        raise UserError(f"the pixel size must be greater than 0 um, got {pixel_size_um}")
+    if pixel_size_um is not None:
+        check_value("pixel_size_um", pixel_size_um, above(0))
     table = _shape_columns(labels, pixel_size_um, origin, field or labels.shape)
     if image is not None:
         _check_planes("the image", image, "channels", channels, labels.shape)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from cellflax.errors import UserError
+from cellflax.checks import above, at_least, check
 
 
 @dataclass
@@ -23,10 +23,8 @@ class GrowthConfig:
     use_border_cells: bool = False
 
     def __post_init__(self) -> None:
-        if self.min_frames < 2:
-            raise UserError(f"growth.min_frames must be 2 or more, got {self.min_frames}")
-        if self.jump <= 0:
-            raise UserError(f"growth.jump must be above 0, got {self.jump}")
+        check(self, "growth", at_least(2), "min_frames")
+        check(self, "growth", above(0), "jump")
 
 
 def step_rates(track: np.ndarray, time: np.ndarray, area: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import pandas as pd
 from scipy import ndimage
 from skimage import segmentation
 
+from cellflax.checks import above, at_least, check
 from cellflax.errors import UserError
 from cellflax.labels import label_values, majority_owners
 from cellflax.measure.mixture import fit_two_gaussians
@@ -52,15 +53,13 @@ class KtrConfig:
     percentile: float = 1.0
 
     def __post_init__(self) -> None:
+        check(self, "ktr", above(0), "ring_px", "ring_um")
+        check(self, "ktr", at_least(0), "gap_px", "edge_px")
+        check(self, "ktr", at_least(0, below=100), "percentile")
         for key in ("ring_px", "ring_um"):
             widths = getattr(self, key)
-            if any(width <= 0 for width in widths) or len(set(widths)) < len(widths):
-                raise UserError(f"ktr.{key} must be different widths above 0, got {list(widths)}")
-        for key in ("gap_px", "edge_px"):
-            if getattr(self, key) < 0:
-                raise UserError(f"ktr.{key} must be 0 or more, got {getattr(self, key)}")
-        if not 0 <= self.percentile < 100:
-            raise UserError(f"ktr.percentile must be in [0, 100), got {self.percentile}")
+            if len(set(widths)) < len(widths):
+                raise UserError(f"ktr.{key} must be different widths, got {list(widths)}")
 
 
 def rings(config: KtrConfig, pixel_size_um: float | None = None) -> dict[str, float]:

@@ -7,11 +7,12 @@ import numpy as np
 from scipy import ndimage
 from skimage import segmentation
 
+from cellflax.checks import above, at_least, check
 from cellflax.errors import UserError
 from cellflax.labels import label_values
+from cellflax.refine.noise import noise_deviation
 
 NO_MARKER, SEVERAL_MARKERS = "no_marker", "several_markers"
-_MIN_NOISE = 1e-3  # relative to the brightest nucleus; replaces the noise of a noise-free image
 
 
 @dataclass
@@ -32,14 +33,9 @@ class MarkerConfig:
     ring_px: int = 8
 
     def __post_init__(self) -> None:
-        if self.min_snr <= 0:
-            raise UserError(f"cell_type.min_snr must be above 0, got {self.min_snr}")
-        if self.dominance < 1:
-            raise UserError(f"cell_type.dominance must be 1 or more, got {self.dominance}")
-        if self.guard_px < 0:
-            raise UserError(f"cell_type.guard_px must be 0 or more, got {self.guard_px}")
-        if self.ring_px < 1:
-            raise UserError(f"cell_type.ring_px must be 1 or more, got {self.ring_px}")
+        check(self, "cell_type", above(0), "min_snr")
+        check(self, "cell_type", at_least(1), "dominance", "ring_px")
+        check(self, "cell_type", at_least(0), "guard_px")
 
 
 def marker_brightness(marker: np.ndarray, nuclei: np.ndarray, config: MarkerConfig) -> tuple[np.ndarray, float]:
@@ -73,8 +69,8 @@ def marker_brightness(marker: np.ndarray, nuclei: np.ndarray, config: MarkerConf
     background = np.full(len(names), np.median(around))
     background[surrounded] = ndimage.median(around, owner, surrounded)
     brightness = ndimage.mean(marker.astype(np.float64), nuclei, names) - background
-    noise = 1.4826 * np.median(np.abs(around - background[owner]))
-    return brightness, max(float(noise), _MIN_NOISE * float(np.abs(brightness).max()), np.finfo(float).tiny)
+    noise = noise_deviation(around - background[owner], float(np.abs(brightness).max()))
+    return brightness, max(noise, np.finfo(float).tiny)
 
 
 def marker_types(snr: Mapping[str, np.ndarray], config: MarkerConfig) -> np.ndarray:

@@ -67,3 +67,12 @@ def graph_tables(tracking: Tracking, times_s: np.ndarray | None = None) -> tuple
     for axis, values in enumerate(tracking.movie.centroid.T):
         nodes[f"centroid-{axis}_px"] = values
     return nodes, tracking.lineage.edges
+
+
+def times(cells: pd.DataFrame) -> np.ndarray:
+    """Time of every row: hours where `time_s` is known, else frames."""
+    return (
+        cells[results.TIME_S].to_numpy() / 3600
+        if results.TIME_S in cells
+        else cells[results.FRAME].to_numpy(np.float64)
+    )

@@ -117,7 +117,7 @@ def pool(scores: Sequence[CellScores]) -> CellScores:
     )
 
 
-def cell_table(scores: dict[str, CellScores]) -> pd.DataFrame:
+def score_table(scores: dict[str, CellScores]) -> pd.DataFrame:
     """One row per reference cell; areas in pixels after border and erosion were applied.
 
     `matched_label`, `jaccard` and `dice` are of the best overlap, whose mean Dice is the first term of SM;

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from cellflax.checks import above, at_least, check, odd
 from cellflax.errors import UserError
 from cellflax.models.base import Geometry, ModelConfig, Network
 from cellflax.models.layers import Convolution, Normalization
@@ -29,18 +30,16 @@ class PaddedConfig(ModelConfig):
     batch_norm_epsilon: float = 1e-5
 
     def __post_init__(self):
-        if self.kernel < 1 or self.kernel % 2 == 0:
-            raise UserError(f"model.kernel must be odd and 1 or more, got {self.kernel}")
+        check(self, "model", odd(1), "kernel")
+        check(self, "model", at_least(0), "context_px")
+        check(self, "model", at_least(0, below=1), "batch_norm_momentum")
+        check(self, "model", above(0), "batch_norm_epsilon")
         half = self.multiple // 2
-        if self.context_px < 0 or self.context_px % half:
+        if self.context_px % half:
             raise UserError(
-                f"model.context_px must be 0 or more and a multiple of {half}, so that crops with context on both "
-                f"sides can be pooled {len(self.convolutions[1])} times; got {self.context_px}"
+                f"model.context_px must be a multiple of {half}, so that crops with context on both sides can be "
+                f"pooled {len(self.convolutions[1])} times; got {self.context_px}"
             )
-        if not 0 <= self.batch_norm_momentum < 1:
-            raise UserError(f"model.batch_norm_momentum must be in [0, 1), got {self.batch_norm_momentum}")
-        if self.batch_norm_epsilon <= 0:
-            raise UserError(f"model.batch_norm_epsilon must be above 0, got {self.batch_norm_epsilon}")
 
     @property
     def convolutions(self) -> tuple[list[int], list[int]]:
@@ -86,12 +85,6 @@ class PaddedConfig(ModelConfig):
             first, last = min(first, 2 * below[0]), max(last, 2 * below[1] + 1)
         grow = half * down[level]
         return first - grow, last + grow
-
-
-def check_filters(key: str, filters: list[int]) -> None:
-    """Refuse a list of widths that no layers can have."""
-    if not filters or min(filters) < 1:
-        raise UserError(f"{key} must hold one or more numbers of filters of 1 or more, got {list(filters)}")
 
 
 class Block(nnx.Module):

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from cellflax.checks import above, at_least, check
 from cellflax.errors import UserError
 from cellflax.models.base import Geometry, ModelConfig, Network
 from cellflax.models.layers import Convolution, Normalization, max_pool, merge_phases, split_phases
@@ -23,7 +24,12 @@ class Regularization(Enum):
 
 @dataclass
 class Stage:
-    """Convolutions between two poolings: edge of each kernel in pixels, and number of filters of each."""
+    """Convolutions between two poolings.
+
+    Attributes:
+        kernels: edge of each kernel in pixels.
+        filters: number of filters of each convolution.
+    """
 
     kernels: list[int] = field(default_factory=list)
     filters: list[int] = field(default_factory=list)
@@ -62,31 +68,24 @@ class PatchNetConfig(ModelConfig):
     batch_norm_epsilon: float = 1e-5
 
     def __post_init__(self):
+        check(self, "model", at_least(1), "dense")
+        check(self, "model", at_least(0), "side_filters")
+        check(self, "model", at_least(0, below=1), "dropout", "batch_norm_momentum")
+        check(self, "model", above(0), "batch_norm_epsilon")
         if not self.stages:
             raise UserError("model.stages is empty: give at least one stage of convolutions")
         for i, stage in enumerate(self.stages):
+            check(stage, f"model.stages[{i}]", at_least(1), "kernels", "filters")
             if len(stage.kernels) != len(stage.filters) or not stage.kernels:
                 raise UserError(
                     f"model.stages[{i}] needs as many kernels as filters and at least one of each, got "
                     f"kernels {list(stage.kernels)} and filters {list(stage.filters)}"
                 )
-            if min(*stage.kernels, *stage.filters) < 1:
-                raise UserError(f"model.stages[{i}]: kernels and filters must be 1 or more")
-        if any(width < 1 for width in self.dense):
-            raise UserError(f"model.dense must hold widths of 1 or more, got {list(self.dense)}")
         if self.side_filters and len(self.side_filters) > len(self.stages) - 1:
             raise UserError(
                 f"model.side_filters has {len(self.side_filters)} branches, but there are only "
                 f"{len(self.stages) - 1} poolings for them to leave after"
             )
-        if any(filters < 0 for filters in self.side_filters):
-            raise UserError(f"model.side_filters must hold 0 or more, got {list(self.side_filters)}")
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"model.dropout must be in [0, 1), got {self.dropout}")
-        if not 0 <= self.batch_norm_momentum < 1:
-            raise UserError(f"model.batch_norm_momentum must be in [0, 1), got {self.batch_norm_momentum}")
-        if self.batch_norm_epsilon <= 0:
-            raise UserError(f"model.batch_norm_epsilon must be above 0, got {self.batch_norm_epsilon}")
         if self.receptive_field % 2 == 0:
             raise UserError(
                 f"model.stages see {self.receptive_field} x {self.receptive_field} pixels: the receptive field "

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 import jax
 from flax import nnx
 
+from cellflax.checks import above, at_least, check
 from cellflax.errors import UserError
 from cellflax.models.layers import Upsampling, max_pool
-from cellflax.models.padded import Blocks, PaddedConfig, PaddedNetwork, check_filters, output_layer
+from cellflax.models.padded import Blocks, PaddedConfig, PaddedNetwork, output_layer
 
 
 @dataclass
@@ -39,16 +40,16 @@ class SkipFcnConfig(PaddedConfig):
     residual: bool = True
 
     def __post_init__(self):
-        check_filters("model.filters", self.filters)
+        check(self, "model", at_least(1), "filters")
+        check(self, "model", at_least(0), "residual_blocks")
+        check(self, "model", above(0, at_most=1), "bottleneck")
         if len(self.filters) < 2:
             raise UserError(f"model.filters needs two levels or more, with a pooling between them, got {self.filters}")
-        if len(self.residual_blocks) != len(self.filters) or min(self.residual_blocks) < 0:
+        if len(self.residual_blocks) != len(self.filters):
             raise UserError(
-                f"model.residual_blocks must hold a number of 0 or more for each of the {len(self.filters)} levels of "
+                f"model.residual_blocks must hold a number for each of the {len(self.filters)} levels of "
                 f"model.filters, got {list(self.residual_blocks)}"
             )
-        if not 0 < self.bottleneck <= 1:
-            raise UserError(f"model.bottleneck must be in (0, 1], got {self.bottleneck}")
         super().__post_init__()
 
     @property

@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from cellflax.checks import at_least, check, check_value, within
 from cellflax.errors import UserError
 from cellflax.models.layers import Upsampling, max_pool
-from cellflax.models.padded import Blocks, PaddedConfig, PaddedNetwork, check_filters, output_layer
+from cellflax.models.padded import Blocks, PaddedConfig, PaddedNetwork, output_layer
 
 
 @dataclass
@@ -31,6 +32,13 @@ def _down() -> list[list[int]]:
 
 def _up() -> list[UpLevel]:
     return [UpLevel(filters, [filters, filters]) for filters in (64, 48, 32, 24)]
+
+
+def _check_level(key: str, filters: list[int]) -> None:
+    """Refuse numbers of filters that no level can have."""
+    if not filters:
+        raise UserError(f"{key} is empty: give at least one number of filters")
+    check_value(key, filters, at_least(1))
 
 
 @dataclass
@@ -62,20 +70,14 @@ class UNetConfig(PaddedConfig):
             raise UserError(
                 f"model.up has {len(self.up)} levels, but each of the {len(self.down)} levels of model.down needs one"
             )
+        check(self, "model", at_least(1), "bottom")
+        check(self, "model", at_least(0, below=1), "dropout")
+        check(self, "model", within(0, len(self.down)), "dropout_levels")
         for i, filters in enumerate(self.down):
-            check_filters(f"model.down[{i}]", filters)
+            _check_level(f"model.down[{i}]", filters)
         for i, level in enumerate(self.up):
-            check_filters(f"model.up[{i}].filters", level.filters)
-            if level.upsample < 1:
-                raise UserError(f"model.up[{i}].upsample must be 1 or more, got {level.upsample}")
-        if self.bottom:
-            check_filters("model.bottom", self.bottom)
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"model.dropout must be in [0, 1), got {self.dropout}")
-        if any(not 0 <= level <= len(self.down) for level in self.dropout_levels):
-            raise UserError(
-                f"model.dropout_levels must be in 0 ... {len(self.down)} (the bottom), got {list(self.dropout_levels)}"
-            )
+            check(level, f"model.up[{i}]", at_least(1), "upsample")
+            _check_level(f"model.up[{i}].filters", level.filters)
         super().__post_init__()
 
     @property

@@ -6,27 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from skimage.segmentation import find_boundaries
 
-# Okabe and Ito's palette, told apart with every kind of colour vision.
-REFERENCE_COLOUR = "#E69F00"
-PREDICTED_COLOUR = "#56B4E9"
-BOTH_COLOUR = "#FFFFFF"
-# The same palette for lines on white: without its yellow, which is hard to see there.
-_LINE_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
+from cellflax.pictures.palette import BOTH_COLOUR, PREDICTED_COLOUR, REFERENCE_COLOUR
+
 _PANEL_PX = 800  # longer side of a panel
 _DPI = 100
-
-
-def line_colours(count: int) -> list:
-    """Colours for so many lines of a diagram, from a ramp where the palette does not suffice."""
-    if count <= len(_LINE_COLOURS):
-        return list(_LINE_COLOURS[:count])
-    return list(colormaps["viridis"](np.linspace(0, 0.95, count)))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Accuracy of predicted cell types against marker channels, and the histogram of their scores (P1, Fig 5c)."""
 
-import itertools
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from cellflax.errors import UserError
 from cellflax.io import results
@@ -19,11 +17,9 @@ from cellflax.io.predictions import Prediction
 from cellflax.io.tables import write_table
 from cellflax.labels import label_values, majority_owners
 from cellflax.measure.markers import NO_MARKER, SEVERAL_MARKERS, MarkerConfig, marker_brightness, marker_types
+from cellflax.pictures.histograms import score_histogram
 
 NO_NUCLEUS = "no_nucleus"
-# Okabe and Ito's palette, without the yellows, which are faint on white.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
-_BINS = np.linspace(0, 1, 21)
 
 
 @dataclass
@@ -82,7 +78,8 @@ def quantify_cell_types(
     table = pd.concat([item.table.assign(**{results.IMAGE: name}) for name, item in fields.items()], ignore_index=True)
     table.insert(0, results.IMAGE, table.pop(results.IMAGE))
     write_table(output / results.CELL_TYPES, table)
-    score_histogram(table, types).savefig(output / results.SCORES_FIGURE)
+    panels = types[:1] if len(types) == 2 else types  # of two scores one says it all
+    score_histogram(_scores(table, types), panels).savefig(output / results.SCORES_FIGURE)
     return {
         "pooled": _summary(pooled, types),
         "images": {name: _summary(item, types) for name, item in fields.items()},
@@ -202,18 +199,13 @@ def _share(right: np.ndarray) -> float | None:
     return float(right.mean()) if len(right) else None
 
 
-def score_histogram(table: pd.DataFrame, types: list[str]) -> Figure:
-    """Histogram of the classification score for each reference type; for two types one panel says it all."""
-    panels = types[:1] if len(types) == 2 else types
-    figure = Figure(figsize=(5 * len(panels), 4), dpi=150, layout="constrained")
-    for ax, scored in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        for name, colour in zip(types, itertools.cycle(_COLOURS), strict=False):
-            scores = table[results.SCORE_PREFIX + scored].to_numpy()[table["reference_type"].to_numpy() == name]
-            ax.hist(scores, _BINS, alpha=0.6, color=colour, label=f"{name} by its marker ({len(scores)} cells)")
-        ax.set_xlabel(f"classification score for {scored}")
-        ax.set_ylabel("cells")
-        ax.legend(frameon=False)
-    return figure
+def _scores(table: pd.DataFrame, types: list[str]) -> dict[str, dict[str, np.ndarray]]:
+    """Scores by the type that is scored and the reference type."""
+    reference = table["reference_type"].to_numpy()
+    return {
+        scored: {name: table[results.SCORE_PREFIX + scored].to_numpy()[reference == name] for name in types}
+        for scored in types
+    }
 
 
 def format_accuracy(summary: dict[str, Any]) -> str:

@@ -6,16 +6,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from cellflax.io import results
 from cellflax.measure.cells import cell_table
 from cellflax.measure.shape import rod_table
+from cellflax.pictures.histograms import area_histogram
 from cellflax.quantification.recording import Recording
 from cellflax.quantification.tables import distribution, write_with_types
-
-# Okabe and Ito's palette, without the yellows, which are faint on white.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 
 
 def quantify_cells(recording: Recording, intensity: Callable[[int], np.ndarray] | None, output: Path) -> dict[str, Any]:
@@ -35,8 +32,8 @@ def quantify_cells(recording: Recording, intensity: Callable[[int], np.ndarray] 
     """
     cells = pd.concat([_measure(recording, intensity, i) for i in range(len(recording.frames))], ignore_index=True)
     write_with_types(output / results.CELLS, cells)
-    _area_figure(cells).savefig(output / results.CELLS_FIGURE)
-    area = _area(cells)
+    area = "area_um2" if "area_um2" in cells else "area_px"
+    area_histogram(cells, area).savefig(output / results.CELLS_FIGURE)
     types = cells.groupby(results.CELL_TYPE)[area] if results.CELL_TYPE in cells else ()
     return {
         "n_images": len(recording.frames),
@@ -53,25 +50,6 @@ def _measure(recording: Recording, intensity: Callable[[int], np.ndarray] | None
     rods = rod_table(labels, recording.pixel_size_um)
     new = {name: rods[name] for name in map(str, rods) if name.startswith(("length_", "width_"))}
     return recording.rows(recording.frames[i], table.assign(**new))
-
-
-def _area(cells: pd.DataFrame) -> str:
-    return "area_um2" if "area_um2" in cells else "area_px"
-
-
-def _area_figure(cells: pd.DataFrame) -> Figure:
-    figure = Figure(figsize=(5, 4), dpi=150, layout="constrained")
-    ax = figure.subplots()
-    area = _area(cells)
-    groups = dict(list(cells.groupby(results.CELL_TYPE)[area])) if results.CELL_TYPE in cells else {"all": cells[area]}
-    labels = [f"{name} ({len(values)} cells)" for name, values in groups.items()]
-    colours = [_COLOURS[i % len(_COLOURS)] for i in range(len(groups))]
-    if len(cells):
-        ax.hist(list(groups.values()), bins=30, stacked=True, color=colours, label=labels)
-        ax.legend(frameon=False)
-    ax.set_xlabel(f"area [{'µm²' if area == 'area_um2' else 'px'}]")
-    ax.set_ylabel("cells")
-    return figure
 
 
 def format_cells(metrics: dict[str, Any]) -> str:

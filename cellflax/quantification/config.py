@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
+from cellflax.checks import above, check
 from cellflax.errors import UserError
 from cellflax.measure.growth import GrowthConfig
 from cellflax.measure.ktr import KtrConfig
@@ -58,9 +59,6 @@ class QuantifyConfig:
     output: str = "quantities"
 
     def __post_init__(self):
+        check(self, "", above(0), "pixel_size_um", "frame_interval_s")
         if self.nuclei is not None and self.nuclear is not None:
             raise UserError(f"nuclei={self.nuclei} and nuclear={self.nuclear}: give one of them")
-        for key in ("pixel_size_um", "frame_interval_s"):
-            value = getattr(self, key)
-            if value is not None and value <= 0:
-                raise UserError(f"{key} must be above 0, got {value}")

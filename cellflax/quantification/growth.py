@@ -10,9 +10,10 @@ from cellflax.errors import UserError
 from cellflax.io import results
 from cellflax.measure.growth import GrowthConfig, cell_cycles, count_jumps, step_rates, track_rate
 from cellflax.measure.shape import rod_table
-from cellflax.quantification.growth_figure import growth_figure, rate_map
+from cellflax.measure.tracks import times
+from cellflax.pictures.growth_curves import growth_figure, rate_map
 from cellflax.quantification.recording import Recording
-from cellflax.quantification.tables import distribution, times, write_with_types
+from cellflax.quantification.tables import distribution, write_with_types
 from cellflax.quantification.truth import Truth, match_truth, read_truth
 
 

@@ -12,7 +12,7 @@ from cellflax.errors import UserError
 from cellflax.io import results
 from cellflax.measure.agreement import time_course_agreement
 from cellflax.measure.ktr import RATIO, KtrConfig, ktr_table, method_names
-from cellflax.quantification.ktr_figure import radius_figure, ratio_figure
+from cellflax.pictures.reporter_ratios import radius_figure, ratio_figure
 from cellflax.quantification.recording import Recording
 from cellflax.quantification.tables import distribution, write_with_types
 from cellflax.quantification.truth import Truth, match_truth, read_truth

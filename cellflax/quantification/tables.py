@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cellflax.io import results
 from cellflax.io.tables import write_table
 
 
@@ -14,15 +13,6 @@ def write_with_types(path: Path, table: pd.DataFrame) -> None:
     """Write a table as CSV, and beside it as Parquet, which keeps the types of its columns."""
     write_table(path, table)
     write_table(path.with_suffix(".parquet"), table)
-
-
-def times(cells: pd.DataFrame) -> np.ndarray:
-    """Time of every row: hours where `time_s` is known, else frames."""
-    return (
-        cells[results.TIME_S].to_numpy() / 3600
-        if results.TIME_S in cells
-        else cells[results.FRAME].to_numpy(np.float64)
-    )
 
 
 def distribution(values: np.ndarray) -> dict[str, Any]:

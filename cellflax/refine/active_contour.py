@@ -5,9 +5,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from cellflax.checks import above, at_least, check
 from cellflax.errors import UserError
 from cellflax.refine.chan_vese import chan_vese
-from cellflax.refine.checks import check_not_negative
 from cellflax.refine.classes import ClassMaps
 from cellflax.refine.flood import FloodConfig, finish, flood, seeds_inside
 
@@ -33,10 +33,8 @@ class ActiveContourConfig(FloodConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        check_not_negative(self, "iterations", "smoothing")
-        for key in ("inside_weight", "outside_weight"):
-            if getattr(self, key) <= 0:
-                raise UserError(f"refine.{key} must be greater than 0, got {getattr(self, key)}")
+        check(self, "refine", at_least(0), "iterations", "smoothing")
+        check(self, "refine", above(0), "inside_weight", "outside_weight")
 
     def label(
         self,

@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 from skimage import segmentation
 
+from cellflax.checks import above, at_least, check
 from cellflax.errors import UserError
 from cellflax.labels import components, remove_small
 from cellflax.refine.clean import fill_holes
@@ -44,21 +45,15 @@ class BlobNucleiConfig:
     min_nucleus_um2: float = 20.0
 
     def __post_init__(self):
-        self._check_positive("min_radius_um", "n_scales", "n_thresholds", "split_depth_um", "min_nucleus_um2")
+        check(self, self.group, above(0), "min_radius_um", "max_radius_um", "split_depth_um", "min_nucleus_um2")
+        check(self, self.group, at_least(1), "n_scales", "n_thresholds")
+        check(self, self.group, above(0, at_most=100), "sensitivity")
+        check(self, self.group, at_least(0, below=1), "min_response")
         if self.max_radius_um < self.min_radius_um:
             raise UserError(
                 f"{self.group}.max_radius_um must be at least {self.group}.min_radius_um, "
                 f"got {self.max_radius_um} and {self.min_radius_um}"
             )
-        if not 0 < self.sensitivity <= 100:
-            raise UserError(f"{self.group}.sensitivity must be in (0, 100] percent, got {self.sensitivity}")
-        if not 0 <= self.min_response < 1:
-            raise UserError(f"{self.group}.min_response must be in [0, 1), got {self.min_response}")
-
-    def _check_positive(self, *names: str) -> None:
-        for name in names:
-            if getattr(self, name) <= 0:
-                raise UserError(f"{self.group}.{name} must be above 0, got {getattr(self, name)}")
 
 
 def blob_nuclei(

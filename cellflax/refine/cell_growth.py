@@ -6,8 +6,8 @@ import numpy as np
 from scipy import ndimage
 from skimage import segmentation
 
+from cellflax.checks import above, at_least, check
 from cellflax.refine.blob_nuclei import BlobNucleiConfig
-from cellflax.refine.checks import check_not_negative
 from cellflax.refine.clean import fill_holes
 from cellflax.refine.otsu import multi_otsu
 
@@ -39,8 +39,9 @@ class CellGrowthConfig(BlobNucleiConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        self._check_positive("smoothing_um", "cell_area_um2", "n_cell_thresholds")
-        check_not_negative(self, "nucleus_margin_um", group=self.group)
+        check(self, self.group, above(0), "smoothing_um", "cell_area_um2")
+        check(self, self.group, at_least(1), "n_cell_thresholds")
+        check(self, self.group, at_least(0), "nucleus_margin_um")
 
 
 def log_intensity(image: np.ndarray, smoothing_px: float) -> np.ndarray:

@@ -8,10 +8,9 @@ import numpy as np
 from scipy import ndimage
 from skimage import segmentation
 
-from cellflax.errors import UserError
+from cellflax.checks import above, at_least, check
 from cellflax.labels import components, renumber
 from cellflax.refine.base import RefineConfig
-from cellflax.refine.checks import check_not_negative
 from cellflax.refine.clean import ExpandShape, expand, fill_holes, smooth_outlines
 
 
@@ -51,9 +50,8 @@ class FloodConfig(RefineConfig):
     seed_overlap: float = 0.1
 
     def __post_init__(self):
-        check_not_negative(self, "smoothing_px", "outline_px", "expand_px")
-        if not 0 < self.seed_overlap <= 1:
-            raise UserError(f"refine.seed_overlap must be in (0, 1], got {self.seed_overlap}")
+        check(self, "refine", at_least(0), "smoothing_px", "outline_px", "expand_px")
+        check(self, "refine", above(0, at_most=1), "seed_overlap")
 
 
 def flood(

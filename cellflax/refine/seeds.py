@@ -7,16 +7,16 @@ from numpy.polynomial import polynomial
 from scipy import ndimage
 from skimage import filters, measure
 
+from cellflax.checks import above, at_least, check, check_value
 from cellflax.errors import UserError
 from cellflax.labels import components
-from cellflax.refine.checks import check_not_negative, check_positive
 from cellflax.refine.maxima import split_at_necks
+from cellflax.refine.noise import noise_deviation
 
 # Lengths of the method as shares of the nucleus diameter.
 _SMOOTHING = 0.06  # of the image: removes camera noise and chromatin texture, keeps gaps between nuclei
 _BACKGROUND_WINDOW = 2.0  # nothing as large as a nucleus survives an opening of this width
 _SPLIT_SMOOTHING = 0.05  # of the distance transform: its ridge follows every notch of the outline
-_MIN_BRIGHTNESS_STEP = 1e-3  # of the brightest signal: stands in for the noise of a noise-free image
 
 
 @dataclass
@@ -43,15 +43,11 @@ class NucleiSeedsConfig:
     max_area: float = 6.0
 
     def __post_init__(self):
-        check_positive(self, "diameter_px", "diameter_um", "split_depth", group="seeds")
-        if not 0 < self.outline < 1:
-            raise UserError(f"seeds.outline must be in (0, 1), got {self.outline}")
-        check_not_negative(self, "min_contrast", group="seeds")
-        if not 0 <= self.min_area < self.max_area:
-            raise UserError(
-                f"seeds.min_area must be 0 or more and less than seeds.max_area, "
-                f"got {self.min_area} and {self.max_area}"
-            )
+        check(self, "seeds", above(0), "diameter_px", "diameter_um", "split_depth", "max_area")
+        check(self, "seeds", above(0, below=1), "outline")
+        check(self, "seeds", at_least(0), "min_contrast", "min_area")
+        if self.min_area >= self.max_area:
+            raise UserError(f"seeds.min_area must be less than seeds.max_area, got {self.min_area} and {self.max_area}")
 
 
 def nuclei_seeds(nuclear: np.ndarray, config: NucleiSeedsConfig, pixel_size_um: float | None = None) -> np.ndarray:
@@ -93,8 +89,8 @@ def nuclei_seeds(nuclear: np.ndarray, config: NucleiSeedsConfig, pixel_size_um: 
 
 
 def _diameter_px(config: NucleiSeedsConfig, pixel_size_um: float | None) -> float:
-    if pixel_size_um is not None and pixel_size_um <= 0:
-        raise UserError(f"the pixel size must be greater than 0 um, got {pixel_size_um}")
+    if pixel_size_um is not None:
+        check_value("pixel_size_um", pixel_size_um, above(0))
     if config.diameter_um is None or pixel_size_um is None:
         return config.diameter_px
     return config.diameter_um / pixel_size_um
@@ -108,8 +104,7 @@ def _signal_and_noise(nuclear: np.ndarray, diameter: float) -> tuple[np.ndarray,
     contrast = smooth - _background(smooth, window)
     # The background follows the lowest values; the median is the middle of what the nuclei leave free.
     contrast -= np.median(contrast)
-    noise = 1.4826 * np.median(np.abs(contrast))  # standard deviation from the median absolute deviation
-    return np.maximum(contrast, 0), max(float(noise), _MIN_BRIGHTNESS_STEP * float(contrast.max()))
+    return np.maximum(contrast, 0), noise_deviation(contrast, float(contrast.max()))
 
 
 def _background(smooth: np.ndarray, window: int) -> np.ndarray:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from skimage.filters import rank
 
+from cellflax.checks import above, at_least, check, odd
 from cellflax.errors import UserError
 from cellflax.labels import components, remove_small, renumber
 from cellflax.refine.base import RefineConfig
-from cellflax.refine.checks import check_interior_threshold, check_not_negative
 from cellflax.refine.classes import ClassMaps
 from cellflax.refine.clean import expand, fill_holes, remove_odd
 
@@ -48,20 +48,16 @@ class ThresholdConfig(RefineConfig):
     expand_px: int = 0
 
     def __post_init__(self):
-        check_interior_threshold(self.interior)
-        if self.block_px < 3 or self.block_px % 2 == 0:
-            raise UserError(f"refine.block_px must be odd and 3 or more, got {self.block_px}")
-        if not -1 < self.offset < 1:
-            raise UserError(f"refine.offset must be in (-1, 1), got {self.offset}")
-        check_not_negative(self, "min_area_px", "expand_px")
-        if self.max_area_px is not None and self.max_area_px < max(self.min_area_px, 1):
+        check(self, "refine", above(0, below=1), "interior")
+        check(self, "refine", odd(3), "block_px")
+        check(self, "refine", above(-1, below=1), "offset")
+        check(self, "refine", at_least(0), "min_area_px", "expand_px")
+        check(self, "refine", at_least(1), "max_area_px")
+        check(self, "refine", above(0, at_most=1), "max_eccentricity", "min_solidity")
+        if self.max_area_px is not None and self.max_area_px < self.min_area_px:
             raise UserError(
                 f"refine.max_area_px must be at least refine.min_area_px, got {self.max_area_px} and {self.min_area_px}"
             )
-        for key in ("max_eccentricity", "min_solidity"):
-            value = getattr(self, key)
-            if value is not None and not 0 < value <= 1:
-                raise UserError(f"refine.{key} must be in (0, 1] or null, got {value}")
 
     def label(
         self,

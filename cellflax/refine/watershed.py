@@ -6,9 +6,8 @@ import numpy as np
 from scipy import ndimage
 from skimage import measure
 
-from cellflax.errors import UserError
+from cellflax.checks import above, at_least, check
 from cellflax.labels import components, remove_small
-from cellflax.refine.checks import check_interior_threshold, check_not_negative
 from cellflax.refine.classes import ClassMaps
 from cellflax.refine.flood import FloodConfig, finish, flood, seeds_inside
 from cellflax.refine.maxima import prominent_maxima
@@ -36,10 +35,9 @@ class WatershedConfig(FloodConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        check_interior_threshold(self.interior)
-        check_not_negative(self, "min_area_px", "seed_smoothing_px")
-        if not 0 < self.seed_depth <= 1:
-            raise UserError(f"refine.seed_depth must be in (0, 1], got {self.seed_depth}")
+        check(self, "refine", above(0, below=1), "interior")
+        check(self, "refine", at_least(0), "min_area_px", "seed_smoothing_px")
+        check(self, "refine", above(0, at_most=1), "seed_depth")
 
     def label(
         self,

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from cellflax.checks import check, within
 from cellflax.errors import UserError
-from cellflax.simulation import optics, specimen, wells
+from cellflax.simulation import optics, specimen
 from cellflax.simulation.camera import Camera, expose
-from cellflax.simulation.field import SimulatedField, check_ranges
+from cellflax.simulation.field import SimulatedField, check_image
 from cellflax.simulation.optics import BrightFieldOptics
 from cellflax.simulation.population import (
     Culture,
@@ -20,25 +21,11 @@ from cellflax.simulation.population import (
     grow_population,
     per_label,
 )
-from cellflax.simulation.wells import Well, WellConfig, crowded_well, sparse_well
+from cellflax.simulation.wells import Well, WellConfig, check_well, crowded_well, sparse_well
 
 _MARGIN_UM = 45.0  # distance from which cells and defocused light reach into the field
 _MEDIUM_FLUORESCENCE = 0.06  # of the medium and the plate, relative to a stained cell
 _OBJECTIVE_NA = 0.4
-_RANGES: dict[str, tuple[float, float]] = {
-    "height": (32, 4096),
-    "width": (32, 4096),
-    "pixel_size_um": (0.1, 2.0),
-    "planes": (1, 15),
-    "plane_spacing_um": (0.1, 20),
-    "touching_fraction": (0, 1),
-    "mitotic_fraction": (0, 1),
-    "index_difference": (0, 0.1),
-    "illumination_variation": (0, 0.8),
-    "brightfield_electrons": (10, 9000),
-    "stain_electrons": (10, 9000),
-    "read_noise_electrons": (0, 100),
-}
 
 
 @dataclass
@@ -82,9 +69,15 @@ class BrightfieldConfig:
     read_noise_electrons: float = 4.0
 
     def __post_init__(self) -> None:
-        check_ranges(self, "data.brightfield", _RANGES)
+        check_image(self, "data.brightfield")
+        check(self, "data.brightfield", within(0.1, 2.0), "pixel_size_um")
+        check(self, "data.brightfield", within(1, 15), "planes")
+        check(self, "data.brightfield", within(0.1, 20), "plane_spacing_um")
+        check(self, "data.brightfield", within(0, 1), "touching_fraction", "mitotic_fraction")
+        check(self, "data.brightfield", within(0, 0.1), "index_difference")
+        check(self, "data.brightfield", within(10, 9000), "brightfield_electrons", "stain_electrons")
         for well in Well:
-            check_ranges(getattr(self, well.name), f"data.brightfield.{well.name}", wells.RANGES)
+            check_well(getattr(self, well.name), f"data.brightfield.{well.name}")
         if not self.wells or len(set(self.wells)) < len(self.wells):
             names = [well.name for well in self.wells]
             raise UserError(f"data.brightfield.wells must be one or more different wells, got {names}")

@@ -2,26 +2,9 @@
 
 from dataclasses import dataclass
 
+from cellflax.checks import check, within
 from cellflax.errors import UserError
-from cellflax.simulation.field import check_ranges
-
-_RANGES: dict[str, tuple[float, float]] = {
-    "height": (64, 4096),
-    "width": (64, 4096),
-    "pixel_size_um": (0.02, 0.5),
-    "frames": (2, 2000),
-    "frame_interval_s": (10, 3600),
-    "founders": (1, 50),
-    "doubling_time_min": (10, 1000),
-    "rate_variation": (0, 0.3),
-    "division_length_um": (2.5, 12),
-    "division_variation": (0, 0.2),
-    "cell_width_um": (0.5, 1.2),
-    "index_difference": (0.001, 0.1),
-    "illumination_variation": (0, 0.8),
-    "phase_electrons": (10, 30000),
-    "read_noise_electrons": (0, 100),
-}
+from cellflax.simulation.field import check_image
 
 
 @dataclass
@@ -64,7 +47,18 @@ class ColonyConfig:
     read_noise_electrons: float = 4.0
 
     def __post_init__(self) -> None:
-        check_ranges(self, "colony", _RANGES)
+        check_image(self, "colony", least_px=64)
+        check(self, "colony", within(0.02, 0.5), "pixel_size_um")
+        check(self, "colony", within(2, 2000), "frames")
+        check(self, "colony", within(10, 3600), "frame_interval_s")
+        check(self, "colony", within(1, 50), "founders")
+        check(self, "colony", within(10, 1000), "doubling_time_min")
+        check(self, "colony", within(0, 0.3), "rate_variation")
+        check(self, "colony", within(2.5, 12), "division_length_um")
+        check(self, "colony", within(0, 0.2), "division_variation")
+        check(self, "colony", within(0.5, 1.2), "cell_width_um")
+        check(self, "colony", within(0.001, 0.1), "index_difference")
+        check(self, "colony", within(10, 30000), "phase_electrons")
         if self.frame_interval_s > 15.0 * self.doubling_time_min:
             raise UserError(
                 "colony.frame_interval_s must be at most a quarter of colony.doubling_time_min, so that no division is "

@@ -9,17 +9,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cellflax.checks import check, within
 from cellflax.errors import UserError
 from cellflax.simulation import optics, specimen
 from cellflax.simulation.camera import Camera, expose
-from cellflax.simulation.field import SimulatedField, check_ranges
+from cellflax.simulation.field import SimulatedField, check_image
 from cellflax.simulation.packing import keep_largest_parts
 from cellflax.simulation.population import (
-    CULTURE_RANGES,
     MAX_ASPECT,
     MIN_ASPECT,
     Culture,
     Population,
+    check_culture,
     field_labels,
     grow_population,
     per_label,
@@ -31,15 +32,6 @@ GRID_UM = 0.325
 _MOST_BINNING = 4
 _MARGIN_UM = 96 * GRID_UM  # distance from which cells and haze reach into the field; divisible by all binnings
 _MEDIUM_FLUORESCENCE = 0.05  # relative to the middle of the median cell or nucleus
-_RANGES = CULTURE_RANGES | {
-    "height": (32, 4096),
-    "width": (32, 4096),
-    "numerical_aperture": (0.1, 0.95),
-    "illumination_variation": (0, 0.8),
-    "cytoplasm_electrons": (10, 9000),
-    "nuclear_electrons": (10, 9000),
-    "read_noise_electrons": (0, 100),
-}
 
 
 @dataclass
@@ -81,7 +73,10 @@ class CytoplasmFieldConfig:
     read_noise_electrons: float = 4.0
 
     def __post_init__(self) -> None:
-        check_ranges(self, "data.cytoplasm", _RANGES)
+        check_culture(self, "data.cytoplasm")
+        check_image(self, "data.cytoplasm")
+        check(self, "data.cytoplasm", within(0.1, 0.95), "numerical_aperture")
+        check(self, "data.cytoplasm", within(10, 9000), "cytoplasm_electrons", "nuclear_electrons")
         sizes_um = [round(GRID_UM * factor, 3) for factor in range(1, _MOST_BINNING + 1)]
         if not any(abs(self.pixel_size_um - size) < 1e-6 for size in sizes_um):
             allowed = ", ".join(map(str, sizes_um))

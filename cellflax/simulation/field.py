@@ -1,12 +1,11 @@
-"""What every simulator of single images returns, and the range check that their settings share."""
+"""What every simulator of single images returns, and the ranges of settings that all simulators share."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from cellflax.errors import UserError
+from cellflax.checks import check, within
 
 
 @dataclass(frozen=True)
@@ -29,15 +28,14 @@ class SimulatedField:
     pixel_size_um: float
 
 
-def check_ranges(config: Any, key: str, ranges: Mapping[str, tuple[float, float]]) -> None:
-    """Refuse values outside their closed range; NaN is outside of every range.
+def check_image(config: Any, group: str, least_px: int = 32) -> None:
+    """Refuse settings that all simulators share: the size of the image, its illumination and the camera's noise.
 
     Args:
-        config: has an attribute for each name in `ranges`.
-        key: where the configuration stands, for the message ("data.brightfield").
-        ranges: smallest and largest value by name.
+        config: the settings.
+        group: where they are configured.
+        least_px: smallest height and width.
     """
-    for name, (low, high) in ranges.items():
-        value = getattr(config, name)
-        if not low <= value <= high:
-            raise UserError(f"{key}.{name} must be in [{low}, {high}], got {value}")
+    check(config, group, within(least_px, 4096), "height", "width")
+    check(config, group, within(0, 0.8), "illumination_variation")
+    check(config, group, within(0, 100), "read_noise_electrons")

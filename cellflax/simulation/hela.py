@@ -9,32 +9,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cellflax.checks import check, within
 from cellflax.simulation import optics, specimen
 from cellflax.simulation.camera import Camera, expose
-from cellflax.simulation.field import SimulatedField, check_ranges
+from cellflax.simulation.field import SimulatedField, check_image
 from cellflax.simulation.optics import PhaseOptics, PhasePolarity
-from cellflax.simulation.population import (
-    CULTURE_RANGES,
-    Culture,
-    Population,
-    field_labels,
-    grow_population,
-    per_label,
-)
+from cellflax.simulation.population import Culture, Population, check_culture, field_labels, grow_population, per_label
 
 CHANNELS = ("phase", "nuclear")
 _MARGIN_UM = 45.0  # distance from which cells and halos reach into the field
 _MEDIUM_FLUORESCENCE = 0.085  # of the culture medium, relative to the median nucleus
-_RANGES = CULTURE_RANGES | {
-    "height": (32, 4096),
-    "width": (32, 4096),
-    "pixel_size_um": (0.1, 2.0),
-    "index_difference": (0, 0.1),
-    "illumination_variation": (0, 0.8),
-    "phase_electrons": (10, 9000),
-    "nuclear_electrons": (10, 9000),
-    "read_noise_electrons": (0, 100),
-}
 
 
 @dataclass
@@ -75,7 +59,11 @@ class HelaFieldConfig:
     read_noise_electrons: float = 4.0
 
     def __post_init__(self) -> None:
-        check_ranges(self, "data.field", _RANGES)
+        check_culture(self, "data.field")
+        check_image(self, "data.field")
+        check(self, "data.field", within(0.1, 2.0), "pixel_size_um")
+        check(self, "data.field", within(0, 0.1), "index_difference")
+        check(self, "data.field", within(10, 9000), "phase_electrons", "nuclear_electrons")
 
 
 def simulate_hela_field(config: HelaFieldConfig, seed: int) -> SimulatedField:

@@ -2,31 +2,8 @@
 
 from dataclasses import dataclass
 
-from cellflax.simulation.field import check_ranges
-
-_RANGES: dict[str, tuple[float, float]] = {
-    "height": (64, 4096),
-    "width": (64, 4096),
-    "pixel_size_um": (0.1, 2.0),
-    "frames": (2, 2000),
-    "frame_interval_s": (10, 3600),
-    "cells_per_mm2": (1, 2000),
-    "cell_area_um2": (400, 5000),
-    "speed_um_per_h": (0, 100),
-    "persistence_min": (1, 600),
-    "stimulus_s": (0, 1e6),
-    "import_per_min": (0.001, 10),
-    "export_per_min": (0.001, 10),
-    "stimulated_per_min": (0.001, 10),
-    "adaptation_min": (0.1, 10000),
-    "kinetic_variation": (0, 1),
-    "index_difference": (0, 0.1),
-    "illumination_variation": (0, 0.8),
-    "phase_electrons": (10, 9000),
-    "nuclear_electrons": (10, 9000),
-    "reporter_electrons": (10, 9000),
-    "read_noise_electrons": (0, 100),
-}
+from cellflax.checks import check, within
+from cellflax.simulation.field import check_image
 
 
 @dataclass
@@ -80,4 +57,17 @@ class MigrationConfig:
     read_noise_electrons: float = 4.0
 
     def __post_init__(self) -> None:
-        check_ranges(self, "migration", _RANGES)
+        check_image(self, "migration", least_px=64)
+        check(self, "migration", within(0.1, 2.0), "pixel_size_um")
+        check(self, "migration", within(2, 2000), "frames")
+        check(self, "migration", within(10, 3600), "frame_interval_s")
+        check(self, "migration", within(1, 2000), "cells_per_mm2")
+        check(self, "migration", within(400, 5000), "cell_area_um2")
+        check(self, "migration", within(0, 100), "speed_um_per_h")
+        check(self, "migration", within(1, 600), "persistence_min")
+        check(self, "migration", within(0, 1e6), "stimulus_s")
+        check(self, "migration", within(0.001, 10), "import_per_min", "export_per_min", "stimulated_per_min")
+        check(self, "migration", within(0.1, 10000), "adaptation_min")
+        check(self, "migration", within(0, 1), "kinetic_variation")
+        check(self, "migration", within(0, 0.1), "index_difference")
+        check(self, "migration", within(10, 9000), "phase_electrons", "nuclear_electrons", "reporter_electrons")

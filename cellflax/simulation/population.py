@@ -1,20 +1,29 @@
 """A culture of adherent cells on a slide, before any microscope: which pixel belongs to which cell."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from cellflax.checks import check, within
 from cellflax.labels import components
 from cellflax.simulation import packing, shapes, specimen
 
 MIN_ASPECT = 1.1  # of the least elongated spread cells
 MAX_ASPECT = 5.0
-CELL_RANGES: dict[str, tuple[float, float]] = {
-    "cells_per_mm2": (1, 2000),
-    "cell_area_um2": (200, 5000),
-    "max_aspect": (MIN_ASPECT, MAX_ASPECT),
-}
-CULTURE_RANGES = CELL_RANGES | {"touching_fraction": (0, 1), "mitotic_fraction": (0, 1)}
+
+
+def check_cells(config: Any, group: str) -> None:
+    """Refuse settings of cells that cannot be grown; `group` is where they are configured."""
+    check(config, group, within(1, 2000), "cells_per_mm2")
+    check(config, group, within(200, 5000), "cell_area_um2")
+    check(config, group, within(MIN_ASPECT, MAX_ASPECT), "max_aspect")
+
+
+def check_culture(config: Any, group: str) -> None:
+    """The same for settings that also say how the cells lie."""
+    check_cells(config, group)
+    check(config, group, within(0, 1), "touching_fraction", "mitotic_fraction")
 
 
 @dataclass(frozen=True)

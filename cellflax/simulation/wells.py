@@ -3,12 +3,8 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from cellflax.simulation.population import CELL_RANGES
-
-RANGES = CELL_RANGES | {
-    "focus_um": (-20, 20),
-    "stain_brightness": (0.05, 10),
-}
+from cellflax.checks import check, within
+from cellflax.simulation.population import check_cells
 
 
 class Well(Enum):
@@ -36,6 +32,13 @@ class WellConfig:
     max_aspect: float = 3.0
     focus_um: float = 0.0
     stain_brightness: float = 1.0
+
+
+def check_well(config: WellConfig, group: str) -> None:
+    """Refuse a well that cannot be imaged; `group` is where it is configured."""
+    check_cells(config, group)
+    check(config, group, within(-20, 20), "focus_um")
+    check(config, group, within(0.05, 10), "stain_brightness")
 
 
 def crowded_well() -> WellConfig:

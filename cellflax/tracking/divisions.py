@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cellflax.errors import UserError
+from cellflax.checks import above, at_least, check
 from cellflax.tracking.cells import MovieCells
 from cellflax.tracking.lineage import build_lineage
 from cellflax.tracking.matching import match
@@ -32,12 +32,9 @@ class DivisionConfig:
     max_survivor: float = 0.75
 
     def __post_init__(self) -> None:
-        if self.repair_frames < 0:
-            raise UserError(f"divisions.repair_frames must be 0 or more, got {self.repair_frames}")
-        if not self.max_change >= 1:
-            raise UserError(f"divisions.max_change must be 1 or more, got {self.max_change}")
-        if not 0 < self.max_survivor <= 1:
-            raise UserError(f"divisions.max_survivor must be in (0, 1], got {self.max_survivor}")
+        check(self, "divisions", at_least(0), "repair_frames")
+        check(self, "divisions", at_least(1), "max_change")
+        check(self, "divisions", above(0, at_most=1), "max_survivor")
 
 
 def repair_divisions(

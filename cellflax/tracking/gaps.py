@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cellflax.errors import UserError
+from cellflax.checks import at_least, check
 from cellflax.tracking.candidates import find_candidates
 from cellflax.tracking.cells import MovieCells
 from cellflax.tracking.link import LinkConfig, link_cost
@@ -25,10 +25,7 @@ class GapConfig:
     frame_cost: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.max_frames < 0:
-            raise UserError(f"gaps.max_frames must be 0 or more, got {self.max_frames}")
-        if not self.frame_cost >= 0:
-            raise UserError(f"gaps.frame_cost must be 0 or more, got {self.frame_cost}")
+        check(self, "gaps", at_least(0), "max_frames", "frame_cost")
 
 
 def close_gaps(

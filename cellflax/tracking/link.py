@@ -6,6 +6,7 @@ from enum import Enum
 
 import numpy as np
 
+from cellflax.checks import above, at_least, check
 from cellflax.errors import UserError
 from cellflax.tracking.assignment import assign
 from cellflax.tracking.candidates import Candidates, find_candidates, sister_pairs
@@ -57,17 +58,12 @@ class LinkConfig:
     max_daughter_ratio: float = 4.0
 
     def __post_init__(self) -> None:
-        for name in ("max_distance", "birth_cost", "death_cost"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"link.{name} must be above 0, got {getattr(self, name)}")
-        for name in ("overlap_weight", "distance_weight", "area_weight", "daughter_weight", "division_cost"):
-            if not getattr(self, name) >= 0:
-                raise UserError(f"link.{name} must be 0 or more, got {getattr(self, name)}")
+        check(self, "link", above(0), "max_distance", "birth_cost", "death_cost")
+        check(self, "link", at_least(0), "overlap_weight", "distance_weight", "area_weight", "daughter_weight")
+        check(self, "link", at_least(0), "division_cost")
+        check(self, "link", at_least(1), "max_division_change", "max_daughter_ratio")
         if not self.overlap_weight + self.distance_weight + self.area_weight > 0:
             raise UserError("link: one of overlap_weight, distance_weight and area_weight must be above 0")
-        for name in ("max_division_change", "max_daughter_ratio"):
-            if not getattr(self, name) >= 1:
-                raise UserError(f"link.{name} must be 1 or more, got {getattr(self, name)}")
 
     def gate_px(self, diameter_px: float, pixel_size_um: float | None) -> float:
         """The gate in pixels.

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from cellflax.checks import above, at_least, check, one_of, within
 from cellflax.data.normalize import NormalizeConfig
 from cellflax.data.resample import ScaleConfig
 from cellflax.errors import UserError
@@ -11,6 +12,7 @@ from cellflax.refine.seeds import NucleiSeedsConfig
 from cellflax.training.runlog import LoggerConfig
 
 _LARGEST_SEED = 2**31 - 1
+TRANSFORM_COUNTS = one_of(1, 4, 8)  # rotations and reflections averaged in prediction; others favour some directions
 
 
 class Monitor(Enum):
@@ -56,15 +58,9 @@ class TrainerConfig:
     precision: Precision = Precision.float32
 
     def __post_init__(self):
-        for key in ("ensemble", "steps", "validate_every", "log_every"):
-            if getattr(self, key) < 1:
-                raise UserError(f"trainer.{key} must be 1 or more, got {getattr(self, key)}")
-        if self.patience < 0:
-            raise UserError(f"trainer.patience must be 0 or more, got {self.patience}")
-        if self.max_minutes is not None and self.max_minutes <= 0:
-            raise UserError(f"trainer.max_minutes must be above 0 or null, got {self.max_minutes}")
-        if self.devices is not None and self.devices < 1:
-            raise UserError(f"trainer.devices must be 1 or more, or null for all, got {self.devices}")
+        check(self, "trainer", at_least(1), "ensemble", "steps", "validate_every", "log_every", "devices")
+        check(self, "trainer", at_least(0), "patience")
+        check(self, "trainer", above(0), "max_minutes")
 
 
 @dataclass
@@ -110,12 +106,5 @@ class TrainConfig:
     def __post_init__(self):
         if not self.name or "/" in self.name:
             raise UserError(f"name must be a word without slashes, got {self.name!r}")
-        if not 0 <= self.seed <= _LARGEST_SEED:
-            raise UserError(f"seed must be 0 to {_LARGEST_SEED}, got {self.seed}")
-        check_transforms(self.test_time_augmentation)
-
-
-def check_transforms(count: int) -> None:
-    """Refuse a number of averaged rotations and reflections that favours some directions."""
-    if count not in (1, 4, 8):
-        raise UserError(f"test_time_augmentation must be 1, 4 or 8, got {count}")
+        check(self, "", within(0, _LARGEST_SEED), "seed")
+        check(self, "", TRANSFORM_COUNTS, "test_time_augmentation")

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import optax
 
+from cellflax.checks import above, at_least, check
 from cellflax.errors import UserError
 from cellflax.models.parameters import is_kernel
 
@@ -40,16 +41,10 @@ class OptimizerConfig:
     clip_norm: float | None = None
 
     def __post_init__(self):
-        if self.learning_rate <= 0:
-            raise UserError(f"optimizer.learning_rate must be above 0, got {self.learning_rate}")
-        if self.warmup_steps < 0:
-            raise UserError(f"optimizer.warmup_steps must be 0 or more, got {self.warmup_steps}")
-        if not 0 < self.decay <= 1:
-            raise UserError(f"optimizer.decay must be in (0, 1], got {self.decay}")
-        if self.epoch_steps < 1:
-            raise UserError(f"optimizer.epoch_steps must be 1 or more, got {self.epoch_steps}")
-        if self.clip_norm is not None and self.clip_norm <= 0:
-            raise UserError(f"optimizer.clip_norm must be above 0 or null, got {self.clip_norm}")
+        check(self, "optimizer", above(0), "learning_rate", "clip_norm")
+        check(self, "optimizer", at_least(0), "warmup_steps")
+        check(self, "optimizer", above(0, at_most=1), "decay")
+        check(self, "optimizer", at_least(1), "epoch_steps")
 
     def update(self, rate: optax.Schedule) -> optax.GradientTransformation:
         """The optimiser itself, at a learning rate; `build_optimizer` adds what all share."""
@@ -58,7 +53,11 @@ class OptimizerConfig:
 
 @dataclass
 class SgdConfig(OptimizerConfig):
-    """Stochastic gradient descent with Nesterov momentum (P1: 0.01, 0.9, x 0.95 per epoch)."""
+    """Stochastic gradient descent with Nesterov momentum (P1: 0.01, 0.9, x 0.95 per epoch).
+
+    Attributes:
+        momentum: share of the last update that the next one keeps.
+    """
 
     learning_rate: float = 0.01
     schedule: Schedule = Schedule.exponential
@@ -66,8 +65,7 @@ class SgdConfig(OptimizerConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        if not 0 <= self.momentum < 1:
-            raise UserError(f"optimizer.momentum must be in [0, 1), got {self.momentum}")
+        check(self, "optimizer", at_least(0, below=1), "momentum")
 
     def update(self, rate: optax.Schedule) -> optax.GradientTransformation:
         """See `optax.sgd`."""
@@ -76,7 +74,12 @@ class SgdConfig(OptimizerConfig):
 
 @dataclass
 class RmspropConfig(OptimizerConfig):
-    """RMSprop (P1: 0.001, rho 0.95, eps 1e-8, x 0.95 per epoch)."""
+    """RMSprop (P1: 0.001, rho 0.95, eps 1e-8, x 0.95 per epoch).
+
+    Attributes:
+        rho: share of the mean squared gradient kept per step.
+        epsilon: added to the root of the mean squared gradient.
+    """
 
     schedule: Schedule = Schedule.exponential
     rho: float = 0.95
@@ -84,10 +87,8 @@ class RmspropConfig(OptimizerConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        if not 0 <= self.rho < 1:
-            raise UserError(f"optimizer.rho must be in [0, 1), got {self.rho}")
-        if self.epsilon <= 0:
-            raise UserError(f"optimizer.epsilon must be above 0, got {self.epsilon}")
+        check(self, "optimizer", at_least(0, below=1), "rho")
+        check(self, "optimizer", above(0), "epsilon")
 
     def update(self, rate: optax.Schedule) -> optax.GradientTransformation:
         """See `optax.rmsprop`."""
@@ -97,14 +98,19 @@ class RmspropConfig(OptimizerConfig):
 
 @dataclass
 class AdamwConfig(OptimizerConfig):
-    """AdamW with decoupled weight decay on kernels, not on biases and normalisation scales."""
+    """AdamW with decoupled weight decay on kernels, not on biases and normalisation scales.
 
+    Attributes:
+        weight_decay: share of every kernel that a step takes away, times the learning rate.
+    """
+
+    learning_rate: float = 0.002
+    warmup_steps: int = 100
     weight_decay: float = 1e-4
 
     def __post_init__(self):
         super().__post_init__()
-        if self.weight_decay < 0:
-            raise UserError(f"optimizer.weight_decay must be 0 or more, got {self.weight_decay}")
+        check(self, "optimizer", at_least(0), "weight_decay")
 
     def update(self, rate: optax.Schedule) -> optax.GradientTransformation:
         """See `optax.adamw`."""

@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from cellflax.atomic import replacing
+from cellflax.checks import above, check
 from cellflax.errors import UserError
 from cellflax.io import results
 
@@ -48,8 +49,7 @@ class LoggerConfig:
     def __post_init__(self):
         if not self.project:
             raise UserError("logger.project must not be empty; logger.wandb=disabled turns W&B off")
-        if not self.line_seconds > 0:
-            raise UserError(f"logger.line_seconds must be > 0, got {self.line_seconds}")
+        check(self, "logger", above(0), "line_seconds")
 
 
 class RunLog:

@@ -157,11 +157,11 @@ def test_bad_folders(tmp_path, spoil, options, message):
     [
         (lambda: CoCultureData(lines=[]), "data.lines must name at least 2 cell lines, got 0"),
         (lambda: CoCultureData(lines=[CellLine("a", "x")] * 2), "data.lines must have different names, got a, a"),
-        (lambda: CoCultureData(lines=_lines(), min_cell_px=-1), "data.min_cell_px must be >= 0"),
+        (lambda: CoCultureData(lines=_lines(), min_cell_px=-1), "data.min_cell_px must be 0 or more"),
         (lambda: CoCultureData(lines=_lines(), validation_fraction=1), "data.validation_fraction must be in"),
         (lambda: CellLine("a b", "x"), "data.lines: name must be letters, digits, - and _, got 'a b'"),
         (lambda: CellLine("a", "x", 1, 1), "data.lines.a.edge_feature and data.lines.a.interior_feature must differ"),
-        (lambda: CellLine("a", "x", -1), "data.lines.a.edge_feature must be >= 0, got -1"),
+        (lambda: CellLine("a", "x", -1), "data.lines.a.edge_feature must be 0 or more, got -1"),
     ],
 )
 def test_ranges(build, message):

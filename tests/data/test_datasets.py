@@ -191,12 +191,12 @@ def test_bad_folders(tmp_path, spoil, options, message):
             r"data.validation_fraction must be in \(0, 1\), got 0.0",
         ),
         (FolderData, {"validation_fraction": 2.0}, r"data.validation_fraction must be in \(0, 1\), got 2.0"),
-        (FolderData, {"split_seed": -1}, "data.split_seed must be >= 0"),
-        (FolderData, {"edge_px": 0}, "data.edge_px must be >= 1, got 0"),
+        (FolderData, {"split_seed": -1}, "data.split_seed must be 0 or more"),
+        (FolderData, {"edge_px": 0}, "data.edge_px must be 1 or more, got 0"),
         (DeepCellData, {"channels": []}, "data.channels must name"),
         (DeepCellData, {"edge_feature": 1}, "must differ, both are 1"),
-        (DeepCellData, {"min_cell_px": -3}, "data.min_cell_px must be >= 0"),
-        (SimulatedData, {"fields": 0}, "data.fields must be >= 1, got 0"),
+        (DeepCellData, {"min_cell_px": -3}, "data.min_cell_px must be 0 or more"),
+        (SimulatedData, {"fields": 0}, "data.fields must be 1 or more, got 0"),
         (
             SimulatedData,
             {"annotation": Annotation.compartments, "target": Target.nuclei},
@@ -207,7 +207,7 @@ def test_bad_folders(tmp_path, spoil, options, message):
             {"stand_in": SimulatedData(annotation=Annotation.foreground)},
             "data.stand_in.annotation must be boundaries, .* got foreground",
         ),
-        (SimulatedData, {"validation_fields": 0}, "data.validation_fields must be >= 1"),
+        (SimulatedData, {"validation_fields": 0}, "data.validation_fields must be 1 or more"),
     ],
 )
 def test_ranges(schema, options, message):

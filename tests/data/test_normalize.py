@@ -78,7 +78,7 @@ def test_image_is_left_as_it_is():
 
 @pytest.mark.parametrize("window", [0, 1, 4, -3])
 def test_unusable_windows_are_refused(window):
-    with pytest.raises(UserError, match=f"normalize.window_px must be odd and 3 or more, got {window}"):
+    with pytest.raises(UserError, match=f"normalize.window_px must be odd and 3 or more, or null, got {window}"):
         NormalizeConfig(window_px=window)
 
 

@@ -7,10 +7,10 @@ from skimage import measure
 from cellflax.data.example import BACKGROUND, EDGE, INTERIOR
 from cellflax.data.pixel_classes import (
     Annotation,
-    annotate,
     cells_from_classes,
     classes_from_features,
     classes_from_labels,
+    pixel_classes,
 )
 from cellflax.io.images import read_image
 
@@ -94,14 +94,14 @@ def test_schemes_of_the_three_papers(annotation, drawing, letters):
     names = annotation.class_names
     assert names == (*letters.values(), "background")
     codes = {letter: names.index(name) for letter, name in {**letters, ".": "background"}.items()}
-    classes = annotate(annotation, LABELS, NUCLEI, edge_px=2)
+    classes = pixel_classes(annotation, LABELS, NUCLEI, edge_px=2)
     assert classes.dtype == np.int8
     np.testing.assert_array_equal(classes, _draw(drawing, codes))
 
 
 def test_compartments_without_nuclei_are_a_programming_error():
     with pytest.raises(ValueError, match="need nucleus labels"):
-        annotate(Annotation.compartments, LABELS, None)
+        pixel_classes(Annotation.compartments, LABELS, None)
 
 
 @pytest.mark.real_data

@@ -76,7 +76,7 @@ def test_a_data_set_keeps_its_truth_and_what_is_held_out():
 
 @pytest.mark.parametrize("key", ["tophat_um", "pixel_size_um"])
 def test_what_cannot_be(key):
-    with pytest.raises(UserError, match=f"scale.{key} must be above 0 or null, got -1"):
+    with pytest.raises(UserError, match=f"scale.{key} must be above 0, or null, got -1"):
         ScaleConfig(**{key: -1.0})
     example = Example("set7", np.ones((4, 4, 1), np.float32), np.zeros((4, 4), np.int8), np.ones((4, 4), np.int32))
     dataset = Dataset((example,), (), ("stain",), ("interior", "background"), "test")

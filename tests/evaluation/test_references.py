@@ -1,4 +1,4 @@
-"""F-scores and SM of `evaluate`, against the reference and further ones, and their figure."""
+"""F-scores and SM of `evaluate`, against the reference and further ones."""
 
 import matplotlib.image
 import numpy as np
@@ -7,7 +7,6 @@ import pytest
 
 from cellflax.errors import UserError
 from cellflax.evaluate import evaluate
-from cellflax.evaluation.figures import f_score_figure
 from tests.evaluation.fields import PREDICTED, REFERENCE, config, write, write_fields
 
 
@@ -51,20 +50,6 @@ def test_further_references_may_hold_a_part_of_the_images(folders):
     assert same["f_score_area"] == metrics["pooled"]["f_score_area"]
     curve = pd.read_csv(folders / "out" / "f_score_curve.csv")
     assert list(curve["reference"].unique()) == ["reference", "manual", "same"]
-
-
-def test_figure_shows_all_cells_and_the_spread_over_images():
-    manual = {"a": np.array([0.9, 0.9]), "b": np.array([0.9, 0.2, 0.2, 0.2]), "empty": np.zeros(0)}
-    curves, boxes = f_score_figure({"reference": {"a": np.array([0.5])}, "manual": manual}).axes
-    legend = curves.get_legend()
-    assert legend is not None
-    assert [text.get_text() for text in legend.get_texts()] == [
-        "reference: area 0.500, 1 cells in 1 images",
-        "manual: area 0.550, 6 cells in 3 images",
-    ]
-    assert np.asarray(curves.lines[1].get_ydata())[[0, 50, 100]] == pytest.approx([100, 50, 0])
-    medians = [np.asarray(line.get_ydata())[0] for line in boxes.lines if line.get_linewidth() == 2]
-    assert medians == pytest.approx([100] * 5 + [0] * 4 + [100] * 2 + [(100 + 25) / 2] * 7)
 
 
 def empty_manual(folders):

@@ -94,7 +94,7 @@ LABELS = np.ones((4, 5), int)
     [
         ({"labels": np.ones((4, 5))}, r"integer labels \(height, width\), got float64 \(4, 5\)"),
         ({"labels": np.ones((4, 5, 1), int)}, r"got int64 \(4, 5, 1\)"),
-        ({"labels": LABELS, "pixel_size_um": 0.0}, "pixel size must be greater than 0"),
+        ({"labels": LABELS, "pixel_size_um": 0.0}, "pixel_size_um must be above 0, got 0"),
         (
             {"labels": LABELS, "image": np.ones((5, 4, 1)), "channels": ("phase",)},
             r"the image has shape \(5, 4, 1\), but the cells are \(4, 5\) and the channels are 1 \(phase\)",

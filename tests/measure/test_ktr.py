@@ -133,7 +133,7 @@ def test_agreement():
 @pytest.mark.parametrize(
     ("setting", "value", "message"),
     [
-        ("ring_px", [5, 0], r"ktr.ring_px must be different widths above 0, got \[5, 0\]"),
+        ("ring_px", [5, 0], r"every value of ktr.ring_px must be above 0, got \[5, 0\]"),
         ("ring_um", [2.0, 2.0], "ktr.ring_um must be different widths"),
         ("gap_px", -1, "ktr.gap_px must be 0 or more, got -1"),
         ("edge_px", -1, "ktr.edge_px must be 0 or more, got -1"),

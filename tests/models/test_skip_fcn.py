@@ -199,12 +199,12 @@ def test_default_configuration_is_that_of_the_file():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"filters": []}, "model.filters must hold one or more"),
+        ({"filters": []}, "model.filters needs two levels or more"),
         ({"filters": [8], "residual_blocks": [1]}, r"model.filters needs two levels or more, .* got \[8\]"),
         ({"residual_blocks": [1, 1]}, r"model.residual_blocks must hold a number .* of the 4 levels .* got \[1, 1\]"),
-        ({"residual_blocks": [0, 0, 0, -1]}, "model.residual_blocks must hold a number of 0 or more"),
+        ({"residual_blocks": [0, 0, 0, -1]}, "every value of model.residual_blocks must be 0 or more"),
         ({"bottleneck": 0.0}, r"model.bottleneck must be in \(0, 1\], got 0.0"),
-        ({"context_px": 6}, "model.context_px must be 0 or more and a multiple of 4, .* pooled 3 times; got 6"),
+        ({"context_px": 6}, "model.context_px must be a multiple of 4, .* pooled 3 times; got 6"),
         ({"kernel": 2}, "model.kernel must be odd"),
         ({"batch_norm_momentum": 1.0}, "model.batch_norm_momentum must be in"),
     ],

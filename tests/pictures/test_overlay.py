@@ -3,7 +3,8 @@
 import numpy as np
 from skimage.segmentation import find_boundaries
 
-from cellflax.pictures.overlay import PREDICTED_COLOUR, REFERENCE_COLOUR, Panel, outline_overlay
+from cellflax.pictures.overlay import Panel, outline_overlay
+from cellflax.pictures.palette import PREDICTED_COLOUR, REFERENCE_COLOUR
 
 
 def test_overlay_colours_are_the_outlines():

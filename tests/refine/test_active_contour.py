@@ -147,8 +147,8 @@ def test_which_refinements_take_seeds():
     [
         ({"iterations": -1}, r"refine\.iterations must be 0 or more, got -1"),
         ({"smoothing": -1}, r"refine\.smoothing must be 0 or more, got -1"),
-        ({"inside_weight": 0.0}, r"refine\.inside_weight must be greater than 0, got 0\.0"),
-        ({"outside_weight": -1.0}, r"refine\.outside_weight must be greater than 0"),
+        ({"inside_weight": 0.0}, r"refine\.inside_weight must be above 0, got 0\.0"),
+        ({"outside_weight": -1.0}, r"refine\.outside_weight must be above 0"),
         ({"smoothing_px": -0.5}, r"refine\.smoothing_px must be 0 or more"),
         ({"seed_overlap": 0.0}, r"refine\.seed_overlap must be in \(0, 1\]"),
     ],

@@ -88,9 +88,9 @@ def test_camera_noise_holds_no_nuclei():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: NucleiSeedsConfig(diameter_px=0), r"seeds\.diameter_px must be greater than 0, got 0"),
-        (lambda: NucleiSeedsConfig(diameter_um=-1), r"seeds\.diameter_um must be greater than 0"),
-        (lambda: NucleiSeedsConfig(split_depth=0), r"seeds\.split_depth must be greater than 0"),
+        (lambda: NucleiSeedsConfig(diameter_px=0), r"seeds\.diameter_px must be above 0, got 0"),
+        (lambda: NucleiSeedsConfig(diameter_um=-1), r"seeds\.diameter_um must be above 0"),
+        (lambda: NucleiSeedsConfig(split_depth=0), r"seeds\.split_depth must be above 0"),
         (lambda: NucleiSeedsConfig(outline=1), r"seeds\.outline must be in \(0, 1\)"),
         (lambda: NucleiSeedsConfig(min_contrast=-1), r"seeds\.min_contrast must be 0 or more"),
         (
@@ -99,7 +99,10 @@ def test_camera_noise_holds_no_nuclei():
         ),
         (lambda: nuclei_seeds(np.zeros((4, 4, 2)), NucleiSeedsConfig()), r"\(4, 4, 2\): give one channel"),
         (lambda: nuclei_seeds(np.full((4, 4), np.nan), NucleiSeedsConfig()), "NaN"),
-        (lambda: nuclei_seeds(np.zeros((4, 4)), NucleiSeedsConfig(diameter_um=1), 0), "pixel size must be"),
+        (
+            lambda: nuclei_seeds(np.zeros((4, 4)), NucleiSeedsConfig(diameter_um=1), 0),
+            "pixel_size_um must be above 0, got 0",
+        ),
     ],
 )
 def test_bad_input(call, message):

@@ -118,8 +118,8 @@ def test_seeds_change_nothing():
         ({"block_px": 1}, r"refine\.block_px must be odd and 3 or more, got 1"),
         ({"offset": -1.0}, r"refine\.offset must be in \(-1, 1\), got -1\.0"),
         ({"max_area_px": 49}, r"refine\.max_area_px must be at least refine\.min_area_px, got 49 and 50"),
-        ({"max_eccentricity": 1.5}, r"refine\.max_eccentricity must be in \(0, 1\] or null, got 1\.5"),
-        ({"min_solidity": 0.0}, r"refine\.min_solidity must be in \(0, 1\] or null, got 0\.0"),
+        ({"max_eccentricity": 1.5}, r"refine\.max_eccentricity must be in \(0, 1\], or null, got 1\.5"),
+        ({"min_solidity": 0.0}, r"refine\.min_solidity must be in \(0, 1\], or null, got 0\.0"),
         ({"expand_px": -2}, r"refine\.expand_px must be 0 or more, got -2"),
     ],
 )

@@ -232,7 +232,7 @@ def test_what_whole_cells_need():
         ({"smoothing_um": 0.0}, r"refine\.smoothing_um must be above 0, got 0\.0"),
         ({"cell_area_um2": -1.0}, r"refine\.cell_area_um2 must be above 0, got -1\.0"),
         ({"nucleus_margin_um": -1.0}, r"refine\.nucleus_margin_um must be 0 or more, got -1\.0"),
-        ({"n_cell_thresholds": 0}, r"refine\.n_cell_thresholds must be above 0, got 0"),
+        ({"n_cell_thresholds": 0}, r"refine\.n_cell_thresholds must be 1 or more, got 0"),
     ],
 )
 def test_bad_settings(settings, message):

@@ -10,7 +10,7 @@ from flax import nnx
 
 from cellflax import train
 from cellflax.data.example import Dataset, Example
-from cellflax.data.pixel_classes import Annotation, annotate
+from cellflax.data.pixel_classes import Annotation, pixel_classes
 from cellflax.data.sampler import Batch, CropsConfig, PatchesConfig
 from cellflax.data.split import whole
 from cellflax.errors import UserError
@@ -47,7 +47,7 @@ def dataset(annotation: Annotation, pixel_size_um: float | None = 0.65) -> Datas
     cells = np.kron([[1, 0], [0, 2]], np.ones((16, 16))).astype(np.int32)
     nuclei = np.pad(cells[4:-4, 4:-4], 4)
     image = np.random.default_rng(0).normal(size=(32, 32, 1)).astype(np.float32)
-    example = Example("a", image, annotate(annotation, cells, nuclei), cells, nuclei, pixel_size_um)
+    example = Example("a", image, pixel_classes(annotation, cells, nuclei), cells, nuclei, pixel_size_um)
     return Dataset((example,), (whole(example),), ("rna",), annotation.class_names, "test")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cellflax.data.example import Dataset, Example
-from cellflax.data.pixel_classes import Annotation, annotate
+from cellflax.data.pixel_classes import Annotation, pixel_classes
 from cellflax.data.split import whole
 from cellflax.errors import UserError
 from cellflax.metrics.score import score_cells
@@ -45,7 +45,7 @@ def dataset() -> dict[Annotation, Dataset]:
     image = np.where(cells > 0, np.where(nuclei > 0, 0.6, 1.0), 0.1) + noise
     made = {}
     for annotation in Annotation:
-        classes = annotate(annotation, cells, nuclei)
+        classes = pixel_classes(annotation, cells, nuclei)
         example = Example("a", image[..., None].astype(np.float32), classes, cells, nuclei, 0.65)
         made[annotation] = Dataset((example,), (whole(example),), ("rna",), annotation.class_names, "test")
     return made

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cellflax.data.example import IGNORE, Example
-from cellflax.data.pixel_classes import Annotation, annotate
+from cellflax.data.pixel_classes import Annotation, pixel_classes
 from cellflax.data.split import whole
 from cellflax.losses import Activation
 from cellflax.models import Geometry
@@ -15,7 +15,7 @@ from cellflax.training.held_out import HeldOut, Validator
 CELLS = np.pad(np.kron([[1, 0, 2]], np.ones((20, 20))), 10).astype(np.int32)
 ROWS, COLUMNS = np.indices(CELLS.shape)
 NUCLEI = np.where((abs(ROWS - 20) < 4) & ((abs(COLUMNS - 20) < 4) | (abs(COLUMNS - 60) < 4)), CELLS, 0)
-CLASSES = annotate(Annotation.compartments, CELLS, NUCLEI)
+CLASSES = pixel_classes(Annotation.compartments, CELLS, NUCLEI)
 
 
 def validator(activation: Activation, refine=None, balance: float = 1.0, seeds=None, **options) -> Validator:

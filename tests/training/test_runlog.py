@@ -143,7 +143,7 @@ def test_picture_of_another_form_is_refused(tmp_path, shape, dtype):
     ("settings", "message"),
     [
         ({"project": ""}, "logger.project must not be empty"),
-        ({"line_seconds": 0}, "logger.line_seconds must be > 0"),
+        ({"line_seconds": 0}, "logger.line_seconds must be above 0, got 0"),
     ],
 )
 def test_logger_ranges(settings, message):

@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 
 from cellflax.io import results
 from cellflax.measure.ktr import MIXTURE, RATIO
-from cellflax.quantification.tables import times
+from cellflax.measure.tracks import times
+from cellflax.pictures.palette import BLUE
 
 _LABEL = "nucleus / cytoplasm"
-_COLOUR = "#0072B2"
 
 
 def ratio_figure(cells: pd.DataFrame, methods: list[str]) -> Figure:
@@ -23,7 +23,7 @@ def ratio_figure(cells: pd.DataFrame, methods: list[str]) -> Figure:
         if tracked:
             _draw_courses(ax, cells, _ratio(cells, name))
         else:
-            ax.hist(_within(_ratio(cells, name)), bins=30, color=_COLOUR)
+            ax.hist(_within(_ratio(cells, name)), bins=30, color=BLUE)
             ax.set_xlabel(_LABEL)
         ax.set_title(name.replace("_", " "))
     panels[0].set_ylabel(_LABEL if tracked else "cells")
@@ -34,7 +34,7 @@ def _draw_courses(ax: Axes, cells: pd.DataFrame, ratio: np.ndarray) -> None:
     time, label = _time(cells)
     track = cells[results.TRACK].to_numpy()
     for one in np.unique(track):
-        ax.plot(time[track == one], ratio[track == one], color=_COLOUR, alpha=0.35, linewidth=0.7)
+        ax.plot(time[track == one], ratio[track == one], color=BLUE, alpha=0.35, linewidth=0.7)
     ax.plot(*_median_course(time, ratio), color="black", linewidth=2)
     # A ring that holds nothing but background has ratios without limit; they would flatten all others.
     ax.set_ylim(0, 1.1 * _within(ratio).max(initial=1))

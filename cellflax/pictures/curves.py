@@ -1,4 +1,4 @@
-"""Figures of `evaluate`: F-score curves with their spread over images, and ROC curves."""
+"""Curves of scores: F-scores with their spread over images, and ROC curves."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from cellflax.metrics.f_score import THRESHOLDS, curve_area, image_shares, share_at_least
 from cellflax.metrics.roc import RocCounts
-from cellflax.pictures.overlay import line_colours
+from cellflax.pictures.palette import line_colours
 
 _BOX_THRESHOLDS = np.arange(1, 10) / 10
 _BOXES_WIDTH = 0.08  # of all boxes at one threshold

@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cellflax.io import results
-from cellflax.quantification.tables import times
+from cellflax.measure.tracks import times
+from cellflax.pictures.palette import BLUE
 
-_COLOUR = "#0072B2"
 _BINS = 30
 
 
@@ -40,7 +40,7 @@ def _histogram(ax: Axes, values: np.ndarray, label: str, counted: str) -> None:
     if len(known):
         # Without the outermost percent: a few segmentation errors would squeeze all others into one bar.
         low, middle, high = np.percentile(known, [0.5, 50, 99.5]).tolist()
-        ax.hist(known, bins=_BINS, range=(low, high), color=_COLOUR)
+        ax.hist(known, bins=_BINS, range=(low, high), color=BLUE)
         ax.axvline(middle, color="black", linewidth=1)
         ax.set_title(f"median {middle:.3g}, n = {len(known)}")
     else:
