@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from cellflax.errors import UserError
-from cellflax.refine.base import RefineConfig
+from cellflax.refine.base import FieldMaps, RefineConfig
 from cellflax.refine.classes import class_maps, has_compartments, has_interior
 from cellflax.schemas import kind_of
 
-__all__ = ["RefineConfig", "check_classes", "find_seeds", "intensity_image", "needs_seeds", "refine"]
+__all__ = ["FieldMaps", "RefineConfig", "check_classes", "find_seeds", "intensity_image", "needs_seeds", "refine"]
 
 
 def needs_seeds(config: RefineConfig, class_names: Sequence[str] = ()) -> bool:
@@ -93,7 +93,7 @@ def refine(
             is background.
         class_names: K names; see `classes.class_maps` for what they mean.
         seeds: (H, W) integer labels, one per cell, 0 = none; see `seeds.nuclei_seeds` and
-            `seeds.seeds_from_labels`. Refinements that take none ignore them. None takes those of `find_seeds`;
+            `cellflax.labels.cells_of`. Refinements that take none ignore them. None takes those of `find_seeds`;
             where there are none either, one that needs them has nothing to start from.
         intensity: (H, W) as from `intensity_image`.
         pixel_size_um: edge of a pixel, if known.
@@ -114,11 +114,11 @@ def refine(
         seeds = config.own_seeds(maps, pixel_size_um)
     else:
         _check_seeds(seeds, maps.interior.shape)
-    return config.label(maps, seeds, intensity, pixel_size_um)
+    return config.label(FieldMaps(maps, seeds, intensity, pixel_size_um))
 
 
 def _check_seeds(seeds: np.ndarray, shape: tuple[int, ...]) -> None:
     if seeds.shape != shape:
         raise UserError(f"the nuclei are {seeds.shape} but the image is {shape}; give nuclei of the same field")
     if not np.issubdtype(seeds.dtype, np.integer) or seeds.min(initial=0) < 0:
-        raise UserError(f"the nuclei must be labels of 0 or more, got {seeds.dtype}; see seeds_from_labels")
+        raise UserError(f"the nuclei must be labels of 0 or more, got {seeds.dtype}; see cellflax.labels.cells_of")
