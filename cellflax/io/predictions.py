@@ -1,4 +1,4 @@
-"""What `cellflax.predict` wrote, read back: label images with the rows of `cells.csv` that belong to them."""
+"""Read what `cellflax.predict` wrote: label images with the rows of `cells.csv` that belong to them."""
 
 import json
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ class Prediction:
     """One segmented image.
 
     Attributes:
-        name: of the image, as `cells.csv` has it.
+        name: name of the image in `cells.csv`.
         file: label image.
         cells: its rows of `cells.csv`.
     """
@@ -58,14 +58,14 @@ def find_predictions(text: str) -> dict[str, Prediction]:
 
 
 def read_cells(path: Path) -> pd.DataFrame:
-    """Read a `cells.csv`, one row per cell; `image` and `label` are there.
+    """Read a `cells.csv`, one row per cell, with at least the columns `image` and `label`.
 
     Raises:
-        UserError: if there is none, or it is no such table.
+        UserError: if it is missing, or is not such a table.
     """
     if not path.is_file():
         raise UserError(
-            f"{path}: no such file; as predicted= give what cellflax.predict wrote, with its {results.CELLS}"
+            f"{path}: no such file; predicted= must be the output of cellflax.predict, with its {results.CELLS}"
         )
     try:
         # Converters, so that an image or a type called "NA" stays what it is.
@@ -87,7 +87,7 @@ def from_simulated_training(folder: Path) -> bool:
     """Whether `provenance.json` in a folder of predictions says that the network learnt from simulated images.
 
     Raises:
-        UserError: if the file is no such record.
+        UserError: if the file is not such a record.
     """
     file = folder / results.PROVENANCE
     try:
