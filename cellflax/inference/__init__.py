@@ -1,1 +1,1 @@
-"""Whole images of any size through a network."""
+"""Apply a network to whole images of any size."""

@@ -1,4 +1,4 @@
-"""Whole images in tiles that are blended where they meet: P2's inference, which is near to exact but not exact."""
+"""Whole images in tiles that are blended where they meet: the nearly exact inference of Sadanandan 2017 (P2)."""
 
 from collections.abc import Iterator
 
@@ -18,17 +18,17 @@ def predict_blended(
     """Run `apply` over tiles without overlap, again over tiles shifted by half a tile, and average (P2).
 
     Each pass is multiplied by a Gaussian that is high at the centres of its tiles; their sum is divided by the sum
-    of the weights. A tile is predicted from its own pixels alone, as by P2's network, which sees zeros around its
-    tile: our networks take `border` pixels of context instead, and these are the tile's own pixels mirrored. So
-    what is predicted near a tile's edge is wrong by as much as the network depends on what lies beyond, and the
-    second pass hides that except where the edges of both passes cross. `dense.predict_tiles`, whose tiles see
-    their neighbours, has no such error; this is here to compare with.
+    of the weights. A tile is predicted from its own pixels alone. P2's network sees zeros around its tile; our
+    networks take `border` pixels of context, which are the tile's own pixels mirrored. The prediction near a
+    tile's edge is therefore wrong by as much as the network depends on the pixels beyond. The second pass hides
+    this error except where the edges of both passes cross. The tiles of `dense.predict_tiles` see their
+    neighbours and have no such error; this function serves for comparison.
 
     Args:
         apply: (T, h + 2 border, w + 2 border, C) -> (T, h, w, K); it gets one tile at a time.
-        image: (H, W, C) normalised; pixels of a tile that are beyond it are mirrored.
-        geometry: of the network that is applied; h and w are divisible by its `multiple`.
-        tile: h and w, rounded down to a multiple of that; P2: 240.
+        image: (H, W, C) normalised; it is mirrored where a tile extends beyond it.
+        geometry: geometry of the network; h and w are divisible by its `multiple`.
+        tile: h and w, rounded down to a multiple of `multiple`; P2: 240.
         passes: 2, or 1 for tiles that simply abut.
 
     Returns:

@@ -1,4 +1,4 @@
-"""An image in blocks, which bound the memory that it takes to segment it; each is segmented with what is around it."""
+"""Cut an image into blocks, each segmented with its surroundings, so that segmentation takes bounded memory."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -8,13 +8,13 @@ Window = tuple[slice, slice]
 
 @dataclass(frozen=True)
 class Block:
-    """A part of an image that is segmented at one time.
+    """A part of an image that is segmented at once.
 
     Attributes:
         core: rows and columns of the part; the cores of all blocks tile the image.
-        window: the core and what is around it, as far as a cell can reach: where cells are found.
-        source: the window and what is around that, as far as a network sees: what is predicted. All sources of an
-            image have one shape, so that one compilation serves them.
+        window: the core and its surroundings as far as a cell can reach; cells are found in it.
+        source: the window and its surroundings as far as a network sees; the network is applied to it. All sources
+            of an image have one shape, so that one compilation serves them.
     """
 
     core: Window
@@ -23,15 +23,15 @@ class Block:
 
 
 def split_blocks(shape: tuple[int, int], *, block: int, halo: int, margin: int, multiple: int) -> list[Block]:
-    """Cut an image into the fewest equal blocks, in reading order; one that fits is one block, and all of it.
+    """Cut an image into the fewest equal blocks, in reading order; an image that fits is a single block.
 
     Args:
         shape: height and width.
         block: largest edge of a core, pixels.
-        halo: pixels between a core and its window's edge, or the image's.
-        margin: pixels between a window and its source's edge, or the image's.
-        multiple: sources begin and end at multiples of this, counted from either end of the image: so a network's
-            poolings fall on the same pixels as in the whole image, also where that is turned or reflected.
+        halo: pixels from a core to its window's edge; fewer at the image's edge.
+        margin: pixels from a window to its source's edge; fewer at the image's edge.
+        multiple: sources begin and end at multiples of this, counted from either end of the image. A network's
+            poolings then fall on the same pixels as in the whole image, even if it is turned or reflected.
     """
     rows, columns = (_spans(size, block, halo, margin, multiple) for size in shape)
     return [Block(core=(y[0], x[0]), window=(y[1], x[1]), source=(y[2], x[2])) for y in rows for x in columns]

@@ -1,4 +1,4 @@
-"""Whole images through a network whose every output sees a bounded neighbourhood: exact, tile by tile."""
+"""Apply a network to whole images tile by tile; exact, because every output sees a bounded neighbourhood."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,10 +10,10 @@ from cellflax.models import Geometry
 
 Apply = Callable[[np.ndarray], np.ndarray | jax.Array]
 
-# Images are padded up to a multiple of this before they count as another shape to compile for.
+# Images are padded up to a multiple of this, so that fewer shapes are compiled.
 SHAPE_STEP = 64
-# A call takes so many tiles, or one: two programs to compile. Within a call they follow one another in the same
-# memory, which saves some of the time on a CPU (benchmarks/dense_inference.py).
+# A call takes this many tiles, or one, so that only two programs are compiled. Within a call, the tiles use the same
+# memory one after another, which saves some time on a CPU (benchmarks/dense_inference.py).
 TILES_PER_CALL = 8
 
 
@@ -22,13 +22,13 @@ def predict_tiles(apply: Apply, image: np.ndarray, geometry: Geometry, *, tile: 
 
     Neighbouring tiles share `border` pixels of input on each side, so their outputs join without seams, and
     memory is bounded by the tile. Pixels beyond the image are mirrored. All tiles of an image have one shape, so
-    that one compilation serves it and all of its size: the last of a row is moved back, not cut. Tiles begin at
-    multiples of `multiple`, so that a network's poolings fall on the same pixels whatever the tile.
+    that one compilation serves all images of its size: the last tile of a row is moved back, not cut. Tiles begin
+    at multiples of `multiple`, so that a network's poolings fall on the same pixels whatever the tile.
 
     Args:
         apply: (T, h + 2 border, w + 2 border, C) -> (T, h, w, K), for T of 1 or `TILES_PER_CALL` tiles.
         image: (H, W, C) normalised.
-        geometry: of the network that is applied; h and w are divisible by its `multiple`.
+        geometry: geometry of the network; h and w are divisible by its `multiple`.
         tile: largest h and w.
 
     Returns:
@@ -71,10 +71,10 @@ def predict_transforms(
     Args:
         apply: as in `predict_tiles`.
         image: (H, W, C) normalised.
-        transforms: how many of the eight: 1 the image as it is, 4 its quarter turns, 8 and their reflections.
+        transforms: 1 for the image as it is, 4 for its quarter turns, 8 for these and their reflections.
         geometry: as in `predict_tiles`.
         tile: as in `predict_tiles`.
-        predict: in place of `predict_tiles`, with its arguments.
+        predict: function to use instead of `predict_tiles`, with the same arguments.
 
     Yields:
         (H, W, K) float32, in the orientation of `image`.

@@ -1,4 +1,4 @@
-"""Cells that were found block by block, in one label image: each once, and none cut where blocks meet."""
+"""Merge cells found block by block into one label image: each appears once, and none is cut where blocks meet."""
 
 from collections.abc import Sequence
 
@@ -10,10 +10,10 @@ from cellflax.inference.blocks import Block, inside
 class Mosaic:
     """A label image that is filled block by block.
 
-    A block gives the cells that touch its core, unless half of one is there already: then it is the cell that an
-    earlier block gave, seen again. Windows overlap by the length of a cell, so both have seen it whole, and agree
-    up to the rounding of probabilities. A cell larger than that comes in parts: what of it no earlier block has
-    seen is always taken. Cells that are there are never changed.
+    A block adds the cells that touch its core. It skips a cell if at least half of it is already there, added by an
+    earlier block. Windows overlap by the length of a cell, so both blocks see all of it and agree up to the rounding
+    of probabilities. A cell larger than that comes in parts: the part that no earlier block has seen is always
+    added. Cells in the mosaic never change.
 
     Attributes:
         labels: (H, W) int32, 1...n in the order of the blocks and, within each, of its own labels.
@@ -32,18 +32,18 @@ class Mosaic:
         """Add the cells of one block; the blocks must come in order.
 
         Args:
-            index: of the block.
+            index: index of the block.
             labels: (h, w) integer labels 1...n of its window.
 
         Returns:
-            (h, w) int32, what was added, with its labels in the mosaic; and, ascending, the labels that it had.
+            (h, w) int32, the added cells with their labels in the mosaic; and their labels in `labels`, ascending.
         """
         block = self._blocks[index]
         here = self.labels[block.window]
         free = here == 0
 
         def pixels(where: np.ndarray) -> np.ndarray:
-            """Of each label, how many of its pixels are among those given."""
+            """For each label, the number of its pixels among those given."""
             return np.bincount(where.ravel(), minlength=int(labels.max(initial=0)) + 1)
 
         again = 2 * pixels(labels[free]) <= pixels(labels)
@@ -57,7 +57,7 @@ class Mosaic:
         return added, np.flatnonzero(taken)
 
     def _unseen(self, index: int) -> np.ndarray:
-        """Where in its window a block is the first to look, (h, w) bool."""
+        """(h, w) bool, the pixels of a block's window that are in no earlier window."""
         window = self._blocks[index].window
         unseen = np.ones([span.stop - span.start for span in window], bool)
         for earlier in self._blocks[:index]:

@@ -1,4 +1,4 @@
-"""Normalisation of an image part by part: what `normalize` makes of the whole, without the whole in memory."""
+"""Normalise an image part by part: the values are those of `normalize`, without the whole result in memory."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from cellflax.data.normalize import NormalizeConfig, box_px, intensity_scale, re
 
 
 class NormalizedImage:
-    """A raw image of which any window can be had normalised.
+    """A raw image that returns any of its windows normalised.
 
     The statistics are those of the whole image. Sums over the averaging box are rounded differently in each window,
     by some 1e-16 of the intensity.
@@ -15,7 +15,7 @@ class NormalizedImage:
         image: (H, W, C) raw, in its own type; kept, not copied.
         config: the method.
         receptive_field: as in `normalize`.
-        name: likewise.
+        name: as in `normalize`.
 
     Raises:
         UserError: as `normalize`.

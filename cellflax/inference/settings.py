@@ -1,4 +1,4 @@
-"""How whole images go through a network: in which tiles, turned how often, in which blocks."""
+"""Settings of inference on whole images: tiles, rotations and reflections, blocks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from cellflax.models import Geometry
 
 
 class Tiling(Enum):
-    """How tiles become a whole."""
+    """How tiles are joined."""
 
     seamless = "seamless"  # tiles see their neighbours: the result is that of the whole image
-    gaussian = "gaussian"  # P2: tiles see themselves; two passes, half a tile apart, blended
+    gaussian = "gaussian"  # P2: tiles see only themselves; two passes, half a tile apart, blended
 
 
 _DEFAULT_TILE = {Tiling.seamless: 512, Tiling.gaussian: 240}
@@ -26,14 +26,14 @@ _DEFAULT_TILE = {Tiling.seamless: 512, Tiling.gaussian: 240}
 class Inference:
     """Settings of inference. Tile and blocks do not change the result, as long as no cell exceeds `largest_cell_px`.
 
-    Of two things that is not true: gaussian tiles, and refinements that take levels from all that they are given.
+    There are two exceptions: gaussian tiles, and refinements that take levels from their whole input.
 
     Attributes:
-        tiling: how tiles become a whole.
-        tile: largest edge of what the network sees at once, pixels; None for 512 (seamless) or 240 (gaussian, P2).
+        tiling: how tiles are joined.
+        tile: largest edge of a tile in pixels; None for 512 (seamless) or 240 (gaussian, P2).
         transforms: rotations and reflections averaged, 1, 4 or 8.
-        block: largest edge of what is segmented at once, pixels: it bounds the memory beyond the image's own.
-        largest_cell_px: length of the largest cell; so far around it does each block see.
+        block: largest edge in pixels of what is segmented at once; it bounds the memory beyond the image's own.
+        largest_cell_px: length of the largest cell in pixels; each block is given this much context on every side.
     """
 
     tiling: Tiling = Tiling.seamless

@@ -17,10 +17,10 @@ Loss = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 
 
 class Activation(Enum):
-    """What a network's outputs are to a cost, and therefore in prediction: how logits become probabilities."""
+    """How a cost turns a network's logits into probabilities; prediction does the same."""
 
-    softmax = "softmax"  # of one class or another
-    sigmoid = "sigmoid"  # of each class for itself
+    softmax = "softmax"  # one class excludes the others
+    sigmoid = "sigmoid"  # the classes are independent
 
     def __call__(self, logits: jax.Array) -> jax.Array:
         """(..., K) -> (..., K) in [0, 1]; only those of the softmax sum to 1."""
@@ -29,11 +29,11 @@ class Activation(Enum):
 
 @dataclass
 class LossConfig:
-    """What every cost has; a subclass defines `build`.
+    """Base of the settings of a cost; a subclass defines `build`.
 
     Attributes:
-        activation: of the network's outputs; a property of the cost, not a setting.
-        takes_patches: whether one labelled pixel in a window is enough for it (sampler=patches); likewise.
+        activation: activation of the network's outputs; a property of the cost, not a setting.
+        takes_patches: whether one labelled pixel per window is enough (sampler=patches); also not a setting.
         l2: factor of the sum of squares of all kernels; P1: 1e-5, ablation 0, 1e-7, 1e-6, 1e-5.
     """
 
@@ -49,7 +49,7 @@ class LossConfig:
         """The cost, without its penalty on the weights.
 
         Args:
-            class_names: of the network's outputs, background last.
+            class_names: names of the network's outputs, background last.
             pixels: (K,) annotated pixels of each class in the training set.
 
         Raises:

@@ -1,4 +1,4 @@
-"""P3's cost (Al-Kofahi et al. 2018): root-mean-square deviations of independent class probabilities."""
+"""The cost of Al-Kofahi 2018 (P3): root-mean-square deviations of independent class probabilities."""
 
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,14 +15,14 @@ from cellflax.losses.base import Activation, Loss, LossConfig
 
 @dataclass
 class CompositeRmsdConfig(LossConfig):
-    """Weighted sum of each class's RMSD and of that of the probabilities' sum from 1 (P3: all weights 1).
+    """Weighted sum of each class's RMSD and the RMSD of the probabilities' sum from 1 (P3: all weights 1).
 
-    Of the sampler's weights it takes only which pixels are annotated, those above 0: a class counts by its own
-    term, however few pixels it has, so `sampler.balance` changes nothing but the weights of the reported accuracy.
+    The sampler's weights only mark the annotated pixels, those above 0. Each class has its own term, however few
+    pixels it has, so `sampler.balance` changes only the weights of the reported accuracy.
 
     Attributes:
-        weights: of the classes' terms, one for each in the order of the data's classes, or one for all.
-        sum_weight: of the term that draws the sum of the probabilities to 1.
+        weights: weights of the classes' terms, one for each in the order of the data's classes, or one for all.
+        sum_weight: weight of the term that draws the sum of the probabilities to 1.
     """
 
     activation: ClassVar[Activation] = Activation.sigmoid
@@ -45,7 +45,7 @@ def class_weights(config: CompositeRmsdConfig, class_names: tuple[str, ...]) -> 
     """One weight per class.
 
     Raises:
-        UserError: if there are neither as many as classes nor one for all.
+        UserError: if there is neither one weight for each class nor one for all.
     """
     if len(config.weights) not in (1, len(class_names)):
         raise UserError(
@@ -61,9 +61,9 @@ def composite_rmsd(
     """Sum over classes k of w_k RMSD(p_k, l_k), plus w RMSD(sum_k p_k, 1), per crop; the mean over the batch.
 
     p = sigmoid(logits), l_k = 1 where the class is k, and RMSD(a, b) = sqrt(mean((a - b)^2)) over the annotated
-    pixels of a crop. The last term is on the predictions p, where the paper prints the labels l: those sum to 1
-    anyway, so the term would be constant and without gradient. It is what ties the independent outputs together;
-    of a softmax it would be zero.
+    pixels of a crop. The last term uses the predictions p where the paper prints the labels l. The labels sum to 1
+    anyway, so their term would be constant and without gradient. The last term ties the independent outputs
+    together; for a softmax it would be zero.
 
     The gradient of RMSD has the norm 1 / sqrt(n) however small the error, but is 0 / 0 where the error is exactly
     zero; there, at the minimum, it is taken as 0.

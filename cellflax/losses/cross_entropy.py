@@ -1,4 +1,4 @@
-"""P1's cost (Van Valen et al. 2016): cross-entropy, classes balanced by the sampler."""
+"""The cost of Van Valen 2016 (P1): cross-entropy with classes balanced by the sampler."""
 
 from dataclasses import dataclass
 from typing import ClassVar

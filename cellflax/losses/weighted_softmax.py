@@ -1,4 +1,4 @@
-"""P2's cost (Sadanandan et al. 2017): cross-entropy with classes balanced image by image, foreground above that."""
+"""The cost of Sadanandan 2017 (P2): cross-entropy with classes balanced image by image, and more for the foreground."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -12,21 +12,21 @@ from cellflax.checks import above, check
 from cellflax.losses.base import Loss, LossConfig
 
 # `foreground: null` stays in this range: never below the background's weight, and never so far above it that the
-# background is given up.
+# background is ignored.
 AUTO_RANGE = (1.0, 10.0)
 
 
 @dataclass
 class WeightedSoftmaxConfig(LossConfig):
-    """Softmax cross-entropy, every class of a crop with the same total weight, then more for the foreground (P2).
+    """Softmax cross-entropy; the classes of a crop get equal total weights, then the foreground gets more (P2).
 
-    Of the sampler's weights it takes only which pixels are annotated, those above 0: balancing is its own affair,
-    so `sampler.balance` changes nothing but the weights of the reported accuracy.
+    The sampler's weights only mark the annotated pixels, those above 0. This cost balances the classes itself, so
+    `sampler.balance` changes only the weights of the reported accuracy.
 
     Attributes:
         foreground: factor on all classes but the background; P2: 3, dependent on the data. Null derives it from the
-            training set: annotated background pixels per foreground pixel, at least 1 and at most 10; that is 3
-            where cells cover a quarter.
+            training set: annotated background pixels per foreground pixel, at least 1 and at most 10. That is 3
+            if cells cover a quarter of the area.
     """
 
     foreground: float | None = 3.0
@@ -53,12 +53,12 @@ def foreground_factor(config: WeightedSoftmaxConfig, pixels: np.ndarray) -> floa
 
 
 def weighted_softmax(logits: jax.Array, target: jax.Array, weight: jax.Array, foreground: float) -> jax.Array:
-    """Sum of w(pixel) * -log softmax(logits)[target] over the annotated pixels of the batch, by their number.
+    """Mean of w(pixel) * -log softmax(logits)[target] over the annotated pixels of the batch.
 
-    In a crop of n annotated pixels, of which n_k are of class k and c classes occur, w = n / (c n_k), times
+    A crop has n annotated pixels, n_k of class k, and c classes that occur. Then w = n / (c n_k), times
     `foreground` for all classes but the last. Before that factor the mean of w is 1 in every crop. The divisor is
     the number of pixels rather than the sum of the weights, so that the factor raises the foreground and leaves
-    the background as it is, and crops count by what is annotated in them.
+    the background as it is, and crops count by their number of annotated pixels.
 
     Args:
         logits: (B, S, S, K).

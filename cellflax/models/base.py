@@ -1,4 +1,4 @@
-"""What every network is to the code around it, and what its settings say about it."""
+"""The interface of every network and of its settings."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,12 +9,12 @@ from flax import nnx
 
 @dataclass(frozen=True, kw_only=True)
 class Geometry:
-    """What a network sees around each output, and which sizes suit it; the default is that of a single pixel.
+    """What a network sees around each output, and which sizes suit it; by default a single pixel.
 
     Attributes:
         receptive_field: edge of the square of input pixels that holds what any one output sees.
         border: pixels lost on each side between input and output.
-        train_border: the same in training, where less context may do.
+        train_border: the same in training, where less context may be enough.
         multiple: output sizes must be divisible by this in training, and offsets of windows in prediction.
     """
 
@@ -55,6 +55,6 @@ class ModelConfig:
         Args:
             channels: image channels.
             classes: output classes.
-            seed: of the initialisation.
+            seed: seed of the initialisation.
         """
         raise NotImplementedError

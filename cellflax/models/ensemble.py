@@ -1,6 +1,6 @@
-"""Ensembles (P1: five networks, mean probability): networks of one architecture, stacked along a first axis.
+"""Ensembles of networks of one architecture, stacked along a first axis (Van Valen 2016 (P1): the mean of five).
 
-Every array of an ensemble has the member as its first axis, also where there is only one.
+Every array of an ensemble has the member as its first axis, even if there is only one.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,11 +27,11 @@ def stack_members(members: Sequence[nnx.Module]) -> tuple[nnx.GraphDef, nnx.Stat
 def map_members(function: Callable[..., Any], *trees: Any) -> Any:
     """Apply a function to every member and stack the results.
 
-    One after another on a CPU, which a single network keeps busy; side by side on accelerators, where small
-    networks leave room.
+    They run one after another on a CPU, which a single network keeps busy, and side by side on accelerators, where
+    small networks leave room.
 
     Args:
-        function: of one member's part of each tree.
+        function: function of one member's part of each tree.
         trees: pytrees whose leaves have a leading member axis.
     """
     members = len(jax.tree.leaves(trees)[0])
@@ -55,8 +55,8 @@ def member_probabilities(
         graph: structure of one member.
         activation: from logits to probabilities, as in training (`losses.activation_of`).
         params: parameters, with a leading member axis.
-        stats: other variables, likewise.
-        image: normalised.
+        stats: other variables, with a leading member axis.
+        image: (N, H, W, C) normalised.
     """
     return map_members(lambda p, s: activation(nnx.merge(graph, p, s)(image)), params, stats)
 

@@ -1,22 +1,22 @@
-"""Convolution with kernels of many pixels, by products of spectra."""
+"""Convolution with large kernels by fast Fourier transform."""
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from scipy.fft import next_fast_len
 
-# Between the kernels for which sums are the faster way (P1: 4 at most) and those for which spectra are, three to eleven
-# times at 12 and 28 (benchmarks/convolution.py).
+# Direct convolution is faster up to 4 pixels (the largest in P1's stages); FFT is 3 to 11 times faster at 12 and 28
+# pixels (benchmarks/convolution.py).
 LARGE_KERNEL = 10
 
 
 def fourier_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Stride-1 convolution of whole windows of x with a large kernel.
 
-    Its cost per output hardly depends on the kernel: P1's branch of 28 x 28 would else take 50,000 products per
-    output and filter. x is cut into overlapping blocks (overlap-save), at most two kernels of outputs wide, because the
-    spectrum of the kernel takes the memory of a block for every pair of channels. Values are those of
-    `lax.conv_general_dilated`, if anything nearer to the exact ones.
+    Its cost per output hardly depends on the kernel. Directly, the 28 x 28 branch of Van Valen 2016 (P1) would take
+    50,000 products per output and filter. x is cut into overlapping blocks (overlap-save). Their outputs are at most
+    two kernels wide, because the spectrum of the kernel takes the memory of a block for every pair of channels. Values
+    are those of `lax.conv_general_dilated`, if anything more exact.
 
     Args:
         x: (N, H, W, C).
@@ -30,7 +30,7 @@ def fourier_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
     x = jnp.pad(x, ((0, 0), (0, rows.missing), (0, columns.missing), (0, 0)))
     blocks = [x[:, i : i + rows.window, j : j + columns.window] for i in rows.starts for j in columns.starts]
     spectra = jnp.fft.rfft2(jnp.stack(blocks, axis=1).transpose(0, 1, 4, 2, 3), shape)
-    # Networks correlate: no kernel is turned round, its spectrum is conjugated.
+    # Networks correlate instead of convolving, so the kernel's spectrum is conjugated.
     kernel_spectra = jnp.conj(jnp.fft.rfft2(kernel.transpose(2, 3, 0, 1), shape))
     # On a GPU, products of 10 bits would spoil all pixels of a block.
     product = jnp.einsum("nbcuv,cmuv->nbmuv", spectra, kernel_spectra, precision=lax.Precision.HIGHEST)
@@ -45,12 +45,12 @@ class _Blocks:
     """How one side of the image is cut.
 
     Attributes:
-        outputs: of the whole side.
-        edge: outputs of one block.
-        window: what a block sees.
+        outputs: number of outputs along the whole side.
+        edge: number of outputs along one block.
+        window: number of pixels that a block sees.
         starts: first pixel of each block's window.
         missing: pixels that the last block sees beyond the image.
-        transform: length of the Fourier transform, at least that of the window: nothing valid is wrapped round.
+        transform: length of the Fourier transform, at least that of the window, so that no valid output wraps round.
     """
 
     def __init__(self, size: int, kernel: int):

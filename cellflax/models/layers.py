@@ -11,8 +11,8 @@ from jax import lax
 from cellflax.models.large_kernel import LARGE_KERNEL, fourier_convolution
 
 # On CPU, XLA's kernel gradient slows down about threefold beyond this many output filters, and more than twofold
-# beyond this many output pixels in a batch (benchmarks/convolution.py); so it is taken in parts. Layers of few
-# output filters slow down less than taking parts of the batch costs.
+# beyond this many output pixels in a batch (benchmarks/convolution.py), so it is computed in parts. Layers with few
+# output filters slow down less than splitting the batch costs.
 GRADIENT_FILTERS = 64
 GRADIENT_PIXELS = 2**15
 NARROW_FILTERS = 16
@@ -21,7 +21,7 @@ _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
 def _convolution(x: jax.Array, kernel: jax.Array, pad: Sequence[int]) -> jax.Array:
-    """Stride-1 convolution of x, padded by so many rows and columns of zeros on each side."""
+    """Stride-1 convolution of x, padded on each side with this many rows and columns of zeros."""
     padding = [(pad[0], pad[0]), (pad[1], pad[1])]
     return lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=_LAYOUT)
 
@@ -30,9 +30,9 @@ def _convolution(x: jax.Array, kernel: jax.Array, pad: Sequence[int]) -> jax.Arr
 def convolution_in_parts(x: jax.Array, kernel: jax.Array, pad: int = 0) -> jax.Array:
     """Stride-1 convolution whose gradient is fast on CPU.
 
-    The kernel gradient is a sum over parts of the batch (but for `NARROW_FILTERS` or fewer) and, for each, a
-    convolution per `GRADIENT_FILTERS` output filters; the input gradient is a plain convolution with the rotated
-    kernel. Values are those of `lax.conv_general_dilated`.
+    The kernel gradient is a sum over parts of the batch, except with `NARROW_FILTERS` or fewer output filters. Each
+    part takes one convolution per `GRADIENT_FILTERS` output filters. The input gradient is a plain convolution with the
+    rotated kernel. Values are those of `lax.conv_general_dilated`.
 
     Args:
         x: (N, H, W, C).
@@ -77,7 +77,7 @@ def _kernel_gradient(x: jax.Array, grad: jax.Array, pad: int) -> jax.Array:
 
 
 def _correlate(x: jax.Array, grad: jax.Array, pad: int) -> jax.Array:
-    """The convolution of x with grad, the batch being summed over in the role of the channels."""
+    """The convolution of x with grad, in which the batch takes the place of the channels that are summed over."""
     x, grad = x.transpose(3, 1, 2, 0), grad.transpose(1, 2, 0, 3)
     filters = range(0, grad.shape[-1], GRADIENT_FILTERS)
     parts = [_convolution(x, grad[..., i : i + GRADIENT_FILTERS], (pad, pad)) for i in filters]
@@ -91,8 +91,8 @@ class Convolution(nnx.Module):
         filters_in: input channels.
         filters: output channels.
         kernel: edge of the square kernel in pixels.
-        same: pad with zeros to the size of the input (kernel odd); else only whole kernels count.
-        use_bias: leave out the bias where a batch normalisation follows that has its own.
+        same: pad with zeros to the size of the input (kernel odd); else return outputs only where the kernel fits.
+        use_bias: add a bias; not needed before a batch normalisation, which has its own.
         rngs: initialisation keys.
     """
 
@@ -110,7 +110,7 @@ class Convolution(nnx.Module):
         if kernel.shape[:2] == (1, 1):  # a matrix product: its gradient is several times as fast on CPU
             x = x @ kernel[0, 0]
         elif not self.pad and kernel.shape[:2] == x.shape[1:3]:
-            # One window, as at the end of a patch: the same, and the input's gradient else is a convolution of zeros.
+            # One window, as at the end of a patch: also a product, else the input's gradient would convolve zeros.
             x = (x.reshape(len(x), -1) @ kernel.reshape(-1, kernel.shape[-1]))[:, None, None]
         elif not self.pad and min(kernel.shape[:2]) >= LARGE_KERNEL:
             x = fourier_convolution(x, kernel)
@@ -124,9 +124,9 @@ class Convolution(nnx.Module):
 class Upsampling(nnx.Module):
     """Transposed 2 x 2 convolution of stride 2, zero bias: doubles height and width.
 
-    Its windows do not overlap, so that it is one matrix product from each pixel to the four that it becomes.
-    The kernel starts with the variance that keeps the activations' (LeCun et al. 1998), not twice it (he-normal),
-    because no ReLU follows.
+    Its windows do not overlap, so it is one matrix product from each pixel to the four that it becomes. The kernel
+    starts with the variance that preserves the activations' variance (LeCun et al. 1998), not with twice that
+    (he-normal), because no ReLU follows.
 
     Args:
         filters_in: input channels.
@@ -151,7 +151,7 @@ class Upsampling(nnx.Module):
 class Normalization(nnx.Module):
     """Batch normalisation over (N, H, W); under a mesh the statistics are those of the global batch.
 
-    `nnx.BatchNorm` in one pass over the activations instead of four: on CPU their traffic counts.
+    Like `nnx.BatchNorm`, but with one pass over the activations instead of four: on CPU, memory traffic matters.
 
     Args:
         filters: channels.
@@ -192,7 +192,7 @@ def max_pool(x: jax.Array, step: int) -> jax.Array:
 def split_phases(x: jax.Array) -> jax.Array:
     """Move the four 2 x 2 phases of (N, H, W, C) into the batch: (4 N, H/2, W/2, C); H and W even.
 
-    The phases of an image follow each other: a batch that is split over devices by images stays so.
+    The phases of an image follow each other, so a batch that is split over devices by image stays split by image.
     """
     n, height, width, channels = x.shape
     x = x.reshape(n, height // 2, 2, width // 2, 2, channels)
@@ -200,7 +200,7 @@ def split_phases(x: jax.Array) -> jax.Array:
 
 
 def merge_phases(x: jax.Array, times: int) -> jax.Array:
-    """Undo `split_phases` done `times` times over: (4^times N, H, W, C) -> (N, 2^times H, 2^times W, C)."""
+    """Undo `times` rounds of `split_phases`: (4^times N, H, W, C) -> (N, 2^times H, 2^times W, C)."""
     for _ in range(times):
         n, height, width, channels = x.shape
         x = x.reshape(n // 4, 2, 2, height, width, channels)

@@ -18,7 +18,7 @@ class PaddedConfig(ModelConfig):
     """What these networks share: a contracting path with 2 x 2 max poolings, and an expanding one that doubles.
 
     Attributes:
-        kernel: edge of every kernel in pixels, odd, but for those that are points.
+        kernel: edge in pixels of every kernel larger than 1 x 1; odd.
         context_px: input pixels around a training crop, on each side.
         batch_norm_momentum: share of the running statistics kept per step.
         batch_norm_epsilon: added to the variance.
@@ -46,8 +46,8 @@ class PaddedConfig(ModelConfig):
         """How many convolutions of `kernel` follow one another at each resolution.
 
         Returns:
-            of the contracting path, from full resolution to the bottom; of the expanding path, from above the bottom
-            to full resolution, which are one less.
+            one list for the contracting path, from full resolution to the bottom; and one for the expanding path, from
+            above the bottom to full resolution, which is one shorter.
         """
         raise NotImplementedError
 
@@ -94,8 +94,8 @@ class PaddedBlock(nnx.Module):
         filters_in: input channels.
         filters: output channels.
         kernel: edge of the kernel in pixels, odd.
-        config: of the network.
-        normalized: whether there is a batch normalisation, in the place of a bias.
+        config: settings of the network.
+        normalized: whether there is a batch normalisation instead of a bias.
         rngs: initialisation keys.
     """
 
@@ -119,7 +119,7 @@ class Blocks(nnx.Module):
     Args:
         filters_in: input channels.
         filters: output channels of each block.
-        config: of the network.
+        config: settings of the network.
         kernels: edge of each block's kernel in pixels; None for the configured one.
         normalized: as in `PaddedBlock`.
         rngs: initialisation keys.
@@ -151,12 +151,12 @@ class PaddedNetwork(Network):
 
     The convolutions pad with zeros; in prediction, only outputs that no padding reaches are returned. So an
     output is a function of the input pixels around it and of its place among the `multiple` pixels that share
-    one at the bottom: windows of an image agree wherever they overlap, provided that their offsets differ by
+    one at the bottom. Windows of an image agree wherever they overlap, provided that their offsets differ by
     multiples of `multiple`.
 
-    Training returns outputs up to `train_border` from the window's edge, because as wide a border as prediction
-    has would be most of a crop. The outermost of them see zeros in place of the image beyond the crop. That is
-    harmless: what an output depends on is concentrated around it (Luo et al. 2016), and this part they see.
+    Training returns outputs up to `train_border` from the window's edge, because prediction's border would take
+    up most of a crop. The outermost outputs see zeros instead of the image beyond the crop. That is harmless:
+    an output depends mostly on the pixels close to it (Luo et al. 2016), and it sees those.
 
     Attributes:
         geometry: what it sees around each output; `border` is a multiple of `multiple`, by which input sizes must be
@@ -186,7 +186,7 @@ class PaddedNetwork(Network):
             key: dropout key, needed in training with dropout.
 
         Returns:
-            (N, H - 2 border, W - 2 border, classes), with train_border for border in training.
+            (N, H - 2 border, W - 2 border, classes), in training with train_border instead of border.
 
         Raises:
             ValueError: if the window is too small, or in training H or W is not divisible by `multiple`.

@@ -1,4 +1,4 @@
-"""P1's patch networks (Van Valen et al. 2016), run on patches or densely with the same parameters."""
+"""The patch networks of Van Valen 2016 (P1), run on patches or densely with the same parameters."""
 
 from dataclasses import dataclass, field
 from enum import Enum

@@ -1,4 +1,4 @@
-"""P2's fully convolutional network (Sadanandan et al. 2017): bottleneck residual blocks, and long skips that add."""
+"""The fully convolutional network of Sadanandan 2017 (P2): bottleneck residual blocks, and long skips that add."""
 
 from dataclasses import dataclass, field
 
@@ -15,21 +15,22 @@ from cellflax.models.padded import Blocks, PaddedConfig, PaddedNetwork, output_l
 class SkipFcnConfig(PaddedConfig):
     """P2's network. Its blocks, where "conv" stands for a convolution, batch normalisation and ReLU:
 
-    - Conv-Pool: a conv, then 2 x 2 max pooling: one for each level but the last, which has no pooling;
-    - Residual: 1 x 1 to `bottleneck` of the level's maps, `kernel` x `kernel`, 1 x 1 back to them (three convs),
-      the input added, then batch normalisation;
-    - DeConv: a transposed convolution that doubles, the long skip added, batch normalisation, two convs.
+    - Conv-Pool: a conv, then 2 x 2 max pooling; one for each level, without pooling in the last;
+    - Residual: three convs (1 x 1 to the share `bottleneck` of the level's maps, `kernel` x `kernel`, 1 x 1 back to
+      all maps), addition of the input, batch normalisation;
+    - DeConv: a transposed convolution that doubles the size, addition of the long skip, batch normalisation, two convs.
 
-    The paper's Residual block has 16, 16 and 64 maps. Its input is added, so it has 64 maps as well: it belongs to
-    the last level. How many there are, and where in a level, is not in the text: here they follow the level's conv.
+    The paper's Residual block has 16, 16 and 64 maps. Its input is added, so the input has 64 maps as well, and the
+    block belongs to the last level. The text does not say how many blocks there are, or where in a level. Here they
+    follow the level's conv.
 
     Attributes:
         filters: maps of each level, from full resolution down (P2: 8, doubled at every pooling).
-        residual_blocks: Residual blocks of each level.
+        residual_blocks: number of Residual blocks of each level.
         bottleneck: share of a level's maps in the middle of its Residual blocks (P2: 16 of 64).
-        long_skips: whether the levels' outputs are added on the way up; without, there is no batch normalisation
-            where they would arrive (ablation).
-        residual: whether Residual blocks add their input; without, they are three convs and no more (ablation).
+        long_skips: whether the levels' outputs are added on the way up; false also leaves out the batch normalisation
+            after the addition (ablation).
+        residual: whether Residual blocks add their input; false leaves only their three convs (ablation).
     """
 
     filters: list[int] = field(default_factory=lambda: [8, 16, 32, 64])
@@ -66,7 +67,7 @@ class Residual(nnx.Module):
 
     Args:
         filters: input and output maps.
-        config: of the network.
+        config: settings of the network.
         rngs: initialisation keys.
     """
 
@@ -88,8 +89,8 @@ class Level(nnx.Module):
     Args:
         filters_in: input channels.
         filters: maps of the level.
-        residual_blocks: how many.
-        config: of the network.
+        residual_blocks: number of Residual blocks.
+        config: settings of the network.
         rngs: initialisation keys.
     """
 
@@ -106,12 +107,12 @@ class Level(nnx.Module):
 
 
 class DeConv(nnx.Module):
-    """P2's block of the way up: doubling, the long skip added and normalised, two convs.
+    """P2's block of the expanding path: doubling, addition of the long skip, batch normalisation, two convs.
 
     Args:
         filters_in: input channels.
         filters: maps of the level that it leads to.
-        config: of the network.
+        config: settings of the network.
         rngs: initialisation keys.
     """
 
@@ -121,7 +122,7 @@ class DeConv(nnx.Module):
         self.convs = Blocks(filters, [filters, filters], config, rngs=rngs)
 
     def __call__(self, x: jax.Array, skip: jax.Array, *, train: bool) -> jax.Array:
-        """(N, H, W, C) and the level's output on the way down, (N, 2 H, 2 W, filters) -> the latter's shape."""
+        """(N, H, W, C), and as `skip` the contracting level's output (N, 2 H, 2 W, filters) -> the shape of `skip`."""
         x = self.upsampling(x)
         if self.normalization is not None:
             x = self.normalization(x + skip, train=train)

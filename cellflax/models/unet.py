@@ -1,4 +1,4 @@
-"""U-Nets (Ronneberger et al. 2015): P3's asymmetric one (Al-Kofahi et al. 2018), and symmetric ones."""
+"""U-Nets (Ronneberger et al. 2015): the asymmetric one of Al-Kofahi 2018 (P3), and symmetric ones."""
 
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,7 +19,7 @@ class UpLevel:
 
     Attributes:
         upsample: filters of the transposed convolution that leads to this level.
-        filters: of each convolution after it and the skip have been joined.
+        filters: filters of each convolution after the skip has been joined.
     """
 
     upsample: int = 32

@@ -1,4 +1,4 @@
-"""What prediction writes: labels, maps, the table of cells, panels of the overlay, where it came from."""
+"""What prediction writes: labels, maps, the table of cells, panels of the overlay, provenance."""
 
 import math
 from contextlib import ExitStack
@@ -22,18 +22,18 @@ from cellflax.pictures.overlay import Panel
 from cellflax.prediction.segment import Maps, Segmentation
 from cellflax.prediction.trained import TrainedModel
 
-_PANEL_PX = 1600  # what report.outline_overlay shows of an image at most
+_PANEL_PX = 1600  # largest edge that pictures.overlay.outline_overlay shows of an image
 
 
 class ResultFiles:
-    """The files of one image or movie; a context at whose end those of a movie, and all maps, are complete.
+    """The files of one image or movie; a context manager, at whose end movies and maps are complete.
 
     Args:
         output: directory.
         frames: the image or movie.
-        class_names: of the probabilities.
+        class_names: classes of the probabilities.
         maps: whether to write probabilities, uncertainties and seeds.
-        uncertainty: whether there will be any.
+        uncertainty: whether there will be uncertainties.
     """
 
     def __init__(self, output: Path, frames: Frames, class_names: tuple[str, ...], *, maps: bool, uncertainty: bool):
@@ -55,7 +55,7 @@ class ResultFiles:
         self._open.__exit__(kind, error, trace)
 
     def maps(self, t: int, image: Image) -> Maps | None:
-        """What writes a window of the maps of a frame, as `segment.segment` calls it; None if they are not wanted."""
+        """The function that writes a frame's maps for `segment.segment`, or None if no maps are wanted."""
         if not self._save_maps:
             return None
         height, width = image.pixels.shape[:2]
@@ -91,13 +91,13 @@ class ResultFiles:
 
 
 def panel(name: str, labels: np.ndarray, plane: np.ndarray) -> Panel:
-    """One picture of the overlay, thinned out as far as the overlay will show it, so that no image is kept for it."""
+    """One picture of the overlay, thinned out to the pixels that it shows, so that no full image is kept for it."""
     step = math.ceil(max(labels.shape) / _PANEL_PX)
     return Panel(name, labels[::step, ::step].copy(), image=plane[::step, ::step].copy())
 
 
 def frame_cells(frames: Frames, t: int, cells: pd.DataFrame) -> pd.DataFrame:
-    """Cells with the columns that tell where they are: `image`, and of a movie `frame` and, where known, `time_s`."""
+    """Cells with the columns that locate them: `image`; in a movie also `frame` and, if known, `time_s`."""
     key: dict[str, Any] = {results.IMAGE: frames.name}
     if frames.time is not None:
         key[results.FRAME] = t
@@ -107,10 +107,10 @@ def frame_cells(frames: Frames, t: int, cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_cells(path: Path, cells: pd.DataFrame) -> None:
-    """Write the table of the cells of all images, with the columns first that tell where a cell is."""
+    """Write the table of the cells of all images; the columns that locate a cell come first."""
     keys = [name for name in (results.IMAGE, results.FRAME, results.TIME_S) if name in cells]
     if results.FRAME in keys:
-        cells = cells.astype({results.FRAME: "Int64"})  # nothing where there is an image among movies
+        cells = cells.astype({results.FRAME: "Int64"})  # empty for an image among movies
     write_table(path, cells.reindex(columns=[*keys, *cells.columns.drop(keys)]))
 
 
@@ -120,11 +120,11 @@ def provenance(
     """What the results come from, as JSON.
 
     Args:
-        model: that segmented the cells.
-        nuclei_model: that segmented the nuclei, if there was one.
-        config: of the command.
+        model: model that segmented the cells.
+        nuclei_model: model that segmented the nuclei, if there was one.
+        config: configuration of the command.
         done: names of the images.
-        complete: whether those are all.
+        complete: whether these are all images.
     """
     return {
         "cellflax": cellflax.__version__,

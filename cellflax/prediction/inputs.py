@@ -1,4 +1,4 @@
-"""What `cellflax.predict` segments: images and movies, and given nuclei, checked against the network."""
+"""The inputs of `cellflax.predict`: images, movies and given nuclei, checked against the network."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from cellflax.labels import cells_of, whole_numbers
 from cellflax.prediction.trained import TrainedModel
 from cellflax.progress import say
 
-# Cells of another apparent size than in training are another problem; the network has never seen it.
+# The network has never seen cells of another apparent size than in training; this much difference is accepted.
 _PIXEL_SIZE_TOLERANCE = 0.1
 
 
@@ -30,13 +30,13 @@ def open_images(
     """Open an image or a movie whose frames come with the model's channels.
 
     Args:
-        files: of it.
-        model: that will segment it.
-        pixel_size_um: counts before what the files say.
-        frame_interval_s: likewise.
+        files: files of the image or movie.
+        model: model that will segment it.
+        pixel_size_um: overrides the pixel size in the files.
+        frame_interval_s: overrides the frame interval in the files.
 
     Raises:
-        UserError: if the files cannot be read or do not fit the network; so does reading a frame.
+        UserError: if the files cannot be read or do not fit the network; reading a frame can raise it too.
     """
     with open_frames(files, frame_interval_s) as frames:
 
@@ -55,7 +55,7 @@ def open_nuclei(path: Path | None, frames: Frames) -> Iterator[Callable[[int, Im
 
     Args:
         path: labels or masks, None where there are none.
-        frames: that they belong to.
+        frames: image or movie that they belong to.
 
     Yields:
         Function from the number of a frame and its image to (H, W) int32 nuclei, or None.
@@ -91,7 +91,7 @@ def nuclei_of(labels: np.ndarray, image: Image, name: str) -> np.ndarray:
 
 
 def _fitting(image: Image, model: TrainedModel, pixel_size_um: float | None) -> Image:
-    """The image with the model's names of its channels, checked against what the network was trained on."""
+    """The image with the model's channel names, checked against what the network was trained on."""
     wanted = model.channels
     if image.pixels.shape[-1] != len(wanted):
         raise UserError(

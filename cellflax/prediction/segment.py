@@ -1,4 +1,4 @@
-"""One image in memory through trained networks: probabilities, cells and their measurements, block by block."""
+"""Segment one image in memory with trained networks, block by block: probabilities, cells and measurements."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -53,10 +53,10 @@ def segment(
 ) -> Segmentation:
     """Segment one image.
 
-    An image larger than `inference.block` is segmented in blocks, so that besides the image and its labels memory
-    holds the probabilities of one block only. What a refinement takes from the whole of what it is given (the two
-    levels of an active contour) is then the block's. The image is resampled as a whole, if the network needs that;
-    cells are measured on its own grid.
+    An image larger than `inference.block` is segmented in blocks, so that memory holds the probabilities of only one
+    block besides the image and its labels. A refinement that takes levels from its whole input (the two of an active
+    contour) then takes them from the block. The image is resampled as a whole if the network needs that; cells are
+    measured on the image's own grid.
 
     Args:
         model: trained network or ensemble.
@@ -64,8 +64,8 @@ def segment(
         seeds: (H, W) nucleus labels; None for those that the network itself shows, if it has a class for them.
         how: from probabilities to cells.
         inference: tiles, transforms, blocks.
-        maps: gets the mean over networks and transforms, and the disagreement between the networks (between the
-            transforms where there is one network), part by part.
+        maps: receives, part by part, the mean over networks and transforms, and the disagreement between the networks
+            (between the transforms if there is one network).
 
     Raises:
         UserError: naming the image, if its pixel size is needed and unknown.
@@ -118,17 +118,17 @@ def find_nuclei(
     inference: Inference,
     nuclei_model: TrainedModel | None = None,
 ) -> np.ndarray | None:
-    """Nuclei that seed the cells: by a network of their own, else from the model's seed channel, else none.
+    """Nuclei that seed the cells: from a network for nuclei, else from the model's seed channel, else none.
 
     Args:
-        model: what the cells will be segmented with.
+        model: model that will segment the cells.
         image: (H, W, C) raw intensities, channels in the model's order.
         how: from probabilities to cells.
         inference: tiles and blocks; transforms are those of `nuclei_model`.
-        nuclei_model: a network that segments nuclei; it takes its channels, by name, from the image's.
+        nuclei_model: a network that segments nuclei; it takes its channels from the image by name.
 
     Returns:
-        (H, W) int32 labels, or None where the refinement takes no seeds or neither shows nuclei.
+        (H, W) int32 labels, or None if the refinement takes no seeds or there is no source of nuclei.
     """
     if not how.takes_seeds:
         return None
@@ -174,9 +174,9 @@ class _Predictor:
         self.blocks = inference.blocks(_size(image), model.geometry)
 
     def predict(self, block: Block) -> list[np.ndarray]:
-        """(h, w, K) of a block's window by every network, averaged over the transforms.
+        """(h, w, K) probabilities of a block's window from each network, averaged over the transforms.
 
-        By every transform where there is one network.
+        If there is one network, the result is one prediction for each transform.
         """
         model, inference = self._model, self._inference
         source, window = self._image.window(block.source), inside(block.window, block.source)
@@ -200,12 +200,12 @@ class _Predictor:
 
 
 def _mean(predictions: list[np.ndarray]) -> np.ndarray:
-    """Without the copy of them all that `np.mean` makes."""
+    """Mean of the predictions, without the stacked copy that `np.mean` makes."""
     return sum(predictions[1:], predictions[0]) / len(predictions)
 
 
 def _at_scale(model: TrainedModel, image: Image) -> Image:
-    """The image as the network works with it."""
+    """The image at the network's scale."""
     scale = model.config.scale
     pixels = to_scale(image.pixels, image.pixel_size_um, scale, str(image.path))
     return Image(pixels, image.channels, scale.pixel_size_um or image.pixel_size_um, image.path)

@@ -20,14 +20,14 @@ from cellflax.training.config import TrainConfig
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """An ensemble of networks with its weights and everything that prediction must do as training did.
+    """An ensemble of networks with its weights and the settings that prediction shares with training.
 
     Attributes:
         config: the configuration it was trained with.
-        record: all that the checkpoint says about itself (JSON).
+        record: the checkpoint's JSON record.
         step: training step of the weights.
         path: the checkpoint it was read from.
-        geometry: of each network.
+        geometry: geometry of each network.
         probabilities: compiled (T, H, W, C) -> (T, H - 2 border, W - 2 border, M K): class probabilities of each
             member, tile by tile.
     """
@@ -65,7 +65,7 @@ def load_model(path: str | Path, step: str = "best") -> TrainedModel:
 
     Args:
         path: a run directory, its `checkpoints` folder, or one numbered checkpoint in it.
-        step: "best", "last" or a number, where `path` leaves it open.
+        step: "best", "last" or a number; not used if `path` is one checkpoint.
 
     Raises:
         UserError: if there is no checkpoint, it is damaged, or this version cannot read it.
@@ -99,7 +99,7 @@ def load_model(path: str | Path, step: str = "best") -> TrainedModel:
 
 def _find(path: Path, step: str) -> Path:
     if not path.exists():
-        raise UserError(f"checkpoint {path} does not exist; give a run directory, as training prints it last")
+        raise UserError(f"checkpoint {path} does not exist; give a run directory, which training prints at its end")
     for directory in (path / DIRECTORY, path):
         steps = sorted(int(p.name) for p in directory.glob("*") if p.name.isdigit() and has_record(p))
         if steps:

@@ -13,30 +13,30 @@ __all__ = ["FieldMaps", "RefineConfig", "check_classes", "find_seeds", "intensit
 
 
 def needs_seeds(config: RefineConfig, class_names: Sequence[str] = ()) -> bool:
-    """Whether there are no cells without nuclei; a network that has a class for them shows them itself."""
+    """Whether the refinement requires nuclei from elsewhere; a network that has a class for them finds its own."""
     return config.needs_seeds and not has_compartments(class_names)
 
 
 def check_classes(config: RefineConfig, class_names: Sequence[str]) -> None:
-    """Refuse a refinement that has no use for a network's classes.
+    """Refuse a refinement that cannot work with a network's classes.
 
     Raises:
         UserError: naming both and the remedy.
     """
     if not has_interior(class_names):
         raise UserError(
-            "no class is called interior..., nor two nucleus and cytoplasm, so there are no cells in "
-            f"{', '.join(class_names)}"
+            "no class is called interior..., and no two are called nucleus and cytoplasm, so no cells can be found "
+            f"in {', '.join(class_names)}"
         )
     if config.needs_compartments and not has_compartments(class_names):
         raise UserError(
-            f"refine={kind_of('refine', config)} starts from the classes nucleus and cytoplasm and the network has "
+            f"refine={kind_of('refine', config)} starts from the classes nucleus and cytoplasm, but the network has "
             f"{', '.join(class_names)}; take refine=watershed, or train with data.annotation=compartments"
         )
 
 
 def intensity_image(config: RefineConfig, image: np.ndarray, channels: Sequence[str]) -> np.ndarray | None:
-    """The plane of an image that a refinement works on besides the probabilities, None where it takes none.
+    """The plane of an image that a refinement works on besides the probabilities; None if it takes none.
 
     Args:
         config: the refinement.
@@ -65,7 +65,7 @@ def find_seeds(
         pixel_size_um: edge of a pixel.
 
     Returns:
-        (H, W) int32 labels 1...n; None where the refinement takes no nuclei or the network has no class for them.
+        (H, W) int32 labels 1...n; None if the refinement takes no nuclei or the network has no class for them.
 
     Raises:
         UserError: as `refine`.
@@ -89,22 +89,21 @@ def refine(
 
     Args:
         config: the algorithm and its settings.
-        probability: (H, W, K), as from a softmax or sigmoids; a border of zeros, where the network saw too little,
+        probability: (H, W, K), as from a softmax or sigmoids; a border of zeros, where the network lacked context,
             is background.
         class_names: K names; see `classes.class_maps` for what they mean.
-        seeds: (H, W) integer labels, one per cell, 0 = none; see `seeds.nuclei_seeds` and
-            `cellflax.labels.cells_of`. Refinements that take none ignore them. None takes those of `find_seeds`;
-            where there are none either, one that needs them has nothing to start from.
+        seeds: (H, W) integer labels, one per cell, 0 = none; see `seeds.nuclei_seeds` and `labels.cells_of`.
+            Refinements that take no seeds ignore them. None stands for those of `find_seeds`; without these, a
+            refinement that needs seeds cannot start.
         intensity: (H, W) as from `intensity_image`.
         pixel_size_um: edge of a pixel, if known.
 
     Returns:
-        (H, W) int32 labels 1...n, 0 = background; n may be 0. Where every seed becomes a cell (whole cells), cell k
-        holds seed k, if those are numbered without gaps.
+        (H, W) int32 labels 1...n, 0 = background; n may be 0. If every seed becomes a cell (whole cells) and seeds
+        are numbered without gaps, cell k holds seed k.
 
     Raises:
-        UserError: if a class, a shape or a value does not fit, or needed seeds or the pixel size are missing; the
-            message says which.
+        UserError: if a class, a shape or a value does not fit, or if needed seeds or the pixel size are missing.
     """
     check_classes(config, class_names)
     maps = class_maps(probability, class_names)
@@ -121,4 +120,4 @@ def _check_seeds(seeds: np.ndarray, shape: tuple[int, ...]) -> None:
     if seeds.shape != shape:
         raise UserError(f"the nuclei are {seeds.shape} but the image is {shape}; give nuclei of the same field")
     if not np.issubdtype(seeds.dtype, np.integer) or seeds.min(initial=0) < 0:
-        raise UserError(f"the nuclei must be labels of 0 or more, got {seeds.dtype}; see cellflax.labels.cells_of")
+        raise UserError(f"the nuclei must be labels (integers of 0 or more), got {seeds.dtype}; see labels.cells_of")

@@ -1,4 +1,4 @@
-"""Cells by an active contour that grows from the nuclei (P1, mammalian cytoplasm)."""
+"""Cells by an active contour that grows from the nuclei, as in Van Valen 2016 (P1) for mammalian cytoplasm."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -19,8 +19,8 @@ class ActiveContourConfig(FloodConfig):
     Attributes:
         iterations: steps of the contour; P1: 40 to 120, by cell line. It moves by a pixel a step, so this
             bounds how far a cell reaches beyond its nucleus.
-        smoothing: smoothing operators in each step; P1: 1 or 2. More keep narrow protrusions out.
-        inside_weight: lambda 1 of the method; P1: 1. Larger than outside_weight encloses fewer dim pixels.
+        smoothing: smoothing operators in each step; P1: 1 or 2. More of them exclude narrow protrusions.
+        inside_weight: lambda 1 of the method; P1: 1. A value above outside_weight encloses fewer dim pixels.
         outside_weight: lambda 2; P1: 1.
     """
 
@@ -50,7 +50,7 @@ def refine_by_active_contour(
         config: the settings.
         interior: (H, W) probability.
         edge: (H, W) probability, zeros where the network has no such class.
-        seeds: (H, W) integer labels of nuclei, 0 = none. A label in several pieces counts as its largest.
+        seeds: (H, W) integer labels of nuclei, 0 = none. Only the largest piece of a label counts.
 
     Returns:
         (H, W) int32 labels 1...n in the order of the nuclei, 0 = background; each cell is one 4-connected
@@ -61,8 +61,8 @@ def refine_by_active_contour(
     """
     if seeds is None:
         raise UserError(
-            "refine=active_contour starts from nuclei and there are none: "
-            "give nuclei=... or take refine=watershed, which finds seeds of its own"
+            "refine=active_contour starts from nuclei, but there are none: "
+            "give nuclei=... or take refine=watershed, which finds its own seeds"
         )
     contour = chan_vese(
         interior,
@@ -82,7 +82,7 @@ def refine_by_active_contour(
 def _encloses_background(inside: np.ndarray, interior: np.ndarray) -> bool:
     """Whether the inside is the part of lower probability.
 
-    The contour only tells two levels apart: nuclei that all lie in the background make it enclose that.
+    The contour only separates two levels: if all nuclei lie in the background, it encloses the background.
     """
     if inside.all() or not inside.any():
         return False

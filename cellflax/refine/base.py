@@ -1,4 +1,4 @@
-"""What every refinement says about itself, and how it runs: the base of the settings of each."""
+"""Base of the settings of every refinement: what it needs, and how it runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 from cellflax.labels import components, remove_small
 from cellflax.refine.classes import ClassMaps
 
-# Where a refinement has no settings for nuclei: they are likelier than not, and smaller ones are specks.
+# For refinements without settings for nuclei: the probability that a nucleus exceeds, and its least area.
 _NUCLEUS = 0.5
 _MIN_NUCLEUS_PX = 20
 
@@ -37,10 +37,10 @@ class RefineConfig:
     """Base of the settings of a refinement; a subclass sets what it needs and defines `label`.
 
     Attributes:
-        takes_seeds: whether nuclei, where they are known, change the result; a property of the refinement, not a
-            setting, as all of these are.
-        needs_seeds: whether there are no cells without nuclei.
-        needs_pixel_size: whether there are no cells without the size of a pixel.
+        takes_seeds: whether known nuclei change the result. This and the others are properties of the refinement,
+            not settings.
+        needs_seeds: whether the refinement requires nuclei.
+        needs_pixel_size: whether the refinement requires the size of a pixel.
         needs_compartments: whether the network must have the classes nucleus and cytoplasm.
     """
 
@@ -50,7 +50,7 @@ class RefineConfig:
     needs_compartments: ClassVar[bool] = False
 
     def intensity_plane(self, channels: Sequence[str]) -> int | None:
-        """Which channel's raw intensities `label` gets besides the probabilities; None where it takes none.
+        """The channel whose raw intensities `label` gets besides the probabilities; None if it takes none.
 
         Args:
             channels: names of the image's channels.
@@ -68,7 +68,7 @@ class RefineConfig:
             pixel_size_um: edge of a pixel, if known.
 
         Returns:
-            (H, W) int32 labels 1...n, or None where the network has no class for nuclei.
+            (H, W) int32 labels 1...n, or None if the network has no class for nuclei.
 
         Raises:
             UserError: if the pixel size is needed and unknown.

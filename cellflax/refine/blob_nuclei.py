@@ -1,4 +1,4 @@
-"""Nuclei as bright blobs: multi-scale Laplacian of Gaussian, multi-level Otsu, and splitting by shape (P3, step 2)."""
+"""Nuclei by multi-scale Laplacian of Gaussian, multi-level Otsu and splitting by shape: Al-Kofahi 2018 (P3), step 2."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -20,17 +20,17 @@ class BlobNucleiConfig:
     """Settings of the nuclei; every length in micrometres.
 
     Attributes:
-        group: that the keys belong to, for messages; not a setting.
-        min_radius_um: smallest radius that the Laplacian of Gaussian answers to. P3 does not print its scales.
-        max_radius_um: largest.
-        n_scales: radii from smallest to largest, spaced geometrically.
-        n_thresholds: of multi-level Otsu on the response; P3: 5.
-        sensitivity: percent; which of the thresholds, see `otsu.by_sensitivity`. P3: 60, of 5 the third.
-        min_response: faintest blob, whatever Otsu says: in an image of nothing, noise has levels too. A disc of the
-            height h answers with up to 0.74 h.
+        group: group that the keys belong to, for messages; not a setting.
+        min_radius_um: smallest radius that the Laplacian of Gaussian looks for. P3 does not print its scales.
+        max_radius_um: largest radius that it looks for.
+        n_scales: number of radii from smallest to largest, spaced geometrically.
+        n_thresholds: number of thresholds of multi-level Otsu on the response; P3: 5.
+        sensitivity: percent; chooses among the thresholds, see `otsu.by_sensitivity`. P3: 60, the third of 5.
+        min_response: response of the faintest blob, whatever Otsu finds: in an empty image, noise has levels too.
+            The response to a disc of height h is at most 0.74 h.
         split_depth_um: nuclei that touch are cut where the distance to the outline dips by this much: the h of the
             extended h-minima. P3: 3.
-        min_nucleus_um2: smallest nucleus.
+        min_nucleus_um2: area of the smallest nucleus.
     """
 
     group: ClassVar[str] = "refine"
@@ -61,12 +61,12 @@ def blob_nuclei(
 ) -> np.ndarray:
     """Find the nuclei of an image in which they are bright.
 
-    Components of the thresholded response are blobs, and touching nuclei are mostly two of them already, because
-    the response is low between them. Then each blob is cut by shape: between the maxima of its distance to the
+    Components of the thresholded response are blobs. Touching nuclei are mostly two blobs already, because the
+    response is low between them. Then each blob is cut by shape: between the maxima of its distance to the
     outline that stand out by h.
 
-    The threshold of the response lies inside a nucleus with a sharp outline. Where the outline is known by the image
-    itself (a probability of 0.5), the blobs are first grown up to it.
+    The threshold of the response lies inside a nucleus with a sharp outline. If the image itself defines the outline
+    (a probability of 0.5), the blobs are first grown up to it.
 
     Args:
         config: the settings.

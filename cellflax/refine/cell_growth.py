@@ -1,4 +1,4 @@
-"""Cells around known nuclei: multi-level Otsu of the log intensity, and a watershed of it (P3, step 3)."""
+"""Cells around known nuclei by multi-level Otsu and a watershed of the log intensity: Al-Kofahi 2018 (P3), step 3."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from cellflax.refine.otsu import multi_otsu
 
 # Intensities are rescaled to 1...256, the range of an 8-bit image, before their logarithm is taken.
 _RANGE = 255
-# Percentiles that are rescaled to its ends: hot and dead pixels are left out.
+# Percentiles that are rescaled to the ends of this range, so that hot and dead pixels have no effect.
 _DARKEST, _BRIGHTEST = 0.1, 99.9
 
 
@@ -23,11 +23,11 @@ class CellGrowthConfig(BlobNucleiConfig):
 
     Attributes:
         smoothing_um: standard deviation of the Gaussian over the intensity.
-        cell_area_um2: expected area of a cell; decides which threshold marks the background, so it need only tell
-            whole cells from their bright middles. The default suits spread cells (U2OS, Schwann cells).
-        n_cell_thresholds: of multi-level Otsu on the cells; P3: 3.
-        nucleus_margin_um: so far around the nuclei, cells are divided by distance alone. By blur, a dark nucleus
-            darkens what is around it, and by brightness a bright neighbour would flood that first.
+        cell_area_um2: expected area of a cell; decides which threshold marks the background. It only needs to
+            distinguish whole cells from their bright middles. The default suits spread cells (U2OS, Schwann cells).
+        n_cell_thresholds: number of thresholds of multi-level Otsu on the cells; P3: 3.
+        nucleus_margin_um: within this distance of the nuclei, cells are divided by distance alone. Blur makes the
+            surroundings of a dark nucleus dark, and by brightness a bright neighbour would flood them first.
         fill_holes: close holes that one cell encloses.
     """
 
@@ -45,7 +45,7 @@ class CellGrowthConfig(BlobNucleiConfig):
 
 
 def log_intensity(image: np.ndarray, smoothing_px: float) -> np.ndarray:
-    """Smooth an image, rescale it to 1...256 and take the logarithm, (H, W) in 0...1; 0 where it is all the same."""
+    """Smooth an image, rescale it to 1...256 and take the logarithm, (H, W) in 0...1; all 0 for a uniform image."""
     smooth = ndimage.gaussian_filter(image.astype(np.float32), smoothing_px)
     low, high = np.percentile(smooth, [_DARKEST, _BRIGHTEST]).astype(np.float32)
     if high <= low:
@@ -63,17 +63,17 @@ def grow_cells(
 ) -> np.ndarray:
     """Grow every nucleus into one cell.
 
-    Background is what is below a threshold of the marker image, log intensity x probability: of those that
-    multi-level Otsu finds, the one whose foreground is nearest in area to (number of nuclei) x (expected cell area).
-    The rest is divided by a watershed of the marker image, from the nuclei and what is close to them: cells meet
+    Background is below a threshold of the marker image, log intensity x probability. Among the thresholds of
+    multi-level Otsu, it is the one whose foreground is nearest in area to (number of nuclei) x (expected cell area).
+    The rest is divided by a watershed of the marker image, from the nuclei and their close surroundings: cells meet
     where it is darkest between them.
 
     Args:
         config: the settings.
         nuclei: (H, W) int32 labels 1...n, each one 4-connected component.
-        intensity: (H, W), cells bright; their nuclei need not be.
+        intensity: (H, W) with bright cells, whose nuclei need not be bright.
         pixel_size_um: edge of a pixel.
-        probability: (H, W) of being within a cell; None for 1 everywhere.
+        probability: (H, W) probability of being within a cell; None for 1 everywhere.
 
     Returns:
         (H, W) int32: cell k is one 4-connected component that holds nucleus k, and background is 0.
@@ -89,7 +89,7 @@ def grow_cells(
         (marker_image >= threshold) | (nuclei > 0) for threshold in multi_otsu(marker_image, config.n_cell_thresholds)
     ]
     inside = min(foregrounds, key=lambda foreground: abs(np.count_nonzero(foreground) - expected_px))
-    # A watershed comes to dark parts last: out of a dark nucleus, it would find the cell flooded by a bright neighbour.
+    # A watershed floods dark parts last: before it left a dark nucleus, a bright neighbour would have flooded the cell.
     near = np.asarray(ndimage.distance_transform_edt(nuclei == 0)) <= config.nucleus_margin_um / pixel_size_um
     height = np.where(near, -1, -marker_image)
     cells = segmentation.watershed(height, nuclei, mask=inside).astype(np.int32)

@@ -17,14 +17,14 @@ def chan_vese(
     """Move a contour to where it best separates an image into two levels.
 
     Márquez-Neila, Baumela and Álvarez 2014, IEEE TPAMI 36(1):2-17. Each step gives every pixel on the contour to
-    the side whose mean it is nearer to, then smooths with the operators SI∘IS and IS∘SI in turn. The result is,
-    pixel by pixel, that of the first call of `skimage.segmentation.morphological_chan_vese` in a process (its
-    later calls begin with the operator at which the last one stopped).
+    the side whose mean it is nearer to, then smooths with the operators SI∘IS and IS∘SI in turn. The result equals,
+    pixel by pixel, that of the first call of `skimage.segmentation.morphological_chan_vese` in a process. (Later
+    calls begin with the operator at which the last one stopped.)
 
     One compilation serves all images of one shape, whatever the other arguments.
 
     Args:
-        image: (H, W), taken as float64: rounding would decide otherwise about pixels between both means.
+        image: (H, W), taken as float64: in lower precision, rounding would decide about pixels between both means.
         initial: (H, W) bool, inside of the first contour.
         iterations: number of steps.
         smoothing: smoothing operators in each step.
@@ -68,7 +68,7 @@ def _evolve(image, inside, iterations, smoothing, inside_weight, outside_weight)
 
 
 def _on_contour(inside):
-    """Where the central difference of the 0-1 image is not zero; at the image's border the one-sided one."""
+    """Where the central difference of the 0-1 image (the one-sided one at the image's border) is not zero."""
     padded = jnp.pad(inside, 1, mode="edge")
     return (padded[2:, 1:-1] != padded[:-2, 1:-1]) | (padded[1:-1, 2:] != padded[1:-1, :-2])
 

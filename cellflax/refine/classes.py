@@ -15,9 +15,9 @@ class ClassMaps:
     """The probabilities that refinements work on.
 
     Attributes:
-        interior: (H, W) of the inside of a cell.
-        edge: (H, W), zeros where the network has no such class.
-        nucleus: (H, W), or None where the network has no such class.
+        interior: (H, W) probability of the inside of a cell.
+        edge: (H, W) probability of an edge, zeros if the network has no such class.
+        nucleus: (H, W) probability of a nucleus, or None if the network has no such class.
     """
 
     interior: np.ndarray
@@ -26,7 +26,7 @@ class ClassMaps:
 
 
 def has_compartments(class_names: Sequence[str]) -> bool:
-    """Whether the classes tell nucleus and cytoplasm."""
+    """Whether the classes distinguish nucleus and cytoplasm."""
     return NUCLEUS in class_names and CYTOPLASM in class_names
 
 
@@ -36,11 +36,11 @@ def has_interior(class_names: Sequence[str]) -> bool:
 
 
 def class_maps(probability: np.ndarray, class_names: Sequence[str]) -> ClassMaps:
-    """Add up the classes of one meaning.
+    """Add up the classes that have the same meaning.
 
-    Classes whose name starts with "interior" are summed (a co-culture has one per cell type), likewise those that
-    start with "edge". Without the former, nucleus and cytoplasm make up the inside; as independent outputs they may
-    sum to more than 1, which counts as 1.
+    Classes whose name starts with "edge" are summed, and those whose name starts with "interior" (a co-culture has
+    one per cell type). Classes called nucleus and cytoplasm make up the inside instead; as independent outputs they
+    may sum to more than 1, which counts as 1.
 
     Args:
         probability: (H, W, K).

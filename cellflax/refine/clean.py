@@ -10,7 +10,7 @@ from cellflax.labels import components
 
 
 class ExpandShape(Enum):
-    """What a single pixel that grows by r pixels becomes."""
+    """The shape that a single pixel becomes when it grows by r pixels."""
 
     disc = "disc"  # of radius r
     square = "square"  # of 2 r + 1 pixels, as in a dilation by n x n (P2: 9 x 9 is r = 4, 3 x 3 is r = 1)
@@ -19,8 +19,8 @@ class ExpandShape(Enum):
 def fill_holes(labels: np.ndarray) -> np.ndarray:
     """Give background that is enclosed by a single cell to that cell.
 
-    Background between several cells stays, unlike after filling the holes of their union: a ring of cells
-    does not close over the gap in its middle. So does background that reaches the image's border.
+    Background between several cells stays: the gap inside a ring of cells is not filled, unlike a hole in their
+    union. Background that reaches the image's border also stays.
 
     Args:
         labels: (H, W) integer labels, 0 = background.
@@ -33,7 +33,7 @@ def fill_holes(labels: np.ndarray) -> np.ndarray:
     highest = np.zeros(n_holes + 1, labels.dtype)
     for axis in (0, 1):
         for step in (-1, 1):
-            # What rolls over the border is frame.
+            # Only the frame rolls over the border.
             neighbour = np.roll(padded, step, axis)
             touching = (holes > 0) & (neighbour > 0)
             np.minimum.at(lowest, holes[touching], neighbour[touching])
@@ -62,12 +62,12 @@ def remove_odd(
 
 
 def smooth_outlines(labels: np.ndarray, markers: np.ndarray, sigma_px: float) -> np.ndarray:
-    """Smooth the outline of every cell: what is left of it after a Gaussian over its mask, above one half.
+    """Smooth the outline of every cell: keep the pixels where a Gaussian over its mask exceeds one half.
 
     Args:
         labels: (H, W) integer labels, 0 = background.
-        markers: (H, W) integer, > 0 inside the cells' seeds, one to a cell: they stay theirs, and of a cell that comes
-            apart the piece with the seed stays.
+        markers: (H, W) integer, > 0 inside the cells' seeds, one per cell. Seeds stay part of their cells, and of a
+            cell that comes apart, the piece with the seed stays.
         sigma_px: standard deviation of the Gaussian; 0 changes nothing.
     """
     if sigma_px == 0:
@@ -91,10 +91,10 @@ def smooth_outlines(labels: np.ndarray, markers: np.ndarray, sigma_px: float) ->
 def expand(labels: np.ndarray, distance_px: int, shape: ExpandShape = ExpandShape.disc) -> np.ndarray:
     """Grow cells into the background by up to `distance_px` pixels; they meet half way and stay connected.
 
-    A pixel as near to two cells goes to that which is reached first in reading order, so that a part of an image
-    gives the same as the whole.
+    A pixel equally near to two cells goes to the one that is reached first in reading order, so that a part of an
+    image gives the same result as the whole.
     """
-    if distance_px == 0 or not labels.any():  # there is no distance to a cell where there is none
+    if distance_px == 0 or not labels.any():  # without cells there is no distance to one
         return labels
     if shape is ExpandShape.square:
         distance = np.asarray(ndimage.distance_transform_cdt(labels == 0, metric="chessboard"))

@@ -1,4 +1,4 @@
-"""One cell per nucleus: a watershed within known insides of cells, and its settings."""
+"""One cell per nucleus: a watershed within the known inside of cells, and its settings."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -18,7 +18,7 @@ class Landscape(Enum):
     """What the watershed floods, lowest first."""
 
     interior = "interior"  # -p(interior)
-    edge = "edge"  # p(edge) - p(interior): also tells an edge between two cells from a dim interior
+    edge = "edge"  # p(edge) - p(interior): also separates an edge between two cells from a dim interior
 
 
 @dataclass
@@ -29,14 +29,14 @@ class FloodConfig(RefineConfig):
         landscape: what is flooded.
         smoothing_px: standard deviation of a Gaussian over the landscape.
         fill_holes: close holes that one cell encloses.
-        outline_px: standard deviation of a Gaussian over each cell's mask, which smooths its outline: those drawn by
-            hand are smoother than a network's.
-        expand_px: finally grow the cells by this many pixels, into the background alone.
+        outline_px: standard deviation of a Gaussian over each cell's mask, which smooths its outline. Outlines drawn
+            by hand are smoother than a network's.
+        expand_px: finally, the cells grow by this many pixels, into the background only.
         expand_shape: what a pixel grows to: a disc of this radius, or a square of 2 expand_px + 1 pixels (a
-            dilation by n x n, as P2 has it).
+            dilation by n x n, as in P2).
         seed_overlap: a given seed makes a cell if this share of it is inside; nuclei where the network sees
-            no cell (debris, another focal plane, the border that a network leaves empty) are left out. It is
-            small because a nucleus left out does more harm: its cell goes to the neighbours.
+            no cell (debris, another focal plane, the border that a network leaves empty) are left out. The default is
+            small because a nucleus wrongly left out does more harm: its cell goes to the neighbours.
     """
 
     takes_seeds: ClassVar[bool] = True
@@ -62,7 +62,7 @@ def flood(
     Args:
         config: landscape and its smoothing.
         interior: (H, W) probability.
-        edge: (H, W) probability, zeros where the network has no such class.
+        edge: (H, W) probability, zeros if the network has no such class.
         inside: (H, W) bool; a marker belongs to its cell even where it is not inside.
         markers: (H, W) int32, 0 = none.
 
@@ -76,7 +76,7 @@ def flood(
 
 
 def finish(config: FloodConfig, labels: np.ndarray, markers: np.ndarray) -> np.ndarray:
-    """Close the holes of the cells flooded from markers, smooth, grow and number them 1...n in their order."""
+    """Close the holes of the cells flooded from markers; smooth, grow and number them 1...n in the markers' order."""
     if config.fill_holes:
         labels = fill_holes(labels)
     labels = smooth_outlines(labels, markers, config.outline_px)
@@ -87,7 +87,7 @@ def seeds_inside(seeds: np.ndarray, inside: np.ndarray, min_overlap: float) -> n
     """Reduce seeds to those sufficiently inside, in one piece each, numbered 1...n in their own order.
 
     Args:
-        seeds: (H, W) integer labels, 0 = none. A label in several pieces counts as its largest.
+        seeds: (H, W) integer labels, 0 = none. Only the largest piece of a label counts.
         inside: (H, W) bool.
         min_overlap: the share of a seed that must be inside.
     """
@@ -99,7 +99,7 @@ def seeds_inside(seeds: np.ndarray, inside: np.ndarray, min_overlap: float) -> n
 
 
 def _largest_pieces(labels: np.ndarray) -> np.ndarray:
-    """Keep of each label 1...n its largest 4-connected component."""
+    """Keep only the largest 4-connected component of each label 1...n."""
     pieces = components(labels)
     owner = np.zeros(pieces.max() + 1, labels.dtype)
     owner[pieces] = labels

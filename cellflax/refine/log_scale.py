@@ -7,9 +7,9 @@ from scipy import fft
 
 
 def scales_of(min_radius: float, max_radius: float, n_scales: int) -> np.ndarray:
-    """Standard deviations of the Gaussians, spaced geometrically, that answer best to discs of these radii.
+    """Standard deviations of the Gaussians, spaced geometrically, that respond most to discs of these radii.
 
-    A disc of radius r excites the scale-normalised Laplacian at its centre most at sigma = r / sqrt(2)
+    The scale-normalised Laplacian at the centre of a disc of radius r is strongest at sigma = r / sqrt(2)
     (Lindeberg 1998, Int J Comput Vis 30:79). The unit is that of the radii.
     """
     return np.geomspace(min_radius, max_radius, n_scales) / np.sqrt(2)
@@ -19,8 +19,8 @@ def blob_response(image: np.ndarray, sigmas_px: Iterable[float]) -> np.ndarray:
     """Largest -sigma^2 LoG(sigma) over the scales: bright blobs are positive, flat parts 0.
 
     The Gaussians are applied to the image's cosine transform, whose mirrored border is SciPy's `reflect`. The time
-    per scale then does not depend on sigma; `scipy.ndimage.gaussian_laplace` takes several times as long. A disc of
-    height 1 and the best radius answers with 2/e at its centre, whatever its size; a straight edge with 0.24.
+    per scale then does not depend on sigma; `scipy.ndimage.gaussian_laplace` takes several times as long. The response
+    is 2/e at the centre of a disc of height 1 and the best radius, whatever its size, and 0.24 at a straight edge.
 
     Args:
         image: (H, W).

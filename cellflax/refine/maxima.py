@@ -39,7 +39,7 @@ def split_at_necks(
         labels: (H, W) int32, 0 = background.
         depth: how far the distance must dip between two maxima, in the unit of `pixel_size`.
         pixel_size: edge of a pixel.
-        smoothing_px: standard deviation of a Gaussian over the distance, whose ridge follows every notch.
+        smoothing_px: standard deviation of a Gaussian over the distance, because its ridge follows every notch.
 
     Returns:
         (H, W) int32 labels 1...n. A label too narrow for any maximum of that depth stays whole.

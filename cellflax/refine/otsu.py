@@ -1,4 +1,4 @@
-"""Several thresholds at once by Otsu's criterion, exactly, and the choice among them by sensitivity."""
+"""Exact multi-level thresholds by Otsu's criterion, and the choice among them by sensitivity."""
 
 import math
 
@@ -6,21 +6,21 @@ import numpy as np
 
 
 def multi_otsu(image: np.ndarray, n_thresholds: int, bins: int = 256) -> np.ndarray:
-    """The thresholds that separate classes of the least variance within (Otsu 1979, IEEE Trans SMC 9:62).
+    """The thresholds with the least variance within the classes (Otsu 1979, IEEE Trans SMC 9:62).
 
-    Dynamic programming over the histogram finds them in time n_thresholds x bins^2. They are those of
-    `skimage.filters.threshold_multiotsu` but for half a bin, as said below; it tries all combinations, which for five
-    thresholds takes seconds with 96 bins and would take days with 256.
+    Dynamic programming over the histogram finds them in time n_thresholds x bins^2. They differ from those of
+    `skimage.filters.threshold_multiotsu` by half a bin (see Returns). That function tries all combinations, which for
+    five thresholds takes seconds with 96 bins and would take days with 256.
 
     Args:
         image: finite values, any shape.
         n_thresholds: 1 or more.
-        bins: of the histogram, over the range of the values.
+        bins: bins of the histogram over the range of the values.
 
     Returns:
         (n_thresholds,) ascending; a pixel belongs to a higher class if it is at least as high (`>=`). Each is the
-        upper end of the highest bin of its class, not the middle, which would cut through the values of that bin. An
-        image with too few different values for so many classes repeats the highest.
+        upper end of the highest bin of its class, not the middle, which would cut through the values of that bin. If
+        the image has too few different values for all classes, the highest threshold is repeated.
     """
     counts, edges = np.histogram(image, bins)
     occupied = np.flatnonzero(counts)
@@ -35,8 +35,8 @@ def multi_otsu(image: np.ndarray, n_thresholds: int, bins: int = 256) -> np.ndar
 
 def _best_cuts(counts: np.ndarray, values: np.ndarray, n_cuts: int) -> np.ndarray:
     """Where the classes after the first begin: indices into the values, ascending."""
-    values = values - values.mean()  # the criterion does not mind, and large offsets would cost digits
-    # What one class of the bins i to j - 1 adds to the criterion is (sum of its pixels)^2 / (number of its pixels).
+    values = values - values.mean()  # the criterion does not change, and large offsets would cost digits
+    # A class of the bins i to j - 1 adds (sum of its pixels)^2 / (number of its pixels) to the criterion.
     n_pixels = np.concatenate([[0], np.cumsum(counts)])
     total = np.concatenate([[0], np.cumsum(counts * values)])
     n_between = n_pixels - n_pixels[:, None]
@@ -55,10 +55,10 @@ def _best_cuts(counts: np.ndarray, values: np.ndarray, n_cuts: int) -> np.ndarra
 
 
 def by_sensitivity(thresholds: np.ndarray, sensitivity: float) -> float:
-    """Choose among ascending thresholds: the more sensitive, the lower.
+    """Choose among ascending thresholds: a higher sensitivity takes a lower threshold.
 
-    A sensitivity of 100 % takes the lowest of n thresholds, and every 100 / n % less the next higher one: with five,
-    41 to 60 is the third.
+    A sensitivity of 100 % takes the lowest of n thresholds; each 100 / n % less takes the next higher one. With five
+    thresholds, 41 to 60 % takes the third.
 
     Args:
         thresholds: (n,) ascending.

@@ -1,4 +1,4 @@
-"""One seed per cell, from a nuclear-marker image or from labels that somebody else made."""
+"""One seed per cell, from a nuclear-marker image."""
 
 from dataclasses import dataclass
 
@@ -26,12 +26,12 @@ class NucleiSeedsConfig:
     Attributes:
         diameter_px: typical diameter of a nucleus in pixels; every other length follows from it.
         diameter_um: the same in micrometres; replaces diameter_px where the pixel size is known.
-        outline: a nucleus ends where it has fallen to this share of its own brightness over the background.
+        outline: a nucleus ends where its brightness over the background has fallen to this share.
         split_depth: touching nuclei are cut where the distance to the outline dips by this share of the
             diameter; smaller values cut more.
         min_contrast: the faintest nucleus, in standard deviations of the background.
         min_area: smallest nucleus, as a share of a disc of the typical diameter.
-        max_area: largest, likewise.
+        max_area: largest nucleus, as a share of the same disc.
     """
 
     diameter_px: float = 24.0
@@ -56,8 +56,8 @@ def nuclei_seeds(nuclear: np.ndarray, config: NucleiSeedsConfig, pixel_size_um: 
     The brightness of nuclei varies tenfold within a field, so one threshold either loses the dim ones or
     swells the bright ones. Here Otsu's threshold on the logarithm of the signal over the noise only finds
     candidates; each is then cut at a share of its own brightness, where a blurred outline really lies.
-    Touching nuclei are split by a watershed of the distance transform, before (so that a dim nucleus is not
-    judged by a bright neighbour) and after.
+    Touching nuclei are split by a watershed of the distance transform, both before the cut (so that a dim
+    nucleus is not judged by a bright neighbour) and after it.
 
     Args:
         nuclear: (H, W) raw intensities.
@@ -97,7 +97,7 @@ def _diameter_px(config: NucleiSeedsConfig, pixel_size_um: float | None) -> floa
 
 
 def _signal_and_noise(nuclear: np.ndarray, diameter: float) -> tuple[np.ndarray, float]:
-    """Smoothed intensity over the local background, 0 where there is no more than that, and its noise."""
+    """Smoothed intensity minus the local background, at least 0, and the noise."""
     smooth = ndimage.gaussian_filter(nuclear, _SMOOTHING * diameter)
     window = max(3, round(_BACKGROUND_WINDOW * diameter))
     smooth -= _illumination(_background(smooth, window), window)
@@ -114,8 +114,8 @@ def _background(smooth: np.ndarray, window: int) -> np.ndarray:
 def _illumination(background: np.ndarray, window: int) -> np.ndarray:
     """Quadratic trend of the background, from the part where the window stays within the image.
 
-    Towards a bright side of the image the opening stays behind, for want of pixels beyond; what is left of
-    a trend there would look like a nucleus.
+    Towards a bright side of the image the opening is too low, because there are no pixels beyond the border.
+    The rest of a trend there would look like a nucleus.
     """
     rows, columns = (np.arange(window, n - window, max(1, window // 4)) for n in background.shape)
     if min(len(rows), len(columns)) < 3:

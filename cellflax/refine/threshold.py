@@ -1,4 +1,4 @@
-"""Cells as connected components of the interior probability (P1, bacteria and nuclei)."""
+"""Cells as connected components of the interior probability, as in Van Valen 2016 (P1) for bacteria and nuclei."""
 
 from dataclasses import dataclass
 
@@ -11,8 +11,8 @@ from cellflax.labels import components, remove_small, renumber
 from cellflax.refine.base import FieldMaps, RefineConfig
 from cellflax.refine.clean import expand, fill_holes, remove_odd
 
-# Probabilities are rounded to so many levels for the local median, which is then off by 0.0005 at most: a histogram
-# can slide along the image, where otherwise every window would have to be sorted.
+# Probabilities are rounded to this many levels for the local median, which is then off by at most 0.0005. A histogram
+# can then slide along the image; otherwise every window would have to be sorted.
 _LEVELS = 1024
 
 
@@ -22,17 +22,17 @@ class ThresholdConfig(RefineConfig):
 
     Attributes:
         interior: a pixel is inside a cell above this interior probability. P1 takes 0.6 for bacteria and
-            0.5 to 0.75 for nuclei; touching cells come apart at higher values, dim ones appear at lower.
-        adaptive: a pixel must also exceed its local median by -offset. For dim nuclei P1 takes this alone:
-            set interior to -offset, which it then implies.
+            0.5 to 0.75 for nuclei. Higher values separate touching cells; lower values find dim cells.
+        adaptive: a pixel must also exceed its local median by -offset. For dim nuclei P1 uses only this condition;
+            to do so, set interior to -offset, which the condition implies.
         block_px: edge of the square that the local median is taken over, odd; larger than two nuclei.
         offset: subtracted from the local median, as in `skimage.filters.threshold_local`.
         fill_holes: close holes that one cell encloses.
         min_area_px: smallest cell, before it is expanded.
-        max_area_px: largest, with its holes filled; null for no limit.
-        max_eccentricity: a cell whose ellipse is more eccentric is dropped (0 a circle, 1 a line); null: none.
-        min_solidity: a cell that fills less of its convex hull is dropped; null: none.
-        expand_px: finally grow the cells by this many pixels, to make up for a high threshold.
+        max_area_px: largest cell, with its holes filled; null for no limit.
+        max_eccentricity: a cell whose ellipse is more eccentric is dropped (0 a circle, 1 a line); null for no limit.
+        min_solidity: a cell that fills less of its convex hull is dropped; null for no limit.
+        expand_px: finally, the cells grow by this many pixels, to make up for a high threshold.
     """
 
     interior: float = 0.6

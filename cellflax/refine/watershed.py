@@ -1,4 +1,4 @@
-"""Cells by a watershed of the network's probabilities, from nuclei or from seeds of its own."""
+"""Cells by a watershed of the network's probabilities, from nuclei or from its own seeds."""
 
 from dataclasses import dataclass
 
@@ -19,12 +19,12 @@ class WatershedConfig(FloodConfig):
 
     Attributes:
         interior: a pixel is inside some cell above this interior probability. The default is below 0.5
-            because training on classes of equal number, as P1 does, makes edges likelier than they are.
+            because training on equal numbers of pixels per class, as in P1, overestimates edges.
         min_area_px: smallest cell; one grown from a given seed is kept whatever its size.
         keep_unseeded: with seeds given, also keep the inside components that no seed reaches, one cell each.
         seed_smoothing_px: without seeds, standard deviation of the Gaussian over the interior probability
             whose maxima are the seeds. About an eighth of a cell's width.
-        seed_depth: without seeds, how far (in probability) it must fall between two cells.
+        seed_depth: without seeds, how far the smoothed probability must fall between two cells.
     """
 
     interior: float = 0.4
@@ -49,15 +49,15 @@ def refine_by_watershed(
 ) -> np.ndarray:
     """Flood the inside of the cells from their seeds.
 
-    Where nuclei are known each gives one cell, as in P1's last step. Without them the seeds are the maxima
-    of the smoothed interior probability that stand out by `seed_depth` (h-maxima), and a component of the
-    inside without any is one cell.
+    If nuclei are known, each gives one cell, as in the last step of Van Valen 2016 (P1). Without them, the seeds
+    are the maxima of the smoothed interior probability that stand out by `seed_depth` (h-maxima); a component of
+    the inside without any such maximum is one cell.
 
     Args:
         config: the settings.
         interior: (H, W) probability.
-        edge: (H, W) probability, zeros where the network has no such class.
-        seeds: (H, W) integer labels, 0 = none. A label in several pieces counts as its largest.
+        edge: (H, W) probability, zeros if the network has no such class.
+        seeds: (H, W) integer labels, 0 = none. Only the largest piece of a label counts.
 
     Returns:
         (H, W) int32 labels 1...n in the order of the seeds, 0 = background; each cell is one 4-connected

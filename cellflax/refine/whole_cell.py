@@ -1,4 +1,4 @@
-"""Nuclei and whole cells from one cytoplasmic channel and its class probabilities (P3, steps 2 and 3)."""
+"""Nuclei and whole cells from one cytoplasmic channel and its class probabilities: Al-Kofahi 2018 (P3), steps 2, 3."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from cellflax.refine.cell_growth import CellGrowthConfig, grow_cells
 from cellflax.refine.classes import ClassMaps
 from cellflax.refine.flood import seeds_inside
 
-# A pixel is of the nucleus where that is likelier than not.
+# Probability of the nucleus at its outline.
 _OUTLINE = 0.5
 
 
@@ -80,8 +80,8 @@ def refine_by_whole_cell(
         cell: (H, W) probability of nucleus or cytoplasm.
         intensity: (H, W) of the channel that shows whole cells.
         pixel_size_um: edge of a pixel.
-        seeds: (H, W) integer labels of nuclei, 0 = none, from `whole_cell_nuclei` or elsewhere. A label in several
-            pieces counts as its largest.
+        seeds: (H, W) integer labels of nuclei, 0 = none, from `whole_cell_nuclei` or elsewhere. Only the largest piece
+            of a label counts.
 
     Returns:
         (H, W) int32 labels 1...n in the order of the nuclei, 0 = background; each cell is one 4-connected component

@@ -2,7 +2,7 @@
 
 A checkpoint is a directory with one numbered folder per kept step, each holding the arrays of a `TrainState`
 under readable names ("params.stages.0.1.transform.kernel", with a first axis for the members of the ensemble)
-and a JSON record: the configuration, where the data came from, how far training is, and a checksum of every
+and a JSON record: the configuration, where the data came from, the progress of training, and a checksum of every
 array. Loading (`trained.load_model`) builds the network from the record's own configuration, so a copied folder
 is all that prediction needs, and nothing in it can run code.
 """
@@ -70,7 +70,7 @@ class Checkpoints:
         self._checkpointer.close()
 
     def save(self, state: TrainState, record: dict[str, Any], score: float | None) -> None:
-        """Write one checkpoint; a half-written one is never taken for whole.
+        """Write one checkpoint; a half-written one is never mistaken for a complete one.
 
         Args:
             state: what to save, under its own step.
@@ -103,7 +103,7 @@ class Checkpoints:
             template: a state of the same structure; its values are not used.
 
         Raises:
-            UserError: if it is damaged, or not one of this network and optimiser.
+            UserError: if it is damaged, or belongs to another network or optimiser.
         """
         step = self.latest()
         assert step is not None, "no checkpoint to restore"
@@ -117,12 +117,12 @@ def _score(metrics: dict[str, float]) -> float:
 
 
 def save_model(run: Path, params: nnx.State, stats: nnx.State, record: dict[str, Any]) -> None:
-    """Write networks that were not trained here, as step 0, where `load_model` finds them; they cannot be resumed.
+    """Write networks that were not trained here as step 0, for `load_model`; they cannot be resumed.
 
     Args:
-        run: directory for them.
+        run: directory to write to.
         params: parameters, with a leading member axis.
-        stats: other variables, likewise.
+        stats: other variables, with a leading member axis.
         record: JSON with `config` and `data`, as training writes it.
 
     Raises:
@@ -178,10 +178,10 @@ def restore_arrays[T](path: Path, template: T, record: dict[str, Any]) -> T:
 
 
 def _read_by_orbax[T](path: Path, read: Callable[[], T]) -> T:
-    """Call a function that reads a checkpoint; whatever goes wrong in it is one UserError.
+    """Call a function that reads a checkpoint; turn any failure into one UserError.
 
-    When one of its reads fails, Orbax closes the event loop under the others, which complain on the screen as
-    they end: they are given a moment to do so unheard.
+    When one of its reads fails, Orbax closes the event loop under the others, which print errors as they end; wait
+    briefly and suppress that output.
     """
     hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
     try:

@@ -1,4 +1,4 @@
-"""Which parts of the framework go together: any data, network, cost and refinement, but for what makes no sense."""
+"""Which parts can be combined: any data, network, cost and refinement, except combinations that cannot work."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from cellflax.training.config import TrainConfig
 def check_composition(config: TrainConfig, dataset: Dataset) -> None:
     """Refuse, before anything is computed, parts that cannot be trained or scored together.
 
-    What only one part knows about another is checked there: `LossConfig.build` (weights of the classes),
+    What only one part can check is checked there: `LossConfig.build` (weights of the classes),
     `held_out.held_out_regions` (nuclei for the refinement), `data.sampler.Sampler` (sizes of the crops).
 
     Raises:
@@ -56,6 +56,6 @@ def check_test(config: TrainConfig, examples: Sequence[Example]) -> None:
             if example.pixel_size_um is None:
                 what = "scale" if scaled else f"refine={kind_of('refine', config.refine)}"
                 raise UserError(
-                    f"{example.name}: its pixel size is unknown, which {what} needs to test it; save it in the image "
-                    "file"
+                    f"{example.name}: its pixel size is unknown, but {what} needs it for the test; save it in the "
+                    "image file"
                 )

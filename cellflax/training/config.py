@@ -16,7 +16,7 @@ TRANSFORM_COUNTS = one_of(1, 4, 8)  # rotations and reflections averaged in pred
 
 
 class Monitor(Enum):
-    """Which validation metric says that one checkpoint is better than another."""
+    """The validation metric by which checkpoints are compared."""
 
     jaccard = "jaccard"
     loss = "loss"
@@ -35,16 +35,16 @@ class TrainerConfig:
     """The training loop.
 
     Attributes:
-        ensemble: networks trained side by side and averaged in prediction; P1: 5. Network i is that of `seed` + i
-            alone, up to rounding.
-        steps: updates in all.
+        ensemble: networks trained side by side and averaged in prediction; P1: 5. Up to rounding, network i equals
+            one trained alone with `seed` + i.
+        steps: total number of updates.
         validate_every: steps between validations; each is followed by a checkpoint.
         log_every: steps between lines of metrics.jsonl.
-        monitor: what the best checkpoint is best in: jaccard (of validation cells) or loss.
+        monitor: metric that chooses the best checkpoint: jaccard (of validation cells) or loss.
         patience: validations without improvement before training stops early; 0 never stops.
-        max_minutes: wall-clock budget, counted over resumptions; null for none.
-        devices: how many devices share the batch; null takes all.
-        precision: of matrix products on accelerators.
+        max_minutes: limit of wall-clock time, summed over resumptions; null for none.
+        devices: number of devices that share the batch; null takes all.
+        precision: precision of matrix products on accelerators.
     """
 
     ensemble: int = 1
@@ -68,21 +68,21 @@ class TrainConfig:
     """Everything that decides what a training run does.
 
     Attributes:
-        name: of the experiment; part of the default run directory.
-        run: directory that the run writes to; where it already holds a run, that is resumed.
-        seed: of initialisation, sampling and dropout.
+        name: name of the experiment; part of the default run directory.
+        run: directory that the run writes to; a run that is already there is resumed.
+        seed: seed of initialisation, sampling and dropout.
         model: network (group model).
         data: images and annotations (group data).
-        scale: what happens to images by their physical size, before all else, in training and prediction.
+        scale: operations in physical units that come first, in training and prediction.
         normalize: intensity normalisation, in training and prediction.
         sampler: training batches (group sampler).
         loss: cost (group loss).
-        optimizer: (group optimizer).
+        optimizer: optimiser and learning rate (group optimizer).
         refine: from probabilities to cells, in validation and, unless overridden, in prediction (group refine).
         seed_channel: channel whose nuclei seed the refinement; null for none.
         seeds: how nuclei are found in that channel.
         test_time_augmentation: rotations and reflections averaged in prediction (not while training): 1, 4 or 8.
-        trainer: the loop.
+        trainer: training loop.
         logger: metrics and W&B.
     """
 

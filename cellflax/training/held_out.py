@@ -26,12 +26,12 @@ Probability = Callable[[np.ndarray], np.ndarray | jax.Array]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """One validation region, prepared: the region with as much context as there is around it.
+    """One prepared validation region, with as much context as the image has around it.
 
     Attributes:
         image: (H, W, C) normalised, the region and up to `border` pixels more on each side.
-        inner: where in it the region lies.
-        classes: (h, w) of the region.
+        inner: where the region lies in `image`.
+        classes: (h, w) classes of the region.
         cells: (h, w) reference labels of the region.
         seeds: (h, w) nucleus labels of the region, or None.
         raw: (h, w, C) intensities of the region, not normalised.
@@ -70,12 +70,12 @@ def held_out_regions(config: TrainConfig, dataset: Dataset, geometry: Geometry) 
     """Prepare the validation regions of a data set as a network of this configuration needs them.
 
     Args:
-        config: of the training.
-        dataset: with the regions.
-        geometry: of the network.
+        config: configuration of the training.
+        dataset: data set with the regions.
+        geometry: geometry of the network.
 
     Raises:
-        UserError: if the refinement is seeded from a channel that the data set does not have, or needs one.
+        UserError: if the data set lacks the channel that seeds the refinement, or a needed one is not named.
     """
     if config.seed_channel is None and needs_seeds(config.refine, dataset.class_names):
         raise UserError(
@@ -107,12 +107,12 @@ class Validator:
 
     Attributes:
         held_out: the regions.
-        channels: of the images.
-        class_names: of the network's outputs.
-        activation: that made its logits into probabilities.
+        channels: channels of the images.
+        class_names: names of the network's outputs.
+        activation: activation that turned its logits into probabilities.
         refine: from probabilities to cells.
         balance: exponent of the class weights, as in sampling.
-        geometry: of the network.
+        geometry: geometry of the network.
         erode_reference: erode each reference cell by disk(1), as P1's index does.
     """
 
@@ -130,9 +130,9 @@ class Validator:
         """The validator of a training.
 
         Args:
-            config: of the training.
-            dataset: that it was or will be trained on, at the network's scale.
-            geometry: of the network.
+            config: configuration of the training.
+            dataset: data set that it was or will be trained on, at the network's scale.
+            geometry: geometry of the network.
 
         Raises:
             UserError: as `held_out_regions`.
@@ -163,13 +163,12 @@ class Validator:
         """Score the probabilities of the regions.
 
         Returns:
-            Metrics by name: `loss` (cross-entropy, classes weighted as in sampling, whatever was trained with, so
-            that trainings compare), `accuracy_<class>` (share of the class's pixels), `jaccard` and `dice` (mean
-            best overlap of the reference cells, where there are seeds of those that hold one: a strip's border cuts
-            others off their nuclei), `share_jaccard_0.8` (of the same cells at 0.8 or more), and
-            the shares of all reference cells that are `missed`, `merged` and `split` (see
-            `metrics.detection.CellError`);
-            and an overlay of the first region, (H, W, 3) uint8.
+            Metrics by name, and an overlay of the first region, (H, W, 3) uint8. The metrics are
+            `loss` (cross-entropy with classes weighted as in sampling; the same for every training cost, so that
+            trainings can be compared), `accuracy_<class>` (share of the class's pixels), `jaccard` and `dice` (mean
+            best overlap of the reference cells; with seeds, only of those that hold one, because a strip's border
+            cuts others off their nuclei), `share_jaccard_0.8` (share of the same cells at 0.8 or more), and
+            `missed`, `merged` and `split` (shares of all reference cells, see `metrics.detection.CellError`).
         """
         k = len(self.class_names)
         confusion, cost, count = np.zeros((k, k), np.int64), np.zeros(k), np.zeros(k)
@@ -202,7 +201,7 @@ class Validator:
         if indexed.any():
             metrics["jaccard"], metrics["dice"] = cells.accuracy.mean_jaccard, cells.accuracy.mean_dice
             metrics["share_jaccard_0.8"] = float(np.mean(cells.accuracy.jaccard[indexed] >= 0.8))
-        else:  # no seed is in any cell, so none can be found
+        else:  # no cell holds a seed, so none can be found
             metrics |= {"jaccard": 0.0, "dice": 0.0, "share_jaccard_0.8": 0.0}
         for error in (CellError.MISSED, CellError.MERGED, CellError.SPLIT):
             metrics[error.name.lower()] = float(np.mean(cells.errors == error))

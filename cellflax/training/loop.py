@@ -23,7 +23,7 @@ from cellflax.training.runlog import RunLog
 from cellflax.training.state import StepSums, TrainState, TrainStep
 from cellflax.training.stopping import Clock, SignalWatch, Tally
 
-# Steps dispatched ahead of the device: it is never idle, and a signal or the clock need not wait for many.
+# Steps dispatched ahead of the device: enough to keep it busy, and so few that a signal or the clock waits briefly.
 _MAX_QUEUED = 4
 
 
@@ -31,14 +31,14 @@ class Loop:
     """Runs one training.
 
     Args:
-        config: of the run.
+        config: configuration of the run.
         step: compiled update; its state is donated.
-        feed: from a step's number to what the compiled update gets for its batch.
+        feed: function from a step's number to what the compiled update takes its batch from.
         validator: scores a network on the held-out regions.
         graph: structure of one member of the ensemble.
         checkpoints: where states are saved.
         log: where metrics go.
-        record: what every checkpoint says beside its arrays.
+        record: what every checkpoint records besides its arrays.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Loop:
                 if tally.reason is not None:
                     break
                 # 1. Update.
-                # On the state's devices: sums from elsewhere would be another program to compile.
+                # On the state's devices: for sums from elsewhere, another program would be compiled.
                 sums = jax.device_put(StepSums.zero(len(self.validator.class_names)), state.step.sharding)
                 step, queued = start, deque([sums])
                 while step < end and signals.received is None:
@@ -95,7 +95,7 @@ class Loop:
                 out_of_time = self._out_of_time(clock.seconds())
                 if not self._due(step) and not out_of_time and signals.received is None:
                     continue
-                # 3. Before anything is kept, be sure that the cost is a number.
+                # 3. Before anything is saved, make sure that the cost is a number.
                 reports.flush()
                 # 4. Validate, unless somebody is waiting for us to stop.
                 score = None
@@ -103,7 +103,7 @@ class Loop:
                     score = self._validate(step, state, bar)
                     tally.validated(step, score)
                     tally.reason = self._reason(step, tally, out_of_time)
-                # 5. Save, so that running again goes on from here; never over a validated checkpoint.
+                # 5. Save, so that running again resumes from here; never overwrite a validated checkpoint.
                 tally.elapsed_s = clock.seconds()
                 if score is not None or step > saved:
                     self.checkpoints.save(state, {**self.record, "training": tally.to_json()}, score)
@@ -115,7 +115,7 @@ class Loop:
     def _validate(self, step: int, state: TrainState, bar: Progress) -> float:
         """Score the held-out regions; larger is better."""
         if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves((state.params, state.stats))):
-            raise _diverged(f"at step {step}")  # the last cost was a number, what the step made of it is not
+            raise _diverged(f"at step {step}")  # the last cost was a number, but the new weights are not
         predictions = self.validator.predict(lambda tiles: self.probability(state.params, state.stats, tiles))
         metrics, overlay = self.validator.score(predictions)
         self.record["validation"] = metrics
@@ -128,7 +128,7 @@ class Loop:
         return metrics["jaccard"] if self.config.trainer.monitor is Monitor.jaccard else -metrics["loss"]
 
     def _due(self, step: int) -> bool:
-        """Whether a step is one to validate after."""
+        """Whether to validate after a step."""
         return step == self.config.trainer.steps or (step > 0 and step % self.config.trainer.validate_every == 0)
 
     def _out_of_time(self, seconds: float) -> bool:
@@ -147,7 +147,7 @@ class Loop:
 
 
 class _Reports:
-    """Means over intervals of steps, logged one interval late so that the device is never waited for."""
+    """Means over intervals of steps, logged one interval late so that the loop never waits for the device."""
 
     def __init__(self, config: TrainConfig, class_names: tuple[str, ...], log: RunLog, bar: Progress):
         self.rate = learning_rate(config.optimizer, config.trainer.steps)
@@ -193,7 +193,7 @@ def _diverged(when: str) -> UserError:
 
 
 def _intervals(step: int, steps: int, *every: int) -> Iterator[tuple[int, int]]:
-    """Cut the steps from `step` on wherever something is due; the cuts do not depend on where they begin."""
+    """Cut the steps from `step` on wherever something is due; the cuts do not depend on `step`."""
     while step < steps:
         end = min(steps, *((step // n + 1) * n for n in every))
         yield step, end

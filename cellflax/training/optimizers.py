@@ -25,11 +25,11 @@ class OptimizerConfig:
     """Learning rate and schedule, common to all optimisers; a subclass defines `update`.
 
     Attributes:
-        learning_rate: at its highest.
-        schedule: how it falls.
-        warmup_steps: steps over which it first rises linearly from zero.
+        learning_rate: highest learning rate.
+        schedule: how the learning rate falls.
+        warmup_steps: steps over which the learning rate first rises linearly from zero.
         decay: factor per epoch of the exponential schedule; P1: 0.95.
-        epoch_steps: steps in what the exponential schedule counts as an epoch.
+        epoch_steps: steps that the exponential schedule counts as an epoch.
         clip_norm: largest norm of the gradient; null leaves it as it is.
     """
 
@@ -47,7 +47,7 @@ class OptimizerConfig:
         check(self, "optimizer", at_least(1), "epoch_steps")
 
     def update(self, rate: optax.Schedule) -> optax.GradientTransformation:
-        """The optimiser itself, at a learning rate; `build_optimizer` adds what all have."""
+        """The optimiser itself, at a learning rate; `build_optimizer` adds what all share."""
         raise NotImplementedError
 
 
@@ -92,7 +92,7 @@ class RmspropConfig(OptimizerConfig):
 
     def update(self, rate: optax.Schedule) -> optax.GradientTransformation:
         """See `optax.rmsprop`."""
-        # As P1's Keras: epsilon outside the root. Inside, 1e-8 would hold back gradients below 1e-4.
+        # Epsilon is outside the root, as in P1's Keras. Inside, 1e-8 would hold back gradients below 1e-4.
         return optax.rmsprop(rate, decay=self.rho, eps=self.epsilon, eps_in_sqrt=False)
 
 

@@ -26,11 +26,11 @@ class Job:
 
     Attributes:
         graph: structure of one member of the ensemble.
-        state: at step 0.
+        state: state at step 0.
         step: the compiled update.
-        source: of its batches.
+        source: source of its batches.
         validator: scores a network on the held-out regions.
-        devices: how many share the batch.
+        devices: number of devices that share the batch.
     """
 
     graph: nnx.GraphDef
@@ -45,7 +45,7 @@ def prepare(config: TrainConfig, dataset: Dataset) -> Job:
     """Build the networks and everything around them; nothing here depends on a checkpoint.
 
     Raises:
-        UserError: if parts of the configuration, or the data, do not go together.
+        UserError: if parts of the configuration, or the data, do not fit together.
     """
     check_composition(config, dataset)
     check_test(config, dataset.test)
@@ -66,7 +66,7 @@ def prepare(config: TrainConfig, dataset: Dataset) -> Job:
 
 
 def _batch_source(config: TrainConfig, dataset: Dataset, geometry: Geometry, mesh: Mesh) -> BatchSource:
-    """Crops from a store, if there is to be one; else the sampler, with the training set on all devices."""
+    """Crops from a store, if one is configured; else the sampler, with the training set on all devices."""
     settings = config.sampler
     sampler = Sampler(
         settings,

@@ -28,7 +28,7 @@ class WandbMode(Enum):
 
 @dataclass
 class LoggerConfig:
-    """What is recorded beside `metrics.jsonl`.
+    """What is recorded besides `metrics.jsonl`.
 
     Attributes:
         wandb: offline (no network), online or disabled.
@@ -56,8 +56,8 @@ class RunLog:
     """Scalars and pictures of one run, by step; a context manager.
 
     `metrics.jsonl` has one JSON object per line, `{"step": 10, "loss": 0.5}`, with null for values that are
-    not finite. It is opened for each line, so that it is complete up to the last call whatever ends the
-    process.
+    not finite. It is opened for each line, so that it is complete up to the last call, however the process
+    ends.
 
     Args:
         directory: the run's directory, which exists.
@@ -65,7 +65,7 @@ class RunLog:
         run_config: the run's whole configuration as JSON types, for W&B.
 
     Raises:
-        UserError: W&B cannot start (no account, no network).
+        UserError: if W&B cannot start (no account, no network).
     """
 
     def __init__(self, directory: Path, config: LoggerConfig, run_config: Mapping[str, Any]):
@@ -143,7 +143,7 @@ def _start_wandb(directory: Path, config: LoggerConfig, run_config: Mapping[str,
         raise UserError(
             f"W&B cannot start: {reason} (set up with `wandb login`, or use logger.wandb=offline)"
         ) from error
-    # Our own step axis: W&B's may not go back, as a resumed run does.
+    # A step axis of our own: W&B's must not decrease, but that of a resumed run does.
     run.define_metric("*", step_metric="step")
     return run
 

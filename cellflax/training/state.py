@@ -14,20 +14,20 @@ from cellflax.data.sampler import Batch, BatchSource
 from cellflax.losses import Loss, l2_penalty
 from cellflax.models.ensemble import map_members, stack_members
 
-# Sets the stream of dropout masks apart from that of the batches, which have the same seed.
+# Separates the random stream of dropout masks from that of the batches, which have the same seed.
 _DROPOUT = 0xD0
 
 
 @jax.tree_util.register_dataclass
 @dataclass
 class TrainState:
-    """All that training changes: the whole of it is checkpointed.
+    """Everything that training changes; all of it is checkpointed.
 
     Attributes:
         step: number of updates done, int32.
         params: trained variables, with a leading axis for the members of the ensemble.
-        stats: other variables (running statistics of batch normalisation), likewise.
-        opt_state: the optimisers', likewise.
+        stats: other variables (running statistics of batch normalisation), with the same leading axis.
+        opt_state: state of the optimisers, with the same leading axis.
     """
 
     step: jax.Array
@@ -43,7 +43,7 @@ class StepSums(NamedTuple):
         steps: number of steps.
         loss: sum of costs, without the penalty.
         penalty: sum of weight penalties.
-        correct: (K,) weight of rightly classified pixels of each class.
+        correct: (K,) weight of correctly classified pixels of each class.
         total: (K,) weight of all pixels of each class.
     """
 
@@ -113,10 +113,10 @@ def make_train_step(
 ) -> TrainStep:
     """Compile one update of every member: take its batch of this step, differentiate, apply.
 
-    Member i is trained as a network of its own with the seed `seed` + i: its batches are a function of (that
+    Member i is trained as a network of its own with the seed `seed` + i. Its batches are a function of (that
     seed, step) alone, so that resuming needs only the state. The state is donated. Under the mesh each batch is
-    split over the devices, and so are the statistics of batch normalisation reduced over all of it: one device
-    and several agree.
+    split over the devices, but the statistics of batch normalisation are those of the whole batch, so that one
+    device and several agree.
     """
     cost = objective(graph, loss, l2)
     split = NamedSharding(mesh, PartitionSpec("data"))

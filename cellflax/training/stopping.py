@@ -1,4 +1,4 @@
-"""When training ends before its last step: a signal, the clock, no improvement."""
+"""Why training ends before its last step: a signal, the clock, no improvement."""
 
 import signal
 import time
@@ -32,15 +32,15 @@ class SignalWatch:
 
 @dataclass
 class Tally:
-    """How far training is, beyond its weights; kept in every checkpoint.
+    """The progress of training besides its weights; kept in every checkpoint.
 
     Attributes:
-        elapsed_s: seconds of training, over resumptions.
+        elapsed_s: seconds of training, summed over resumptions.
         best_score: the best validation so far; larger is better.
         best_step: where it was reached.
         validated_step: the last step that was validated.
         stale: validations since the best.
-        reason: why training ended, or null while it goes on.
+        reason: why training ended, or null while it runs.
     """
 
     elapsed_s: float = 0.0
@@ -64,7 +64,7 @@ class Tally:
 
 
 class Clock:
-    """Seconds of training: those before this start, and since."""
+    """Seconds of training, both before this start and since."""
 
     def __init__(self, before_s: float):
         self._start = time.monotonic() - before_s

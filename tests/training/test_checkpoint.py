@@ -279,7 +279,7 @@ def an_empty_directory(run: Path) -> Path:
         (record_is_no_json, "60 is damaged: its record cannot be read; copy it again"),
         (record_is_a_list, "60 is damaged: its record cannot be read; copy it again"),
         (arrays_truncated, "60 is damaged: its arrays cannot be read; copy it again"),
-        (not_there, "nothing does not exist; give a run directory, as training prints it last"),
+        (not_there, "nothing does not exist; give a run directory, which training prints at its end"),
         (a_file, "model.h5 holds no cellflax checkpoint; give a run directory"),
         (of_another_program, "3 is an Orbax checkpoint, but not one of cellflax"),
         (an_empty_directory, "empty holds no cellflax checkpoint; give a run directory"),
