@@ -30,10 +30,13 @@ class Killed(BaseException):
 @pytest.mark.parametrize(
     "changes",
     [
-        (),
-        ("model.regularization=dropout", "optimizer=sgd", "refine=threshold", "seed_channel=null"),
+        pytest.param((), id="batch_norm-adamw"),
+        pytest.param(
+            ("model.regularization=dropout", "optimizer=sgd", "refine=threshold", "seed_channel=null"),
+            id="dropout-sgd",
+            marks=pytest.mark.slow,
+        ),
     ],
-    ids=["batch_norm-adamw", "dropout-sgd"],
 )
 def test_killed_between_checkpoints(tiny, tmp_path, monkeypatch, changes):
     arguments = [*TINY, *changes]
