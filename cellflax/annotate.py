@@ -1,13 +1,13 @@
 """Label cells automatically by their stains, to train on images without any.
 
-    python -m cellflax.annotate input=DIR pattern='{well}_{site}_{channel}_z{plane}.tif' nuclear=dapi cell=actin \\
+    cellflax annotate input=DIR pattern='{well}_{site}_{channel}_z{plane}.tif' nuclear=dapi cell=actin \\
         images=[brightfield] output=DIR
 
 writes `images/<site>_<channel>[_z<plane>].tif`, `labels/<site>.tif` and `nuclei/<site>.tif`: a folder that
 `data=folder` trains on. Look at `review.html` first, which shows every site with its labels, counts and flags, and
 correct the column `accept` of `review.csv`; then
 
-    python -m cellflax.annotate review=DIR/review.csv output=ACCEPTED
+    cellflax annotate review=DIR/review.csv output=ACCEPTED
 
 copies the accepted sites, with labels that were corrected by hand.
 """
@@ -33,6 +33,7 @@ from cellflax.labeling.alkofahi import label_two_channels
 from cellflax.labeling.quality import flag_sites, measure_quality
 from cellflax.labeling.result import CELL, NUCLEAR, Labels, Stains
 from cellflax.labeling.sadanandan import annotate_sadanandan
+from cellflax.progress import say
 
 
 @entry("annotate", AnnotateConfig)
@@ -73,7 +74,7 @@ def annotate(config: AnnotateConfig) -> pd.DataFrame:
     inputs = find_inputs(config)
     note = inputs.simulation_note
     if note is not None:
-        _print("SIMULATED DATA: the images are simulated, and so are all labels made of them")
+        say("SIMULATED DATA: the images are simulated, and so are all labels made of them")
     output = Path(config.output)
     with new_directory(output) as folder:
         records, qualities = {}, []
@@ -84,7 +85,7 @@ def annotate(config: AnnotateConfig) -> pd.DataFrame:
             write_picture(folder, site.name, labels, inputs.pictures(content))
             records[site.name] = {"sources": [str(path) for path in site.paths], "images": images}
             qualities.append(measure_quality(stains, labels))
-            _print(f"{site.name}: {qualities[-1].cells} cells")
+            say(f"{site.name}: {qualities[-1].cells} cells")
         if not any(quality.cells for quality in qualities):
             raise UserError(f"nuclear={inputs.stains[NUCLEAR]}: no nucleus at any site; is it the nuclear stain?")
         table = review_table(list(records), qualities, flag_sites(qualities, config.flags))
@@ -118,10 +119,6 @@ def label(config: AnnotateConfig, stains: Stains, pixel_size_um: float | None) -
             pair = projections[NUCLEAR], projections[CELL]
             nuclei, cells = label_two_channels(*pair, config.alkofahi, pixel_size_um)
             return Labels(nuclei, cells, projections)
-
-
-def _print(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ Every command is one function of one typed configuration:
     @entry("train", TrainConfig)
     def main(config: TrainConfig) -> float: ...
 
+`--help` prints the keys of this command alone (`cellflax.command_help`); the other options are Hydra's.
+
 Hydra composes `conf/train.yaml`, whose defaults list begins with `train_schema`; group members are listed in
 `cellflax.schemas.GROUPS` and begin with `<kind>_schema`.
 """
@@ -12,6 +14,7 @@ Hydra composes `conf/train.yaml`, whose defaults list begins with `train_schema`
 import functools
 import math
 import os
+import pkgutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, is_dataclass
@@ -25,9 +28,11 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from cellflax.config_errors import SCHEMA_SUFFIX, error_line
+from cellflax.command_help import asks_for_help, command_help
+from cellflax.config_errors import error_line
 from cellflax.errors import UserError
-from cellflax.schemas import GROUPS, field_types, from_json, group_types, to_json, unknown_key
+from cellflax.progress import closing_pipe_ends, end_if_pipe_closed
+from cellflax.schemas import GROUPS, SCHEMA_SUFFIX, field_types, from_json, group_types, to_json, unknown_key
 
 __all__ = ["GROUPS", "config_directory", "entry", "from_json", "job_directory", "job_overrides", "to_json"]
 
@@ -60,7 +65,12 @@ def entry[T](
     def decorate(function: Callable[[T], float | None]) -> Callable[[], None]:
         @functools.wraps(function)
         def main() -> None:
-            _Command(name, schema, function, debug=_take_debug_flag(), positional=positional).run()
+            with closing_pipe_ends():
+                if asks_for_help(sys.argv[1:]):
+                    docstring = sys.modules[function.__module__].__doc__ or ""
+                    print(command_help(name, schema, config_directory(), pkgutil.resolve_name, docstring), end="")
+                else:
+                    _Command(name, schema, function, debug=_take_debug_flag(), positional=positional).run()
 
         return main
 
@@ -107,6 +117,7 @@ class _Command[T]:
             print("error: interrupted", file=sys.stderr)
             sys.exit(130)
         except Exception as error:
+            end_if_pipe_closed(error)
             # Before a job starts, Hydra raises plain ValueError for some unusable arguments.
             line = error_line(error)
             if line is None and isinstance(error, ValueError):
@@ -128,6 +139,7 @@ class _Command[T]:
         try:
             return self.function(_typed(config, self.schema))
         except Exception as error:
+            end_if_pipe_closed(error)
             line = error_line(error)
             if self.debug or line is None:
                 self.crashed = True

@@ -20,9 +20,7 @@ from omegaconf.errors import (
 )
 
 from cellflax.errors import UserError
-from cellflax.schemas import field_types, unknown_key, wrong_value
-
-SCHEMA_SUFFIX = "_schema"
+from cellflax.schemas import SCHEMA_SUFFIX, field_types, unknown_key, wrong_value
 
 
 def error_line(error: BaseException) -> str | None:

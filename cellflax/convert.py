@@ -1,4 +1,7 @@
-"""Convert published networks to a checkpoint: python -m cellflax.convert source='.../HeLa/*.h5' output=DIR.
+"""Convert published networks into a checkpoint.
+
+    cellflax convert source='trained_networks/HeLa/*.h5' output=published_hela
+    cellflax convert source='trained_networks/Nuclear/*.h5' refine=nuclei output=published_nuclei
 
 Reads the Keras-1 weight files of Van Valen 2016 (P1; github CovertLab/DeepCell, `trained_networks`); several
 files of one architecture become one ensemble. The result is used like a run: predict checkpoint=DIR.

@@ -1,6 +1,7 @@
 """Score label images against a reference.
 
-    python -m cellflax.evaluate predicted=FILE|DIR|GLOB reference=FILE|DIR|GLOB output=DIR
+    cellflax evaluate predicted=FILE|DIR|GLOB reference=FILE|DIR|GLOB output=DIR
+    cellflax evaluate predicted=predictions reference=truth image='images/*.tif' output=evaluation
 
 writes to `output`
 

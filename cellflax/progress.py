@@ -1,11 +1,57 @@
-"""Progress of a loop on the terminal."""
+"""What commands print while they run."""
 
+import contextlib
+import os
+import select
+import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Self, TextIO
 
 from tqdm import tqdm
+
+
+def say(line: str) -> None:
+    """Print a line to standard error at once; standard output is for results."""
+    print(line, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def closing_pipe_ends() -> Iterator[None]:
+    """End the program quietly where the reader of its output stops reading, as `| head` does.
+
+    The exit status is that of a program which SIGPIPE ends, 141.
+    """
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()  # at exit, Python would report what it can no longer write
+    except BrokenPipeError as error:
+        end_if_pipe_closed(error)
+        raise
+
+
+def end_if_pipe_closed(error: BaseException) -> None:
+    """Exit with status 141 if an error says that standard output or standard error has no reader any more."""
+    if not isinstance(error, BrokenPipeError):
+        return
+    closed = [stream for stream in (sys.stdout, sys.stderr) if _has_no_reader(stream)]
+    for stream in closed:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # takes what is still in the buffer
+    if closed:
+        sys.exit(128 + signal.SIGPIPE)
+
+
+def _has_no_reader(stream: TextIO) -> bool:
+    try:
+        descriptor = stream.fileno()
+    except OSError:  # a stream in memory
+        return False
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 class Progress:

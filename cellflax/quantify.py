@@ -1,4 +1,7 @@
-"""Turn segmented cells into numbers: python -m cellflax.quantify method=... predicted=DIR|tracks=DIR output=DIR ...
+"""Turn segmented or tracked cells into numbers.
+
+    cellflax quantify method=cells predicted=DIR output=DIR
+    cellflax quantify method=growth tracks=DIR output=DIR
 
 `predicted` is what `cellflax.predict` wrote (or other label images), `tracks` what `cellflax.track` wrote (or another
 Cell Tracking Challenge folder). Every method writes tidy tables with one row per cell and frame, as CSV and most also

@@ -54,6 +54,8 @@ GROUPS: dict[str, dict[str, str]] = {
     },
 }
 
+SCHEMA_SUFFIX = "_schema"  # a YAML file fills the dataclass of a kind by the default `<kind>_schema`
+
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Any: "a group member"}
 
 

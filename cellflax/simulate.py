@@ -1,4 +1,7 @@
-"""Write simulated images with exact truth: python -m cellflax.simulate output=DIR specimen=hela fields=4 seed=1.
+"""Simulate images and movies with exact truth.
+
+    cellflax simulate output=DIR specimen=hela fields=4 seed=1
+    cellflax simulate output=DIR specimen=colony fields=1 seed=1
 
 Writes `images/<name>_<channel>.tif`, `labels/<name>.tif` (cells) and `nuclei/<name>.tif`. Train on the folder with
 `data=folder data.channels=[...]`, or evaluate against its truth. The settings of a specimen are under the key of its

@@ -1,4 +1,7 @@
-"""One table and one figure of many runs: python -m cellflax.summarize RUNS... output=DIR.
+"""Summarise many runs in one table and one figure.
+
+    cellflax summarize RUNS... output=DIR
+    cellflax summarize runs/hela_cyto_patch_net_l2 output=l2
 
 RUNS are directories, or patterns of directories, that `cellflax.train` wrote: single runs or whole sweeps. Writes
 `summary.csv` and `summary.md` (a row per setting: mean and standard deviation over seeds, and over the folds of a

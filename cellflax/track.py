@@ -1,4 +1,7 @@
-"""Follow cells over time: python -m cellflax.track input=LABELS output=DIR.
+"""Follow segmented cells over time.
+
+    cellflax track input=LABELS output=DIR
+    cellflax track input='predictions/*_labels.tif' images='movie/*_phase.tif' frame_interval_s=300 output=tracks
 
 `input` is a label movie (TIFF with axes TYX), or FILE | DIR | GLOB with one label image per frame, as
 `cellflax.predict` writes them. Writes `tracks.csv` with a row per cell and frame, the graph as `nodes.csv` and

@@ -1,4 +1,8 @@
-"""Train a network: python -m cellflax.train +experiment=hela_cyto [key=value ...]; -m sweeps over values.
+"""Train a network on images with annotated cells.
+
+    cellflax train +experiment=quickstart
+    cellflax train data=folder data.root=FOLDER name=mine seed_channel=null trainer.steps=2000
+    cellflax train -m +experiment=hela_cyto optimizer.learning_rate=0.001,0.002
 
 Reads the data set of `conf/data`, trains the network of `conf/model`, validates on held-out regions, and
 writes `config.json`, `metrics.jsonl`, `checkpoints/` and `summary.json` to the run directory. Running again
@@ -7,7 +11,7 @@ in the same directory (`run=DIR`) resumes where the last checkpoint was.
 Where the data set has a test part (data.folds and data.fold, or data.test_sets), the best checkpoint is scored on it
 at the end: `test.json` and, for the ROC curves, `test_roc.npz`. A cross-validation is a sweep:
 
-    python -m cellflax.train -m +experiment=whole_cell data.root=FIELDS data.folds=10 'data.fold=range(10)'
+    cellflax train -m +experiment=whole_cell data.root=FIELDS data.folds=10 'data.fold=range(10)'
 """
 
 import json
@@ -32,6 +36,7 @@ from cellflax.io import results
 from cellflax.jsonfile import differences, write_json
 from cellflax.labels import label_values
 from cellflax.prediction.trained import load_model
+from cellflax.progress import say
 from cellflax.training.checkpoint import Checkpoints
 from cellflax.training.config import TrainConfig
 from cellflax.training.held_out import metrics_line
@@ -72,7 +77,7 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
     """
     # 1. Say what will happen, where, and on which data.
     device = set_up_jax(config.trainer.precision.name)
-    _print(device)
+    say(device)
     dataset = dataset_to_scale(load_dataset(config.data), config.scale)
     _announce(dataset)
     stored = _stored_config(config)
@@ -82,10 +87,10 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
 
     # 2. Build the network and everything around it; nothing here depends on a checkpoint.
     if getattr(config.sampler, "store", None) is not None:
-        _print(f"crops: {config.sampler.stored_crops} for each network, kept in {config.sampler.store}")
+        say(f"crops: {config.sampler.stored_crops} for each network, kept in {config.sampler.store}")
     job = prepare(config, dataset)
     networks = f"{config.trainer.ensemble} network{'s' * (config.trainer.ensemble > 1)}"
-    _print(f"training {networks} on {job.devices} of {jax.device_count()} devices")
+    say(f"training {networks} on {job.devices} of {jax.device_count()} devices")
     record = {
         "config": stored,
         "data": _describe(dataset),
@@ -101,7 +106,7 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
             _check_same_run(run, restored["config"], stored)  # config.json may have been removed
             _check_same_images(run, restored["data"], record["data"])
             tally = Tally(**restored["training"])
-            _print(f"resuming at step {int(state.step)} of {config.trainer.steps}")
+            say(f"resuming at step {int(state.step)} of {config.trainer.steps}")
         log.truncate(int(state.step))
         write_json(run / results.CONFIG, stored)
 
@@ -113,9 +118,9 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
     summary = _summary(run, record, config, tally)
     write_json(run / results.SUMMARY, summary)
     if signals.received is not None:
-        _print(f"stopped by {signals.received.name} and saved; the same command with run={run} goes on from here")
+        say(f"stopped by {signals.received.name} and saved; the same command with run={run} goes on from here")
         sys.exit(128 + signals.received)
-    _print(
+    say(
         f"{tally.reason}: best validation {config.trainer.monitor.name} {abs(tally.best_score or 0):.3f} at step "
         f"{tally.best_step}, {tally.elapsed_s / 60:.1f} minutes"
     )
@@ -123,7 +128,7 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
     # 6. Score the best checkpoint on images that neither training nor the choice of it has seen.
     if dataset.test:
         scores = score_test(load_model(run), dataset.test, config.refine, config.test_time_augmentation, run)
-        _print(f"test: {metrics_line(scores.pooled())}")
+        say(f"test: {metrics_line(scores.pooled())}")
     return summary
 
 
@@ -183,15 +188,15 @@ def _describe(dataset: Dataset) -> dict[str, Any]:
 
 def _announce(dataset: Dataset) -> None:
     if dataset.simulated:
-        _print("!" * 100)
-        _print("SIMULATED DATA: this network learns from simulated images; do not publish what it measures on others")
-        _print("!" * 100)
+        say("!" * 100)
+        say("SIMULATED DATA: this network learns from simulated images; do not publish what it measures on others")
+        say("!" * 100)
     cells = sum(len(label_values(r.example.cells[r.slices])) for r in dataset.validation)
-    _print(f"data: {dataset.source}; channels {', '.join(dataset.channels)}")
-    _print(f"validation: {cells} cells in {len(dataset.validation)} held-out regions")
+    say(f"data: {dataset.source}; channels {', '.join(dataset.channels)}")
+    say(f"validation: {cells} cells in {len(dataset.validation)} held-out regions")
     if dataset.test:
         images = Counter(example.data_set for example in dataset.test)
-        _print(f"test: {len(dataset.test)} images ({', '.join(f'{name} {n}' for name, n in images.items())})")
+        say(f"test: {len(dataset.test)} images ({', '.join(f'{name} {n}' for name, n in images.items())})")
 
 
 def _summary(run: Path, record: dict[str, Any], config: TrainConfig, tally: Tally) -> dict[str, Any]:
@@ -204,10 +209,6 @@ def _summary(run: Path, record: dict[str, Any], config: TrainConfig, tally: Tall
         "monitor": config.trainer.monitor.name,
         "score": tally.best_score,
     }
-
-
-def _print(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Score a checkpoint again on the held-out regions of its training: python -m cellflax.validate checkpoint=RUN.
+"""Score a checkpoint again on the held-out regions of its training.
+
+    cellflax validate checkpoint=RUN test_time_augmentation=8
+    cellflax validate -m checkpoint=RUN refine=watershed refine.interior=0.3,0.4,0.5
 
 For choosing how to predict without looking at test images: other refinements, other test-time augmentation.
-`-m` tries several values and runs the network once:
-
-    python -m cellflax.validate -m checkpoint=RUN refine=watershed refine.interior=0.3,0.4,0.5
+`-m` tries several values and runs the network once.
 
 `part=test` scores the checkpoint on the test part of its training (data.folds, data.test_sets) instead, and writes
 that to the run directory in the place of what training wrote: for a refinement that was chosen as above.

@@ -1,5 +1,6 @@
 """Every YAML file below conf/ composes into its dataclass, by the names a user types."""
 
+import dataclasses
 import functools
 import re
 from typing import Any
@@ -130,3 +131,62 @@ def test_quick_training_is_smaller_than_any_experiment():
     for group, option in OPTIONS:
         if group == "experiment":
             assert composed("train", f"+experiment={option}").trainer.steps > quick
+
+
+def listed_keys(lines: list[str], indent: str = "") -> dict[str, tuple[str, list[str]]]:
+    """Keys of one level of a YAML file: the text beside each, and the lines below it."""
+    found: dict[str, tuple[str, list[str]]] = {}
+    inside: list[str] = []
+    for line in lines:
+        if match := re.match(rf"{indent}(\w+):(.*)", line):
+            inside = []
+            found[match[1]] = (match[2], inside)
+        else:
+            inside.append(line)
+    return found
+
+
+def check_all_keys_are_listed(schema: type, listed: dict[str, tuple[str, list[str]]], indent: str = "") -> None:
+    for name, hint in field_types(schema).items():
+        assert name in listed, f"{schema.__name__}.{name}"
+        text, below = listed[name]
+        assert dataclasses.is_dataclass(hint) or "#" in text, f"{schema.__name__}.{name} has no comment"
+        if dataclasses.is_dataclass(hint):
+            check_all_keys_are_listed(hint, listed_keys(below, indent + "  "), indent + "  ")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_file_of_a_command_lists_every_key(command):
+    """Groups (`model: unet`) stand in the defaults list; every other key has its value and a comment."""
+    lines = (CONF / f"{command}.yaml").read_text().splitlines()
+    groups = {match[1] for line in lines if (match := re.match(r"  - (\w+): ", line))}
+    listed = listed_keys(lines) | {group: ("#", []) for group in groups}
+    schema = COMMANDS[command]
+    plain = {name: hint for name, hint in field_types(schema).items() if name not in groups}
+    assert set(listed) - {"defaults", "hydra"} == field_types(schema).keys()
+    check_all_keys_are_listed(dataclasses.make_dataclass(schema.__name__, list(plain.items())), listed)
+
+
+# Files that set what the dataclass leaves open or sets otherwise, with the reason.
+OWN_VALUES = {
+    "coculture": {"lines"},  # adds stand-ins that look like each line
+}
+OPTION_OF = {"deepcell": "hela", "patch_net": "patch_net_61"}  # where no option has the name of the kind
+
+
+@pytest.mark.parametrize(("group", "kind"), [(group, kind) for group in GROUPS for kind in GROUPS[group]])
+def test_the_option_of_a_kind_has_its_defaults(group, kind):
+    """The file and the dataclass may not contradict each other."""
+    in_file = chosen(group, OPTION_OF.get(kind, kind))
+    in_code = type(in_file)()
+    other = {name for name in field_types(type(in_file)) if getattr(in_file, name) != getattr(in_code, name)}
+    assert other == OWN_VALUES.get(kind, set())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_file_of_a_command_has_the_defaults_of_its_dataclass(command):
+    schema, typed = COMMANDS[command], composed(command)
+    plain = [name for name, hint in field_types(schema).items() if hint is not Any]
+    other = {name for name in plain if getattr(typed, name) != getattr(schema(), name)}
+    # Where a run goes depends on the time; the default data are HeLa-S3 with their nuclear channel.
+    assert other == ({"run", "seed_channel"} if command == "train" else set())

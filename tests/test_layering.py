@@ -11,18 +11,18 @@ PACKAGE = Path(__file__).parents[1] / "cellflax"
 # Every room of the house (a module or folder of cellflax/), from the ground floor up, as ARCHITECTURE.md draws them.
 # A room imports rooms of lower ranks alone: none of its own rank, none above.
 RANKS = (
-    "errors",
-    "atomic",
+    "errors schema_source",
+    "atomic commands",
     "jsonfile labels progress device",
     "schemas models io simulation",
-    "config_errors losses conversion refine data",
+    "config_errors command_help losses conversion refine data",
     "config tracking labeling inference",
     "metrics",
     "measure pictures",
     "training annotation",
     "prediction quantification",
     "evaluation",
-    "summary",
+    "summary api __main__",
     "train predict validate evaluate track quantify annotate simulate convert summarize",
 )
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms.split()}

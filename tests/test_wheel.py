@@ -55,7 +55,7 @@ def test_contents(wheel):
         names = set(archive.namelist())
     conf = {f"cellflax/conf/{path.relative_to(REPOSITORY / 'conf')}" for path in (REPOSITORY / "conf").rglob("*.yaml")}
     modules = {str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "cellflax").rglob("*.py")}
-    assert conf | modules | {"cellflax/data/deepcell_files.json"} <= names
+    assert conf | modules | {"cellflax/data/deepcell_files.json", "cellflax/py.typed"} <= names
     assert not [name for name in names if not name.startswith(("cellflax/", "cellflax-"))]
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
@@ -81,7 +81,7 @@ def test_commands_from_another_directory(python, tmp_path):
     assert metrics["pooled"]["jaccard_index"] > 0.3
 
     short = ("trainer.steps=6", "optimizer.warmup_steps=1", "run=sweep")
-    out = check(python.parent / "cellflax-train", "-m", "+debug=quick", *short, "seed=0,1", cwd=tmp_path)
+    out = check(python.parent / "cellflax", "train", "-m", "+debug=quick", *short, "seed=0,1", cwd=tmp_path)
     assert out.splitlines()[-1] == f"run: {tmp_path / 'sweep' / '1'}"
     for seed in (0, 1):
         assert json.loads((tmp_path / "sweep" / str(seed) / "config.json").read_text())["seed"] == seed

@@ -23,7 +23,12 @@ class Regularization(Enum):
 
 @dataclass
 class Stage:
-    """Convolutions between two poolings: edge of each kernel in pixels, and number of filters of each."""
+    """Convolutions between two poolings.
+
+    Attributes:
+        kernels: edge of each kernel in pixels.
+        filters: number of filters of each convolution.
+    """
 
     kernels: list[int] = field(default_factory=list)
     filters: list[int] = field(default_factory=list)

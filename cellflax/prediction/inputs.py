@@ -1,6 +1,5 @@
 """What `cellflax.predict` segments: images and movies, and given nuclei, checked against the network."""
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,8 +10,9 @@ import numpy as np
 from cellflax.errors import UserError
 from cellflax.io.frames import Frames, open_frames, open_labels
 from cellflax.io.images import Image, ImageFiles
-from cellflax.labels import cells_of
+from cellflax.labels import cells_of, whole_numbers
 from cellflax.prediction.trained import TrainedModel
+from cellflax.progress import say
 
 # Cells of another apparent size than in training are another problem; the network has never seen it.
 _PIXEL_SIZE_TOLERANCE = 0.1
@@ -43,7 +43,7 @@ def open_images(
         def read(t: int) -> Image:
             image = _fitting(frames.read(t), model, pixel_size_um)
             if t == 0:
-                _warn_of_scale(files.name, image, model)
+                warn_of_scale(files.name, image, model)
             return image
 
         yield replace(frames, read=read)
@@ -69,12 +69,25 @@ def open_nuclei(path: Path | None, frames: Frames) -> Iterator[Callable[[int, Im
     with open_labels(path, frames.time) as read:
 
         def nuclei(t: int, image: Image) -> np.ndarray:
-            labels = cells_of(read(t))
-            if labels.shape != image.pixels.shape[:2]:
-                raise UserError(f"{path}: {labels.shape} nuclei for an image of {image.pixels.shape[:2]}")
-            return labels
+            return nuclei_of(read(t), image, str(path))
 
         yield nuclei
+
+
+def nuclei_of(labels: np.ndarray, image: Image, name: str) -> np.ndarray:
+    """The nuclei of an image, (H, W) int32, from labels or a mask.
+
+    Args:
+        labels: (H, W) labels or mask.
+        image: that they belong to.
+        name: of the labels, for errors.
+
+    Raises:
+        UserError: if they are no labels, or of another shape than the image.
+    """
+    if labels.shape != image.pixels.shape[:2]:
+        raise UserError(f"{name}: {labels.shape} nuclei for an image of {image.pixels.shape[:2]}")
+    return cells_of(whole_numbers(labels, name))
 
 
 def _fitting(image: Image, model: TrainedModel, pixel_size_um: float | None) -> Image:
@@ -89,13 +102,18 @@ def _fitting(image: Image, model: TrainedModel, pixel_size_um: float | None) -> 
     return Image(image.pixels, wanted, pixel_size_um or image.pixel_size_um, image.path)
 
 
-def _warn_of_scale(name: str, image: Image, model: TrainedModel) -> None:
+def warn_of_simulation(model: TrainedModel) -> None:
+    """Say that a network learned from simulated images, if it did."""
+    if model.simulated:
+        say("SIMULATED DATA: this network was trained on simulated images; do not publish what it measures")
+
+
+def warn_of_scale(name: str, image: Image, model: TrainedModel) -> None:
+    """Say that an image's pixel size is far from that of the training, if it is."""
     size, trained = image.pixel_size_um, model.record["data"]["pixel_size_um"]
     resampled = model.config.scale.pixel_size_um is not None
     if not resampled and size and trained and abs(size / trained - 1) > _PIXEL_SIZE_TOLERANCE:
-        print(
+        say(
             f"warning: {name} has {size:g} um per pixel, training had {trained:g}; resample it with "
-            f"network_pixel_size_um={trained:g}",
-            file=sys.stderr,
-            flush=True,
+            f"network_pixel_size_um={trained:g}"
         )

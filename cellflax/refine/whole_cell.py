@@ -23,12 +23,14 @@ class WholeCellConfig(CellGrowthConfig, RefineConfig):
 
     Attributes:
         intensity_channel: channel of the image that shows whole cells; null for the first.
+        min_nucleus_um2: smallest nucleus; 40 um^2 is a disc 7 um across. Nuclei of a stain may be smaller.
     """
 
     takes_seeds: ClassVar[bool] = True
     needs_pixel_size: ClassVar[bool] = True
     needs_compartments: ClassVar[bool] = True
 
+    min_nucleus_um2: float = 40.0
     intensity_channel: str | None = None
 
     def intensity_plane(self, channels: Sequence[str]) -> int:

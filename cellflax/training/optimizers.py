@@ -58,7 +58,11 @@ class OptimizerConfig:
 
 @dataclass
 class SgdConfig(OptimizerConfig):
-    """Stochastic gradient descent with Nesterov momentum (P1: 0.01, 0.9, x 0.95 per epoch)."""
+    """Stochastic gradient descent with Nesterov momentum (P1: 0.01, 0.9, x 0.95 per epoch).
+
+    Attributes:
+        momentum: share of the last update that the next one keeps.
+    """
 
     learning_rate: float = 0.01
     schedule: Schedule = Schedule.exponential
@@ -76,7 +80,12 @@ class SgdConfig(OptimizerConfig):
 
 @dataclass
 class RmspropConfig(OptimizerConfig):
-    """RMSprop (P1: 0.001, rho 0.95, eps 1e-8, x 0.95 per epoch)."""
+    """RMSprop (P1: 0.001, rho 0.95, eps 1e-8, x 0.95 per epoch).
+
+    Attributes:
+        rho: share of the mean squared gradient kept per step.
+        epsilon: added to the root of the mean squared gradient.
+    """
 
     schedule: Schedule = Schedule.exponential
     rho: float = 0.95
@@ -97,8 +106,14 @@ class RmspropConfig(OptimizerConfig):
 
 @dataclass
 class AdamwConfig(OptimizerConfig):
-    """AdamW with decoupled weight decay on kernels, not on biases and normalisation scales."""
+    """AdamW with decoupled weight decay on kernels, not on biases and normalisation scales.
 
+    Attributes:
+        weight_decay: share of every kernel that a step takes away, times the learning rate.
+    """
+
+    learning_rate: float = 0.002
+    warmup_steps: int = 100
     weight_decay: float = 1e-4
 
     def __post_init__(self):

@@ -86,13 +86,13 @@ def test_warm_up_then_cosine():
 
 
 def test_constant_schedule():
-    rate = learning_rate(AdamwConfig(learning_rate=0.2, schedule=Schedule.constant), steps=50)
+    rate = learning_rate(AdamwConfig(learning_rate=0.2, schedule=Schedule.constant, warmup_steps=0), steps=50)
     assert [float(rate(step)) for step in (0, 1, 49)] == pytest.approx([0.2] * 3)
 
 
 def test_adamw_decays_kernels_only():
     params = nnx.state(trained_like(tiny_config()), nnx.Param)
-    config = AdamwConfig(learning_rate=0.1, weight_decay=0.3, schedule=Schedule.constant)
+    config = AdamwConfig(learning_rate=0.1, weight_decay=0.3, schedule=Schedule.constant, warmup_steps=0)
     optimizer = build_optimizer(config, 10)
     zero = jax.tree.map(jnp.zeros_like, params)
     updates, _ = optimizer.update(zero, optimizer.init(params), params)

@@ -1,0 +1,354 @@
+"""The door for Python: trained networks, tracking and scoring as functions of arrays.
+
+    model = cellflax.load("runs/mine/2026-01-31_12-00-00")
+    result = model(image, pixel_size_um=0.65, channels=["phase", "nuclear"])
+    result.labels, result.cells
+
+The results equal what the commands of the same trade write. `import cellflax` imports this module at the first use of
+one of its names.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cellflax.device import set_up_jax
+from cellflax.errors import UserError
+from cellflax.inference.blocks import Window
+from cellflax.inference.settings import Tiling
+from cellflax.io.images import Image, stack_channels
+from cellflax.io.movie_time import regular_times_s
+from cellflax.io.stack import default_channel_names
+from cellflax.labels import components, is_mask, whole_numbers
+from cellflax.measure.tracks import graph_tables, track_table
+from cellflax.metrics.score import cell_table, score_cells
+from cellflax.metrics.table import cell_metrics
+from cellflax.prediction.inputs import nuclei_of, warn_of_scale, warn_of_simulation
+from cellflax.prediction.networks import Networks, PredictionSettings, load_networks
+from cellflax.schemas import group_types
+from cellflax.tracking.ctc import paint
+from cellflax.tracking.tracker import TrackerConfig, track_cells
+
+__all__ = [
+    "Model",
+    "PredictionSettings",
+    "Scores",
+    "Segmented",
+    "Tiling",
+    "TrackerConfig",
+    "Tracks",
+    "load",
+    "score",
+    "track_labels",
+]
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """The cells of one image.
+
+    Attributes:
+        labels: (H, W) int32 cells, 0 = background.
+        cells: one row per cell, with the columns of `cells.csv` except `image`; among them `uncertainty`, where several
+            predictions were averaged.
+        nuclei: (H, W) int32 nuclei that the cells were grown from, or None.
+        probabilities: (H, W, K) float32 of each class, or None if they were not asked for.
+        uncertainty: (H, W) float32 disagreement of the averaged predictions, or None if there was one prediction or
+            `probabilities` were not asked for.
+    """
+
+    labels: np.ndarray
+    cells: pd.DataFrame
+    nuclei: np.ndarray | None
+    probabilities: np.ndarray | None
+    uncertainty: np.ndarray | None
+
+
+class Model:
+    """Trained networks that segment arrays; `load` makes one."""
+
+    def __init__(self, networks: Networks):
+        self._networks = networks
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the channels that the network needs, in its own order."""
+        return self._networks.model.channels
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of `Segmented.probabilities`."""
+        return self._networks.model.class_names
+
+    @property
+    def path(self) -> Path:
+        """The checkpoint."""
+        return self._networks.model.path
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the network was trained on simulated images."""
+        return self._networks.model.simulated
+
+    def __repr__(self) -> str:
+        return f"<cellflax model {self.path}: channels {', '.join(self.channels)}; {', '.join(self.class_names)}>"
+
+    def __call__(
+        self,
+        image: np.ndarray,
+        *,
+        pixel_size_um: float | None = None,
+        channels: Sequence[str] = (),
+        nuclei: np.ndarray | None = None,
+        probabilities: bool = False,
+    ) -> Segmented:
+        """Segment one image.
+
+        Args:
+            image: (H, W, C) raw intensities, or (H, W) for one channel.
+            pixel_size_um: edge of a pixel, if known.
+            channels: name of each of the C planes; the network takes its own by name, whatever their order, and leaves
+                others. Without names, the planes must be the network's channels in its order.
+            nuclei: (H, W) labels or mask of the nuclei that seed the cells.
+            probabilities: also return the class probabilities, and the uncertainty of every pixel where there is one.
+
+        Raises:
+            UserError: if an array does not fit, or holds NaN; the message names it.
+        """
+        given = self._image(np.asarray(image), channels, pixel_size_um)
+        warn_of_scale("the image", given, self._networks.model)
+        seeds = None
+        if nuclei is not None:
+            self._networks.require_use_of_nuclei("nuclei=...")
+            if self._networks.nuclei_model is not None:
+                raise UserError("nuclei=... and nuclei_checkpoint are both given; leave one of them out")
+            seeds = nuclei_of(np.asarray(nuclei), given, "nuclei")
+        maps = _Maps(given.pixels.shape[:2], len(self.class_names)) if probabilities else None
+        result = self._networks.segment(given, seeds, None if maps is None else maps.write)
+        return Segmented(
+            labels=result.labels,
+            cells=result.cells,
+            nuclei=result.seeds,
+            probabilities=None if maps is None else maps.probabilities,
+            uncertainty=None if maps is None else maps.uncertainty,
+        )
+
+    def _image(self, pixels: np.ndarray, channels: Sequence[str], pixel_size_um: float | None) -> Image:
+        """The planes of the network's channels, in its order, checked."""
+        wanted, names = self.channels, (channels,) if isinstance(channels, str) else tuple(channels)
+        pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+        if pixels.ndim != 3 or min(pixels.shape) < 1:
+            raise UserError(f"the image must have the shape (H, W) or (H, W, C), got {pixels.shape}")
+        if pixels.dtype.kind not in "biuf":
+            raise UserError(f"the image must hold integers or floats, got {pixels.dtype}")
+        planes = pixels.shape[-1]
+        if names and len(names) != planes:
+            raise UserError(
+                f"channels names {len(names)} planes ({', '.join(names)}) and the image has {planes}, as its shape "
+                f"{pixels.shape} is (H, W, C); name every plane"
+            )
+        if len(set(names)) < len(names):
+            raise UserError(f"channels must be different names, got {', '.join(names)}")
+        if missing := [name for name in wanted if names and name not in names]:
+            raise UserError(
+                f"channels lacks {', '.join(missing)}: the network needs {', '.join(wanted)}, got {', '.join(names)}"
+            )
+        if not names and planes != len(wanted):
+            raise UserError(
+                f"the image has {planes} planes, as its shape {pixels.shape} is (H, W, C), and the network needs "
+                f"{len(wanted)} ({', '.join(wanted)}); give those, or name the planes by channels=[...]"
+            )
+        if pixel_size_um is not None and not pixel_size_um > 0:
+            raise UserError(f"pixel_size_um must be above 0, got {pixel_size_um}")
+        if names:
+            pixels = pixels[..., [names.index(name) for name in wanted]]
+        pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+        return stack_channels([Image(pixels, wanted, pixel_size_um, Path("the image"))], ())
+
+
+class _Maps:
+    """Collects the maps of an image window by window."""
+
+    def __init__(self, shape: tuple[int, ...], classes: int):
+        self.probabilities = np.zeros((*shape, classes), np.float32)
+        self.uncertainty: np.ndarray | None = None
+
+    def write(self, window: Window, probability: np.ndarray, disagreement: np.ndarray | None) -> None:
+        self.probabilities[window] = probability
+        if disagreement is not None:
+            if self.uncertainty is None:
+                self.uncertainty = np.zeros(self.probabilities.shape[:2], np.float32)
+            self.uncertainty[window] = disagreement
+
+
+def load(run: str | Path, settings: PredictionSettings | None = None) -> Model:
+    """Rebuild trained networks from a checkpoint.
+
+    Args:
+        run: run directory of a training, its `checkpoints` folder, or one numbered checkpoint.
+        settings: the settings that `cellflax.predict` has too, such as
+            `PredictionSettings(test_time_augmentation=8, refine=WatershedConfig(interior=0.3))`.
+
+    Raises:
+        UserError: if there is no checkpoint, it cannot be read, or the settings do not go with it.
+    """
+    settings = settings or PredictionSettings()
+    if not isinstance(settings.tiling, Tiling):
+        raise UserError(f"tiling must be Tiling.seamless or Tiling.gaussian, got {settings.tiling!r}")
+    kinds = group_types("refine").values()
+    if settings.refine is not None and type(settings.refine) not in kinds:
+        names = ", ".join(kind.__name__ for kind in kinds)
+        raise UserError(f"refine must be one of {names} from cellflax.refine, got {settings.refine!r}")
+    networks = load_networks(run, settings)
+    set_up_jax(networks.model.config.trainer.precision.name)
+    warn_of_simulation(networks.model)
+    return Model(networks)
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """The cells of a movie, followed over time.
+
+    Attributes:
+        cells: one row per cell and frame, with the columns of `tracks.csv`.
+        tracks: one row per track: `track` (1, 2, ...), `parent` (0: none), `generation`, `begin` and `end` (frames).
+        nodes: the lineage as a graph: one row per cell and frame, as in `nodes.csv`.
+        edges: `source` and `target`, rows of `nodes`.
+        labels: (T, H, W) int32, every cell with the number of its track.
+    """
+
+    cells: pd.DataFrame
+    tracks: pd.DataFrame
+    nodes: pd.DataFrame
+    edges: pd.DataFrame
+    labels: np.ndarray
+
+
+def track_labels(
+    labels: np.ndarray,
+    settings: TrackerConfig | None = None,
+    *,
+    images: np.ndarray | None = None,
+    channels: Sequence[str] = (),
+    pixel_size_um: float | None = None,
+    frame_interval_s: float | None = None,
+) -> Tracks:
+    """Follow the cells of a label movie, as `cellflax.track` does.
+
+    Args:
+        labels: (T, H, W) labels, 0 = background, or a mask whose connected components are the cells. A number means
+            the same cell within its frame alone.
+        settings: how cells are followed.
+        images: (T, H, W) or (T, H, W, C) intensities: they help to register the field and are measured in every cell.
+        channels: names of their C channels.
+        pixel_size_um: edge of a pixel, if known.
+        frame_interval_s: time between frames, if known.
+
+    Raises:
+        UserError: if an array does not fit, there is no cell, or a label of a frame is two cells.
+    """
+    for name, value in (("pixel_size_um", pixel_size_um), ("frame_interval_s", frame_interval_s)):
+        if value is not None and not value > 0:
+            raise UserError(f"{name} must be above 0, got {value}")
+    movie = _label_movie(np.asarray(labels))
+    pixels = None if images is None else _image_movie(np.asarray(images), movie.shape)
+    names = tuple(channels) or (() if pixels is None else default_channel_names(pixels.shape[-1]))
+    planes = 0 if pixels is None else pixels.shape[-1]
+    if len(names) != planes:
+        raise UserError(f"channels names {len(names)} planes ({', '.join(names)}), and images has {planes}")
+    times_s = regular_times_s(len(movie), frame_interval_s)
+    first = None if pixels is None else pixels[..., 0]
+    tracking = track_cells(movie, settings or TrackerConfig(), first, pixel_size_um)
+    nodes, edges = graph_tables(tracking, times_s)
+    return Tracks(
+        cells=track_table(tracking, movie, times_s, pixel_size_um, pixels, names),
+        tracks=tracking.lineage.tracks,
+        nodes=nodes,
+        edges=edges,
+        labels=paint(tracking.movie, tracking.lineage.nodes["track"].to_numpy()),
+    )
+
+
+def _label_movie(labels: np.ndarray) -> np.ndarray:
+    if labels.ndim != 3 or len(labels) < 2 or min(labels.shape) < 1:
+        raise UserError(f"labels must have the shape (T, H, W) with two frames or more, got {labels.shape}")
+    labels = whole_numbers(labels, "labels")
+    return np.stack([components(frame) for frame in labels]) if is_mask(labels) else labels
+
+
+def _image_movie(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    images = images[..., None] if images.ndim == 3 else images
+    if images.ndim != 4 or images.shape[:3] != shape:
+        raise UserError(f"images must be {shape} or {shape} x channels, as the labels are, got {images.shape}")
+    if images.dtype.kind not in "biuf" or not np.isfinite(images).all():
+        raise UserError("images must hold numbers without NaN or infinity; replace these pixels first")
+    return images
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How well one label image agrees with a reference.
+
+    Attributes:
+        metrics: as an image has them in `metrics.json`; see `cellflax.metrics.table.cell_metrics`.
+        cells: one row per reference cell, with the columns of `per_cell.csv` except `image`.
+    """
+
+    metrics: dict[str, Any]
+    cells: pd.DataFrame
+
+
+def score(
+    predicted: np.ndarray,
+    reference: np.ndarray,
+    *,
+    nuclei: np.ndarray | None = None,
+    border: int = 0,
+    erode_reference: bool = False,
+) -> Scores:
+    """Score one label image, as `cellflax.evaluate` does.
+
+    Args:
+        predicted: (H, W) labels, 0 = background, or a mask whose connected components are the cells.
+        reference: (H, W), likewise.
+        nuclei: (H, W) labels or mask; the Jaccard and Dice index and SM are then over the reference cells that hold a
+            nucleus.
+        border: pixels cut off each side before anything is compared.
+        erode_reference: erode each reference cell by disk(1) first.
+
+    Raises:
+        UserError: if an array does not fit, or there is no reference cell.
+    """
+    if border < 0:
+        raise UserError(f"border must be 0 pixels or more, got {border}")
+    arrays = {"predicted": predicted, "reference": reference} | ({} if nuclei is None else {"nuclei": nuclei})
+    given = {name: np.asarray(array) for name, array in arrays.items()}
+    for name, array in given.items():
+        if array.ndim != 2 or array.shape != given["reference"].shape:
+            raise UserError(f"{name} must have the shape (H, W) of the same field, got {_shapes(given)}")
+    labels = {name: whole_numbers(array, name) for name, array in given.items()}
+    scores = score_cells(
+        _mask_or_labels(labels["reference"]),
+        _mask_or_labels(labels["predicted"]),
+        nuclei=labels.get("nuclei"),
+        border=border,
+        erode_reference=erode_reference,
+    )
+    if not len(scores.errors):
+        raise UserError(f"reference: no cells inside the border of {border} px; is it a label image?")
+    if not scores.accuracy.n_cells:
+        raise UserError("nuclei: no reference cell holds a nucleus; is it the same field?")
+    return Scores(cell_metrics(scores), cell_table({"": scores}).drop(columns="image"))
+
+
+def _mask_or_labels(labels: np.ndarray) -> np.ndarray:
+    """A mask as bool: its components are found after the border is cut off."""
+    return labels > 0 if is_mask(labels) else labels
+
+
+def _shapes(arrays: dict[str, np.ndarray]) -> str:
+    return ", ".join(f"{name} {array.shape}" for name, array in arrays.items())

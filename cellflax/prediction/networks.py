@@ -1,0 +1,131 @@
+"""Trained networks with the settings they segment by: what `cellflax.predict` and `cellflax.load` share."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cellflax.errors import UserError
+from cellflax.inference.settings import Inference, Tiling
+from cellflax.io.images import Image
+from cellflax.prediction.segment import Maps, Segmentation, find_nuclei, segment
+from cellflax.prediction.trained import TrainedModel, load_model
+from cellflax.refine import RefineConfig
+from cellflax.training.config import check_transforms
+
+
+@dataclass
+class PredictionSettings:
+    """How trained networks segment images; the defaults do as the checkpoint says.
+
+    Attributes:
+        step: best, last or a number, where `checkpoint` leaves it open.
+        nuclei_checkpoint: a network that finds the nuclei (run directory, as `checkpoint`), in channels that the
+            images have by name. Without either, nuclei are found by image processing in the checkpoint's seed
+            channel, if it has one.
+        network_pixel_size_um: resample the images to this pixel size for `checkpoint`. This overrides the
+            checkpoint's own, so that cells appear as large as in training even if the training images recorded no
+            pixel size.
+        tiling: seamless: tiles see their neighbours, so that the result is that of the whole image; gaussian: the
+            two blended passes of P2, whose tiles see only themselves.
+        tile: largest edge in pixels of what the network sees at once, null for 512 (seamless) or 240 (gaussian, as
+            P2); smaller takes less memory.
+        block: largest edge in pixels of what is segmented at once. Larger images are segmented in blocks, which
+            bounds the memory beyond the image's own; each cell is found by one of them.
+        largest_cell_px: length of the largest cell in pixels (those of the network, where it resamples). Each block
+            is given this much context on every side; larger cells may be cut where blocks meet.
+        test_time_augmentation: rotations and reflections averaged, 1, 4 or 8; each costs the time of one. Null
+            takes the checkpoint's.
+        refine: from probabilities to cells (group refine); null takes the checkpoint's.
+    """
+
+    step: str = "best"
+    nuclei_checkpoint: str | None = None
+    network_pixel_size_um: float | None = None
+    tiling: Tiling = Tiling.seamless
+    tile: int | None = None
+    block: int = 2048
+    largest_cell_px: int = 200
+    test_time_augmentation: int | None = None
+    refine: Any = None
+
+    def __post_init__(self):
+        if self.test_time_augmentation is not None:
+            check_transforms(self.test_time_augmentation)
+        for key, least in (("tile", 64), ("block", 256), ("largest_cell_px", 1)):
+            value = getattr(self, key)
+            if value is not None and value < least:
+                raise UserError(f"{key} must be {least} pixels or more, got {value}")
+        if self.network_pixel_size_um is not None and not self.network_pixel_size_um > 0:
+            raise UserError(f"network_pixel_size_um must be above 0, got {self.network_pixel_size_um}")
+
+
+@dataclass(frozen=True)
+class Networks:
+    """What turns images into cells.
+
+    Attributes:
+        model: finds the cells.
+        nuclei_model: finds the nuclei that seed them, if there is one.
+        how: from probabilities to cells.
+        inference: tiles, transforms, blocks.
+    """
+
+    model: TrainedModel
+    nuclei_model: TrainedModel | None
+    how: RefineConfig
+    inference: Inference
+
+    @property
+    def has_uncertainty(self) -> bool:
+        """Whether several predictions are averaged."""
+        return self.model.members * self.inference.transforms > 1
+
+    def require_use_of_nuclei(self, given: str) -> None:
+        """Refuse nuclei that would change nothing.
+
+        Args:
+            given: how they were given, for the error.
+
+        Raises:
+            UserError: if the refinement takes no seeds.
+        """
+        if not self.how.takes_seeds:
+            raise UserError(f"{given} has no use without seeds; add refine=watershed or leave it out")
+
+    def segment(self, image: Image, nuclei: np.ndarray | None, maps: Maps | None = None) -> Segmentation:
+        """Segment one image, by its nuclei if they are given, else by those that the networks find.
+
+        Args:
+            image: (H, W, C) raw intensities, channels in the model's order.
+            nuclei: (H, W) labels, or None.
+            maps: as of `segment.segment`.
+        """
+        if nuclei is None:
+            nuclei = find_nuclei(self.model, image, self.how, self.inference, self.nuclei_model)
+        return segment(self.model, image, nuclei, self.how, self.inference, maps)
+
+
+def load_networks(checkpoint: str | Path, settings: PredictionSettings) -> Networks:
+    """Read the checkpoints that the settings name.
+
+    Raises:
+        UserError: as `load_model`, or if the refinement has no use for `nuclei_checkpoint`.
+    """
+    model = load_model(checkpoint, settings.step)
+    if settings.network_pixel_size_um is not None:
+        scale = replace(model.config.scale, pixel_size_um=settings.network_pixel_size_um)
+        model = replace(model, config=replace(model.config, scale=scale))
+    nuclei_model = None if settings.nuclei_checkpoint is None else load_model(settings.nuclei_checkpoint)
+    inference = Inference(
+        tiling=settings.tiling,
+        tile=settings.tile,
+        transforms=settings.test_time_augmentation or model.config.test_time_augmentation,
+        block=settings.block,
+        largest_cell_px=settings.largest_cell_px,
+    )
+    networks = Networks(model, nuclei_model, settings.refine or model.config.refine, inference)
+    if nuclei_model is not None:
+        networks.require_use_of_nuclei(f"nuclei_checkpoint={settings.nuclei_checkpoint}")
+    return networks
