@@ -99,7 +99,7 @@ def test_signals_to_a_process(tmp_path):
     finished = finish_command(start_command("cellflax.train", *arguments, f"run={run}", cwd=tmp_path))
     assert (finished.status, finished.out) == (0, f"run: {run}\n"), finished.err
 
-    alone = run_command(train.main, *arguments, f"run={whole}")
+    alone = finish_command(start_command("cellflax.train", *arguments, f"run={whole}", cwd=tmp_path))
     assert alone.status == 0, alone.err
     assert_same_arrays(arrays_of(run, 200), arrays_of(whole, 200))
     assert checkpoint_steps(run) == checkpoint_steps(whole)
