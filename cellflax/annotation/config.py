@@ -10,7 +10,7 @@ from cellflax.labeling.quality import FlagsConfig
 from cellflax.labeling.sadanandan import SadanandanConfig
 
 
-class Method(Enum):
+class AnnotationMethod(Enum):
     """How labels are made; the settings of each method are in the key of its name."""
 
     sadanandan = "sadanandan"
@@ -40,7 +40,7 @@ class AnnotateConfig:
         alkofahi: settings of method=alkofahi, which needs a cell stain and the pixel size.
     """
 
-    method: Method = Method.sadanandan
+    method: AnnotationMethod = AnnotationMethod.sadanandan
     input: str = ""
     pattern: str = ""
     nuclear: str | None = None
@@ -56,7 +56,7 @@ class AnnotateConfig:
 
     def __post_init__(self):
         check(self, "", above(0), "pixel_size_um")
-        if self.method is Method.alkofahi and self.cell is None and self.review is None:
+        if self.method is AnnotationMethod.alkofahi and self.cell is None and self.review is None:
             raise UserError("method=alkofahi needs a stain of whole cells; add cell=...")
         if self.cell is not None and self.cell == self.nuclear:
             raise UserError(f"nuclear={self.nuclear} and cell={self.cell}: must be different channels")

@@ -1,6 +1,7 @@
 """Read what `cellflax.predict` wrote: label images with the rows of `cells.csv` that belong to them."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,3 +94,12 @@ def from_simulated_training(folder: Path) -> bool:
         return bool(json.loads(file.read_text())["simulated"]) if file.is_file() else False
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file}: not a provenance record; predict again or remove it") from error
+
+
+def simulation_notes(folders: Iterable[Path]) -> list[str]:
+    """A line for every folder of predictions whose network was trained on simulated images."""
+    return [
+        f"simulated: the model behind {folder} was trained on simulated images"
+        for folder in sorted(set(folders))
+        if from_simulated_training(folder)
+    ]
