@@ -97,14 +97,21 @@ def test_a_single_pixel_annotation_stays_on_the_centre():
     np.testing.assert_array_equal(weights, 1)
 
 
+def _draw_distances(**settings) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], int]:
+    """Crops, drawn without right angles and reflections, of an image of the distances from its centre; and its centre.
+
+    All pixels are annotated with class 1 and weight 1.
+    """
+    size = 21
+    image = coordinates(size) - (SIZE - 1) / 2
+    ones = np.ones((size, size), np.float32)
+    config = AugmentConfig(rotate=False, reflect=False, **settings)
+    return draw(config, image, ones.astype(np.int8), ones), size // 2
+
+
 @pytest.mark.parametrize("scale", [1.2, 2.0])
 def test_zooms_are_log_uniform_about_the_centre(scale):
-    size = 21
-    image = coordinates(size) - (SIZE - 1) / 2  # distances from the centre
-    ones = np.ones((size, size), np.float32)
-    config = AugmentConfig(rotate=False, reflect=False, scale=scale)
-    images, classes, weights = draw(config, image, ones.astype(np.int8), ones)
-    middle = size // 2
+    (images, classes, weights), middle = _draw_distances(scale=scale)
     step = images[:, middle + 1, middle] - images[:, middle, middle]
     np.testing.assert_allclose(images[:, middle, middle], 0, atol=1e-5)
     np.testing.assert_allclose(step[:, 1], 0, atol=1e-5)
@@ -117,12 +124,7 @@ def test_zooms_are_log_uniform_about_the_centre(scale):
 
 @pytest.mark.parametrize("limit", [20.0, 45.0])
 def test_turns_are_uniform_about_the_centre(limit):
-    size = 21
-    image = coordinates(size) - (SIZE - 1) / 2  # distances from the centre
-    ones = np.ones((size, size), np.float32)
-    config = AugmentConfig(rotate=False, reflect=False, rotate_degrees=limit)
-    images, classes, weights = draw(config, image, ones.astype(np.int8), ones)
-    middle = size // 2
+    (images, classes, weights), middle = _draw_distances(rotate_degrees=limit)
     down, right = (images[:, middle + i, middle + j] - images[:, middle, middle] for i, j in ((1, 0), (0, 1)))
     np.testing.assert_allclose(images[:, middle, middle], 0, atol=1e-5)
     # One pixel down and one to the right stay as long and as square to each other: a turn, and nothing else.

@@ -28,3 +28,11 @@ def random_probability(rng: np.random.Generator, shape: tuple[int, int], grain: 
 def n_components(mask: np.ndarray) -> int:
     """Number of 4-connected components."""
     return ndimage.label(mask)[1]
+
+
+def seeds_at(shape: tuple[int, int], *centres: tuple[int, int]) -> np.ndarray:
+    """Seeds 1, 2, ... with a radius of 3 pixels."""
+    seeds = np.zeros(shape, np.int32)
+    for label, (y, x) in enumerate(centres, 1):
+        seeds[disc(shape, y, x, 3)] = label
+    return seeds

@@ -1,35 +1,28 @@
 import numpy as np
 import pytest
-import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
-from skimage import io
 
 from cellflax.errors import UserError
-from cellflax.labels import cells_of
-from cellflax.metrics.overlap import accuracy_index
 from cellflax.refine import refine
 from cellflax.refine.active_contour import ActiveContourConfig
 from cellflax.refine.threshold import ThresholdConfig
 from cellflax.refine.watershed import WatershedConfig
-from tests.refine.drawing import CLASSES, disc, n_components, probability_of, random_probability
+from tests.refine.drawing import CLASSES, disc, n_components, probability_of, random_probability, seeds_at
+from tests.refine.published import PublishedField
 from tests.test_configs import chosen
 
 SHAPE = (40, 60)
 LEFT, RIGHT = disc(SHAPE, 20, 18, 11), disc(SHAPE, 20, 42, 11)  # a column of background between them
 
 
-def seeds_at(*centres: tuple[int, int]) -> np.ndarray:
-    seeds = np.zeros(SHAPE, np.int32)
-    for label, (y, x) in enumerate(centres, 1):
-        seeds[disc(SHAPE, y, x, 3)] = label
-    return seeds
-
-
 def test_cells_reach_where_the_probability_ends():
     labels = refine(
-        ActiveContourConfig(smoothing=0), probability_of(0.9 * (LEFT | RIGHT)), CLASSES, seeds_at((20, 18), (20, 42))
+        ActiveContourConfig(smoothing=0),
+        probability_of(0.9 * (LEFT | RIGHT)),
+        CLASSES,
+        seeds_at(SHAPE, (20, 18), (20, 42)),
     )
     assert labels.dtype == np.int32
     np.testing.assert_array_equal(labels, LEFT + 2 * RIGHT)
@@ -42,7 +35,7 @@ def test_touching_cells_are_divided_along_the_edge_class():
     wall = np.zeros(SHAPE)
     wall[10:30, 22] = 0.4
     labels = refine(
-        ActiveContourConfig(smoothing=0), probability_of(block, wall), CLASSES, seeds_at((20, 15), (20, 42))
+        ActiveContourConfig(smoothing=0), probability_of(block, wall), CLASSES, seeds_at(SHAPE, (20, 15), (20, 42))
     )
     expected = np.zeros(SHAPE, int)
     expected[10:30, 10:22], expected[10:30, 23:50] = 1, 2
@@ -51,7 +44,7 @@ def test_touching_cells_are_divided_along_the_edge_class():
 
 @pytest.mark.parametrize("iterations", [0, 1, 5])
 def test_iterations_bound_the_reach(iterations):
-    nucleus = seeds_at((20, 18))
+    nucleus = seeds_at(SHAPE, (20, 18))
     labels = refine(ActiveContourConfig(iterations=iterations, smoothing=0), probability_of(LEFT), CLASSES, nucleus)
     expected = ndimage.binary_dilation(nucleus > 0, iterations=iterations, mask=LEFT) if iterations else nucleus > 0
     np.testing.assert_array_equal(labels > 0, expected)
@@ -60,7 +53,7 @@ def test_iterations_bound_the_reach(iterations):
 def test_smoothing_keeps_a_thread_out():
     thread = np.zeros(SHAPE, bool)
     thread[20, 29:50] = True
-    probability, nucleus = probability_of(LEFT | thread), seeds_at((20, 18))
+    probability, nucleus = probability_of(LEFT | thread), seeds_at(SHAPE, (20, 18))
     assert refine(ActiveContourConfig(smoothing=0), probability, CLASSES, nucleus)[20, 45] == 1
     assert refine(ActiveContourConfig(smoothing=1), probability, CLASSES, nucleus)[20, 45] == 0
 
@@ -77,7 +70,7 @@ def test_holes_are_filled_on_request():
 
 def test_cells_are_expanded_on_request():
     config = ActiveContourConfig(smoothing=0, expand_px=1)
-    labels = refine(config, probability_of(LEFT), CLASSES, seeds_at((20, 18)))
+    labels = refine(config, probability_of(LEFT), CLASSES, seeds_at(SHAPE, (20, 18)))
     np.testing.assert_array_equal(labels > 0, ndimage.binary_dilation(LEFT))
 
 
@@ -92,8 +85,8 @@ def test_a_nucleus_outside_all_cells_is_left_out_and_the_order_kept():
     ("cells", "seeds"),
     [
         (LEFT, np.zeros(SHAPE, np.int32)),
-        (LEFT, seeds_at((20, 50))),  # the contour would enclose the background
-        (np.zeros(SHAPE), seeds_at((20, 18))),
+        (LEFT, seeds_at(SHAPE, (20, 50))),  # the contour would enclose the background
+        (np.zeros(SHAPE), seeds_at(SHAPE, (20, 18))),
     ],
     ids=["no nuclei", "nuclei only outside", "no cells"],
 )
@@ -166,15 +159,9 @@ def test_bad_settings(settings, message):
 @pytest.mark.parametrize("nuclei", ["published", "ours"])
 def test_published_probabilities_give_the_published_index(data_root, line, option, jaccard, dice, nuclei):
     """P1's probabilities through our nuclei and contours; its own masks score the expected values (Table 1)."""
-    folder = data_root / "deepcell/validation_data" / line
-
-    def maps(network: str) -> np.ndarray:
-        return np.stack([tifffile.imread(folder / f"{network}/feature_{k}_frame_0.tif") for k in range(3)], -1)
-
-    published = cells_of(io.imread(folder / "Masks/nuclear_mask_0.png"))
-    seeds = published if nuclei == "published" else refine(chosen("refine", "nuclei"), maps("Nuclear"), CLASSES)
-    labels = refine(chosen("refine", option), maps("Cytoplasm"), CLASSES, seeds)
-    (reference,) = (folder / "Validation").glob("*_interior.tif")
-    score = accuracy_index(tifffile.imread(reference) > 0, labels, nuclei=published, border=30, erode_reference=True)
+    field = PublishedField(data_root, line)
+    ours = refine(chosen("refine", "nuclei"), field.probability("Nuclear"), CLASSES)
+    seeds = field.nuclei if nuclei == "published" else ours
+    score = field.index(refine(chosen("refine", option), field.probability("Cytoplasm"), CLASSES, seeds))
     assert abs(score.mean_jaccard - jaccard) < 0.005
     assert abs(score.mean_dice - dice) < 0.005

@@ -3,26 +3,18 @@ import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from skimage import io, segmentation
+from skimage import segmentation
 
 from cellflax.errors import UserError
-from cellflax.labels import cells_of
-from cellflax.metrics.overlap import accuracy_index
 from cellflax.refine import refine
 from cellflax.refine.flood import Landscape
 from cellflax.refine.seeds import NucleiSeedsConfig, nuclei_seeds
 from cellflax.refine.watershed import WatershedConfig
-from tests.refine.drawing import CLASSES, disc, n_components, probability_of, random_probability
+from tests.refine.drawing import CLASSES, disc, n_components, probability_of, random_probability, seeds_at
+from tests.refine.published import PublishedField
 
 SHAPE = (40, 60)
 LEFT, RIGHT = disc(SHAPE, 20, 20, 11), disc(SHAPE, 20, 40, 11)  # they meet at column 30
-
-
-def seeds_at(*centres: tuple[int, int]) -> np.ndarray:
-    seeds = np.zeros(SHAPE, np.int32)
-    for label, (y, x) in enumerate(centres, 1):
-        seeds[disc(SHAPE, y, x, 3)] = label
-    return seeds
 
 
 def touching() -> np.ndarray:
@@ -33,7 +25,7 @@ def touching() -> np.ndarray:
 
 
 @pytest.mark.parametrize("landscape", Landscape)
-@pytest.mark.parametrize("seeds", [seeds_at((20, 20), (20, 40)), None])
+@pytest.mark.parametrize("seeds", [seeds_at(SHAPE, (20, 20), (20, 40)), None])
 def test_touching_discs_are_split_at_the_seam(landscape, seeds):
     # Three pixels of saddle are too shallow for the default depth of the watershed's own seeds.
     config = WatershedConfig(landscape=landscape, seed_smoothing_px=1, seed_depth=0.1)
@@ -50,7 +42,7 @@ def test_the_edge_class_separates_where_the_interior_is_level():
     wall = np.zeros(SHAPE)
     wall[:, 26] = 0.5
     wall *= LEFT | RIGHT
-    probability, seeds = probability_of(interior, wall), seeds_at((20, 20), (20, 40))
+    probability, seeds = probability_of(interior, wall), seeds_at(SHAPE, (20, 20), (20, 40))
     labels = refine(WatershedConfig(), probability, CLASSES, seeds)
     assert np.all(labels[:, :26][LEFT[:, :26]] == 1)
     assert np.all(labels[:, 27:][(LEFT | RIGHT)[:, 27:]] == 2)
@@ -82,7 +74,7 @@ def test_seeds_keep_their_order_and_those_outside_are_left_out():
 
 
 def test_a_seed_needs_its_share_inside_and_then_counts_whole():
-    seeds = seeds_at((20, 10))  # half of it beyond the left disc, which begins at column 9
+    seeds = seeds_at(SHAPE, (20, 10))  # half of it beyond the left disc, which begins at column 9
     probability = probability_of(touching())
     share = np.mean(LEFT[seeds > 0])
     assert 0.4 < share < 0.9
@@ -92,7 +84,7 @@ def test_a_seed_needs_its_share_inside_and_then_counts_whole():
 
 
 def test_a_seed_in_pieces_counts_as_its_largest():
-    seeds = seeds_at((20, 20))
+    seeds = seeds_at(SHAPE, (20, 20))
     seeds[20, 40] = 1
     labels = refine(WatershedConfig(), probability_of(np.where(touching() > 0.75, 1, 0)), CLASSES, seeds)
     assert labels[20, 20] == 1
@@ -100,7 +92,7 @@ def test_a_seed_in_pieces_counts_as_its_largest():
 
 
 def test_components_without_a_seed():
-    seeds = seeds_at((10, 10))
+    seeds = seeds_at(SHAPE, (10, 10))
     first, second = disc(SHAPE, 10, 10, 6), disc(SHAPE, 28, 45, 8)
     for config, expected in (
         (WatershedConfig(), first),
@@ -120,9 +112,9 @@ def test_without_seeds_a_faint_small_cell_is_not_lost():
 
 def test_the_gap_inside_a_ring_of_cells_is_not_a_hole():
     ring = disc(SHAPE, 20, 30, 15) & ~disc(SHAPE, 20, 30, 6)
-    two = refine(WatershedConfig(), probability_of(ring), CLASSES, seeds_at((20, 20), (20, 40)))
+    two = refine(WatershedConfig(), probability_of(ring), CLASSES, seeds_at(SHAPE, (20, 20), (20, 40)))
     assert two[20, 30] == 0
-    one = refine(WatershedConfig(), probability_of(ring), CLASSES, seeds_at((20, 20)))
+    one = refine(WatershedConfig(), probability_of(ring), CLASSES, seeds_at(SHAPE, (20, 20)))
     assert one[20, 30] == 1
 
 
@@ -208,7 +200,7 @@ GOOD = probability_of(np.zeros(SHAPE))
         (np.full_like(GOOD, np.nan), CLASSES, None, "NaN"),
         (GOOD, CLASSES, np.zeros((60, 40), int), r"the nuclei are \(60, 40\) but the image is \(40, 60\)"),
         (GOOD, CLASSES, np.zeros(SHAPE), "the nuclei must be labels.*float64"),
-        (GOOD, CLASSES, np.full(SHAPE, -1), "the nuclei must be labels of 0 or more"),
+        (GOOD, CLASSES, np.full(SHAPE, -1), "the nuclei must be labels .integers of 0 or more"),
     ],
 )
 def test_bad_input(probability, names, seeds, message):
@@ -224,14 +216,10 @@ def test_bad_input(probability, names, seeds, message):
 @pytest.mark.parametrize("nuclei", ["published", "found"])
 def test_published_probabilities(data_root, line, marker, min_jaccard, min_dice, nuclei):
     """P1's own probabilities; its own masks score 0.834 / 0.907 (HeLa-S3) and 0.761 / 0.860 (NIH-3T3)."""
-    folder = data_root / "deepcell/validation_data" / line
-    maps = [tifffile.imread(folder / f"Cytoplasm/feature_{k}_frame_0.tif") for k in range(3)]
-    published = cells_of(io.imread(folder / "Masks/nuclear_mask_0.png"))
-    seeds = published
+    field = PublishedField(data_root, line)
+    seeds = field.nuclei
     if nuclei == "found":
-        seeds = nuclei_seeds(tifffile.imread(folder / f"RawImages/{marker}.tif"), NucleiSeedsConfig())
-    labels = refine(WatershedConfig(), np.stack(maps, -1), CLASSES, seeds)
-    (reference,) = (folder / "Validation").glob("*_interior.tif")
-    score = accuracy_index(tifffile.imread(reference) > 0, labels, nuclei=published, border=30, erode_reference=True)
+        seeds = nuclei_seeds(tifffile.imread(field.folder / f"RawImages/{marker}.tif"), NucleiSeedsConfig())
+    score = field.index(refine(WatershedConfig(), field.probability("Cytoplasm"), CLASSES, seeds))
     assert score.mean_jaccard >= min_jaccard
     assert score.mean_dice >= min_dice
