@@ -20,7 +20,7 @@ import pandas as pd
 
 import cellflax
 from cellflax.annotation.accepted import copy_accepted
-from cellflax.annotation.config import AnnotateConfig, Method
+from cellflax.annotation.config import AnnotateConfig, AnnotationMethod
 from cellflax.annotation.files import write_simulation_note, write_site
 from cellflax.annotation.inputs import find_inputs
 from cellflax.annotation.review import review_line, review_table, write_picture, write_review
@@ -112,9 +112,9 @@ def label(config: AnnotateConfig, stains: Stains, pixel_size_um: float | None) -
         pixel_size_um: edge of a pixel, if known.
     """
     match config.method:
-        case Method.sadanandan:
+        case AnnotationMethod.sadanandan:
             return annotate_sadanandan(config.sadanandan, stains, pixel_size_um)
-        case Method.alkofahi:
+        case AnnotationMethod.alkofahi:
             projections = {name: planes.mean(0, dtype=np.float32) for name, planes in stains.items()}
             pair = projections[NUCLEAR], projections[CELL]
             nuclei, cells = label_two_channels(*pair, config.alkofahi, pixel_size_um)

@@ -34,19 +34,6 @@ from cellflax.schemas import group_types
 from cellflax.tracking.ctc import paint
 from cellflax.tracking.tracker import TrackerConfig, track_cells
 
-__all__ = [
-    "Model",
-    "PredictionSettings",
-    "Scores",
-    "Segmented",
-    "Tiling",
-    "TrackerConfig",
-    "Tracks",
-    "load",
-    "score",
-    "track_labels",
-]
-
 
 @dataclass(frozen=True)
 class Segmented:

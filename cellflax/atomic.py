@@ -1,4 +1,4 @@
-"""Where commands write: files and directories that are whole or absent, and a line for a place that cannot be used."""
+"""Write files and directories completely or not at all, with a one-line error for a place that cannot be used."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from cellflax.errors import UserError
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a hidden file beside the target to write to; it becomes the target at the end.
+    """Yield a hidden file beside the target to write to; it becomes the target at the end.
 
     A reader sees the old content or the new, never a part. An exception removes the hidden file and leaves the target
     as it was. Two processes that write the same target do not disturb each other: the last to finish wins.
@@ -32,10 +32,10 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def output_directory(directory: str | Path, key: str = "output") -> Path:
-    """Make a directory for results, with those above it; one that exists is kept as it is.
+    """Make a directory for results and its parents; an existing one is left as it is.
 
     Args:
-        directory: as the user gave it.
+        directory: path as the user gave it.
         key: the argument's name, for the error.
 
     Raises:
@@ -49,24 +49,24 @@ def output_directory(directory: str | Path, key: str = "output") -> Path:
 
 @contextmanager
 def new_directory(output: Path, key: str = "output") -> Iterator[Path]:
-    """Give a hidden directory to write to; it becomes `output` at the end, and an exception removes it.
+    """Yield a hidden directory to write to; it becomes `output` at the end, and an exception removes it.
 
-    It never joins the results of two runs.
+    The results of two runs are never mixed.
 
     Args:
         output: absent, or an empty directory.
         key: the argument's name, for the error.
 
     Raises:
-        UserError: if `output` holds something already, or cannot be made.
+        UserError: if `output` already exists and is not an empty directory, or cannot be made.
     """
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):
-        raise UserError(f"{key}={output}: there is something already; give a new directory, or remove it")
+        raise UserError(f"{key}={output}: already exists; give a new directory, or remove it")
     with _making(output, key):
         output.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))
     try:
-        temporary.chmod(0o755)  # mkdtemp's is for its owner alone
+        temporary.chmod(0o755)  # mkdtemp gives access to the owner only
         yield temporary
         if output.exists():
             output.rmdir()

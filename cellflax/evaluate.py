@@ -34,7 +34,7 @@ from cellflax.atomic import output_directory
 from cellflax.checks import at_least, check, within
 from cellflax.config import entry
 from cellflax.errors import UserError
-from cellflax.evaluation.notes import mask_notes, simulation_notes
+from cellflax.evaluation.notes import mask_notes, pair_notes
 from cellflax.evaluation.panels import panels
 from cellflax.evaluation.pixels import PixelScores, roc_table
 from cellflax.evaluation.references import MAIN, check_names, reference_summary, scores_against
@@ -122,7 +122,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         f_scores[name] = scores_against(name, text, pairs, **comparison)
     drawn = panels(pairs, {name: score.accuracy for name, score in scores.items()}, **comparison)
     uncertain, remarks = uncertainty_table(pairs, scores)
-    notes = [*simulation_notes(pairs), *mask_notes(masks), *pixels.notes, *remarks]
+    notes = [*pair_notes(pairs), *mask_notes(masks), *pixels.notes, *remarks]
 
     metrics = {**_metrics(config, scores, pooled), "notes": notes}
     if config.references:

@@ -24,9 +24,9 @@ from cellflax.io import results
 from cellflax.jsonfile import write_json
 from cellflax.quantification.cell_type import format_accuracy, quantify_cell_types
 from cellflax.quantification.cells import format_cells, quantify_cells
-from cellflax.quantification.config import Method, QuantifyConfig
+from cellflax.quantification.config import QuantifyConfig, QuantifyMethod
 from cellflax.quantification.growth import format_growth, quantify_growth
-from cellflax.quantification.inputs import cell_type_input, cells_input, ktr_input, simulation_notes, tracked_recording
+from cellflax.quantification.inputs import cell_type_input, cells_input, input_notes, ktr_input, tracked_recording
 from cellflax.quantification.ktr import format_ktr, quantify_ktr
 
 
@@ -47,7 +47,7 @@ def quantify(config: QuantifyConfig) -> dict[str, Any]:
         "cellflax": cellflax.__version__,
         "settings": to_json(config),
         **_measure(config, output),
-        "notes": simulation_notes(config),
+        "notes": input_notes(config),
     }
     write_json(output / results.METRICS, metrics)
     return metrics
@@ -55,26 +55,26 @@ def quantify(config: QuantifyConfig) -> dict[str, Any]:
 
 def _measure(config: QuantifyConfig, output: Path) -> dict[str, Any]:
     match config.method:
-        case Method.cells:
+        case QuantifyMethod.cells:
             return quantify_cells(*cells_input(config), output)
-        case Method.growth:
+        case QuantifyMethod.growth:
             return quantify_growth(config.growth, tracked_recording(config), config.truth, output)
-        case Method.ktr:
+        case QuantifyMethod.ktr:
             return quantify_ktr(config.ktr, ktr_input(config), config.truth, output)
-        case Method.cell_type:
+        case QuantifyMethod.cell_type:
             return quantify_cell_types(config.cell_type, *cell_type_input(config), output)
 
 
-def _describe(method: Method, metrics: dict[str, Any]) -> str:
+def _describe(method: QuantifyMethod, metrics: dict[str, Any]) -> str:
     """The lines shown on screen."""
     match method:
-        case Method.cells:
+        case QuantifyMethod.cells:
             return format_cells(metrics)
-        case Method.growth:
+        case QuantifyMethod.growth:
             return format_growth(metrics)
-        case Method.ktr:
+        case QuantifyMethod.ktr:
             return format_ktr(metrics)
-        case Method.cell_type:
+        case QuantifyMethod.cell_type:
             return format_accuracy(metrics["pooled"])
 
 

@@ -242,7 +242,7 @@ def _smaller(folder: Path) -> None:
         (None, ["pattern={site}-{channel}.tif"], "fits none of the 12 images"),
         (None, ["pattern={well}_{site}_{channel}_*.tif"], "A1_1_actin_z1.tif: A1_1_actin_z0.tif is the same image"),
         (None, ["pattern={wall}.tif"], "unknown field {wall}; there are well, site, channel, plane, z_um"),
-        (None, ["nuclear=null"], "nuclear is not given; add nuclear=... out of actin, brightfield, dapi"),
+        (None, ["nuclear=null"], "nuclear is not given; add nuclear=..., one of actin, brightfield, dapi"),
         (None, ["nuclear=hoechst"], "no file has the channel hoechst; the pattern finds actin, brightfield, dapi"),
         (None, ["cell=dapi"], "nuclear=dapi and cell=dapi: must be different channels"),
         (None, ["images=[dapi,dapi]"], "name each channel once"),
@@ -252,7 +252,7 @@ def _smaller(folder: Path) -> None:
         (None, ["input=/nowhere"], "input=/nowhere: no such folder"),
         (None, ["method=alkofahi", "cell=null"], "method=alkofahi needs a stain of whole cells"),
         (None, ["sadanandan.nuclei.split_depth=0"], "sadanandan.nuclei.split_depth must be above 0, got 0"),
-        (None, ["output={}"], "there is something already; give a new directory"),
+        (None, ["output={}"], "already exists; give a new directory"),
         (None, ["review=/nowhere.csv"], "review=/nowhere.csv: cannot be read"),
     ],
 )

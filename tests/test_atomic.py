@@ -79,8 +79,8 @@ def test_a_new_directory_takes_an_empty_one_and_refuses_all_else(tmp_path):
     with new_directory(tmp_path / "empty") as directory:
         (directory / "file").touch()
     for place, reason in (
-        (tmp_path / "empty", "there is something already"),
-        (tmp_path / "empty/file", "there is something already"),
+        (tmp_path / "empty", "already exists"),
+        (tmp_path / "empty/file", "already exists"),
         (tmp_path / "empty/file/below", "cannot make this directory"),
     ):
         with pytest.raises(UserError, match=reason), new_directory(place):

@@ -12,6 +12,8 @@ from cellflax import evaluate, predict, summarize, train, validate
 from cellflax.io.images import write_image, write_labels
 from tests.commands import metrics_of, record_of, run_command
 
+pytestmark = pytest.mark.slow
+
 SIZE, PIXEL_SIZE_UM = 64, 0.65
 NETWORK = (
     "model.stages=[{kernels:[4],filters:[8]},{kernels:[3],filters:[8]}]",

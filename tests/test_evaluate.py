@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from cellflax.errors import UserError
-from cellflax.evaluate import EvaluateConfig, evaluate, format_table
-from tests.commands import finish_command, start_command
+from cellflax.evaluate import EvaluateConfig, evaluate, format_table, main
+from tests.commands import finish_command, run_command, start_command
 from tests.evaluation.fields import PREDICTED, REFERENCE, config, maps, write, write_fields
 from tests.metrics.drawing import grid
 
@@ -229,14 +229,13 @@ def test_values_out_of_range(changes, message):
     assert message in str(caught.value)
 
 
-def test_command(folders):
+def test_command(folders, monkeypatch):
     """The command line, from another directory, with a mistake and without."""
 
-    def run(*arguments):
-        return finish_command(start_command("cellflax.evaluate", *arguments, cwd=folders))
-
     maps(folders)
-    good = run("predicted=predicted", "reference=reference", "output=scores", "+references.manual=reference/a*")
+    monkeypatch.chdir(folders)
+    arguments = ("predicted=predicted", "reference=reference", "output=scores", "+references.manual=reference/a*")
+    good = finish_command(start_command("cellflax.evaluate", *arguments, cwd=folders))
     assert good.status == 0, good.err
     assert "all 2 images" in good.out
     assert "pixels of cells: AUC" in good.out
@@ -244,7 +243,7 @@ def test_command(folders):
         "f_score.png", "f_score_curve.csv", "metrics.json", "overlay.png", "per_cell.csv", "roc.csv", "roc.png",
     ]  # fmt: skip
     assert sorted(p.name for p in folders.iterdir()) == ["predicted", "reference", "scores"]
-    bad = run("predicted=predicted", "reference=nowhere")
+    bad = run_command(main, "predicted=predicted", "reference=nowhere")
     assert bad.status == 1
     assert bad.err.count("\n") == 1
     assert "nowhere" in bad.err

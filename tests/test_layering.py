@@ -113,6 +113,16 @@ def against_the_ranks(room: str, imports: set[str]) -> set[str]:
     return {other for other in imports - {room} if RANK[other] >= RANK[room]}
 
 
+def test_a_public_name_stands_for_one_thing():
+    """Each command has its `main`; every other name of a function or class is defined once in the package."""
+    homes: dict[str, list[str]] = {}
+    for name, tree in MODULES.items():
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, []).append(name)
+    assert {name: where for name, where in homes.items() if len(where) > 1 and name != "main"} == {}
+
+
 @pytest.mark.parametrize("library", USERS_OF)
 def test_edges_stay_where_they_are(library):
     users = {name for name, tree in MODULES.items() if library in {full.split(".")[0] for full in imported(tree)}}

@@ -28,7 +28,6 @@ from cellflax.metrics.table import METRICS
 from cellflax.models import Geometry, ModelConfig, Network
 from cellflax.prediction.trained import load_model
 from cellflax.refine import RefineConfig
-from cellflax.refine.classes import ClassMaps
 from cellflax.schemas import GROUPS
 from cellflax.training.composition import check_composition
 from cellflax.training.config import TrainConfig
@@ -51,10 +50,10 @@ class BrightConfig(RefineConfig):
         """The channel of that number."""
         return self.channel
 
-    def label(self, maps: ClassMaps, seeds, intensity, pixel_size_um):
+    def label(self, field):
         """See the class."""
-        bright = intensity > self.share * intensity.max()
-        return components(bright if seeds is None else bright & (seeds == 0))
+        bright = field.intensity > self.share * field.intensity.max()
+        return components(bright if field.seeds is None else bright & (field.seeds == 0))
 
 
 def uncovered(scores: CellScores) -> float:

@@ -219,7 +219,7 @@ IMAGE = np.arange(np.prod(SHAPE), dtype=np.float32).reshape(SHAPE)
         (None, lambda f: _markers(f, b=None), "no marker for the cell type b; add +cell_type.markers.b="),
         (None, lambda f: _markers(f, c="x"), "cell_type.markers.c: no such predicted type; there are a, b"),
         (None, lambda f: _markers(f, b=str(f / "no")), "{}/no: no such TIFF, PNG or ICS"),
-        (lambda f: (f / "predicted/cells.csv").unlink(), {}, "cells.csv: no such file; as predicted= give what"),
+        (lambda f: (f / "predicted/cells.csv").unlink(), {}, "cells.csv: no such file; predicted= must be the output"),
         (lambda f: (f / "predicted/cells.csv").write_text(""), {}, "cells.csv: not a table of cells"),
         (_drop_columns("label"), {}, "cells.csv: has no column label"),
         (_drop_columns("score_b"), {}, "cells.csv: has no cell_type and score_... columns: the network has a single"),

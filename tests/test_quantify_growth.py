@@ -10,7 +10,7 @@ import tifffile
 
 from cellflax import track as track_command
 from cellflax.errors import UserError
-from cellflax.quantification.config import Method, QuantifyConfig
+from cellflax.quantification.config import QuantifyConfig, QuantifyMethod
 from cellflax.quantification.tracks import join_gaps
 from cellflax.quantify import main, quantify
 from cellflax.tracking.ctc import TrackedMovie
@@ -67,7 +67,7 @@ def folder(tmp_path):
 
 
 def config(folder, **changes) -> QuantifyConfig:
-    options = {"method": Method.growth, "tracks": str(folder / "tracks"), "output": str(folder / "out")}
+    options = {"method": QuantifyMethod.growth, "tracks": str(folder / "tracks"), "output": str(folder / "out")}
     return QuantifyConfig(**{**options, "pixel_size_um": PIXEL_UM, **changes})
 
 
@@ -144,7 +144,7 @@ def test_all_that_is_known_of_tracked_cells(folder):
     movie = (100 * colony() + rng.integers(0, 2, (FRAMES, *SHAPE))).astype(np.uint16)
     tifffile.imwrite(folder / "movie.tif", movie, imagej=True, metadata={"axes": "TYX"})
     options = {"predicted": str(folder / "labels"), "image": str(folder / "movie.tif")}
-    metrics = quantify(config(folder, method=Method.cells, **options))
+    metrics = quantify(config(folder, method=QuantifyMethod.cells, **options))
     cells = pd.read_parquet(folder / "out/cells.parquet")
     assert metrics["n_cells"] == len(cells) == sum(end - begin + 1 for begin, end, *_ in TRACKS.values())
     assert set(metrics["types"]) == {"odd", "even"}
@@ -158,14 +158,14 @@ def test_all_that_is_known_of_tracked_cells(folder):
 
 
 def test_cells_of_single_images(folder):
-    metrics = quantify(config(folder, method=Method.cells, tracks=None, predicted=str(folder / "labels")))
+    metrics = quantify(config(folder, method=QuantifyMethod.cells, tracks=None, predicted=str(folder / "labels")))
     cells = pd.read_csv(folder / "out/cells.csv")
     assert metrics["n_images"] == FRAMES
     assert list(pd.unique(cells["image"])) == [f"t{t}" for t in range(FRAMES)]  # t2 before t10
     assert not {"track", "frame"} & set(cells.columns)
     assert cells["cell_type"].notna().all()
     (folder / "labels/cells.csv").unlink()
-    quantify(config(folder, method=Method.cells, tracks=None, predicted=str(folder / "labels")))
+    quantify(config(folder, method=QuantifyMethod.cells, tracks=None, predicted=str(folder / "labels")))
     assert "cell_type" not in pd.read_csv(folder / "out/cells.csv")
 
 
@@ -236,7 +236,7 @@ def _times(folder, times):
     ("spoil", "changes", "message"),
     [
         (None, {"tracks": None}, "method=growth needs tracks=DIR"),
-        (None, {"tracks": None, "method": Method.cells}, "predicted is not given; add predicted="),
+        (None, {"tracks": None, "method": QuantifyMethod.cells}, "predicted is not given; add predicted="),
         (None, {"tracks": "{}/labels"}, "neither man_track.txt nor res_track.txt"),
         (_one_frame, {}, "method=growth needs two frames or more"),
         (_empty_frames, {}, "no cell in any frame"),

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 
 from cellflax.errors import UserError
-from cellflax.quantification.config import Method, QuantifyConfig
+from cellflax.quantification.config import QuantifyConfig, QuantifyMethod
 from cellflax.quantify import main, quantify
 from tests.commands import run_command
 from tests.measure.reporters import FRAMES, shuttling_cells
@@ -52,7 +52,7 @@ def folder(tmp_path, movie):
 
 def config(folder, **changes) -> QuantifyConfig:
     options = {"reporter": str(folder / "reporter"), "truth": str(folder / "movie"), "output": str(folder / "out")}
-    made = QuantifyConfig(**{"method": Method.ktr, **options, **changes})
+    made = QuantifyConfig(**{"method": QuantifyMethod.ktr, **options, **changes})
     made.ktr.ring_px = [5, 25]
     made.seeds.diameter_px = 15.0
     return made

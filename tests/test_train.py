@@ -131,6 +131,7 @@ def test_sweep_writes_a_run_each_and_hands_scores_to_the_sweeper(tmp_path, monke
     assert first != second
 
 
+@pytest.mark.slow
 def test_ensemble_is_one_run_whose_members_are_averaged(tiny, tmp_path, fields):
     run, out = tmp_path / "run", tmp_path / "out"
     result = run_command(train.main, *TINY, f"run={run}", "trainer.ensemble=2")

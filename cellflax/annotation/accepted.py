@@ -27,7 +27,7 @@ def copy_accepted(table: Path, output: Path) -> tuple[int, int]:
         output: new folder.
 
     Returns:
-        Numbers of sites accepted and in all.
+        Number of accepted sites, and of all sites.
 
     Raises:
         UserError: if the table cannot be read, an answer is neither yes nor no, no site is accepted, or a file is gone.
@@ -58,7 +58,7 @@ def read_answers(table: Path) -> dict[str, bool]:
     """Whether each site of a `review.csv` is accepted.
 
     Raises:
-        UserError: if it is no such table, or an answer is neither yes nor no.
+        UserError: if it is not such a table, or an answer is neither yes nor no.
     """
     try:
         rows = pd.read_csv(table, dtype=str, keep_default_na=False)

@@ -10,7 +10,7 @@ from cellflax.labeling.quality import FlagsConfig
 from cellflax.labeling.sadanandan import SadanandanConfig
 
 
-class Method(Enum):
+class AnnotationMethod(Enum):
     """How labels are made; the settings of each method are in the key of its name."""
 
     sadanandan = "sadanandan"
@@ -27,12 +27,12 @@ class AnnotateConfig:
         pattern: what the parts of the file names mean: `{well}`, `{site}`, `{channel}`, `{plane}` or `{z_um}` (a
             focus position in micrometres), `*` for any text, `/` for folders, `|` between several patterns. A file may
             hold several planes, and without `{channel}` several channels.
-        nuclear: channel of the nuclear stain; null if there is but one channel.
-        cell: channel of the stain of whole cells or cytoplasm; null labels nuclei alone.
-        images: channels that a network is to learn from, with all their planes; empty means all but the stains, or
+        nuclear: channel of the nuclear stain; null if there is only one channel.
+        cell: channel of the stain of whole cells or cytoplasm; null labels only nuclei.
+        images: channels that a network will learn from, with all their planes; empty means all except the stains, or
             the nuclear stain if there is nothing else.
         output: new directory for the results.
-        pixel_size_um: of all images, where the files do not say.
+        pixel_size_um: edge of a pixel of all images, if the files do not say.
         save_illumination: also write the fitted background of every plane, `illumination/<site>_<stain>[_z<n>].tif`.
         review: instead of annotating, copy to `output` the sites that this `review.csv` accepts.
         flags: when a site is flagged.
@@ -40,7 +40,7 @@ class AnnotateConfig:
         alkofahi: settings of method=alkofahi, which needs a cell stain and the pixel size.
     """
 
-    method: Method = Method.sadanandan
+    method: AnnotationMethod = AnnotationMethod.sadanandan
     input: str = ""
     pattern: str = ""
     nuclear: str | None = None
@@ -56,7 +56,7 @@ class AnnotateConfig:
 
     def __post_init__(self):
         check(self, "", above(0), "pixel_size_um")
-        if self.method is Method.alkofahi and self.cell is None and self.review is None:
+        if self.method is AnnotationMethod.alkofahi and self.cell is None and self.review is None:
             raise UserError("method=alkofahi needs a stain of whole cells; add cell=...")
         if self.cell is not None and self.cell == self.nuclear:
             raise UserError(f"nuclear={self.nuclear} and cell={self.cell}: must be different channels")

@@ -16,13 +16,13 @@ from cellflax.labeling.result import Labels
 def write_site(
     folder: Path, name: str, site: SiteImages, images: Sequence[str], labels: Labels, save_illumination: bool
 ) -> list[dict[str, Any]]:
-    """Write images, labels and nuclei of a site, and the fitted backgrounds if asked for.
+    """Write images, labels and nuclei of a site, and the fitted backgrounds if requested.
 
     Args:
-        folder: where to.
-        name: of the site.
+        folder: target folder.
+        name: name of the site.
         site: its pixels.
-        images: channels that are copied, as they are: what a network learns from must look like what it is used on.
+        images: channels to copy unchanged: a network must learn from images like those that it is used on.
         labels: the annotation.
         save_illumination: whether to write the backgrounds.
 
@@ -52,7 +52,7 @@ def _write_backgrounds(folder: Path, name: str, backgrounds: np.ndarray, pixel_s
 
 
 def simulation_note(folders: Iterable[Path]) -> str | None:
-    """What the note in folders of simulated images says, the first if several have one; None where there is none."""
+    """Text of the note in folders of simulated images, the first of several; None if there is none."""
     for folder in sorted(folders):
         if (folder / SIMULATED_NOTE).is_file():
             return (folder / SIMULATED_NOTE).read_text(encoding="utf-8")
@@ -60,6 +60,6 @@ def simulation_note(folders: Iterable[Path]) -> str | None:
 
 
 def write_simulation_note(folder: Path, note: str) -> None:
-    """Let a note about simulated images travel along with all that comes from them."""
+    """Copy a note about simulated images into the folders of training data made from them."""
     for name in results.TRAINING_FOLDERS:
         (folder / name / SIMULATED_NOTE).write_text(note, encoding="utf-8")

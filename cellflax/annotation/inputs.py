@@ -1,4 +1,4 @@
-"""Which sites `cellflax.annotate` works on, which of their channels are stains, and their pixels one by one."""
+"""The sites that `cellflax.annotate` works on, which channels are stains, and the pixels of one site at a time."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ class Inputs:
         sites: in the order of their names.
         stains: channel of each stain.
         images: channels to learn from.
-        pixel_size_um: where the files do not say.
+        pixel_size_um: edge of a pixel, if the files do not say.
     """
 
     sites: list[SiteFiles]
@@ -40,7 +40,7 @@ class Inputs:
         """Read site after site.
 
         Raises:
-            UserError: for the first that cannot be used, or has another number of planes than those before.
+            UserError: for the first site that cannot be used, or has a different number of planes from the first site.
         """
         first: SiteImages | None = None
         for site in self.sites:
@@ -60,7 +60,7 @@ class Inputs:
         return {stain: site.channels[channel].pixels for stain, channel in self.stains.items()}
 
     def pictures(self, site: SiteImages) -> dict[str, np.ndarray]:
-        """The middle plane of each image channel that is no stain."""
+        """The middle plane of each image channel that is not a stain."""
         channels = {name: site.channels[name].pixels for name in self.images if name not in self.stains.values()}
         return {name: planes[len(planes) // 2] for name, planes in channels.items()}
 
@@ -79,7 +79,7 @@ def find_inputs(config: AnnotateConfig) -> Inputs:
     nuclear = config.nuclear
     if nuclear is None:
         if len(channels) > 1:
-            raise UserError(f"nuclear is not given; add nuclear=... out of {', '.join(channels)}")
+            raise UserError(f"nuclear is not given; add nuclear=..., one of {', '.join(channels)}")
         nuclear = channels[0]
     stains = {NUCLEAR: nuclear} | ({} if config.cell is None else {CELL: config.cell})
     images = config.images or [name for name in channels if name not in stains.values()] or [nuclear]
@@ -88,7 +88,7 @@ def find_inputs(config: AnnotateConfig) -> Inputs:
 
 
 def _available(sites: list[SiteFiles]) -> list[str]:
-    """Channels that the file names tell, else those of the first file; a single one there needs no name."""
+    """Channels in the file names, else those of the first file; a single one there needs no name."""
     names = sorted({name for site in sites for name in site.files})
     if names != [""]:
         return names

@@ -67,10 +67,10 @@ def write_picture(folder: Path, name: str, labels: Labels, images: Mapping[str, 
     """Write `review/<name>.png`: every stain and image of a site side by side, with outlines.
 
     Args:
-        folder: of the annotation.
-        name: of the site.
+        folder: folder of the annotation.
+        name: name of the site.
         labels: the annotation.
-        images: (H, W) pictures beside the stains, by name.
+        images: (H, W) pictures to show after the stains, by name.
     """
     whole_cells = CELL in labels.projections
     backgrounds = [labels.projections[stain] for stain in (NUCLEAR, CELL) if stain in labels.projections]

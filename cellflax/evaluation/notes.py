@@ -4,16 +4,12 @@ from collections.abc import Iterable, Sequence
 
 from cellflax.data.example import SIMULATED_NOTE
 from cellflax.io.pairs import Pair
-from cellflax.io.predictions import from_simulated_training
+from cellflax.io.predictions import simulation_notes
 
 
-def simulation_notes(pairs: Sequence[Pair]) -> list[str]:
+def pair_notes(pairs: Sequence[Pair]) -> list[str]:
     """Which of the images, or of those that the network learnt from, are simulated."""
-    notes = [
-        f"simulated: the model behind {folder} was trained on simulated images"
-        for folder in sorted({pair.predicted.parent for pair in pairs})
-        if from_simulated_training(folder)
-    ]
+    notes = simulation_notes(pair.predicted.parent for pair in pairs)
     for folder in sorted({pair.reference.parent for pair in pairs}):
         if (folder / SIMULATED_NOTE).exists():
             notes.append(f"simulated: the reference in {folder} comes from simulated images")

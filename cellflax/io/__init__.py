@@ -8,8 +8,8 @@ These words have one meaning throughout the package:
     image       pixels of one field at one time with all its channels, (H, W, C): `images.Image`
     labels      (H, W) integers, 0 = background
     frame       what a movie shows at one time
-    movie       frames in the order of time
-    recording   label images that are measured together, frames of a movie or not
+    movie       frames in order of time
+    recording   label images that are measured together, from a movie or not
 
 Each kind of movie has one class:
 
@@ -19,7 +19,7 @@ Each kind of movie has one class:
     label_movie_file.LabelMovieWriter       labels, written frame by frame
     tiff_maps.MapWriter                     probabilities of an image or a movie, written window by window
     tracking.cells.MovieCells, FrameCells   cells of a movie, and of one frame, as measured for tracking
-    tracking.ctc.TrackedMovie               labels in which a number is a track, with the table of tracks
+    tracking.ctc.TrackedMovie               labels that are track numbers, with the table of tracks
     quantification.recording.Recording      label images to quantify; each is a `RecordedFrame`
     simulation.movie.SimulatedMovie         simulated images with their exact truth
 """

@@ -42,15 +42,15 @@ class FilePattern:
             ways = " or ".join(
                 ", ".join(f"{key}={value}" for key, value in match.groupdict().items()) for match in (least, most)
             )
-            raise UserError(f"pattern={self.text}: {name} may be {ways}; put more of its own text into the pattern")
+            raise UserError(f"pattern={self.text}: {name} may be {ways}; put more of the name's text into the pattern")
         return least.groupdict()
 
 
 def parse_patterns(text: str) -> list[FilePattern]:
-    """Parse a pattern, or several separated by `|` of which each file fits the first that it can.
+    """Parse a pattern, or several separated by `|`; a file takes the first that fits.
 
     Fields are `{well}`, `{site}`, `{channel}`, `{plane}` and `{z_um}` (a focus position in micrometres), `*` stands
-    for any text, `/` for a folder; all else is meant literally.
+    for any text, `/` for a folder; all other text is literal.
 
     Raises:
         UserError: for an unknown, repeated or unseparated field, or patterns that disagree about well, site or channel.
@@ -58,7 +58,7 @@ def parse_patterns(text: str) -> list[FilePattern]:
     patterns = [_parse(part.strip()) for part in text.split("|")]
     for pattern in patterns[1:]:
         if set(pattern.fields) & _SHARED != set(patterns[0].fields) & _SHARED:
-            raise UserError(f"pattern={text}: all its parts must have the same of {{well}}, {{site}} and {{channel}}")
+            raise UserError(f"pattern={text}: all parts must use the same of {{well}}, {{site}} and {{channel}}")
     if {"plane", "z_um"} <= {field for pattern in patterns for field in pattern.fields}:
         raise UserError(f"pattern={text}: give plane or z_um, not both")
     return patterns
@@ -115,7 +115,7 @@ def match_files(folder: Path, text: str) -> list[tuple[Path, dict[str, str]]]:
 
 
 def _files_at(folder: Path, depth: int) -> list[Path]:
-    """Images so many folders below a folder."""
+    """Images exactly `depth` folders below a folder."""
     folders = [folder]
     for _ in range(depth):
         folders = sorted(child for parent in folders for child in parent.iterdir() if child.is_dir())

@@ -30,7 +30,7 @@ class ImageFiles:
 def list_files(text: str | Path) -> list[Path]:
     """Image files that FILE | DIR | GLOB stands for, sorted; `**` in a GLOB searches sub-folders.
 
-    Files are known by the suffixes of `readers.READERS`; a single FILE may have any.
+    Files are recognised by the suffixes in `readers.READERS`; a single FILE may have any suffix.
 
     Raises:
         UserError: if there are none.
@@ -47,7 +47,7 @@ def list_files(text: str | Path) -> list[Path]:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """Image files directly in a folder, sorted; maybe none, and none that are hidden."""
+    """Image files directly in a folder, sorted, without hidden ones; may be empty."""
     return _images(glob.glob(os.path.join(glob.escape(str(folder)), "*")))
 
 

@@ -21,7 +21,7 @@ class Frames:
     """One image, or the frames of a movie.
 
     Attributes:
-        name: as of the files.
+        name: name of the image, as in `ImageFiles`.
         time: None for an image.
         read: function from the number of a frame to its image, whose content is checked as by `read_channels`.
     """
@@ -32,20 +32,20 @@ class Frames:
 
     @property
     def count(self) -> int:
-        """How many frames."""
+        """Number of frames."""
         return 1 if self.time is None else self.time.n_frames
 
 
 @contextmanager
 def open_frames(files: ImageFiles, frame_interval_s: float | None = None) -> Iterator[Frames]:
-    """Open an image or a movie; the channels of either may be in files of their own.
+    """Open an image or a movie; the channels of either may be in separate files.
 
     Args:
         files: TIFFs with several frames along T (or an unnamed axis, see `is_movie`) are movies.
-        frame_interval_s: between frames, counts before what the files say.
+        frame_interval_s: time between frames; overrides what the files say.
 
     Raises:
-        UserError: if a file is damaged, has several positions, or the files of a movie do not have equally many frames.
+        UserError: if a file is damaged, has several positions, or the files of a movie differ in number of frames.
     """
     if not any(map(is_movie, files.paths)):
         yield Frames(files.name, None, lambda _: read_channels(files))
@@ -77,7 +77,7 @@ def open_labels(path: Path, time: TimeAxis | None) -> Iterator[Callable[[int], n
     """Open the labels of an image or a movie; yields a function from the number of a frame to (H, W) int32.
 
     Raises:
-        UserError: if they are no labels, or not as many frames.
+        UserError: if they are not labels, or their number of frames differs.
     """
     if time is None:
         yield lambda _: read_labels(path)

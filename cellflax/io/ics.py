@@ -1,6 +1,6 @@
 """ICS, the Image Cytometry Standard: a text header, and pixels in the same file or in an `.ids` beside it.
 
-Dean et al. 1990, Cytometry 11:561 (version 1: `.ics` with `.ids`); version 2 may hold the pixels behind the header.
+Dean et al. 1990, Cytometry 11:561 (version 1: `.ics` with `.ids`); version 2 may hold the pixels after the header.
 """
 
 import math

@@ -17,7 +17,7 @@ class IcsHeader:
     Attributes:
         path: its file, for errors.
         entries: values by category and name; the name is empty where the category alone has a value.
-        end: offset of the first byte behind the header.
+        end: offset of the first byte after the header.
     """
 
     path: Path
@@ -25,7 +25,7 @@ class IcsHeader:
     end: int
 
     def required(self, category: str, name: str) -> list[str]:
-        """All values of an entry that must be there."""
+        """All values of a required entry."""
         values = self.entries.get((category, name))
         if not values:
             raise UserError(f"{self.path}: the ICS header has no {category} {name}; copy or export it again")
@@ -37,13 +37,13 @@ class IcsHeader:
 
     @property
     def is_version_1(self) -> bool:
-        """Whether the pixels are in a file of their own."""
+        """Whether the pixels are in a separate file."""
         return self.first("ics_version", "", "2.0").startswith("1")
 
     def step_um(self) -> dict[str, float]:
-        """Distance of two pixels along each dimension in um, where the header has one in a unit of length.
+        """Distance between neighbouring pixels in um, for each dimension that has one in a unit of length.
 
-        Some writers leave `parameter scale` at 1 and tell the extents of the field in the history instead.
+        Some writers leave `parameter scale` at 1 and record the extents of the field in the history instead.
         """
         scale, units = (self.entries.get(("parameter", name), []) for name in ("scale", "units"))
         if steps := _lengths_um(self.required("layout", "order"), scale, units):
@@ -63,10 +63,10 @@ class IcsHeader:
 def parse_header(path: Path, content: bytes) -> IcsHeader:
     """Parse the header at the start of a file.
 
-    The first line holds the two separators: of the words of a line, and of lines.
+    The first line holds the two separators: that of words in a line, then that of lines.
 
     Raises:
-        UserError: if it does not end, unless the version is 1, where the line that says so may be left out.
+        UserError: if the line `end` is missing; only version 1 may leave it out.
     """
     text = content[:_MAX_BYTES].decode("latin-1")
     field, line = text[:1], text[1:3] if text[1:3] == "\r\n" else text[1:2]
@@ -88,7 +88,7 @@ def parse_header(path: Path, content: bytes) -> IcsHeader:
 
 
 def _lengths_um(names: list[str], values: list[str], units: list[str]) -> dict[str, float]:
-    """Values in um by name, of those that are positive lengths."""
+    """Positive lengths in um, by name."""
     found = {}
     for name, value, unit in zip(names, values, units, strict=False):
         try:

@@ -37,7 +37,7 @@ class Image:
         pixels: (H, W, C) in the file's own data type; focal planes are channels.
         channels: name of each channel.
         pixel_size_um: edge of a pixel, if the file says.
-        path: the file, or the first of several; for errors, so of a movie with the number of the frame.
+        path: the file, or the first of several; used in error messages, so for a movie it includes the frame number.
     """
 
     pixels: np.ndarray
@@ -51,7 +51,7 @@ def read_image(path: str | Path, channel: int | str | None = None) -> Image:
 
     Args:
         path: file of a format in `readers.READERS`.
-        channel: read this channel alone, by index or by the name that the file gives it.
+        channel: read only this channel, by index or by the name that the file gives it.
 
     Raises:
         UserError: if the file is missing, damaged, of another format, or holds a movie.
@@ -68,7 +68,7 @@ def read_image(path: str | Path, channel: int | str | None = None) -> Image:
 
 
 def read_stack(path: str | Path) -> Stack:
-    """Read an image with its channels and focal planes apart, and the planes' focus positions.
+    """Read an image with channels and focal planes on separate axes, and the planes' focus positions.
 
     Raises:
         UserError: as `read_image`.
@@ -108,7 +108,7 @@ def read_channels(files: ImageFiles) -> Image:
 
 
 def stack_channels(images: Sequence[Image], channels: Sequence[str]) -> Image:
-    """Put images together that show one field, and check that the result can be analysed.
+    """Stack images of one field into one image, and check that it can be analysed.
 
     Args:
         images: one with all channels, or one per channel.
@@ -127,7 +127,7 @@ def stack_channels(images: Sequence[Image], channels: Sequence[str]) -> Image:
         for image in images:
             if image.pixels.shape[-1] != 1:
                 raise UserError(
-                    f"{image.path}: with channels= each file must hold one, it has {image.pixels.shape[-1]}"
+                    f"{image.path}: with channels= each file must hold one channel, it has {image.pixels.shape[-1]}"
                 )
     names = tuple(channels) or images[0].channels
     pixels = np.concatenate([image.pixels for image in images], axis=-1)

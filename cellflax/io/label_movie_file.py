@@ -16,12 +16,12 @@ from cellflax.io.tiff import ome_options, writing
 class LabelMovieWriter:
     """Writes a compressed OME-TIFF of labels with axes TYX: uint16, or uint32 from label 65,536 on.
 
-    A context manager: the file appears at the end, unless that is an exception. Until then the frames are kept,
-    compressed, in a hidden file: only the last of them settles the data type.
+    A context manager: the file appears when the block ends without an exception. Until then the compressed frames are
+    in a hidden file, because the data type is known only after the last frame.
 
     Args:
         path: the target.
-        time: its frames.
+        time: time axis of the movie.
         pixel_size_um: edge of a pixel, if known.
 
     Raises:
@@ -40,7 +40,7 @@ class LabelMovieWriter:
 
     def __enter__(self) -> Self:
         with writing(self._path):
-            # In the target's directory: the system's own for temporary files may be a small one in memory.
+            # In the target's directory, because the system's directory for temporary files may be small and in memory.
             self._staged = tempfile.NamedTemporaryFile(dir=self._path.parent, prefix=f".{self._path.name}.")
             self._writer = tifffile.TiffWriter(self._staged, bigtiff=True)
         return self

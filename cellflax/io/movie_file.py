@@ -22,13 +22,13 @@ _FAULT = "damaged, incomplete or no TIFF"
 
 
 class MovieFile:
-    """A TIFF movie, opened by `open_movie`; memory holds the frame that is asked for.
+    """A TIFF movie, opened by `open_movie`; only the requested frame is in memory.
 
     Args:
         path: the file.
         tiff: the same, open.
-        time_axes: tifffile's letters that may be time.
-        channel_axes: letters of its channels; of several the last runs fastest.
+        time_axes: tifffile's letters of axes that may be time.
+        channel_axes: letters of its channel axes; the last of several runs fastest.
 
     Raises:
         UserError: if it has one frame, frames of different shapes or in other files, or other axes.
@@ -45,7 +45,7 @@ class MovieFile:
         self.pixel_size_um = pixel_size_um(path, tiff)
 
     def times_s(self, frame_interval_s: float | None = None) -> np.ndarray | None:
-        """(T,) time of each frame in seconds, None where neither the file nor an interval, which goes first, says.
+        """(T,) time of each frame in seconds, None if unknown; an interval overrides the times in the file.
 
         Raises:
             UserError: if the file's time stamps are needed and do not rise.
@@ -70,7 +70,7 @@ class MovieFile:
         return array.reshape(*array.shape[:2], -1)
 
     def frames(self) -> np.ndarray:
-        """(T, H, W, C), all of them."""
+        """All frames, (T, H, W, C)."""
         first = self.frame(0)
         whole = np.empty((self.n_frames, *first.shape), first.dtype)
         whole[0] = first
@@ -85,7 +85,7 @@ class MovieFile:
         return whole[(slice(None),) * self._time + (t,)].astype(self._series.dtype.newbyteorder("="))
 
     def _decoded(self, t: int) -> np.ndarray:
-        """From the TIFF's pages: they hold the last axes, the first run from page to page."""
+        """A frame from the TIFF's pages, which hold the last axes; the first axes run from page to page."""
         n_pages, page_axes = len(self._series.pages), 0
         while page_axes < len(self._shape) and math.prod(self._shape[:page_axes]) < n_pages:
             page_axes += 1
@@ -102,16 +102,16 @@ class MovieFile:
 
     @cached_property
     def _whole(self) -> np.ndarray:
-        """Where a page holds several frames."""
+        """All frames, for files in which a page holds several."""
         return self._series.asarray().reshape(self._shape)
 
 
 @contextmanager
 def open_movie(path: Path, time_axes: str = TIME_AXES, channel_axes: str = "CSZ") -> Iterator[MovieFile]:
-    """Open a TIFF movie of images; of labels with `LABEL_TIME_AXES` and no channels.
+    """Open a TIFF movie of images, or of labels with `LABEL_TIME_AXES` and no channels.
 
     Raises:
-        UserError: if it is no such movie (see `MovieFile`).
+        UserError: if it is not such a movie (see `MovieFile`).
     """
     with ExitStack() as stack:
         with decoding(path, _FAULT):
@@ -134,14 +134,14 @@ def is_movie(path: Path) -> bool:
 
 
 def _require_one_movie(path: Path, tiff: tifffile.TiffFile) -> None:
-    """Pages of different shapes become different series, of which a reader would see the first alone."""
+    """Pages of different shapes become different series, and a reader would see only the first."""
     if tiff.series[0].is_multifile:
         raise UserError(f"{path}: its OME metadata spread one movie over several files; save it as one file")
     shapes = [series.shape for series in tiff.series]
     if len(shapes) > 1:
         raise UserError(
             f"{path}: holds {len(shapes)} series, of shapes {', '.join(map(str, shapes[:3]))}; all frames of a movie "
-            "must have the same shape, and a file hold one movie"
+            "must have the same shape, and a file must hold one movie"
         )
 
 
@@ -152,7 +152,7 @@ def _time_axis(path: Path, axes: str, shape: tuple[int, ...], time_axes: str, pl
         raise UserError(f"{path}: has one frame (axes {axes}, shape {shape}); a movie has two or more")
     if len(long) > 1 or axes[long[0]] not in time_axes:
         raise UserError(
-            f"{path}: axes {axes} of shape {shape} are no movie of single planes; save time as the axis T, one "
+            f"{path}: axes {axes} of shape {shape} are not a movie of single planes; save time as axis T, one "
             "plane and position, and labels without channels"
         )
     return long[0]

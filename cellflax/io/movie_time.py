@@ -1,4 +1,4 @@
-"""When the frames of a movie were taken: from what ImageJ and OME-TIFF files say, and into the latter."""
+"""Times of the frames of a movie: read from ImageJ and OME-TIFF files, and written to OME-TIFF."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class TimeAxis:
     """The frames of a movie.
 
     Attributes:
-        n_frames: how many.
+        n_frames: number of frames.
         times_s: (T,) time of each in seconds, if known.
     """
 
@@ -33,7 +33,7 @@ class TimeAxis:
     times_s: np.ndarray | None = None
 
     def ome_metadata(self, planes: int = 1) -> dict[str, Any]:
-        """What an OME-TIFF says of them, with so many planes per frame: an interval, else a time stamp per plane."""
+        """OME metadata of frames with this many planes: an interval if it is constant, else a time stamp per plane."""
         if self.times_s is None:
             return {}
         interval = float(self.times_s[-1] - self.times_s[0]) / (self.n_frames - 1)
@@ -51,7 +51,7 @@ def regular_times_s(n_frames: int, interval_s: float | None) -> np.ndarray | Non
 def frame_times_s(path: Path, tiff: tifffile.TiffFile, n_frames: int) -> np.ndarray | None:
     """Time of every frame in seconds, (T,), counted from the first; None where the file does not say.
 
-    OME time stamps (`Plane.DeltaT`) count before its `TimeIncrement`; ImageJ has a `finterval`.
+    OME time stamps (`Plane.DeltaT`) override its `TimeIncrement`; ImageJ has a `finterval`.
 
     Raises:
         UserError: if the time stamps do not rise from frame to frame.
@@ -64,7 +64,7 @@ def frame_times_s(path: Path, tiff: tifffile.TiffFile, n_frames: int) -> np.ndar
 
 
 def check_times(source: str | Path, times_s: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Times of frames as an array, from the first on.
+    """Times of frames as an array, counted from the first.
 
     Raises:
         UserError: if they do not rise from frame to frame.

@@ -22,11 +22,11 @@ class LabelMovie:
     """Segmented cells of every frame.
 
     Attributes:
-        labels: (T, H, W) int32, 0 = background; a number means the same cell within its frame alone.
+        labels: (T, H, W) int32, 0 = background; a number identifies a cell only within its frame.
         times_s: (T,) time of each frame in seconds, if known.
         pixel_size_um: edge of a pixel, if known.
         source: the file or folder.
-        from_mask: the movie had a single non-zero value, whose connected components were taken for the cells.
+        from_mask: the movie had a single non-zero value; its connected components are the cells.
     """
 
     labels: np.ndarray
@@ -59,9 +59,9 @@ def read_label_movie(text: str, option: str = "input", frame_interval_s: float |
     Frames of a folder follow the numbers in their names (`t2` before `t10`).
 
     Args:
-        text: where it is.
+        text: FILE | DIR | GLOB.
         option: the argument's name, for errors.
-        frame_interval_s: between frames; counts before what the files say.
+        frame_interval_s: time between frames; overrides what the files say.
 
     Raises:
         UserError: if there are fewer than two frames, frames of different shapes, no label images, or time stamps
@@ -85,7 +85,7 @@ def read_image_movie(text: str, option: str = "images", frame_interval_s: float 
     """Read an image movie: a TIFF with axes TYX or TCYX, or FILE | DIR | GLOB with one image per frame.
 
     Raises:
-        UserError: as `read_label_movie`, whose arguments it takes.
+        UserError: as `read_label_movie`, which has the same arguments.
     """
     files = frame_files(text, option)
     if len(files) == 1:

@@ -29,7 +29,7 @@ class Pair:
 
 
 def common_stem(path: Path) -> str:
-    """The file's name without ending and without suffixes such as `_labels`, `_cp_masks` or `_img`."""
+    """The file's name without its extension and without suffixes such as `_labels`, `_cp_masks` or `_img`."""
     stem = _IMAGE_SUFFIX.sub("", path.stem)
     while (shorter := _LABEL_SUFFIX.sub("", stem)) != stem:
         stem = shorter
@@ -39,8 +39,8 @@ def common_stem(path: Path) -> str:
 def pair_files(predicted: str, reference: str, nuclei: str | None = None, image: str | None = None) -> list[Pair]:
     """Pair the files of FILE | DIR | GLOB arguments by common stem.
 
-    One predicted against one reference file needs no common name. Where files of a folder carry a suffix
-    such as `_labels`, the folder's other files are not taken for labels; nor are such files for images.
+    One predicted against one reference file needs no common name. If some files of a folder carry a
+    suffix such as `_labels`, only these are taken for labels, and only the others for images.
 
     Raises:
         UserError: if a predicted or reference file has no partner, two files have one stem, or nuclei or
@@ -107,7 +107,7 @@ def partners(option: str, text: str | None, pairs: dict[str, Path]) -> dict[str,
 
 
 def _partner(option: str, text: str, files: dict[str, Path], predicted: Path, stem: str) -> Path:
-    """The file of the same stem, or the one file whose stem goes on from there (`a_phase` for `a`)."""
+    """The file of the same stem, or the one file whose stem continues it (`a_phase` for `a`)."""
     if stem in files:
         return files[stem]
     longer = [file for other, file in files.items() if re.match(re.escape(stem) + "[-_. ]", other)]
@@ -123,7 +123,7 @@ class PairArrays:
 
     Attributes:
         predicted: (H, W) int32 labels, or a bool mask.
-        reference: likewise.
+        reference: (H, W) int32 labels, or a bool mask.
         nuclei: (H, W) int32, not zero inside nuclei.
         masks: which of "predicted" and "reference" are masks.
     """
@@ -138,7 +138,7 @@ def read_pair(pair: Pair) -> PairArrays:
     """Read the label images of a pair; one with a single non-zero value is taken for a mask.
 
     Raises:
-        UserError: for unreadable files, files that are no label images, and different shapes.
+        UserError: for unreadable files, files that are not label images, and different shapes.
     """
     predicted, reference = read_labels(pair.predicted), read_labels(pair.reference)
     nuclei = read_labels(pair.nuclei) if pair.nuclei else None

@@ -1,6 +1,7 @@
-"""What `cellflax.predict` wrote, read back: label images with the rows of `cells.csv` that belong to them."""
+"""Read what `cellflax.predict` wrote: label images with the rows of `cells.csv` that belong to them."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ class Prediction:
     """One segmented image.
 
     Attributes:
-        name: of the image, as `cells.csv` has it.
+        name: name of the image in `cells.csv`.
         file: label image.
         cells: its rows of `cells.csv`.
     """
@@ -57,14 +58,14 @@ def find_predictions(text: str) -> dict[str, Prediction]:
 
 
 def read_cells(path: Path) -> pd.DataFrame:
-    """Read a `cells.csv`, one row per cell; `image` and `label` are there.
+    """Read a `cells.csv`, one row per cell, with at least the columns `image` and `label`.
 
     Raises:
-        UserError: if there is none, or it is no such table.
+        UserError: if it is missing, or is not such a table.
     """
     if not path.is_file():
         raise UserError(
-            f"{path}: no such file; as predicted= give what cellflax.predict wrote, with its {results.CELLS}"
+            f"{path}: no such file; predicted= must be the output of cellflax.predict, with its {results.CELLS}"
         )
     try:
         # Converters, so that an image or a type called "NA" stays what it is.
@@ -86,10 +87,19 @@ def from_simulated_training(folder: Path) -> bool:
     """Whether `provenance.json` in a folder of predictions says that the network learnt from simulated images.
 
     Raises:
-        UserError: if the file is no such record.
+        UserError: if the file is not such a record.
     """
     file = folder / results.PROVENANCE
     try:
         return bool(json.loads(file.read_text())["simulated"]) if file.is_file() else False
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file}: not a provenance record; predict again or remove it") from error
+
+
+def simulation_notes(folders: Iterable[Path]) -> list[str]:
+    """A line for every folder of predictions whose network was trained on simulated images."""
+    return [
+        f"simulated: the model behind {folder} was trained on simulated images"
+        for folder in sorted(set(folders))
+        if from_simulated_training(folder)
+    ]

@@ -1,4 +1,4 @@
-"""What a file format provides so that cellflax can read it, and how damaged files are told."""
+"""What a file format provides so that cellflax can read it, and how damaged files are reported."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -46,12 +46,12 @@ def read_start(path: Path) -> bytes:
 
 @contextmanager
 def decoding(path: Path, fault: str) -> Iterator[None]:
-    """Tell whatever decoders raise inside as the file's fault ("damaged"), with the decoder's reason.
+    """Report any exception of a decoder as a fault of the file ("damaged"), with the decoder's reason.
 
     Raises:
-        UserError: for any exception but a `UserError`, which stays as it is, or a lack of memory.
+        UserError: for any exception except a `UserError` or a lack of memory, which pass unchanged.
     """
-    # tifffile reports a damaged file by log lines as well as by the exception that is told below.
+    # tifffile reports a damaged file in log lines as well as by the exception that is reported below.
     logger = logging.getLogger("tifffile")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -59,7 +59,7 @@ def decoding(path: Path, fault: str) -> Iterator[None]:
         yield
     except (UserError, MemoryError):
         raise
-    except Exception as error:  # the decoders raise whatever a damaged file leads them into
+    except Exception as error:  # a damaged file can make a decoder raise anything
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path}: {fault} ({reason}); copy or export it again") from error
     finally:

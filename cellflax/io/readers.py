@@ -32,7 +32,7 @@ def has_known_suffix(path: Path) -> bool:
 
 
 def read_file(path: Path) -> Stack:
-    """Read an image file by the reader for its content, or where no format recognises that, for its suffix.
+    """Read an image file with the reader for its content or, if no format recognises it, for its suffix.
 
     Content comes first because the public data sets have TIFFs called `.png`.
 

@@ -71,5 +71,5 @@ def result_file(name: str, kind: str) -> str:
 
 
 def input_name(path: Path, kind: str = LABELS) -> str:
-    """Name of the input that an image of `predict` belongs to; that of the file, where it is no such image."""
+    """Name of the input that an image of `predict` belongs to; for any other image, the stem of its file."""
     return path.stem.removesuffix(f"_{kind}")

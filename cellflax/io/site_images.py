@@ -61,11 +61,11 @@ def read_channel(site: SiteFiles, channel: str) -> SiteChannel:
 
     Args:
         site: the site.
-        channel: as the pattern or, where that has no such field, the file names it; "" is a file's only one.
+        channel: its name in the pattern or, without that field, in the file; "" is a file's only channel.
 
     Raises:
-        UserError: if a file cannot be read or has no such channel, planes differ in size, or one is not finite or
-            constant, as an all-dark stain is.
+        UserError: if a file cannot be read or has no such channel, planes differ in size, or a plane is constant
+            (such as an all-dark stain) or not finite.
     """
     files = site.of_channel(channel)
     stacks = [_choose(path, read_stack(path), "" if channel in site.files else channel) for _, path in files]
@@ -89,7 +89,7 @@ def read_channel(site: SiteFiles, channel: str) -> SiteChannel:
 
 
 def _focus(stacks: list[Stack]) -> tuple[float, ...] | None:
-    """Focus positions that the files themselves tell; planes at one and the same position tell nothing."""
+    """Focus positions from the files; None unless every plane has its own."""
     known = [position for stack in stacks for position in stack.z_um or ()]
     planes = sum(stack.pixels.shape[1] for stack in stacks)
     return tuple(known) if len(set(known)) == planes else None
@@ -101,7 +101,7 @@ def _choose(path: Path, stack: Stack, channel: str) -> Stack:
     if channel == "":
         if len(names) != 1:
             raise UserError(
-                f"{path}: has {len(names)} channels ({', '.join(names)}); it must be one where the pattern names the "
+                f"{path}: has {len(names)} channels ({', '.join(names)}); it must have one where the pattern names the "
                 "channel, else name them in nuclear=, cell= and images="
             )
         return stack

@@ -14,10 +14,10 @@ class SiteFiles:
     """The files of one site.
 
     Attributes:
-        name: of well and site; results are named after it.
-        files: by channel, then by the text that tells the plane; either is "" where the pattern has no such field,
-            and the files themselves tell it.
-        in_um: whether the planes are told by focus positions in micrometres, which no two sites need to share.
+        name: well and site; results are named after it.
+        files: by channel, then by the text of the plane; either is "" where the pattern has no such field and the
+            files themselves give it.
+        in_um: whether planes are named by focus positions in micrometres, which may differ between sites.
     """
 
     name: str
@@ -98,7 +98,7 @@ def _missing_plane(site: SiteFiles, fullest: SiteFiles, channel: str) -> str | N
 
 
 def plane_order(plane: str) -> tuple[float, str]:
-    """Sort key of planes: numbers by their value, before other texts by the alphabet."""
+    """Sort key of planes: numbers by their value, then other texts alphabetically."""
     try:
         return float(plane), ""
     except ValueError:

@@ -24,7 +24,7 @@ class Stack(NamedTuple):
         pixels: (C, Z, H, W) in the file's own data type.
         channels: C names.
         pixel_size_um: edge of a pixel, if the file says.
-        z_um: Z focus positions, if the file says; relative to the first plane where it gives a distance alone.
+        z_um: Z focus positions, if the file says; relative to the first plane if it gives only a distance.
     """
 
     pixels: np.ndarray
@@ -39,9 +39,9 @@ def default_channel_names(count: int) -> tuple[str, ...]:
 
 
 def plane_names(stack: Stack) -> tuple[str, ...]:
-    """Names of all planes, those of a channel in a row: dapi_z0, dapi_z1, ...; dapi where there is one plane.
+    """Names of all planes, grouped by channel: dapi_z0, dapi_z1, ...; dapi where there is one plane.
 
-    A single channel is not worth naming: z0, z1, ...
+    The name of a single channel is left out: z0, z1, ...
     """
     planes = stack.pixels.shape[1]
     if planes == 1:
@@ -51,10 +51,10 @@ def plane_names(stack: Stack) -> tuple[str, ...]:
 
 
 def square_pixel_um(path: object, x_um: float, y_um: float) -> float:
-    """The edge of a pixel that is as wide as high, within 1 %.
+    """The edge of a square pixel; width and height may differ by 1 %.
 
     Raises:
-        UserError: if it is not.
+        UserError: if they differ by more.
     """
     if abs(x_um - y_um) > 0.01 * max(x_um, y_um):
         raise UserError(f"{path}: pixels are {x_um:g} x {y_um:g} um; resample the image to square pixels")

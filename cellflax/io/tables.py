@@ -8,14 +8,14 @@ from cellflax.atomic import replacing
 
 
 def write_table(path: Path, table: pd.DataFrame, float_format: str | None = None) -> None:
-    """Write a table without its index, as Parquet where the path ends so and as CSV otherwise.
+    """Write a table without its index, as Parquet if the path ends in `.parquet`, else as CSV.
 
     A reader sees the old file or the new, never a part.
 
     Args:
         path: the file.
         table: its rows.
-        float_format: of numbers in CSV, such as "%.6g"; None writes all their digits.
+        float_format: format of numbers in CSV, such as "%.6g"; None writes all their digits.
     """
     with replacing(path) as temporary:
         if path.suffix == ".parquet":

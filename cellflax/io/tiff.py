@@ -64,7 +64,7 @@ def _to_czyx(path: Path, array: np.ndarray, axes: str) -> np.ndarray:
 
 
 def unnamed_channels(axes: str, shape: tuple[int, ...]) -> str:
-    """The letters of the axes, C for the one axis that the file leaves unnamed if it is short enough for channels."""
+    """The letters of the axes; a single unnamed axis becomes C if it is short enough for channels."""
     unnamed = [axis for axis in axes if axis in "QI"]
     if len(shape) != 3 or len(unnamed) != 1 or "C" in axes:
         return axes
@@ -91,7 +91,7 @@ def _ome_elements(tiff: tifffile.TiffFile, tag: str) -> list[ElementTree.Element
 
 
 def pixel_size_um(path: Path, tiff: tifffile.TiffFile) -> float | None:
-    """Edge of a pixel by the file's metadata (OME, else ImageJ's or the baseline tags), None if it does not say."""
+    """Edge of a pixel from the file's metadata (OME, else ImageJ's or the baseline tags), None if unknown."""
     if tiff.is_ome:
         sizes = _ome_sizes_um(_ome_elements(tiff, "Pixels"))
     elif tiff.is_imagej:
@@ -175,7 +175,7 @@ def write_probability(
 
 
 def ome_options(axes: str, metadata: dict, pixel_size_um: float | None) -> dict[str, Any]:
-    """Arguments of tifffile's writers for an OME-TIFF of grey planes, whose axes are tifffile's letters."""
+    """Arguments of tifffile's writers for an OME-TIFF of grey planes; `axes` are tifffile's letters."""
     metadata = {"axes": axes, **metadata}
     options: dict[str, Any] = {"ome": True, "photometric": "minisblack", "metadata": metadata}
     if pixel_size_um is not None:
@@ -196,7 +196,7 @@ def _write(path: Path, array: np.ndarray, metadata: dict, pixel_size_um: float |
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Tell a full disk and the like in one line.
+    """Report a full disk and similar failures in one line.
 
     Raises:
         UserError: for an `OSError`.

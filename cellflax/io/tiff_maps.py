@@ -16,15 +16,15 @@ from cellflax.io.tiff import ome_options, writing
 class MapWriter:
     """Writes an OME-TIFF of (H, W, K) float32 maps, uncompressed so that windows can be written in any order.
 
-    Its axes are CYX, those of a movie TCYX. A context manager: the file appears at the end, unless that is an
+    Its axes are CYX, or TCYX for a movie. A context manager: the file appears when the block ends without an
     exception.
 
     Args:
         path: the target.
         shape: height and width.
-        names: of the K maps.
+        names: names of the K maps.
         pixel_size_um: edge of a pixel, if known.
-        time: of a movie.
+        time: time axis, if it is a movie.
 
     Raises:
         UserError: if the file cannot be written.
@@ -48,7 +48,7 @@ class MapWriter:
 
     def write(self, window: tuple[slice, slice], values: np.ndarray, frame: int = 0) -> None:
         """Write (h, w, K) values of a window."""
-        # Mapped anew each time: pages written to count as this process's memory for as long as they are mapped.
+        # Mapped anew each time: pages that were written count as this process's memory for as long as they are mapped.
         whole = np.memmap(self._temporary, self._dtype, "r+", self._offset, self._shape)
         whole[frame, :, *window] = np.moveaxis(values, -1, 0)
 

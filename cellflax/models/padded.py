@@ -87,7 +87,7 @@ class PaddedConfig(ModelConfig):
         return first - grow, last + grow
 
 
-class Block(nnx.Module):
+class PaddedBlock(nnx.Module):
     """A zero-padded convolution, batch normalisation unless left out, ReLU.
 
     Args:
@@ -121,7 +121,7 @@ class Blocks(nnx.Module):
         filters: output channels of each block.
         config: settings of the network.
         kernels: edge of each block's kernel in pixels; None for the configured one.
-        normalized: as in `Block`.
+        normalized: as in `PaddedBlock`.
         rngs: initialisation keys.
     """
 
@@ -137,7 +137,7 @@ class Blocks(nnx.Module):
     ):
         kernels = kernels or [config.kernel] * len(filters)
         layers = zip([filters_in, *filters], filters, kernels, strict=False)
-        self.blocks = nnx.List([Block(a, b, k, config, normalized=normalized, rngs=rngs) for a, b, k in layers])
+        self.blocks = nnx.List([PaddedBlock(a, b, k, config, normalized=normalized, rngs=rngs) for a, b, k in layers])
 
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """(N, H, W, C) -> (N, H, W, filters[-1])."""

@@ -11,7 +11,7 @@ from cellflax.quantification.cell_type import CellTypeConfig
 from cellflax.refine.seeds import NucleiSeedsConfig
 
 
-class Method(Enum):
+class QuantifyMethod(Enum):
     """What is quantified; the settings of each method are in the key of its name."""
 
     cells = "cells"
@@ -42,7 +42,7 @@ class QuantifyConfig:
         output: directory for the results.
     """
 
-    method: Method = Method.cell_type
+    method: QuantifyMethod = QuantifyMethod.cell_type
     predicted: str | None = None
     tracks: str | None = None
     image: str | None = None

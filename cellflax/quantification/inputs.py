@@ -11,7 +11,7 @@ from cellflax.io import results
 from cellflax.io.files import list_files
 from cellflax.io.images import read_labels
 from cellflax.io.pairs import partners
-from cellflax.io.predictions import Prediction, find_predictions, from_simulated_training
+from cellflax.io.predictions import Prediction, find_predictions, simulation_notes
 from cellflax.labels import cells_of
 from cellflax.quantification.config import QuantifyConfig
 from cellflax.quantification.images import label_planes, planes, read_plane
@@ -75,16 +75,12 @@ def cell_type_input(config: QuantifyConfig) -> tuple[dict[str, Prediction], Call
     return predictions, lambda stem: _read_nuclei(config, files[stem])
 
 
-def simulation_notes(config: QuantifyConfig) -> list[str]:
+def input_notes(config: QuantifyConfig) -> list[str]:
     """A line for every folder of cells that a network trained on simulated images has segmented."""
     folders = {file.parent for file in list_files(config.predicted)} if config.predicted else set()
     if config.tracks:
         folders.add(Path(config.tracks))
-    return [
-        f"simulated: the model behind {folder} was trained on simulated images"
-        for folder in sorted(folders)
-        if from_simulated_training(folder)
-    ]
+    return simulation_notes(folders)
 
 
 def _predicted_recording(config: QuantifyConfig) -> Recording | None:

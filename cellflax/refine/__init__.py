@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from cellflax.errors import UserError
-from cellflax.refine.base import RefineConfig
+from cellflax.refine.base import FieldMaps, RefineConfig
 from cellflax.refine.classes import class_maps, has_compartments, has_interior
 from cellflax.schemas import kind_of
 
-__all__ = ["RefineConfig", "check_classes", "find_seeds", "intensity_image", "needs_seeds", "refine"]
+__all__ = ["FieldMaps", "RefineConfig", "check_classes", "find_seeds", "intensity_image", "needs_seeds", "refine"]
 
 
 def needs_seeds(config: RefineConfig, class_names: Sequence[str] = ()) -> bool:
@@ -113,7 +113,7 @@ def refine(
         seeds = config.own_seeds(maps, pixel_size_um)
     else:
         _check_seeds(seeds, maps.interior.shape)
-    return config.label(maps, seeds, intensity, pixel_size_um)
+    return config.label(FieldMaps(maps, seeds, intensity, pixel_size_um))
 
 
 def _check_seeds(seeds: np.ndarray, shape: tuple[int, ...]) -> None:

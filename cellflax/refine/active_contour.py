@@ -7,8 +7,8 @@ import numpy as np
 
 from cellflax.checks import above, at_least, check
 from cellflax.errors import UserError
+from cellflax.refine.base import FieldMaps
 from cellflax.refine.chan_vese import chan_vese
-from cellflax.refine.classes import ClassMaps
 from cellflax.refine.flood import FloodConfig, finish, flood, seeds_inside
 
 
@@ -36,15 +36,9 @@ class ActiveContourConfig(FloodConfig):
         check(self, "refine", at_least(0), "iterations", "smoothing")
         check(self, "refine", above(0), "inside_weight", "outside_weight")
 
-    def label(
-        self,
-        maps: ClassMaps,
-        seeds: np.ndarray | None,
-        intensity: np.ndarray | None,
-        pixel_size_um: float | None,
-    ) -> np.ndarray:
+    def label(self, field: FieldMaps) -> np.ndarray:
         """See `refine_by_active_contour`."""
-        return refine_by_active_contour(self, maps.interior, maps.edge, seeds)
+        return refine_by_active_contour(self, field.maps.interior, field.maps.edge, field.seeds)
 
 
 def refine_by_active_contour(

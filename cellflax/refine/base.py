@@ -14,6 +14,24 @@ _NUCLEUS = 0.5
 _MIN_NUCLEUS_PX = 20
 
 
+@dataclass(frozen=True)
+class FieldMaps:
+    """What a refinement may start from: all that is known of one image, or of one block of it.
+
+    Attributes:
+        maps: the probabilities by their meaning.
+        seeds: (H, W) integer labels of nuclei, 0 = none, given or from `RefineConfig.own_seeds`. None where there are
+            none, and always for a refinement that takes none.
+        intensity: (H, W) raw intensities of the channel that `RefineConfig.intensity_plane` names, or None.
+        pixel_size_um: edge of a pixel, if known.
+    """
+
+    maps: ClassMaps
+    seeds: np.ndarray | None = None
+    intensity: np.ndarray | None = None
+    pixel_size_um: float | None = None
+
+
 @dataclass
 class RefineConfig:
     """Base of the settings of a refinement; a subclass sets what it needs and defines `label`.
@@ -59,21 +77,11 @@ class RefineConfig:
             return None
         return components(remove_small(components(maps.nucleus > _NUCLEUS), _MIN_NUCLEUS_PX))
 
-    def label(
-        self,
-        maps: ClassMaps,
-        seeds: np.ndarray | None,
-        intensity: np.ndarray | None,
-        pixel_size_um: float | None,
-    ) -> np.ndarray:
+    def label(self, field: FieldMaps) -> np.ndarray:
         """Turn probabilities into labelled cells.
 
         Args:
-            maps: probabilities by their meaning.
-            seeds: (H, W) integer labels of nuclei, 0 = none, given or from `own_seeds`; None if there are none or the
-                refinement takes none.
-            intensity: (H, W) of the channel that `intensity_plane` names, or None.
-            pixel_size_um: edge of a pixel, if known.
+            field: what is known of the image.
 
         Returns:
             (H, W) int32 labels 1...n, 0 = background.

@@ -8,8 +8,7 @@ from skimage.filters import rank
 from cellflax.checks import above, at_least, check, odd
 from cellflax.errors import UserError
 from cellflax.labels import components, remove_small, renumber
-from cellflax.refine.base import RefineConfig
-from cellflax.refine.classes import ClassMaps
+from cellflax.refine.base import FieldMaps, RefineConfig
 from cellflax.refine.clean import expand, fill_holes, remove_odd
 
 # Probabilities are rounded to this many levels for the local median, which is then off by at most 0.0005. A histogram
@@ -59,15 +58,9 @@ class ThresholdConfig(RefineConfig):
                 f"refine.max_area_px must be at least refine.min_area_px, got {self.max_area_px} and {self.min_area_px}"
             )
 
-    def label(
-        self,
-        maps: ClassMaps,
-        seeds: np.ndarray | None,
-        intensity: np.ndarray | None,
-        pixel_size_um: float | None,
-    ) -> np.ndarray:
+    def label(self, field: FieldMaps) -> np.ndarray:
         """See `refine_by_threshold`."""
-        return refine_by_threshold(self, maps.interior)
+        return refine_by_threshold(self, field.maps.interior)
 
 
 def refine_by_threshold(config: ThresholdConfig, interior: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from skimage import measure
 
 from cellflax.checks import above, at_least, check
 from cellflax.labels import components, remove_small
-from cellflax.refine.classes import ClassMaps
+from cellflax.refine.base import FieldMaps
 from cellflax.refine.flood import FloodConfig, finish, flood, seeds_inside
 from cellflax.refine.maxima import prominent_maxima
 
@@ -39,15 +39,9 @@ class WatershedConfig(FloodConfig):
         check(self, "refine", at_least(0), "min_area_px", "seed_smoothing_px")
         check(self, "refine", above(0, at_most=1), "seed_depth")
 
-    def label(
-        self,
-        maps: ClassMaps,
-        seeds: np.ndarray | None,
-        intensity: np.ndarray | None,
-        pixel_size_um: float | None,
-    ) -> np.ndarray:
+    def label(self, field: FieldMaps) -> np.ndarray:
         """See `refine_by_watershed`."""
-        return refine_by_watershed(self, maps.interior, maps.edge, seeds)
+        return refine_by_watershed(self, field.maps.interior, field.maps.edge, field.seeds)
 
 
 def refine_by_watershed(

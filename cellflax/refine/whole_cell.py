@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from cellflax.errors import UserError
-from cellflax.refine.base import RefineConfig
+from cellflax.refine.base import FieldMaps, RefineConfig
 from cellflax.refine.blob_nuclei import blob_nuclei
 from cellflax.refine.cell_growth import CellGrowthConfig, grow_cells
 from cellflax.refine.classes import ClassMaps
@@ -47,16 +47,10 @@ class WholeCellConfig(CellGrowthConfig, RefineConfig):
         """See `whole_cell_nuclei`."""
         return None if maps.nucleus is None else whole_cell_nuclei(self, maps.nucleus, pixel_size_um)
 
-    def label(
-        self,
-        maps: ClassMaps,
-        seeds: np.ndarray | None,
-        intensity: np.ndarray | None,
-        pixel_size_um: float | None,
-    ) -> np.ndarray:
+    def label(self, field: FieldMaps) -> np.ndarray:
         """See `refine_by_whole_cell`."""
-        assert seeds is not None, "needs_compartments: there is a class for nuclei"
-        return refine_by_whole_cell(self, maps.interior, _checked(intensity, maps), pixel_size_um, seeds)
+        assert field.seeds is not None, "needs_compartments: there is a class for nuclei"
+        return refine_by_whole_cell(self, field.maps.interior, _checked(field), field.pixel_size_um, field.seeds)
 
 
 def whole_cell_nuclei(config: WholeCellConfig, nucleus: np.ndarray, pixel_size_um: float | None) -> np.ndarray:
@@ -100,10 +94,11 @@ def refine_by_whole_cell(
     return grow_cells(config, seeds_inside(seeds, everywhere, 1.0), intensity, _known(pixel_size_um), cell)
 
 
-def _checked(intensity: np.ndarray | None, maps: ClassMaps) -> np.ndarray:
-    if intensity is None or intensity.shape != maps.interior.shape:
+def _checked(field: FieldMaps) -> np.ndarray:
+    intensity, needed = field.intensity, field.maps.interior.shape
+    if intensity is None or intensity.shape != needed:
         shape = None if intensity is None else intensity.shape
-        raise ValueError(f"refine=whole_cell needs intensity_image(...) of {maps.interior.shape}, got {shape}")
+        raise ValueError(f"refine=whole_cell needs intensity_image(...) of {needed}, got {shape}")
     if not np.isfinite(intensity).all():
         raise UserError("the image holds NaN or infinite values; replace them before segmenting")
     return intensity

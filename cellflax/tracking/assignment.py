@@ -2,7 +2,7 @@
 
 Jaqaman et al. 2008 (Nat Methods 5:695) augment the matrix of link costs so that every cell may also die or be born.
 Here a parent with possible daughters has a second row, its division slot. Births need no rows of their own: the cost
-of the birth that a link saves is taken off the link, which leaves the best assignment as it is.
+of the birth that a link saves is subtracted from the link, which does not change the best assignment.
 """
 
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ _LINK = -1  # in place of a division
 
 
 def assign(hypotheses: Hypotheses) -> np.ndarray:
-    """Choose the hypotheses of least total cost, births and deaths included, no cell being in two.
+    """Choose the hypotheses of least total cost, including births and deaths, so that no cell is in two.
 
     A division is one hypothesis on three cells, which a linear assignment cannot state. It is offered in two halves:
     the parent's row takes one daughter, its slot the other, and together they pay the division's cost. Where every
     parent has paid for what it got, the assignment is the optimum. Where halves of different divisions met, or one was
-    taken alone, the parents concerned and those that compete with them for children choose again, exactly.
+    taken alone, these parents and those that compete with them for children are solved again, exactly.
 
     Returns:
         (K, 2) parent and child, one row per link, two per division.
@@ -52,7 +52,7 @@ class _Prices:
     Attributes:
         pair: (P, 2) parent and child, none twice.
         price: (P,).
-        division: (P,) which division a price is a part of; _LINK where it is a link's.
+        division: (P,) division that the price is a part of; _LINK for a link.
     """
 
     pair: np.ndarray
@@ -77,8 +77,8 @@ class _Market:
             np.concatenate([hypotheses.link_cost, half]),
             np.concatenate([np.full(len(hypotheses.links), _LINK), number]),
         )
-        # The partner's row pays for a link its cost, or half the division's if that is less; the slot pays the rest. It
-        # never pays less than the row would, so that no slot is taken while its row is free.
+        # The partner's row pays the cost of its link, or half the division's if that is less; the slot pays the rest.
+        # It never pays less than the row would, so that no slot is taken while its row is free.
         partner = np.concatenate([divisions[:, 2], divisions[:, 1]])
         partner_link = np.append(hypotheses.link_cost, np.inf)[links.find(pair[:, 0] * self.width + partner)]
         self.slots = self._cheapest(pair, 2 * half - np.minimum(partner_link, half), number)
@@ -91,7 +91,7 @@ class _Market:
         return _Prices(pair[best], price[best], division[best])
 
     def solve(self) -> tuple[np.ndarray, np.ndarray]:
-        """Which price the row of each parent pays, and which its slot, (n_parents,) each; -1 for none."""
+        """Indices of the prices that each parent's row and slot pay, (n_parents,) each; -1 for none."""
         n, rows, slots = self.hypotheses.n_parents, self.rows, self.slots
         with_slot, slot = np.unique(slots.pair[:, 0], return_inverse=True)
         pair_of = match(
@@ -105,7 +105,7 @@ class _Market:
         return pair_of[:n], second
 
     def underpaid(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """(n_parents,) bool: parents that got what costs more than they paid."""
+        """(n_parents,) bool: parents whose choice costs more than they paid."""
         alone = (first >= 0) & (second < 0) & (np.append(self.rows.division, _LINK)[first] != _LINK)
         (parent,) = np.nonzero(second >= 0)
         one, two = first[parent], second[parent]

@@ -1,4 +1,4 @@
-"""Pairs of cells of two frames that may be one, in time that grows with cells times neighbours."""
+"""Pairs of cells of two frames that may be the same cell, found in time that grows with cells times neighbours."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ class Candidates:
 
     Attributes:
         pair: (P, 2) rows of the frames' cells.
-        step: (P, 2) from the first's centroid, moved with the field, to the second's, pixels.
-        area: (P, 2) of both, pixels.
-        pixels: (P,) that they share.
+        step: (P, 2) from the earlier cell's centroid, moved with the field, to the later cell's, pixels.
+        area: (P, 2) areas of both, pixels.
+        pixels: (P,) number of pixels that they share.
     """
 
     pair: np.ndarray
@@ -51,7 +51,7 @@ def sister_pairs(candidates: Candidates, rows: np.ndarray) -> tuple[np.ndarray, 
 
     Args:
         candidates: sorted, as `find_candidates` gives them.
-        rows: those that may be daughters, ascending.
+        rows: rows of the candidates whose children may be daughters, ascending.
 
     Returns:
         Two arrays of rows of the candidates; the first's child is the lower.

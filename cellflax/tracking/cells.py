@@ -24,7 +24,7 @@ class FrameCells:
         label: (N,) numbers in the label image.
         centroid: (N, 2) row and column, pixels.
         area: (N,) pixels.
-        touches_border: (N,) bool; of such a cell only a part may be seen.
+        touches_border: (N,) bool; only a part of such a cell may be visible.
     """
 
     index: np.ndarray
@@ -143,9 +143,9 @@ def measure_movie(labels: np.ndarray) -> MovieCells:
 
 
 def _require_unique(number: int, labels: np.ndarray, diameter_px: float) -> None:
-    """Refuse a label of two large parts that lie far from each other."""
+    """Refuse a label with two large parts that lie far from each other."""
     parts = measure_frame(np.asarray(measure.label(labels, connectivity=2), np.int32))
-    pixel = np.zeros(len(parts) + 1, np.int64)  # any pixel of a part tells its label
+    pixel = np.zeros(len(parts) + 1, np.int64)  # any pixel of a part has its label
     pixel[parts.index.ravel()] = np.arange(labels.size)
     label = labels.ravel()[pixel[1:]]
     order = np.lexsort((-parts.area, label))

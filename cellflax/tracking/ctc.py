@@ -1,8 +1,8 @@
 """The Cell Tracking Challenge's files: `mask###.tif` with `res_track.txt`, `man_track###.tif` with `man_track.txt`.
 
 Every line of the text file is a track, L B E P: its label, first and last frame (from 0), and the label of its
-parent, 0 without one. A track is in every frame from B to E: where a cell was missed for some frames, it goes on as
-another track whose parent is the first.
+parent, 0 without one. A track is in every frame from B to E: a cell that was missed for some frames continues as
+another track, whose parent is the first.
 """
 
 import re
@@ -42,7 +42,7 @@ class TrackedMovie:
 
 
 def to_ctc(movie: MovieCells, lineage: Lineage) -> TrackedMovie:
-    """Tracks in the challenge's form: those with gaps are cut there, and all numbered anew from 1."""
+    """Tracks in the challenge's form: cut at gaps and renumbered from 1."""
     track, frame = lineage.nodes["track"].to_numpy(), lineage.nodes["frame"].to_numpy()
     order = np.lexsort((frame, track))
     track, frame = track[order], frame[order]
@@ -162,7 +162,7 @@ def _check(path: Path, tracked: TrackedMovie) -> None:
 
 
 def read_seg(folder: str | Path) -> dict[int, np.ndarray]:
-    """Segmented reference frames by number, (H, W) int32, of a `.../01_GT` with `SEG/man_seg###.tif`; none without.
+    """Segmented reference frames by number, (H, W) int32, of a `.../01_GT` with `SEG/man_seg###.tif`; else empty.
 
     Raises:
         UserError: for segmented planes of volumes.

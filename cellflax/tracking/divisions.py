@@ -1,7 +1,7 @@
 """Divisions repaired after linking: a parent that seems to live on as one of its daughters.
 
-Where one daughter was missed at first, or the parent's last outline was a poor one, the linking sees a cell that goes
-on and another that comes from nowhere. The areas before and after, over several frames, tell that the cell divided.
+Where one daughter was missed at first, or the parent's last outline was a poor one, the linking sees one cell that
+continues and another that appears from nowhere. The areas over several frames before and after show the division.
 """
 
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ class DivisionConfig:
     """Repair of divisions.
 
     Attributes:
-        repair_frames: how many frames before the orphan appears the parent may have shrunk, and over how many frames
-            areas are compared; 0 repairs none.
+        repair_frames: the parent may have shrunk up to this many frames before the orphan appears, and areas are
+            compared over this many frames; 0 repairs none.
         max_change: largest ratio, either way, of the daughters' summed area to the parent's.
         max_survivor: largest area of the parent's survivor, as a share of the parent's: a cell that does not shrink
             has not divided.
@@ -45,9 +45,9 @@ def repair_divisions(
     gate_px: float,
     drift: np.ndarray,
 ) -> np.ndarray:
-    """Find the parents of tracks that begin beside a cell which has just shrunk by as much.
+    """Find the parents of tracks that begin beside a cell which has just shrunk by about their area.
 
-    Cells at the border of the image are left alone: their areas say nothing.
+    Cells at the border of the image are skipped, because only a part of their area may be visible.
 
     Args:
         movie: the cells.
@@ -97,9 +97,9 @@ def _neighbours(movie: MovieCells, cell: int, gate_px: float) -> list[tuple[int,
 
 
 class _Split(NamedTuple):
-    """A drop of a track's area as by a division."""
+    """A drop of a track's area like that of a division."""
 
-    at: int  # position in the track of its last cell before
+    at: int  # position of the track's last cell before the drop
     unlike: float  # 0 for a division into halves that conserve the area
 
 
@@ -108,7 +108,7 @@ def _split(
 ) -> _Split | None:
     """The most division-like drop of a track's area before an orphan appeared; both are cells by frame.
 
-    Areas are medians over `repair_frames`, so that one poor outline decides nothing.
+    Areas are medians over `repair_frames`, so that one poor outline does not decide.
     """
     width = config.repair_frames
     orphan_area = np.median(movie.area[orphan[:width]])
@@ -133,14 +133,14 @@ def _split(
 
 
 def _last_before_leap(movie: MovieCells, survivor: np.ndarray, at: int, birth: int, drift: np.ndarray) -> int:
-    """The parent's last cell: the one before its survivor's centroid leaps most, to that of a daughter.
+    """The parent's last cell: the one before the survivor's centroid leaps farthest, to that of a daughter.
 
     Cells in mitosis may shrink long before they divide, but do not leap then.
 
     Args:
         movie: the cells.
         survivor: cells of the track by frame.
-        at: position in it of the last cell before the area drops.
+        at: position in `survivor` of the last cell before the area drops.
         birth: frame in which the other daughter is first seen.
         drift: as in `repair_divisions`.
     """

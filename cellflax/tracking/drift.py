@@ -11,12 +11,12 @@ from skimage.registration import phase_cross_correlation
 
 from cellflax.tracking.cells import FrameCells, MovieCells, overlaps
 
-# A shift is believed if it puts so much more of the cells, as a share of their area, onto single earlier cells: no
-# stage drifts in most movies, and a small shift is no harm to linking.
+# A shift is accepted if it puts this much more of the cells, as a share of their area, onto single earlier cells: the
+# stage does not drift in most movies, and a small shift does not harm linking.
 _MIN_GAIN = 0.05
 _NORMALIZATIONS: tuple[Any, ...] = ("phase", None)
 _BACKGROUND_SIGMA = 0.05  # of the image's shorter side: illumination and dirt of the camera do not drift
-_MEANS = 3  # running means of this many make nearly a Gaussian, in a time that does not grow with its width
+_MEANS = 3  # this many running means are nearly a Gaussian, in a time that does not grow with its width
 
 
 class DriftMethod(Enum):
@@ -31,7 +31,7 @@ class DriftConfig:
     """Registration of frames before linking.
 
     Attributes:
-        method: auto corrects a shift of the field where it explains the cells better than none; none trusts the
+        method: auto corrects a shift of the field that explains the cells better than no shift; none trusts the
             stage.
     """
 
@@ -41,8 +41,8 @@ class DriftConfig:
 def estimate_drift(movie: MovieCells, images: np.ndarray | None = None) -> np.ndarray:
     """Shift of the field from each frame to the next.
 
-    Phase correlation of the cells' masks, and of the images where there are any, proposes shifts by whole pixels; the
-    one (or none) that lays the cells best onto those of the frame before is taken.
+    Phase correlation of the cells' masks, and of the images where there are any, proposes shifts by whole pixels. The
+    one that lays the cells best onto those of the previous frame is taken, or no shift if none is better.
 
     Args:
         movie: the cells.
@@ -52,7 +52,7 @@ def estimate_drift(movie: MovieCells, images: np.ndarray | None = None) -> np.nd
         (T, 2) int64, rows and columns; the first is 0.
     """
     shifts = np.zeros((len(movie.frames), 2), np.int64)
-    # The ends of an image do not meet: it is faded out at its border.
+    # Opposite borders of an image do not match, so it is faded out there.
     taper = np.zeros(0) if images is None else window("hann", images.shape[1:])
     flat = None if images is None else _flatten(images[0], taper)
     for t, (before, after) in enumerate(zip(movie.frames, movie.frames[1:], strict=False), start=1):
@@ -65,7 +65,7 @@ def estimate_drift(movie: MovieCells, images: np.ndarray | None = None) -> np.nd
 
 
 def _flatten(image: np.ndarray, taper: np.ndarray) -> np.ndarray:
-    """Take the slow background off an image, and fade it out with a taper."""
+    """Subtract the slow background of an image, and fade the image out with a taper."""
     values = image.astype(np.float32)
     sigma = _BACKGROUND_SIGMA * min(image.shape)
     width = max(1, round(np.sqrt(12 * sigma**2 / _MEANS + 1)))  # their variances, (width^2 - 1) / 12, add up

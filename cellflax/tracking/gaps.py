@@ -1,4 +1,4 @@
-"""Gaps: tracks that end and go on after a few frames in which the cell was missed."""
+"""Gaps: tracks that end and resume after a few frames in which the cell was missed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class GapConfig:
 
     Attributes:
         max_frames: longest gap, in frames without the cell; 0 closes none.
-        frame_cost: of each missing frame, over the cost of a link.
+        frame_cost: cost of each missing frame, in addition to that of a link.
     """
 
     max_frames: int = 2
@@ -33,8 +33,8 @@ def close_gaps(
 ) -> np.ndarray:
     """Link ends of tracks to starts of later ones, all gaps of the movie in one assignment.
 
-    Costs are those of links, and compete with death and birth; the gate grows with the square root of the time, as the
-    way of a random walk does.
+    Costs are those of links, and compete with death and birth. The gate grows with the square root of the time, like
+    the distance of a random walk.
 
     Args:
         movie: the cells.
@@ -62,7 +62,7 @@ def close_gaps(
 def _gap_pairs(
     movie: MovieCells, edges: np.ndarray, missing: int, link: LinkConfig, gate_px: float, drift: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Ends and starts with so many frames in between, (P, 2) numbers in the movie, and their costs as links."""
+    """Ends and starts with `missing` frames in between, (P, 2) numbers in the movie, and their costs as links."""
     steps = missing + 1
     gate = gate_px * float(np.sqrt(steps))
     ends, starts = np.ones((2, len(movie.label)), bool)

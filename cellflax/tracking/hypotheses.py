@@ -1,4 +1,4 @@
-"""What may have happened to the cells between two frames, and what the best explanation costs, exactly."""
+"""What may have happened to the cells between two frames, and the exact search for the best explanation."""
 
 from dataclasses import dataclass
 
@@ -16,10 +16,10 @@ class Hypotheses:
         link_cost: (L,).
         divisions: (D, 3) parent and two daughters, in ascending order; no triple comes twice.
         division_cost: (D,).
-        n_parents: cells of the first frame.
-        n_children: cells of the second.
-        birth_cost: of a child without a parent.
-        death_cost: of a parent without a child, above 0.
+        n_parents: number of cells in the first frame.
+        n_children: number of cells in the second.
+        birth_cost: cost of a child without a parent.
+        death_cost: cost of a parent without a child, above 0.
     """
 
     links: np.ndarray
@@ -54,10 +54,10 @@ class Hypotheses:
 
 
 def solve_exactly(hypotheses: Hypotheses, allowed: np.ndarray) -> np.ndarray:
-    """Choose among some hypotheses those of least total cost, no cell being in two, by integer programming.
+    """Choose from some hypotheses those of least total cost, with no cell in two, by integer programming.
 
-    Groups of hypotheses that share no cell are solved one by one: what integer programming takes grows fast with the
-    size of a problem.
+    Groups of hypotheses that share no cell are solved one by one: the time of integer programming grows fast with
+    the size of a problem.
 
     Args:
         hypotheses: all.
@@ -72,7 +72,7 @@ def solve_exactly(hypotheses: Hypotheses, allowed: np.ndarray) -> np.ndarray:
     chosen = [np.zeros(0, np.int64)]
     for members in np.split(order, np.cumsum(np.bincount(group))[:-1]) if len(group) else []:
         part = uses[:, members]
-        part = part[np.flatnonzero(part.sum(axis=1) > 1)]  # only of cells in several is one to be chosen
+        part = part[np.flatnonzero(part.sum(axis=1) > 1)]  # only cells in several hypotheses need a constraint
         constraints = LinearConstraint(part, ub=1) if part.shape[0] else ()
         found = milp(-savings[members], constraints=constraints, bounds=Bounds(0, 1), integrality=np.ones(len(members)))
         chosen.append(allowed[members[found.x > 0.5]])

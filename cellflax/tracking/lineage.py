@@ -15,7 +15,7 @@ class Lineage:
     Attributes:
         nodes: one row per cell and frame, in the order of the movie's cells: `frame`, `label` (in that frame's label
             image) and `track`.
-        edges: `source` and `target`, rows of `nodes`: two leave a cell that divides, one every other that goes on.
+        edges: `source` and `target`, rows of `nodes`: two edges leave a cell that divides, one any that continues.
         tracks: one row per track, ascending: `track` (1, 2, ... by first frame), `parent` (0: none), `generation` (0
             without a parent), `begin` and `end` (first and last frame).
     """

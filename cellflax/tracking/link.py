@@ -34,13 +34,13 @@ class LinkConfig:
     Attributes:
         max_distance: the gate, between centroids; cells that overlap are linked beyond it, at the full distance cost.
         unit: unit of max_distance.
-        overlap_weight: of the overlap among the terms.
-        distance_weight: of the distance.
-        area_weight: of the area's change.
-        daughter_weight: of the difference in area between daughters; an octave costs half.
-        birth_cost: of a cell without a predecessor.
-        death_cost: of a cell without a successor.
-        division_cost: of a division, over that of its terms.
+        overlap_weight: weight of the overlap among the terms.
+        distance_weight: weight of the distance.
+        area_weight: weight of the area's change.
+        daughter_weight: weight of the difference in area between daughters; an octave costs half.
+        birth_cost: cost of a cell without a predecessor.
+        death_cost: cost of a cell without a successor.
+        division_cost: cost of a division, in addition to that of its terms.
         max_division_change: largest ratio, either way, of the daughters' summed area to the parent's.
         max_daughter_ratio: largest ratio of the daughters' areas.
     """
@@ -69,11 +69,11 @@ class LinkConfig:
         """The gate in pixels.
 
         Args:
-            diameter_px: of the typical cell.
+            diameter_px: diameter of the typical cell.
             pixel_size_um: edge of a pixel, if known.
 
         Raises:
-            UserError: for micrometres, where the pixel size is not known.
+            UserError: if the unit is micrometres and the pixel size is not known.
         """
         if self.unit is LengthUnit.px:
             return self.max_distance
@@ -98,7 +98,7 @@ def link_frames(
         after: the later one.
         config: costs.
         gate_px: `config.gate_px(...)`.
-        shift: rows and columns by which the field moved in between.
+        shift: rows and columns that the field moved in between.
 
     Returns:
         (K, 2) rows of the frames' cells: one pair per link, two per division.
@@ -147,10 +147,10 @@ def _divisions(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Divisions that areas and distances allow, (D, 3) parent and daughters, and their costs.
 
-    Those that are worse than the parent's best link with the birth of another cell are left out: in a dense field they
-    would be most, and each would compete for the neighbours' cells.
+    Divisions that cost more than the parent's best link and the birth of another cell are left out: in a dense field,
+    these are the majority, and each would compete for the neighbours' cells.
     """
-    # A daughter is smaller than what both together may be.
+    # A daughter is smaller than the largest area that both together may have.
     smaller = candidates.area[:, 1] < config.max_division_change * candidates.area[:, 0]
     one, two = sister_pairs(candidates, np.flatnonzero(smaller))
     parent_area, daughter_area = candidates.area[one, 0], candidates.area[[one, two], 1]

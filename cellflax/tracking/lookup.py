@@ -1,4 +1,4 @@
-"""Where keys are in an array, without a loop."""
+"""Find keys in an array without a loop."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ class Lookup:
         self._keys = keys[self._order]
 
     def find(self, keys: np.ndarray) -> np.ndarray:
-        """Position of each key, -1 for one that is not there."""
+        """Position of each key, -1 for a missing one."""
         if not len(self._keys):
             return np.full(len(keys), -1)
         at = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)

@@ -1,11 +1,11 @@
-"""Sparse linear assignment whose time grows with the number of pairs, where few rows want the same columns."""
+"""Sparse linear assignment whose time grows with the number of pairs, if few rows want the same columns."""
 
 import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components, min_weight_full_bipartite_matching
 
-_SMALLEST = 1e-3  # all costs are shifted to it or above: a sparse matrix would drop those that are 0
-_CHUNK_ROWS = 256  # of a call: each row that has to be moved costs the solver a pass over all columns
+_SMALLEST = 1e-3  # all costs are shifted to it or above: a sparse matrix would drop zeros
+_CHUNK_ROWS = 256  # per call: each row that has to be moved costs the solver a pass over all columns
 
 
 def match(rows: np.ndarray, columns: np.ndarray, cost: np.ndarray, idle_cost: np.ndarray) -> np.ndarray:
@@ -18,11 +18,11 @@ def match(rows: np.ndarray, columns: np.ndarray, cost: np.ndarray, idle_cost: np
     Args:
         rows: (E,) row of each possible pair, 0 ... R - 1.
         columns: (E,) its column, 0 ... C - 1; no pair comes twice.
-        cost: (E,) of the pair; may be negative.
-        idle_cost: (R,) of a row without a column.
+        cost: (E,) cost of the pair; may be negative.
+        idle_cost: (R,) cost of a row without a column.
 
     Returns:
-        (R,) which pair each row is in, -1 where it has no column.
+        (R,) index of each row's pair, -1 where it has no column.
     """
     n_rows, n_columns = len(idle_cost), int(columns.max(initial=-1)) + 1
     order = np.argsort(rows, kind="stable")
@@ -42,7 +42,7 @@ def match(rows: np.ndarray, columns: np.ndarray, cost: np.ndarray, idle_cost: np
 
 
 def _chunks(rows: np.ndarray, group: np.ndarray) -> list[np.ndarray]:
-    """Split rows into parts of about _CHUNK_ROWS, no group over two parts."""
+    """Split rows into parts of about _CHUNK_ROWS, with no group in two parts."""
     rows = rows[np.argsort(group[rows], kind="stable")]
     begins = np.flatnonzero(np.append(True, np.diff(group[rows]) != 0))
     part = begins // _CHUNK_ROWS
@@ -50,7 +50,7 @@ def _chunks(rows: np.ndarray, group: np.ndarray) -> list[np.ndarray]:
 
 
 def _solve(rows: np.ndarray, columns: np.ndarray, cost: np.ndarray, idle_cost: np.ndarray) -> np.ndarray:
-    """As `match`, in one call: every row also has a column of its own, to be idle."""
+    """Like `match`, in one call: every row also has a column of its own that leaves it idle."""
     n_rows, n_columns = len(idle_cost), int(columns.max(initial=-1)) + 1
     own = np.arange(n_rows)
     values = np.concatenate([cost, idle_cost])

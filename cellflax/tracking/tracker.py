@@ -38,8 +38,8 @@ class Tracking:
         movie: the cells.
         lineage: their tracks.
         drift: (T, 2) shift of the field from each frame to the next, rows and columns, pixels.
-        n_gaps: links over gaps.
-        n_repaired: divisions that only the areas over several frames told.
+        n_gaps: number of links over gaps.
+        n_repaired: number of divisions found only by the areas over several frames.
     """
 
     movie: MovieCells
@@ -59,8 +59,8 @@ def track_cells(
     """Follow the cells of a movie.
 
     Args:
-        labels: (T, H, W) integer labels, 0 = background; a number means the same cell within its frame alone.
-        config: how.
+        labels: (T, H, W) integer labels, 0 = background; a number identifies a cell only within its frame.
+        config: how cells are followed.
         images: (T, H, W) intensities, which help to register the field.
         pixel_size_um: edge of a pixel, for lengths in micrometres.
         progress: called with the number of each frame that has been linked.

@@ -1,6 +1,24 @@
 """A drawn field of nine square cells."""
 
+from pathlib import Path
+
 import numpy as np
+import tifffile
+
+from cellflax.data.simulated import SimulatedData
+from cellflax.data.split import Split
+from cellflax.simulation.hela import HelaFieldConfig
+
+# A tenth of the 64 x 60 pixels would end before the first cell.
+BY_REGION: dict = {"split": Split.region, "validation_fraction": 0.2}
+SMALL_FIELD = HelaFieldConfig(height=96, width=96)
+SMALL_STAND_IN = SimulatedData(fields=1, validation_fields=1, field=SMALL_FIELD)
+
+
+def write_tiff(path: Path, array: np.ndarray) -> None:
+    """Write an array of grey pixels, and the folders that it needs."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tifffile.imwrite(path, array, photometric="minisblack")
 
 
 def square_labels() -> np.ndarray:

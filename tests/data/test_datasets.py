@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tifffile
 
 from cellflax.data.datasets import load_dataset
 from cellflax.data.deepcell import DeepCellData
@@ -15,18 +14,7 @@ from cellflax.data.pixel_classes import Annotation
 from cellflax.data.simulated import SimulatedData, Target
 from cellflax.data.split import Split
 from cellflax.errors import UserError
-from cellflax.simulation.hela import HelaFieldConfig
-from tests.data.squares import noise, square_labels
-
-# A tenth of the 64 x 60 pixels would end before the first cell.
-BY_REGION: dict = {"split": Split.region, "validation_fraction": 0.2}
-SMALL_FIELD = HelaFieldConfig(height=96, width=96)
-SMALL_STAND_IN = SimulatedData(fields=1, validation_fields=1, field=SMALL_FIELD)
-
-
-def _write(path: Path, array: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tifffile.imwrite(path, array, photometric="minisblack")
+from tests.data.squares import SMALL_STAND_IN, noise, square_labels, write_tiff
 
 
 def test_simulated_fields_differ_and_repeat():
@@ -48,12 +36,12 @@ def test_folder_layouts(tmp_path, labels_folder, separate_channels):
     images = tmp_path / "images" if labels_folder else tmp_path
     for name in ("a", "b"):
         if separate_channels:
-            _write(images / f"{name}_phase.tif", noise(seed=1))
-            _write(images / f"{name}_nuclear.tif", noise(seed=2))
+            write_tiff(images / f"{name}_phase.tif", noise(seed=1))
+            write_tiff(images / f"{name}_nuclear.tif", noise(seed=2))
         else:
-            _write(images / f"{name}.tif", np.stack([noise(seed=1), noise(seed=2)]))
+            write_tiff(images / f"{name}.tif", np.stack([noise(seed=1), noise(seed=2)]))
         label_file = tmp_path / labels_folder / f"{name}.tif" if labels_folder else images / f"{name}_masks.tif"
-        _write(label_file, square_labels() * 7)
+        write_tiff(label_file, square_labels() * 7)
     channels = ["phase", "nuclear"] if separate_channels else []
     dataset = load_dataset(FolderData(root=str(tmp_path), channels=channels))
     assert sorted([dataset.train[0].name, dataset.validation[0].example.name]) == ["a", "b"]
@@ -69,8 +57,8 @@ def test_folder_layouts(tmp_path, labels_folder, separate_channels):
 
 def test_binary_masks_are_split_into_cells(tmp_path):
     for name in ("a", "b"):
-        _write(tmp_path / f"{name}.tif", noise())
-        _write(tmp_path / f"{name}_mask.tif", (square_labels() > 0).astype(np.uint8) * 255)
+        write_tiff(tmp_path / f"{name}.tif", noise())
+        write_tiff(tmp_path / f"{name}_mask.tif", (square_labels() > 0).astype(np.uint8) * 255)
     dataset = load_dataset(FolderData(root=str(tmp_path)))
     np.testing.assert_array_equal(dataset.train[0].cells, square_labels())
 
@@ -87,9 +75,11 @@ def test_nuclei_beside_images(tmp_path, in_folders, channels):
     for name in ("a", "b"):
         for channel in channels or [""]:
             file = f"{name}_{channel}.tif" if channel else f"{name}.tif"
-            _write(tmp_path / "images" / file if in_folders else tmp_path / file, noise())
-        _write(tmp_path / "labels" / f"{name}.tif" if in_folders else tmp_path / f"{name}_masks.tif", square_labels())
-        _write(tmp_path / "nuclei" / f"{name}.tif" if in_folders else tmp_path / f"{name}_nuclei.tif", _nuclei())
+            write_tiff(tmp_path / "images" / file if in_folders else tmp_path / file, noise())
+        write_tiff(
+            tmp_path / "labels" / f"{name}.tif" if in_folders else tmp_path / f"{name}_masks.tif", square_labels()
+        )
+        write_tiff(tmp_path / "nuclei" / f"{name}.tif" if in_folders else tmp_path / f"{name}_nuclei.tif", _nuclei())
     config = FolderData(root=str(tmp_path), channels=channels, annotation=Annotation.compartments)
     dataset = load_dataset(config)
     assert dataset.class_names == ("nucleus", "cytoplasm", "background")
@@ -110,10 +100,10 @@ def test_nuclei_beside_images(tmp_path, in_folders, channels):
 def test_files_called_nuclei_may_be_images(tmp_path, channels):
     """Channels of that name, or images with label images of their own."""
     for name in ("a", "b"):
-        _write(tmp_path / f"{name}_nuclei.tif", noise())
-        _write(tmp_path / (f"{name}_masks.tif" if channels else f"{name}_nuclei_masks.tif"), square_labels())
+        write_tiff(tmp_path / f"{name}_nuclei.tif", noise())
+        write_tiff(tmp_path / (f"{name}_masks.tif" if channels else f"{name}_nuclei_masks.tif"), square_labels())
         if channels:
-            _write(tmp_path / f"{name}_phase.tif", noise(seed=1))
+            write_tiff(tmp_path / f"{name}_phase.tif", noise(seed=1))
     dataset = load_dataset(FolderData(root=str(tmp_path), channels=channels))
     assert dataset.train[0].nuclei is None
     assert dataset.train[0].image.shape[-1] == max(len(channels), 1)
@@ -138,7 +128,7 @@ def _no_mask(root: Path) -> None:
 
 def _bad_pixels(value: float):
     def write(root: Path) -> None:
-        _write(root / "b.tif", np.full((64, 60), value, np.float32))
+        write_tiff(root / "b.tif", np.full((64, 60), value, np.float32))
 
     return write
 
@@ -148,11 +138,11 @@ def _bad_pixels(value: float):
     [
         (_no_mask, {}, "b.tif: no label image; name it b_masks.tif"),
         (lambda root: (root / "b.tif").unlink(), {}, "b_masks.tif: its image b is missing"),
-        (lambda root: _write(root / "b_masks.tif", square_labels()[:9]), {}, "b_masks.tif: shape .9, 60. differs"),
-        (lambda root: _write(root / "b_masks.tif", square_labels() * 0), {}, "b_masks.tif: labels are all zero"),
+        (lambda root: write_tiff(root / "b_masks.tif", square_labels()[:9]), {}, "b_masks.tif: shape .9, 60. differs"),
+        (lambda root: write_tiff(root / "b_masks.tif", square_labels() * 0), {}, "b_masks.tif: labels are all zero"),
         (lambda root: (root / "b_masks.tif").write_bytes(b""), {}, "b_masks.tif: the file is empty"),
-        (lambda root: _write(root / "b_mask.tif", square_labels()), {}, "labels the same image"),
-        (lambda root: _write(root / "b.tif", noise(2)), {}, "b.tif: 2 channels, but a has 1"),
+        (lambda root: write_tiff(root / "b_mask.tif", square_labels()), {}, "labels the same image"),
+        (lambda root: write_tiff(root / "b.tif", noise(2)), {}, "b.tif: 2 channels, but a has 1"),
         (_bad_pixels(np.nan), {}, "b.tif: channel channel_0 contains NaN"),
         (_bad_pixels(5.0), {}, "b.tif: channel channel_0 is constant"),
         (None, {"channels": ["phase"]}, "none is a part of any input file's name"),
@@ -162,19 +152,23 @@ def _bad_pixels(value: float):
         (lambda root: (_no_mask(root), (root / "b.tif").unlink()), {}, "there is 1; use data.split=region"),
         (lambda root: (root / "images").mkdir(), {}, "one folder, labels or masks"),
         (
-            lambda root: _write(root / "b_nuclei.tif", square_labels() * 0),
+            lambda root: write_tiff(root / "b_nuclei.tif", square_labels() * 0),
             {},
             "b_nuclei.tif: labels are all zero, no nucleus",
         ),
-        (lambda root: _write(root / "b_nuclei.tif", square_labels()[:9]), {}, "b_nuclei.tif: shape .9, 60. differs"),
+        (
+            lambda root: write_tiff(root / "b_nuclei.tif", square_labels()[:9]),
+            {},
+            "b_nuclei.tif: shape .9, 60. differs",
+        ),
         (None, {"root": None}, "data.root is not set"),
         (None, {"root": "/no/where"}, "data.root=/no/where: no such folder"),
     ],
 )
 def test_bad_folders(tmp_path, spoil, options, message):
     for name in ("a", "b"):
-        _write(tmp_path / f"{name}.tif", noise())
-        _write(tmp_path / f"{name}_masks.tif", square_labels())
+        write_tiff(tmp_path / f"{name}.tif", noise())
+        write_tiff(tmp_path / f"{name}_masks.tif", square_labels())
     if spoil is not None:
         spoil(tmp_path)
     with pytest.raises(UserError, match=message) as error:

@@ -5,36 +5,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tifffile
 from scipy import ndimage
 
 from cellflax.data.datasets import load_dataset
 from cellflax.data.deepcell import DeepCellData, OnMissing
 from cellflax.data.example import INTERIOR
-from cellflax.data.simulated import SimulatedData
-from cellflax.data.split import Split
 from cellflax.errors import UserError
-from cellflax.simulation.hela import HelaFieldConfig
-from tests.data.squares import noise, square_labels
-
-# A tenth of the 64 x 60 pixels would end before the first cell.
-BY_REGION: dict = {"split": Split.region, "validation_fraction": 0.2}
-SMALL_FIELD = HelaFieldConfig(height=96, width=96)
-SMALL_STAND_IN = SimulatedData(fields=1, validation_fields=1, field=SMALL_FIELD)
-
-
-def _write(path: Path, array: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tifffile.imwrite(path, array, photometric="minisblack")
+from tests.data.squares import BY_REGION, SMALL_STAND_IN, noise, square_labels, write_tiff
 
 
 def _write_set(folder: Path, *, edge: int = 0, interior: int = 1) -> None:
     """One training set in the DeepCell layout, around the interiors of `_labels`."""
     mask = square_labels() > 0
-    _write(folder / "phase.tif", noise(seed=1))
-    _write(folder / "nuclear.tif", noise(seed=2))
-    _write(folder / f"feature_{edge}.tif", (ndimage.binary_dilation(mask) & ~mask).astype(np.uint8) * 255)
-    _write(folder / f"feature_{interior}.tif", mask.astype(np.uint8) * 255)
+    write_tiff(folder / "phase.tif", noise(seed=1))
+    write_tiff(folder / "nuclear.tif", noise(seed=2))
+    write_tiff(folder / f"feature_{edge}.tif", (ndimage.binary_dilation(mask) & ~mask).astype(np.uint8) * 255)
+    write_tiff(folder / f"feature_{interior}.tif", mask.astype(np.uint8) * 255)
 
 
 @pytest.mark.parametrize("layout", ["deepcell", "repository", "single"])
@@ -61,7 +47,7 @@ def test_deepcell_layouts(tmp_path, monkeypatch, layout):
 def test_semantic_feature_numbers(tmp_path):
     """In the co-culture sets the interiors are in feature_1 or feature_2, the other file is empty."""
     _write_set(tmp_path / "training_data/mine", edge=0, interior=2)
-    _write(tmp_path / "training_data/mine/feature_1.tif", np.zeros((64, 60), np.uint8))
+    write_tiff(tmp_path / "training_data/mine/feature_1.tif", np.zeros((64, 60), np.uint8))
     config = DeepCellData(root=str(tmp_path), folder="training_data/mine", **BY_REGION)
     with pytest.raises(UserError, match=r"feature_1.tif: holds no annotation; choose edge_feature"):
         load_dataset(config)
@@ -90,7 +76,7 @@ def test_missing_files_give_the_stand_in_and_say_so(tmp_path, monkeypatch, chann
     [
         (lambda folder: (folder / "nuclear.tif").unlink(), {}, "no file for channel nuclear"),
         (lambda folder: (folder / "feature_0.tif").unlink(), {}, "0 files feature_0"),
-        (lambda folder: _write(folder / "feature_1.tif", square_labels()[1:]), {}, "feature_1.tif: shape"),
+        (lambda folder: write_tiff(folder / "feature_1.tif", square_labels()[1:]), {}, "feature_1.tif: shape"),
         (None, {"folder": "training_data/other", "on_missing": OnMissing.error}, "data.on_missing=download"),
         (None, {"folder": "training_data/other", "channels": ["actin"]}, "no simulated stand-in"),
         (None, {"root": "/no/where"}, "data.root=/no/where: no such folder"),

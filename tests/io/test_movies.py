@@ -123,11 +123,11 @@ def _two_movies(folder):
         (lambda folder: None, "m.tif", "no such TIFF, PNG or ICS"),
         (_write("m.tif", LABELS[0]), "m.tif", "m.tif: has one frame .* a movie has two or more"),
         (_write("m.tif", LABELS[:1], metadata={"axes": "TYX"}), "m.tif", "has one frame"),
-        (_write("m.tif", LABELS, imagej=True, metadata={"axes": "ZYX"}), "m.tif", "no movie of single planes"),
+        (_write("m.tif", LABELS, imagej=True, metadata={"axes": "ZYX"}), "m.tif", "not a movie of single planes"),
         (
             _write("m.tif", np.stack([LABELS] * 2), **GREY, metadata={"axes": "TZYX"}),
             "m.tif",
-            "no movie of single planes",
+            "not a movie of single planes",
         ),
         (_write("m.tif", np.stack([LABELS] * 2, 1), **GREY, metadata={"axes": "TCYX"}), "m.tif", "without channels"),
         (_write("m.tif", LABELS / np.float32(2), **GREY), "m.tif", "whole numbers, it holds fractions"),

@@ -58,7 +58,7 @@ def test_fields_of_a_name(pattern, name, expected):
         ("{site}_{site}.tif", "each field once"),
         ("{plane}_{z_um}.tif", "plane or z_um, not both"),
         ("{site}-{plane}.tif | {site}_Z{z_um}.tif", "plane or z_um, not both"),
-        ("{site}_{channel}.tif | {site}.tif", "the same of"),
+        ("{site}_{channel}.tif | {site}.tif", "must use the same of"),
     ],
 )
 def test_patterns_that_cannot_be_used(pattern, message):

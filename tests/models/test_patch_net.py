@@ -168,7 +168,16 @@ def test_fragments_equal_dilated_kernels(name):
 
 @pytest.mark.parametrize(
     ("name", "share"),
-    [(name, 1 if name == "patch_net_31" else 8) for name in PATCH_NETS if not name.endswith("_dropout")],
+    [
+        # The first is quick to compile, and the second has all kinds of layers.
+        pytest.param(
+            name,
+            1 if name == "patch_net_31" else 8,
+            marks=() if name in ("patch_net_21", "patch_net_31_multires") else pytest.mark.slow,
+        )
+        for name in PATCH_NETS
+        if not name.endswith("_dropout")
+    ],
 )
 def test_gradient_of_crops_equals_that_of_their_patches(name, share):
     """One crop against all of its patches, by the cost that training differentiates.

@@ -145,6 +145,7 @@ def test_independent_outputs_stay_independent_from_training_to_prediction(tmp_pa
     assert np.abs(probability.sum(-1) - 1).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_crops_from_a_store_train_as_crops_drawn_again(tmp_path):
     cycle = ("sampler.stored_crops=7", "sampler.rescale=true", "loss=weighted_softmax", "data.annotation=foreground")
     arguments = (*TINY, *cycle, "trainer.ensemble=2")

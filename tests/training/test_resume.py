@@ -30,10 +30,13 @@ class Killed(BaseException):
 @pytest.mark.parametrize(
     "changes",
     [
-        (),
-        ("model.regularization=dropout", "optimizer=sgd", "refine=threshold", "seed_channel=null"),
+        pytest.param((), id="batch_norm-adamw"),
+        pytest.param(
+            ("model.regularization=dropout", "optimizer=sgd", "refine=threshold", "seed_channel=null"),
+            id="dropout-sgd",
+            marks=pytest.mark.slow,
+        ),
     ],
-    ids=["batch_norm-adamw", "dropout-sgd"],
 )
 def test_killed_between_checkpoints(tiny, tmp_path, monkeypatch, changes):
     arguments = [*TINY, *changes]
@@ -96,7 +99,7 @@ def test_signals_to_a_process(tmp_path):
     finished = finish_command(start_command("cellflax.train", *arguments, f"run={run}", cwd=tmp_path))
     assert (finished.status, finished.out) == (0, f"run: {run}\n"), finished.err
 
-    alone = run_command(train.main, *arguments, f"run={whole}")
+    alone = finish_command(start_command("cellflax.train", *arguments, f"run={whole}", cwd=tmp_path))
     assert alone.status == 0, alone.err
     assert_same_arrays(arrays_of(run, 200), arrays_of(whole, 200))
     assert checkpoint_steps(run) == checkpoint_steps(whole)
