@@ -79,11 +79,11 @@ def nuclei_of(labels: np.ndarray, image: Image, name: str) -> np.ndarray:
 
     Args:
         labels: (H, W) labels or mask.
-        image: that they belong to.
-        name: of the labels, for errors.
+        image: image that they belong to.
+        name: name of the labels, for errors.
 
     Raises:
-        UserError: if they are no labels, or of another shape than the image.
+        UserError: if they are not labels, or their shape differs from the image's.
     """
     if labels.shape != image.pixels.shape[:2]:
         raise UserError(f"{name}: {labels.shape} nuclei for an image of {image.pixels.shape[:2]}")

@@ -18,13 +18,13 @@ from cellflax.training.config import TRANSFORM_COUNTS
 
 @dataclass
 class PredictionSettings:
-    """How trained networks segment images; the defaults do as the checkpoint says.
+    """How trained networks segment images; the defaults follow the checkpoint.
 
     Attributes:
-        step: checkpoint of the run, best, last or a number; not used if `checkpoint` is a numbered one.
-        nuclei_checkpoint: run directory of a network that finds the nuclei; the images must have its channels, by
-            name. Without given nuclei and this network, image processing finds the nuclei in the checkpoint's seed
-            channel, if it has one.
+        step: best, last or a number; not used if `checkpoint` is one numbered checkpoint.
+        nuclei_checkpoint: network that finds the nuclei (run directory, as for `checkpoint`); it takes its channels
+            from the images by name. Without this or given nuclei, image processing finds them in the
+            checkpoint's seed channel, if it has one.
         network_pixel_size_um: resample the images to this pixel size for `checkpoint`. This overrides the
             checkpoint's own, so that cells appear as large as in training even if the training images recorded no
             pixel size.
@@ -34,7 +34,7 @@ class PredictionSettings:
             in P2); smaller tiles take less memory.
         block: largest edge in pixels of what is segmented at once. Larger images are segmented in blocks, which
             bounds the memory beyond the image's own; each cell is found by one of them.
-        largest_cell_px: length of the largest cell in pixels (those of the network, where it resamples). Each block
+        largest_cell_px: length of the largest cell in pixels (those of the network, if it resamples). Each block
             is given this much context on every side; larger cells may be cut where blocks meet.
         test_time_augmentation: rotations and reflections averaged, 1, 4 or 8; each costs the time of one. Null
             takes the checkpoint's.
@@ -98,7 +98,7 @@ class Networks:
         Args:
             image: (H, W, C) raw intensities, channels in the model's order.
             nuclei: (H, W) labels, or None.
-            maps: as of `segment.segment`.
+            maps: as in `segment.segment`.
         """
         if nuclei is None:
             nuclei = find_nuclei(self.model, image, self.how, self.inference, self.nuclei_model)

@@ -120,4 +120,4 @@ def _check_seeds(seeds: np.ndarray, shape: tuple[int, ...]) -> None:
     if seeds.shape != shape:
         raise UserError(f"the nuclei are {seeds.shape} but the image is {shape}; give nuclei of the same field")
     if not np.issubdtype(seeds.dtype, np.integer) or seeds.min(initial=0) < 0:
-        raise UserError(f"the nuclei must be labels (integers of 0 or more), got {seeds.dtype}; see labels.cells_of")
+        raise UserError(f"the nuclei must be labels of 0 or more, got {seeds.dtype}; see labels.cells_of")

@@ -10,7 +10,7 @@ def noise_deviation(deviations: np.ndarray, brightest: float = 0.0) -> float:
     """Standard deviation of the noise, from the median absolute deviation: a minority of bright pixels has no effect.
 
     Args:
-        deviations: of pixels from the background, any shape, at least half of them background.
+        deviations: deviations of pixels from the background, any shape; at least half of the pixels are background.
         brightest: signal of the image; a thousandth of it replaces the noise of an image that has less.
 
     Returns:

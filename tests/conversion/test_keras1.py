@@ -22,7 +22,7 @@ def assert_equal_everywhere(network: PublishedNetwork, published: Published) -> 
     """Densely, the converted network gives at each pixel what Theano gave for the patch around it."""
     image = np.random.default_rng(1).normal(size=(PATCH + 2, PATCH + 3, published.channels)).astype(np.float32)
     module = to_module(network)
-    assert module.receptive_field == PATCH
+    assert module.geometry.receptive_field == PATCH
     logits = np.asarray(nnx.jit(lambda module, x: module(x))(module, image[None]))[0]
     expected = [
         [published.logits(image[i : i + PATCH, j : j + PATCH].transpose(2, 0, 1)) for j in range(4)] for i in range(3)

@@ -30,6 +30,6 @@ def test_pixel_size(refine, scale, needed_by):
     if needed_by is None:
         check_test(config, [known, unknown])
         return
-    with pytest.raises(UserError, match=f"rna/None: its pixel size is unknown, which {needed_by} needs") as error:
+    with pytest.raises(UserError, match=f"rna/None: its pixel size is unknown, but {needed_by} needs it") as error:
         check_test(config, [known, unknown])
     assert "\n" not in str(error.value)

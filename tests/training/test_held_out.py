@@ -54,7 +54,7 @@ def test_outputs_of_zero_have_a_finite_loss():
 
 
 def test_whole_cells_get_their_intensities_and_pixel_size():
-    refine = WholeCellConfig(cell_area_um2=400 * 0.65**2, min_response=0.05)
+    refine = WholeCellConfig(cell_area_um2=400 * 0.65**2, min_nucleus_um2=10, min_response=0.05)
     metrics, _ = validator(Activation.sigmoid, refine).score([np.eye(3, dtype=np.float32)[CLASSES]])
     assert metrics["jaccard"] > 0.9
     assert metrics["missed"] == 0
