@@ -1,4 +1,8 @@
-"""cellflax: segment and quantify single cells in microscopy images with JAX."""
+"""cellflax: segment and quantify single cells in microscopy images with JAX.
+
+The code cites three papers by number: P1 is Van Valen et al. 2016 (DeepCell), P2 is Sadanandan et al. 2017, and P3 is
+Al-Kofahi et al. 2018. README.md has the references.
+"""
 
 from importlib import import_module
 from importlib.metadata import version

@@ -1,4 +1,4 @@
-"""Label cells automatically by their stains, to train on images without any.
+"""Label cells automatically by their stains, to train on unstained images.
 
     cellflax annotate input=DIR pattern='{well}_{site}_{channel}_z{plane}.tif' nuclear=dapi cell=actin \\
         images=[brightfield] output=DIR
@@ -74,7 +74,7 @@ def annotate(config: AnnotateConfig) -> pd.DataFrame:
     inputs = find_inputs(config)
     note = inputs.simulation_note
     if note is not None:
-        say("SIMULATED DATA: the images are simulated, and so are all labels made of them")
+        say("SIMULATED DATA: the images are simulated, and all labels are made from them")
     output = Path(config.output)
     with new_directory(output) as folder:
         records, qualities = {}, []

@@ -4,7 +4,7 @@
     result = model(image, pixel_size_um=0.65, channels=["phase", "nuclear"])
     result.labels, result.cells
 
-The results equal what the commands of the same trade write. `import cellflax` imports this module at the first use of
+The results equal those that the corresponding commands write. `import cellflax` imports this module at the first use of
 one of its names.
 """
 
@@ -44,7 +44,7 @@ class Segmented:
         cells: one row per cell, with the columns of `cells.csv` except `image`; among them `uncertainty`, where several
             predictions were averaged.
         nuclei: (H, W) int32 nuclei that the cells were grown from, or None.
-        probabilities: (H, W, K) float32 of each class, or None if they were not asked for.
+        probabilities: (H, W, K) float32 probability of each class, or None if they were not asked for.
         uncertainty: (H, W) float32 disagreement of the averaged predictions, or None if there was one prediction or
             `probabilities` were not asked for.
     """
@@ -99,8 +99,8 @@ class Model:
         Args:
             image: (H, W, C) raw intensities, or (H, W) for one channel.
             pixel_size_um: edge of a pixel, if known.
-            channels: name of each of the C planes; the network takes its own by name, whatever their order, and leaves
-                others. Without names, the planes must be the network's channels in its order.
+            channels: name of each of the C planes; the network picks its own planes by name and ignores the others.
+                Without names, the planes must be the network's channels in its order.
             nuclei: (H, W) labels or mask of the nuclei that seed the cells.
             probabilities: also return the class probabilities, and the uncertainty of every pixel where there is one.
 
@@ -178,7 +178,7 @@ def load(run: str | Path, settings: PredictionSettings | None = None) -> Model:
 
     Args:
         run: run directory of a training, its `checkpoints` folder, or one numbered checkpoint.
-        settings: the settings that `cellflax.predict` has too, such as
+        settings: the settings shared with `cellflax.predict`, such as
             `PredictionSettings(test_time_augmentation=8, refine=WatershedConfig(interior=0.3))`.
 
     Raises:
@@ -228,8 +228,8 @@ def track_labels(
     """Follow the cells of a label movie, as `cellflax.track` does.
 
     Args:
-        labels: (T, H, W) labels, 0 = background, or a mask whose connected components are the cells. A number means
-            the same cell within its frame alone.
+        labels: (T, H, W) labels, 0 = background, or a mask whose connected components are the cells. A number
+            identifies a cell only within its frame.
         settings: how cells are followed.
         images: (T, H, W) or (T, H, W, C) intensities: they help to register the field and are measured in every cell.
         channels: names of their C channels.
@@ -282,7 +282,7 @@ class Scores:
     """How well one label image agrees with a reference.
 
     Attributes:
-        metrics: as an image has them in `metrics.json`; see `cellflax.metrics.table.cell_metrics`.
+        metrics: the metrics of one image in `metrics.json`; see `cellflax.metrics.table.cell_metrics`.
         cells: one row per reference cell, with the columns of `per_cell.csv` except `image`.
     """
 
@@ -302,7 +302,7 @@ def score(
 
     Args:
         predicted: (H, W) labels, 0 = background, or a mask whose connected components are the cells.
-        reference: (H, W), likewise.
+        reference: (H, W) labels or mask of the true cells.
         nuclei: (H, W) labels or mask; the Jaccard and Dice index and SM are then over the reference cells that hold a
             nucleus.
         border: pixels cut off each side before anything is compared.

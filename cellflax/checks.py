@@ -77,7 +77,7 @@ def above(low: float, *, below: float = math.inf, at_most: float | None = None) 
 
 
 def at_least(low: float, *, below: float = math.inf) -> Range:
-    """`low` and the numbers above it, up to but without another one."""
+    """`low` and the numbers above it, up to but excluding another one."""
     return Range(low, below, with_high=False)
 
 
@@ -108,7 +108,7 @@ def check(config: Any, group: str, allowed: Range | Choice, *names: str) -> None
         config: a dataclass. Of a list, every value must be in the range; null passes where the field's type allows it.
         group: where its settings stand, for the message ("optimizer"); empty for those of a command itself.
         allowed: where the settings must be.
-        names: of the settings.
+        names: names of the settings.
 
     Raises:
         UserError: naming the first wrong setting, its range and its value.
@@ -143,6 +143,6 @@ def check_value(key: str, value: Any, allowed: Range | Choice, otherwise: str = 
 
 
 def _finite(allowed: Range | Choice, number: float | None) -> str:
-    """What the words of a range without an upper end leave out for a number that is not finite."""
+    """The words to add to a range without an upper end for a number that is not finite."""
     is_open = isinstance(allowed, Range) and math.isinf(allowed.high)
     return " and finite" if is_open and number is not None and not math.isfinite(number) else ""

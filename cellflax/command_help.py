@@ -22,6 +22,7 @@ from cellflax.schemas import GROUPS, SCHEMA_SUFFIX, describe_type, field_types
 _WIDTH = 110
 _LONGEST_DEFAULT = 70
 _STEP = "  "
+_PAPERS = "papers: P1 is Van Valen et al. 2016, P2 is Sadanandan et al. 2017, P3 is Al-Kofahi et al. 2018"
 _WHOLE = "# @package _global_"  # first line of files that add to a whole configuration: +experiment=...
 _WHOLE_OF = {"train": ("experiment", "sweep", "debug")}
 
@@ -32,13 +33,16 @@ def command_help(
     """What `cellflax <name> --help` prints.
 
     Args:
-        name: of the command.
+        name: name of the command.
         schema: dataclass of its configuration.
         directory: where the YAML files are.
         load: from "module:class" to the dataclass, for the members of groups.
-        docstring: of the command's module; None reads it from the source.
+        docstring: docstring of the command's module; None reads it from the source.
     """
-    return "\n".join(_Help(name, schema, directory, load, docstring).lines()) + "\n"
+    lines = list(_Help(name, schema, directory, load, docstring).lines())
+    if any(re.search(r"\bP[123]\b", line) for line in lines):
+        lines += ["", _PAPERS]
+    return "\n".join(lines) + "\n"
 
 
 def asks_for_help(arguments: Sequence[str]) -> bool:
@@ -132,7 +136,7 @@ class _Help:
             yield from self._keys(schema, prefix, values, indent)
             return
         others = {k: v for k, v in values.items() if _written(v) != _written(_default(schema, k))}
-        yield f"{indent}{prefix}*: as {self._described[schema]}*{f', but for {_written(others)}' if others else ''}"
+        yield f"{indent}{prefix}*: as {self._described[schema]}*{f', except {_written(others)}' if others else ''}"
 
     def _members(self, group: str, meaning: str, value: Any, indent: str) -> Iterator[str]:
         """The options of a group, and the keys of each kind of them."""

@@ -54,7 +54,7 @@ def entry[T](
     The command takes its arguments from `sys.argv`. A user's mistake prints `error: ...` in one line and
     exits with status 1; `debug=true` or CELLFLAX_DEBUG=1 shows the traceback instead. What the function
     returns goes to Hydra's sweeper (`-m`); there, a failed job prints its line with its overrides and counts
-    as NaN, the sweep goes on, and the exit status is 1.
+    as NaN, the sweep continues, and the exit status is 1.
 
     Args:
         name: the command's configuration, `conf/<name>.yaml`.
@@ -146,7 +146,7 @@ class _Command[T]:
                 raise
             job = HydraConfig.get()
             if job.mode is not RunMode.MULTIRUN:
-                _exit(line)  # raised on, Hydra would print a line of its own
+                _exit(line)  # if raised further, Hydra would print a line of its own
             if os.getpid() != self.process:
                 raise  # a launcher's worker process: only an exception reaches the sweep
             print(f"error: job {' '.join(job.overrides.task)}: {line}", file=sys.stderr)
@@ -218,7 +218,7 @@ def _take_debug_flag() -> bool:
 def _name_positional(key: str) -> None:
     """Gather arguments without a key into one override: `a b` becomes `key=['a','b']`.
 
-    So does `key=a`, and `key=a key=b`; what is a list in Hydra's grammar already stays.
+    `key=a` and `key=a key=b` are gathered in the same way. A list in Hydra's grammar stays as it is.
     """
     values, others, option = [], [], ""
     for argument in sys.argv[1:]:

@@ -26,7 +26,7 @@ from cellflax.schemas import SCHEMA_SUFFIX, field_types, unknown_key, wrong_valu
 def error_line(error: BaseException) -> str | None:
     """The line to print for a user's mistake; None for anything else, which is ours to fix.
 
-    Operating system errors count as the user's to mend: disk full, no permission, no such directory.
+    Operating system errors are also for the user to fix: disk full, no permission, no such directory.
     """
     if isinstance(error, MissingConfigException):
         return _unknown_option(error)

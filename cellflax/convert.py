@@ -37,7 +37,7 @@ class ConvertConfig:
         channels: names of the image channels, in the networks' order. If empty, two channels are phase and
             nuclear (P1's cytoplasm); one channel is phase for receptive fields up to 31 (bacteria) and nuclear for
             larger ones (nuclei).
-        class_names: names of the classes. If empty, P1's three, or the four of its co-culture.
+        class_names: names of the classes. If empty, the three of P1 or the four of its co-culture.
         test_time_augmentation: rotations and reflections averaged in prediction, 1, 4 or 8; P1: 1.
         refine: the step from probabilities to cells (group refine).
     """

@@ -8,19 +8,19 @@ writes to `output`
     metrics.json        everything below as numbers, pooled over the cells of all images and for each image
     per_cell.csv        one row per reference cell
     overlay.png         outlines of up to six images, from the worst to the best
-    f_score_curve.csv   share of the reference cells with F >= t for t in 0 ... 1 (P2: Sadanandan et al. 2017), of all
-                        cells and its quartiles over the images; drawn in f_score.png, together with that against
-                        further references: +references.manual=DIR +references.automatic=DIR
-    roc.csv, roc.png    ROC of pixels (P3: Al-Kofahi et al. 2018), where there are probability maps: those that
-                        `predict save_probability=true` wrote beside the labels, or probability=DIR. Of cells (all
-                        classes but background) and, with reference_nuclei=DIR, of nuclei (class nucleus)
-    uncertainty.csv     every predicted cell, where the `cells.csv` beside the labels has the cells' uncertainty;
-                        metrics.json then says how well that finds the wrong ones
+    f_score_curve.csv   share of the reference cells with F >= t for t in 0 ... 1 (P2: Sadanandan et al. 2017), over
+                        all cells, with quartiles over the images; drawn in f_score.png, together with the curves
+                        against further references: +references.manual=DIR +references.automatic=DIR
+    roc.csv, roc.png    ROC of pixels (P3: Al-Kofahi et al. 2018), if there are probability maps: those that
+                        `predict save_probability=true` wrote beside the labels, or probability=DIR. One curve is for
+                        cells (all classes except background) and, with reference_nuclei=DIR, one for nuclei
+    uncertainty.csv     one row per predicted cell, if the `cells.csv` beside the labels has the cells' uncertainty;
+                        metrics.json then also reports how well the uncertainty identifies wrong cells
 
-The F-score of a reference cell is the Dice index with its one-to-one partner, 0 without. SM (P3) is
-k * mean best Dice + (1 - k) * 2|P|/(N + M) over N reference cells, M predictions and |P| one-to-one pairs: cell-level
-with all images pooled (`pooled`), image-level as mean over images (`image_level`). The accuracy index of Van Valen et
-al. 2016 as published: `border=30 erode_reference=true nuclei=FILE`.
+The F-score of a reference cell is the Dice index with its one-to-one partner, or 0 if it has none. SM (P3) is
+k * mean best Dice + (1 - k) * 2|P|/(N + M) over N reference cells, M predictions and |P| one-to-one pairs: at the cell
+level over all images together (`pooled`), at the image level as the mean over the images (`image_level`). For the
+accuracy index of Van Valen et al. 2016 (P1) as published, give `border=30 erode_reference=true nuclei=FILE`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -68,12 +68,12 @@ class EvaluateConfig:
         image: pictures for the background of the overlay (first channel).
         border: pixels cut off each side before anything is compared.
         erode_reference: erode each reference cell by disk(1) first.
-        references: further references for the F-score curves, by name (`+references.manual=DIR`); each may hold a
-            part of the images.
+        references: further references for the F-score curves, by name (`+references.manual=DIR`); each may have
+            only some of the images.
         sm_k: weight of the outlines against the detection in SM.
-        sm_min_jaccard: smallest Jaccard index of a matched pair in SM; the paper names none, 0 takes any overlap.
+        sm_min_jaccard: smallest Jaccard index of a matched pair in SM; P3 gives none, and 0 accepts any overlap.
         probability: probability maps for ROC, AUC and ACC; null takes `<name>_probability.tif` beside the predicted
-            labels, where every image has one. They are compared with the reference as it is, not eroded.
+            labels, if every image has one. They are compared with the reference as it is, not eroded.
         reference_nuclei: reference labels or masks of nuclei, for the ROC of nuclei.
         output: directory for the results.
     """

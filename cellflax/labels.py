@@ -157,7 +157,7 @@ def overlap_table(reference: np.ndarray, predicted: np.ndarray) -> OverlapTable:
 
     Args:
         reference: (H, W) integer labels of any width, 0 = background; labels need not be consecutive.
-        predicted: (H, W) likewise.
+        predicted: (H, W) integer labels of the same kind.
 
     Raises:
         ValueError: for different shapes, or arrays that do not hold integers >= 0.
@@ -190,7 +190,7 @@ def _run_starts(changes: np.ndarray, size: int) -> np.ndarray:
 
 
 def majority_owners(labels: np.ndarray, parts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find out which part is whose: a part belongs to the cell that has more than half of its pixels.
+    """Find the owner of each part: a part belongs to the cell that has more than half of its pixels.
 
     The parts may be nuclei of the cells, the cells of another segmentation, or those of a track.
 

@@ -4,9 +4,9 @@
     cellflax predict checkpoint=RUN input=FOLDER 'channels=[phase,nuclear]' refine=watershed refine.interior=0.3
 
 Writes `<name>_labels.tif` for every image, `cells.csv` with a row per cell, `overlay.png`, and
-`provenance.json`. A TIFF with time as an axis gives one label movie, and rows per cell and frame. Normalisation,
-channels and refinement are those of the checkpoint; an ensemble's networks are averaged, and what they disagree about
-is each cell's uncertainty.
+`provenance.json`. A TIFF with a time axis gives one label movie, and `cells.csv` then has a row per cell and frame.
+Normalisation, channels and refinement are those of the checkpoint. The networks of an ensemble are averaged, and their
+disagreement is the uncertainty of each cell.
 """
 
 from dataclasses import dataclass, field
@@ -44,16 +44,16 @@ class PredictConfig(PredictionSettings):
         input: images, FILE | DIR | GLOB; TIFFs with several frames along T (or an unnamed axis too long for channels)
             are movies.
         output: directory for the results.
-        channels: where each channel has its own file: the part of the file names that tells which, in the
-            order of the checkpoint's channels (its own names may come in any order); empty where one file holds
-            all channels.
-        nuclei: nucleus masks or labels that seed the cells, FILE | DIR | GLOB, paired with the images by name; movies
-            for movies.
-        pixel_size_um: of all images, where the files do not say. A network that was trained at a pixel size of its
-            own (scale.pixel_size_um) gets the images resampled to that; its results are on the images' own grid.
-        frame_interval_s: of all movies, where the files do not say.
-        save_probability: also write `<name>_probability.tif`, CYX float32, and where there are any
-            `<name>_uncertainty.tif`, YX float32, and the nuclei as `<name>_seeds.tif`; of movies with T first.
+        channels: if each channel has its own file, the part of the file names that identifies the channel, in the
+            order of the checkpoint's channels (the checkpoint's own names may come in any order); empty if one file
+            holds all channels.
+        nuclei: nucleus masks or labels that seed the cells, FILE | DIR | GLOB, paired with the images by name; a
+            movie needs a movie.
+        pixel_size_um: pixel size of all images; overrides the files. If the network was trained at a fixed pixel size
+            (scale.pixel_size_um), the images are resampled to it; the results are on the images' own grid.
+        frame_interval_s: time between the frames of all movies; overrides the files.
+        save_probability: also write `<name>_probability.tif` (CYX, float32) and, if there are any,
+            `<name>_uncertainty.tif` (YX, float32) and the nuclei as `<name>_seeds.tif`. In movies, T comes first.
     """
 
     checkpoint: str = ""

@@ -101,7 +101,7 @@ def _rebuilt(module: str, node: ast.stmt) -> type:
 
 
 def _enum(node: ast.ClassDef) -> type:
-    """An Enum with the same members; their values, which have no part in a configuration, are numbers."""
+    """An Enum with the same members. Their values are numbers: a configuration uses only the names."""
     targets = [target for statement in node.body if isinstance(statement, ast.Assign) for target in statement.targets]
     members: Any = Enum(node.name, [target.id for target in targets if isinstance(target, ast.Name)])
     return members

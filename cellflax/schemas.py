@@ -72,7 +72,7 @@ def field_types(schema: type) -> dict[str, Any]:
 
 
 def kind_of(group: str, member: Any) -> str:
-    """Under which kind a group has a configuration's dataclass."""
+    """The kind under which a group lists a configuration's dataclass."""
     for kind, schema in group_types(group).items():
         if type(member) is schema:
             return kind

@@ -6,8 +6,8 @@
 `input` is a label movie (TIFF with axes TYX), or FILE | DIR | GLOB with one label image per frame, as
 `cellflax.predict` writes them. Writes `tracks.csv` with a row per cell and frame, the graph as `nodes.csv` and
 `edges.csv`, the tracks in the Cell Tracking Challenge's form (`mask###.tif`, `res_track.txt`), `tree.png`,
-`overlay.png` (an animation) and `summary.json`. With `reference=DIR`, true tracks in the challenge's form, also
-`metrics.json`: TRA, DET, SEG, divisions and complete tracks.
+`overlay.png` (an animation) and `summary.json`. With `reference=DIR`, true tracks in the challenge's form, it also
+writes `metrics.json`: TRA, DET, SEG, divisions and complete tracks.
 """
 
 import re
@@ -48,11 +48,12 @@ class TrackConfig(TrackerConfig):
 
     Attributes:
         input: label movie: a TIFF, or FILE | DIR | GLOB with one label image per frame.
-        images: the images, likewise; for the overlay, the intensities in `tracks.csv`, and the drift (first channel).
+        images: images of the same frames, given in the same ways; used for the overlay, the intensities in
+            `tracks.csv`, and the drift (first channel).
         reference: Cell Tracking Challenge folder with the true tracks.
         output: directory for the results.
-        frame_interval_s: between frames; counts before what the files say.
-        pixel_size_um: counts before what the files say.
+        frame_interval_s: time between frames; overrides the file metadata.
+        pixel_size_um: edge of a pixel; overrides the file metadata.
         ctc: write the Cell Tracking Challenge's files.
         overlay: write the animation.
         division_tolerance: frames by which a division may be early or late in `division_f1_within_tolerance`.
@@ -96,7 +97,7 @@ def track(config: TrackConfig) -> dict[str, Any]:
     """Track, write the results, and return what `summary.json` holds, with `metrics` where there is a reference.
 
     Raises:
-        UserError: if the movie, its images or the reference cannot be used; nothing is written then.
+        UserError: if the movie, its images or the reference cannot be used; then nothing is written.
     """
     if not config.input:
         raise UserError(

@@ -45,7 +45,7 @@ from cellflax.training.preparation import prepare
 from cellflax.training.runlog import RunLog
 from cellflax.training.stopping import SignalWatch, Tally
 
-# What may change when a run is resumed: nothing that could change its result.
+# Settings that may change when a run is resumed: they do not change its result.
 _MAY_CHANGE = ("run", "logger", "trainer.max_minutes", "trainer.devices", "trainer.log_every", "sampler.store")
 
 
@@ -118,14 +118,14 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
     summary = _summary(run, record, config, tally)
     write_json(run / results.SUMMARY, summary)
     if signals.received is not None:
-        say(f"stopped by {signals.received.name} and saved; the same command with run={run} goes on from here")
+        say(f"stopped by {signals.received.name} and saved; the same command with run={run} resumes from here")
         sys.exit(128 + signals.received)
     say(
         f"{tally.reason}: best validation {config.trainer.monitor.name} {abs(tally.best_score or 0):.3f} at step "
         f"{tally.best_step}, {tally.elapsed_s / 60:.1f} minutes"
     )
 
-    # 6. Score the best checkpoint on images that neither training nor the choice of it has seen.
+    # 6. Score the best checkpoint on images that were used neither to train it nor to choose it.
     if dataset.test:
         scores = score_test(load_model(run), dataset.test, config.refine, config.test_time_augmentation, run)
         say(f"test: {metrics_line(scores.pooled())}")
@@ -162,7 +162,7 @@ def _check_same_run(run: Path, before: dict[str, Any], config: dict[str, Any]) -
 
 
 def _check_same_images(run: Path, before: dict[str, Any], data: dict[str, Any]) -> None:
-    """Refuse to resume a run whose images were divided otherwise: those it learned from could be held out now."""
+    """Refuse to resume a run whose images are now divided differently: it may have trained on held-out ones."""
     for part in ("train", "validation", "test"):
         if before.get(part, []) != data[part]:  # an older version had no test part
             raise UserError(

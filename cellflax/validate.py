@@ -3,11 +3,11 @@
     cellflax validate checkpoint=RUN test_time_augmentation=8
     cellflax validate -m checkpoint=RUN refine=watershed refine.interior=0.3,0.4,0.5
 
-For choosing how to predict without looking at test images: other refinements, other test-time augmentation.
+Use it to choose the refinement and the test-time augmentation without looking at test images.
 `-m` tries several values and runs the network once.
 
-`part=test` scores the checkpoint on the test part of its training (data.folds, data.test_sets) instead, and writes
-that to the run directory in the place of what training wrote: for a refinement that was chosen as above.
+`part=test` scores the checkpoint on the test part of its training (data.folds, data.test_sets) instead, and replaces
+the scores that training wrote to the run directory. Use it for a refinement that was chosen as above.
 """
 
 import functools
@@ -44,11 +44,11 @@ class ValidateConfig:
 
     Attributes:
         checkpoint: run directory of a training, its `checkpoints` folder, or one numbered checkpoint.
-        step: best, last or a number, where `checkpoint` leaves it open.
-        part: validation, to choose by, or test, for the final scores.
+        step: checkpoint of the run, best, last or a number; not used if `checkpoint` is a numbered one.
+        part: which images are scored: validation, to choose settings, or test, for the final scores.
         test_time_augmentation: rotations and reflections averaged, 1, 4 or 8; null takes the checkpoint's.
         refine: from probabilities to cells (group refine); null takes the checkpoint's.
-        erode_reference: erode each reference cell by disk(1), as P1's index does; of part=validation.
+        erode_reference: erode each reference cell by disk(1), as P1's index does; only for part=validation.
     """
 
     checkpoint: str = ""
@@ -110,7 +110,7 @@ def score_test_again(config: ValidateConfig) -> dict[str, float | int | None]:
     if not kept:
         raise UserError(f"checkpoint {model.path} kept no image for a test; train with data.folds or data.test_sets")
     if [example.name for example in examples] != kept:
-        # Dealt anew, images that it was trained on would be among those to test.
+        # After a new split, the test part could contain images that it was trained on.
         raise UserError(
             f"checkpoint {model.path} kept {len(kept)} images for a test, and data.root has other images now; restore "
             "those of its training"

@@ -117,7 +117,7 @@ def fields(shared: Path) -> Path:
 
 @pytest.fixture
 def toy_groups(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Groups of options of the toy command in the place of cellflax's."""
+    """Groups of options of the toy command instead of cellflax's."""
     from cellflax.schemas import GROUPS
     from tests.toy_command import TOY_GROUPS
 

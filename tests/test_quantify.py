@@ -150,7 +150,7 @@ def test_command_and_simulated_note(folder):
     )  # fmt: skip
     result = run_command(main, *arguments)
     assert result.status == 0, result.err
-    assert "12 of 14 cells have a nucleus, 4 of them no clear marker; 2 of 14 nuclei lie in no cell" in result.out
+    assert "12 of 14 cells have a nucleus, 4 of them without a clear marker; 2 of 14 nuclei lie in no" in result.out
     assert "a: 50.0% of 4 right" in result.out
     assert "accuracy: 75.0% of 8 cells" in result.out
     assert "simulated: the model behind" in result.err
@@ -233,7 +233,7 @@ IMAGE = np.arange(np.prod(SHAPE), dtype=np.float32).reshape(SHAPE)
         (_write("dapi/f1_DAPI.tif", np.stack([IMAGE] * 2)), {"nuclei": None, "nuclear": "{}/dapi"}, "has 2 channels"),
         (_nothing_in("nuclei", ("f1_nuclei.tif", "f2_nuclei.tif")), {}, "there is no nucleus in any image"),
         (_between_cells, {}, "none of the 2 nuclei lies in a cell"),
-        (_no_marker_anywhere, {}, "no cell's nucleus shows one marker alone"),
+        (_no_marker_anywhere, {}, "no cell's nucleus shows only one marker"),
         (lambda f: (f / "predicted/provenance.json").write_text("[]"), {}, "not a provenance record"),
         (lambda f: (f / "out").write_text(""), {}, "cannot make this directory"),
     ],

@@ -148,7 +148,7 @@ def test_all_that_is_known_of_tracked_cells(folder):
     cells = pd.read_parquet(folder / "out/cells.parquet")
     assert metrics["n_cells"] == len(cells) == sum(end - begin + 1 for begin, end, *_ in TRACKS.values())
     assert set(metrics["types"]) == {"odd", "even"}
-    # Track 6 goes on as 7 in the files, which had an odd number.
+    # Track 6 continues as 7 in the files, which had an odd number.
     original = np.where((cells["track"] == 6) & (cells["frame"] > 7), 7, cells["track"])
     np.testing.assert_array_equal(cells["cell_type"], np.where(original % 2 == 0, "even", "odd"))
     np.testing.assert_allclose(cells["uncertainty"], original / 100)
@@ -173,7 +173,7 @@ def test_single_children_are_joined_over_gaps_alone():
     table = [(1, 0, 1, 0), (2, 3, 3, 1), (3, 5, 6, 2), (4, 7, 9, 3), (5, 8, 9, 4)]
     labels = np.array([[[1, 2, 3, 4, 5]]])
     joined = join_gaps(TrackedMovie(labels, pd.DataFrame(table, columns=["track", "begin", "end", "parent"])))
-    # 2 and 3 are 1 after a gap; 4 follows at once, and so does 5 on 4 (its other daughter left the field).
+    # 2 and 3 are 1 after a gap; 4 follows at once, and 5 follows 4 at once (its other daughter left the field).
     assert joined.labels.tolist() == [[[1, 1, 1, 4, 5]]]
     assert joined.tracks.to_numpy().tolist() == [[1, 0, 6, 0], [4, 7, 9, 1], [5, 8, 9, 4]]
 

@@ -161,7 +161,7 @@ def test_help_of_nested_defaults():
     assert "model=OPTION, default patch_net_61: " in text
     text = help_of("simulate")
     assert "    brightfield.wells = [well1, well2, well3]  (a list, each one of well1, well2, well3)\n" in text
-    assert "brightfield.well2.*: as brightfield.well1.*, but for {cells_per_mm2: 520.0, cell_area_um2: 850.0, " in text
+    assert "brightfield.well2.*: as brightfield.well1.*, except {cells_per_mm2: 520.0, cell_area_um2: 850.0, " in text
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -183,6 +183,11 @@ def test_help_has_two_examples_and_the_ways_to_override(command):
     assert len(re.findall(rf"^    cellflax {command} \S", text, re.MULTILINE)) >= 2
     for way in ("key=value", "key=[a,b]", "group=OPTION", "-m key=a,b", "--config-dir DIR", "--cfg job"):
         assert f"\n    {way}  " in text
+
+
+def test_help_names_the_papers_that_it_cites():
+    assert help_of("predict").splitlines()[-1].startswith("papers: P1 is Van Valen et al. 2016, P2 is Sadanandan")
+    assert "P1" not in help_of("summarize")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

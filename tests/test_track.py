@@ -67,7 +67,7 @@ def test_everything_that_is_written(folder):
     np.testing.assert_array_equal(table["time_s"], 300 * table["frame"])
     areas = [np.sum(LABELS[row.frame] == row.label) for row in table[::9].itertuples()]
     np.testing.assert_array_equal(table["area_px"][::9], areas)
-    # A track is one cell of the truth, and so is its parent.
+    # A track is one cell of the truth, and its parent is one too.
     of_truth = [TRUTH.labels[row.frame][LABELS[row.frame] == row.label][0] for row in table.itertuples()]
     names = table.assign(truth=of_truth).groupby("track")["truth"].unique()
     assert names.map(len).max() == 1

@@ -18,7 +18,7 @@ from tests.commands import TINY, TINY_NETWORK, checkpoint_steps, metrics_of, rec
 
 
 def contents(run: Path) -> dict[str, bytes]:
-    """All files of a run but the summary, which tells when it was written."""
+    """All files of a run except the summary, which holds the time it was written."""
     files = [path for path in run.rglob("*") if path.is_file() and path.name != "summary.json"]
     return {str(path.relative_to(run)): path.read_bytes() for path in files}
 

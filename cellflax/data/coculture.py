@@ -56,7 +56,7 @@ class CoCultureData(DeepCellFiles, DataConfig):
         lines: two or more cell lines, P1's by default; the classes have the same order.
         typed: whether each line has its own class `interior_<line>`, so that a network distinguishes them; otherwise
             they share the class `interior`, and one network learns the shape of cells from all of them.
-        split: `region` by default, because P1's MCF10A set is a single image.
+        split: `image` or `region`; the default is `region`, because P1's MCF10A set is a single image.
     """
 
     typed: bool = True

@@ -36,7 +36,7 @@ class DeepCellFiles(SplitOptions):
     Attributes:
         root: the repository's checkout, or a folder that contains it as `deepcell`; default CELLFLAX_DATA,
             else the cache.
-        channels: for each channel, in order, a part of its files' names.
+        channels: a part of the file names of each channel, in order.
         min_cell_px: connected interiors of fewer pixels are specks of the drawing, not reference cells.
         on_missing: `simulate` builds the stand-in instead and says so, `download` fetches the files into the
             cache, `error` stops.

@@ -31,9 +31,9 @@ class FolderData(PartOptions, DataConfig):
     folder `images` holds several data sets, each in its own sub-folder.
 
     Attributes:
-        root: the folder.
-        channels: for each channel, a part of its files' names, if every channel has its own file; empty if each
-            image file holds all its channels.
+        root: folder of the images and labels.
+        channels: a part of the file names of each channel, if every channel has its own file; empty if each image
+            file holds all its channels.
         annotation: which classes are made from the cells; compartments need the nuclei.
         edge_px: width of the edge class in pixels, if there is one.
     """

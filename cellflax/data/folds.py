@@ -23,7 +23,7 @@ class PartOptions(SplitOptions):
             by data set, in an order that `split_seed` chooses. `validation_fraction` then has no effect, because
             one part is for validation.
         fold: the part to test on, 0 ... folds - 1; the next part is for validation, the others for training.
-        test_sets: data sets to test on instead; the images of the others are for training and validation.
+        test_sets: data sets to test on, instead of folds; the other data sets are for training and validation.
     """
 
     folds: int | None = None

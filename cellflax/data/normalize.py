@@ -28,7 +28,7 @@ class NormalizeConfig:
         intensity: `median` and `maximum` divide each channel by this value, `none` leaves it as it is. `range` maps its
             smallest and largest value to 0 and 1, then subtracts its median. All values are of the whole image.
         subtract_local_mean: then subtract the mean over a box around each pixel.
-        window_px: edge of that box; None takes the network's receptive field, as P1 does.
+        window_px: edge of that box in pixels; null takes the network's receptive field, as P1 does.
     """
 
     intensity: Intensity = Intensity.median

@@ -29,7 +29,7 @@ class SplitOptions:
     Attributes:
         split: `image` holds out whole images, `region` a strip at one side of each image.
         validation_fraction: share of the images, or of each image's width or height, that is held out.
-        split_seed: chooses the images, or the sides.
+        split_seed: seed that chooses the held-out images, or the side of each image.
     """
 
     split: Split = Split.image

@@ -17,7 +17,7 @@ def pair_notes(pairs: Sequence[Pair]) -> list[str]:
 
 
 def mask_notes(masks: Iterable[str]) -> list[str]:
-    """On which sides, of "predicted" and "reference", masks were taken apart into cells."""
+    """On which sides, "predicted" or "reference", masks were split into cells."""
     return [
         f"{side}: images with a single non-zero value were taken as masks; their connected components "
         "(4-neighbours) are the cells"

@@ -47,7 +47,8 @@ class PartScores:
         """Score one image against its reference.
 
         Args:
-            example: the image with its cells and, for pixels of nuclei and as what makes a cell count, its nuclei.
+            example: the image with its cells and, if known, its nuclei. The nuclei are the reference for their pixels,
+                and cells without one do not count.
             labels: (H, W) predicted cells.
             probability: (H, W, K) class probabilities.
         """
@@ -76,9 +77,9 @@ class PartScores:
         Returns:
             `images`, their number; `n_reference` and `n_predicted` cells; `sm` (Al-Kofahi et al. 2018, k = 0.6) with
             its terms `sm_outlines` and `sm_detection`, `jaccard_index`, `dice_index` and `f1` (IoU 0.5) as in
-            `metrics.table.METRICS`, where nuclei are known all but `f1` over the cells that hold one, and all pooled
-            cell by cell; `image_level_sm`, the mean of the images' own; and `auc` and `acc` of the pixels of cells
-            and of nuclei, each behind its target's name. None where undefined.
+            `metrics.table.METRICS`, all pooled cell by cell and, if nuclei are known, all except `f1` over the cells
+            that hold one; `image_level_sm`, the mean of the images' own; and `auc` and `acc` of the pixels of cells
+            and of nuclei, each after its target's name. None where undefined.
         """
         cells = [scores for data_set in self._data_sets.values() for scores in data_set.cells]
         return _metrics(cells, self.roc())
@@ -89,7 +90,7 @@ class PartScores:
         return {"pooled": self.pooled(), "data_sets": data_sets, "images": self._images}
 
     def save(self, directory: Path, origin: Mapping[str, Any]) -> None:
-        """Write `test.json`, with what the scores come from first, and the counts behind the ROC curves."""
+        """Write `test.json`, which begins with the origin of the scores, and the counts behind the ROC curves."""
         counts = {f"{target}_{kind}": getattr(roc, kind) for target, roc in self.roc().items() for kind in _KINDS}
         # A file rather than its name, to which NumPy would add an ending.
         with replacing(directory / results.TEST_ROC) as temporary, temporary.open("wb") as file:

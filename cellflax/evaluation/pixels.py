@@ -25,8 +25,8 @@ class PixelScores:
     Cells are all classes but background, so a class of cell edges belongs to them, as in the maps of P1.
 
     Attributes:
-        notes: why pixels are not scored, where that is no mistake: only some predictions have a map beside them,
-            or what is there does not fit.
+        notes: why pixels are not scored, if that is not a mistake: only some predictions have a map beside them,
+            or the maps do not fit.
         pooled: counts of all images by target, "cells" and "nuclei".
         images: AUC and ACC of each image by target.
     """
@@ -54,7 +54,7 @@ class PixelScores:
             reference: (H, W) labels or mask.
 
         Raises:
-            UserError: if the map that the user asked for is none, or has another shape, or no class of nuclei.
+            UserError: if the given file is no probability map, has another shape, or lacks a class of nuclei.
         """
         if name not in self._maps:
             return
@@ -122,7 +122,7 @@ def _maps_beside(pairs: Sequence[Pair]) -> dict[str, Path]:
 
 
 def _given_maps(pairs: Sequence[Pair], probability: str) -> dict[str, Path]:
-    """Probability maps of FILE | DIR | GLOB by the name of the pair; one map for one pair has any name."""
+    """Probability maps of FILE | DIR | GLOB by the name of the pair; a single map for one pair may have any name."""
     files = list_files(probability)
     files = [file for file in files if file.stem.endswith(f"_{results.PROBABILITY}")] or files
     if len(files) == len(pairs) == 1:

@@ -16,7 +16,7 @@ MAIN = "reference"  # name of the main reference in tables and figures
 
 
 def check_names(references: Mapping[str, str]) -> None:
-    """Refuse names that a table or figure could not tell apart.
+    """Refuse names that a table or figure could not distinguish.
 
     Raises:
         UserError: if a reference is called like the main one, or has no files.
@@ -33,8 +33,8 @@ def scores_against(
 ) -> dict[str, np.ndarray]:
     """F-scores of each image's reference cells against a further reference, by the name of the pair.
 
-    The reference may hold fewer images than were predicted, as a manual one often does, but at least one; its files
-    without a prediction are left out. One file for one prediction has any name.
+    The reference may hold fewer images than were predicted, as a manual one often does, but at least one. Its files
+    without a prediction are left out. A single file for a single prediction may have any name.
 
     Args:
         name: the reference's name.

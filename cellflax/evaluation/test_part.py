@@ -1,4 +1,4 @@
-"""The final scores of a training: its chosen checkpoint on images that neither it nor that choice has seen."""
+"""The final scores of a training: its best checkpoint on images used neither to train it nor to choose it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ def score_test(
 
     Args:
         model: the chosen checkpoint.
-        examples: the test images as their files have them.
+        examples: the test images as stored in their files.
         how: from probabilities to cells.
         transforms: rotations and reflections averaged, 1, 4 or 8.
         run: directory to write to.

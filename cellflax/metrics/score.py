@@ -65,7 +65,7 @@ class CellScores:
         """SM of Al-Kofahi et al. 2018.
 
         Where nuclei are known, it is over the reference cells that hold one, as every cell of the paper's truth does:
-        one that the border cuts off its nucleus is not missed, nor is the predicted cell that stands for it spurious.
+        one that the border cuts off its nucleus is not missed, and the predicted cell at its place is not spurious.
         """
         counted, score = self.accuracy.in_index, self.f_score
         n_predicted = self.n_predicted - int(is_pair(score[~counted], self.sm_settings.min_jaccard).sum())
@@ -121,7 +121,7 @@ def score_table(scores: dict[str, CellScores]) -> pd.DataFrame:
     """One row per reference cell; areas in pixels after border and erosion were applied.
 
     `matched_label`, `jaccard` and `dice` are of the best overlap, whose mean Dice is the first term of SM;
-    `partner_label` and `f_score` of the one-to-one partner, and `sm_pair` tells which cells the second term counts.
+    `partner_label` and `f_score` of the one-to-one partner, and `sm_pair` marks the cells that the second term counts.
     """
     return pd.concat(
         [

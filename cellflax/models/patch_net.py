@@ -47,8 +47,9 @@ class PatchNetConfig(ModelConfig):
     The defaults are the paper's batch-normalised 61 x 61 network.
 
     Attributes:
-        stages: convolutions before, between and after the poolings (P1, Cn-m and P2).
-        dense: widths of the hidden fully connected layers (P1, Dn).
+        stages: convolutions before, between and after the poolings (in the notation of Van Valen 2016, Cn-m is an
+            n x n convolution with m filters, P2 a 2 x 2 pooling, Dm a dense layer).
+        dense: widths of the hidden dense layers.
         side_filters: multi-resolution variant: filters of the branch that leaves after each pooling and
             collapses to one pixel, 0 for none; empty for the plain network.
         regularization: batch_norm, dropout (after the last convolution and after each dense layer) or none.

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from cellflax.pictures.palette import line_colours
 
-_MEAN_WIDTH = 0.5  # of a setting's place on the axis
+_MEAN_WIDTH = 0.5  # as a share of a setting's place on the axis
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from cellflax.metrics.roc import RocCounts
 from cellflax.pictures.palette import line_colours
 
 _BOX_THRESHOLDS = np.arange(1, 10) / 10
-_BOXES_WIDTH = 0.08  # of all boxes at one threshold
+_BOXES_WIDTH = 0.08  # total of all boxes at one threshold
 _DPI = 150
 
 

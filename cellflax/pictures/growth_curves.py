@@ -53,9 +53,9 @@ def rate_map(labels: np.ndarray, rates: pd.Series, unit: str) -> Figure:
     """Cells of one frame, coloured by growth rate.
 
     Args:
-        labels: (H, W) tracks, 0 = background; drawn as far as there are any.
+        labels: (H, W) tracks, 0 = background; only the rectangle around them is drawn.
         rates: rate by track; NaN is drawn grey.
-        unit: of time.
+        unit: unit of time.
     """
     figure = Figure(figsize=(6, 5), dpi=150, layout="constrained")
     ax = figure.subplots()

@@ -45,11 +45,11 @@ def outline_overlay(panel: Panel) -> np.ndarray:
     """Draw a panel as (H', W', 3) float32 in [0, 1], its longer side 800 to 1600 px.
 
     Small images are enlarged and large ones thinned out by a whole factor. Reference outlines are orange,
-    predicted ones blue, and white where both run.
+    predicted ones blue; they are white where they coincide.
     """
     side = max(panel.predicted.shape)
     zoom, step = math.ceil(_PANEL_PX / side), math.ceil(side / (2 * _PANEL_PX))
-    mode = "inner" if side * zoom == _PANEL_PX else "thick"  # two pixels outlive the reduction to a panel
+    mode = "inner" if side * zoom == _PANEL_PX else "thick"  # two pixels survive the reduction to a panel
 
     def resize(array: np.ndarray) -> np.ndarray:
         return array[::step, ::step].repeat(zoom, axis=0).repeat(zoom, axis=1)

@@ -1,4 +1,4 @@
-"""Colours of all pictures: Okabe and Ito's palette, which people with every kind of colour vision tell apart."""
+"""Colours of all pictures: Okabe and Ito's palette, distinct to people with any kind of colour vision."""
 
 import itertools
 
@@ -24,12 +24,12 @@ _BARS = (BLUE, VERMILION, GREEN, PURPLE)  # the darker ones, for areas
 
 
 def line_colours(count: int) -> list:
-    """Colours for so many lines of a diagram, from a ramp where the palette does not suffice."""
+    """Colours for `count` lines of a diagram, from a ramp if the palette has too few."""
     if count <= len(_LINES):
         return list(_LINES[:count])
     return list(colormaps["viridis"](np.linspace(0, 0.95, count)))
 
 
 def bar_colours(count: int) -> list[str]:
-    """Colours for so many histograms in one diagram; after four they repeat."""
+    """Colours for `count` histograms in one diagram; after four they repeat."""
     return list(itertools.islice(itertools.cycle(_BARS), count))

@@ -16,7 +16,7 @@ from cellflax.tracking.lineage import Lineage
 
 _SIDE_PX = 512  # longer side of a frame is this to twice this
 _FRAME_MS = 200
-_MOST_ROWS = 400  # of a tree: more are hard to tell apart
+_MOST_ROWS = 400  # of a tree: more are hard to distinguish
 _GOLDEN = (math.sqrt(5) - 1) / 2  # multiples of it, modulo 1, are spread evenly however many there are
 
 
@@ -27,7 +27,7 @@ def track_colours(tracks: np.ndarray) -> np.ndarray:
 
 
 def track_movie(tracks: np.ndarray, images: np.ndarray | None = None) -> np.ndarray:
-    """Draw the outlines of tracked cells, inside filled faintly.
+    """Draw the outlines of tracked cells, with a faint filling.
 
     Args:
         tracks: (T, H, W) track of every pixel, 0 = background.
@@ -69,7 +69,7 @@ def save_animation(path: Path, frames: np.ndarray) -> None:
 def lineage_tree(lineage: Lineage, times_s: np.ndarray | None = None) -> Figure:
     """Draw the tracks from left to right, each with its daughters above and below it.
 
-    Of more families than there is room for the largest are drawn, and the title says so.
+    If there is no room for all families, only the largest are drawn, and the title says so.
 
     Args:
         lineage: the tracks.

@@ -21,17 +21,17 @@ class PredictionSettings:
     """How trained networks segment images; the defaults follow the checkpoint.
 
     Attributes:
-        step: best, last or a number; not used if `checkpoint` is one numbered checkpoint.
-        nuclei_checkpoint: network that finds the nuclei (run directory, as for `checkpoint`); it takes its channels
-            from the images by name. Without this or given nuclei, they are found by image processing in the
-            checkpoint's seed channel, if it has one.
+        step: checkpoint of the run, best, last or a number; not used if `checkpoint` is a numbered one.
+        nuclei_checkpoint: run directory of a network that finds the nuclei; the images must have its channels, by
+            name. Without given nuclei and this network, image processing finds the nuclei in the checkpoint's seed
+            channel, if it has one.
         network_pixel_size_um: resample the images to this pixel size for `checkpoint`. This overrides the
             checkpoint's own, so that cells appear as large as in training even if the training images recorded no
             pixel size.
         tiling: seamless: tiles see their neighbours, so that the result is that of the whole image; gaussian: the
             two blended passes of P2, whose tiles see only themselves.
         tile: largest edge in pixels of what the network sees at once, null for 512 (seamless) or 240 (gaussian, as
-            P2); smaller takes less memory.
+            in P2); smaller tiles take less memory.
         block: largest edge in pixels of what is segmented at once. Larger images are segmented in blocks, which
             bounds the memory beyond the image's own; each cell is found by one of them.
         largest_cell_px: length of the largest cell in pixels (those of the network, if it resamples). Each block

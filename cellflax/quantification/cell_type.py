@@ -27,7 +27,7 @@ class CellTypeConfig(MarkerConfig):
     """Settings of method=cell_type.
 
     Attributes:
-        markers: by cell type, images of the marker in that type's nuclei, FILE | DIR | GLOB.
+        markers: for each cell type, images of the marker in its nuclei, FILE | DIR | GLOB.
     """
 
     markers: dict[str, str] = field(default_factory=dict)
@@ -51,8 +51,8 @@ def quantify_cell_types(
     """Compare the predicted type of every cell with that of the marker in its nucleus.
 
     Writes `cell_types.csv`, one row per cell, and `scores.png`. The reference type of a cell is a type,
-    "no_marker" or "several_markers" where the markers do not tell, or "no_nucleus". Where a cell has several nuclei
-    the one that fills most of it counts.
+    "no_marker" or "several_markers" if the markers are not clear, or "no_nucleus". If a cell has several nuclei, the
+    one that fills most of it counts.
 
     Args:
         config: the markers and how they are judged.
@@ -78,7 +78,7 @@ def quantify_cell_types(
     table = pd.concat([item.table.assign(**{results.IMAGE: name}) for name, item in fields.items()], ignore_index=True)
     table.insert(0, results.IMAGE, table.pop(results.IMAGE))
     write_table(output / results.CELL_TYPES, table)
-    panels = types[:1] if len(types) == 2 else types  # of two scores one says it all
+    panels = types[:1] if len(types) == 2 else types  # two scores sum to 1: one is enough
     score_histogram(_scores(table, types), panels).savefig(output / results.SCORES_FIGURE)
     return {
         "pooled": _summary(pooled, types),
@@ -102,7 +102,7 @@ def _predicted_types(predictions: dict[str, Prediction]) -> list[str]:
                 "cell type"
             )
         if types is not None and found != types:
-            raise UserError(f"{path}: scores {', '.join(found)}, others {', '.join(types)}; quantify them apart")
+            raise UserError(f"{path}: scores {', '.join(found)}, others {', '.join(types)}; quantify them separately")
         types = found
     assert types is not None, "there is at least one prediction"
     return types
@@ -172,7 +172,7 @@ def _require_reference(pooled: _Field, types: list[str]) -> None:
     if pooled.n_nuclei == pooled.n_nuclei_without_cell:
         raise UserError(f"none of the {pooled.n_nuclei} nuclei lies in a cell; are they of the same field?")
     if not np.isin(pooled.table["reference_type"].to_numpy(), types).any():
-        raise UserError("no cell's nucleus shows one marker alone; check cell_type.markers, or lower cell_type.min_snr")
+        raise UserError("no cell's nucleus shows only one marker; check cell_type.markers, or lower cell_type.min_snr")
 
 
 def _summary(item: _Field, types: list[str]) -> dict[str, Any]:
@@ -212,8 +212,8 @@ def format_accuracy(summary: dict[str, Any]) -> str:
     """The lines shown on screen."""
     undetermined = sum(summary["n_undetermined"].values())
     lines = [
-        f"{summary['n_cells_with_nucleus']} of {summary['n_cells']} cells have a nucleus, {undetermined} of them no "
-        f"clear marker; {summary['n_nuclei_without_cell']} of {summary['n_nuclei']} nuclei lie in no cell"
+        f"{summary['n_cells_with_nucleus']} of {summary['n_cells']} cells have a nucleus, {undetermined} of them "
+        f"without a clear marker; {summary['n_nuclei_without_cell']} of {summary['n_nuclei']} nuclei lie in no cell"
     ]
     for name, item in summary["types"].items():
         lines.append(f"{name}: {item['accuracy']:.1%} of {item['n']} right" if item["n"] else f"{name}: no cell")

@@ -1,4 +1,4 @@
-"""Everything that is known of every cell, as one tidy table: python -m cellflax.quantify method=cells predicted=DIR."""
+"""All that is known about every cell, as one tidy table: python -m cellflax.quantify method=cells predicted=DIR."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,11 +20,11 @@ def quantify_cells(recording: Recording, intensity: Callable[[int], np.ndarray] 
 
     Writes `cells.csv` and `cells.parquet`: image, or frame, time, track, parent and generation; the columns of
     `measure.cells.cell_table`; length and width as of a rod (`measure.shape`); cell type, scores and uncertainty
-    where the segmentation came with them. And `cells.png`, the distribution of the area.
+    if the segmentation has them. `cells.png` is the distribution of the area.
 
     Args:
         recording: label images.
-        intensity: (H, W) of an image by its number, whose mean and standard deviation are measured; None for none.
+        intensity: (H, W) intensities of an image by its number, to measure their mean and standard deviation; or None.
         output: directory to write to.
 
     Returns:

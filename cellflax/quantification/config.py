@@ -12,7 +12,7 @@ from cellflax.refine.seeds import NucleiSeedsConfig
 
 
 class QuantifyMethod(Enum):
-    """What is quantified; the settings of each method are in the key of its name."""
+    """What is quantified; the settings of each method are under the key of its name."""
 
     cells = "cells"
     growth = "growth"
@@ -27,14 +27,14 @@ class QuantifyConfig:
     Attributes:
         method: what is quantified.
         predicted: label images, beside the `cells.csv` that came with them.
-        tracks: folder of tracked label images; for method=ktr, where no nuclei are given, they are the nuclei.
+        tracks: folder of tracked label images; for method=ktr without nuclei, these labels are the nuclei.
         image: images whose intensity is measured, for method=cells.
         reporter: images of the reporter, for method=ktr.
         nuclei: nucleus labels or masks.
-        nuclear: images of a nuclear marker, in which nuclei are found where no `nuclei` are given.
+        nuclear: images of a nuclear marker in which nuclei are found, instead of `nuclei`.
         truth: folder of a simulated movie, whose growth rates or ratios are compared with the measured ones.
-        pixel_size_um: edge of a pixel, where the files do not say.
-        frame_interval_s: time between frames, where `tracks` does not say.
+        pixel_size_um: edge of a pixel; overrides the files.
+        frame_interval_s: time between frames; overrides `tracks`.
         seeds: how nuclei are found.
         growth: settings of method=growth.
         ktr: settings of method=ktr.

@@ -93,7 +93,7 @@ def track_growth_table(cells: pd.DataFrame, recording: Recording, config: Growth
 
     `track`, `parent`, `generation`, `first_frame`, `last_frame`, `n_frames`, `n_daughters`, `division_time_h` (from
     birth to division, where both were seen), `growth_rate_per_h` over the cell's life with the limits of its 95 %
-    confidence interval, `growth_rate_low_per_h` and `growth_rate_high_per_h`; `frame` for `h` without times.
+    confidence interval, `growth_rate_low_per_h` and `growth_rate_high_per_h`. Without times, `frame` replaces `h`.
     """
     unit = time_unit(recording)
     track, first, n_frames = np.unique(cells[results.TRACK].to_numpy(), return_index=True, return_counts=True)

@@ -19,7 +19,7 @@ class Planes:
 
     Attributes:
         read: function from the place of a frame in the movie to its (H, W) pixels.
-        pixel_size_um: edge of a pixel, if the files tell it.
+        pixel_size_um: edge of a pixel, if the files record it.
     """
 
     read: Callable[[int], np.ndarray]
@@ -30,7 +30,7 @@ def planes(option: str, text: str, recording: Recording) -> Planes:
     """Find the images of the frames: one file each (see `companions`), or a TIFF with time as an axis.
 
     Raises:
-        UserError: if there are not as many as frames, or they have several channels.
+        UserError: if their number differs from that of the frames, or they have several channels.
     """
     if len(frame_files(text, option)) == 1 < len(recording.frames):
         stack = read_image_movie(text, option)
@@ -52,7 +52,7 @@ def label_planes(option: str, text: str, recording: Recording) -> Callable[[int]
         Function from the place of a frame in the movie to its (H, W) int32 labels.
 
     Raises:
-        UserError: if there are not as many as frames; so does reading a file without labels.
+        UserError: if their number differs from that of the frames; reading a file without labels can raise it too.
     """
     if len(frame_files(text, option)) == 1 < len(recording.frames):
         labels = read_label_movie(text, option).labels
@@ -66,7 +66,7 @@ def label_planes(option: str, text: str, recording: Recording) -> Callable[[int]
 
 
 def companions(option: str, text: str, recording: Recording) -> list[Path]:
-    """The file of FILE | DIR | GLOB that belongs to each frame: by name, else, as many files as frames, in order.
+    """The file of FILE | DIR | GLOB that belongs to each frame: by name, or in order if there are as many as frames.
 
     Args:
         option: the argument's name, for errors.
@@ -92,12 +92,12 @@ def companions(option: str, text: str, recording: Recording) -> list[Path]:
 
 
 def read_plane(file: Path) -> tuple[np.ndarray, float | None]:
-    """Read an image of one channel, (H, W), and its pixel size in um if the file tells it.
+    """Read an image of one channel, (H, W), and its pixel size in um if the file records it.
 
     Raises:
         UserError: if it has several channels.
     """
     image = read_channels(ImageFiles(file.stem, (file,)))
     if image.pixels.shape[-1] != 1:
-        raise UserError(f"{file}: has {image.pixels.shape[-1]} channels; give one channel alone")
+        raise UserError(f"{file}: has {image.pixels.shape[-1]} channels; give only one channel")
     return image.pixels[..., 0], image.pixel_size_um

@@ -22,7 +22,7 @@ from cellflax.refine.seeds import nuclei_seeds
 
 
 def tracked_recording(config: QuantifyConfig) -> Recording:
-    """Cells of `tracks`, with what `predicted` knows of them where both are given."""
+    """Cells of `tracks`, with the columns of `predicted` if both are given."""
     if not config.tracks:
         raise UserError(f"method={config.method.name} needs tracks=DIR, the output of cellflax.track")
     tracks = read_tracks(Path(config.tracks), config.pixel_size_um, config.frame_interval_s)
@@ -44,8 +44,8 @@ def cells_input(config: QuantifyConfig) -> tuple[Recording, Callable[[int], np.n
 def ktr_input(config: QuantifyConfig) -> KtrInput:
     """Reporter, nuclei and cells of every frame.
 
-    `tracks` are the cells where `nuclei` or `nuclear` are given, else the nuclei, whose cells are `predicted`. Without
-    `tracks`, `predicted` are the cells. Without cells there is no mixture.
+    If `nuclei` or `nuclear` are given, `tracks` are the cells. Otherwise `tracks` are the nuclei, and `predicted` their
+    cells. Without `tracks`, `predicted` are the cells. Without cells there is no mixture.
     """
     if not config.reporter:
         raise UserError("method=ktr needs the reporter's images; add reporter=FILE|DIR|GLOB")
@@ -88,7 +88,7 @@ def _predicted_recording(config: QuantifyConfig) -> Recording | None:
 
 
 def _nuclear_option(config: QuantifyConfig) -> tuple[str, str] | None:
-    """Name and value of the option that tells where the nuclei are."""
+    """Name and value of the option that gives the nuclei."""
     if config.nuclei is not None:
         return "nuclei", config.nuclei
     return None if config.nuclear is None else ("nuclear", config.nuclear)

@@ -19,7 +19,7 @@ from cellflax.io.pairs import by_stem
 from cellflax.io.predictions import cells_of_image, read_cells
 from cellflax.labels import label_values, majority_owners, whole_numbers
 
-# What a segmentation tells of a cell besides its shape; it goes into every table.
+# Columns of a segmentation besides the shape of a cell; they go into every table.
 _KNOWN = re.compile(r"cell_type|score_.*|uncertainty|probability_mean_.*|intensity_(mean|std)_.*")
 
 
@@ -28,11 +28,11 @@ class RecordedFrame:
     """One label image of a recording.
 
     Attributes:
-        name: for errors: its file, with the frame's number in a movie, or that in a folder.
-        stem: what the names of images that belong to it begin with.
+        name: name for errors: its file, with the frame's number if it is in a movie or folder.
+        stem: beginning of the names of images that belong to it.
         read: function to its (H, W) int32 labels.
-        key: columns that tell its rows from those of other images: `image`, or `frame` and `time_s`, or all.
-        known: rows with the column `label` or `track` and what the segmentation told of that cell.
+        key: columns that distinguish its rows from those of other images: `image`, or `frame` and `time_s`, or all.
+        known: rows with the column `label` or `track` and the columns that the segmentation has of that cell.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Recording:
         Args:
             frame: where they are.
             table: one row per cell.
-            track: its column that holds the tracks, where there is a lineage; called `track` then.
+            track: its column that holds the tracks, if there is a lineage; it is then renamed to `track`.
         """
         if self.lineage is not None:
             table = table.rename(columns={track: results.TRACK}).astype({results.TRACK: np.int64})
@@ -81,7 +81,7 @@ class Recording:
 
 
 def nothing_known(on: str = results.LABEL) -> pd.DataFrame:
-    """Rows of a `RecordedFrame.known` of which there are none."""
+    """A `RecordedFrame.known` without rows."""
     return pd.DataFrame({on: np.zeros(0, np.int64)})
 
 
@@ -146,13 +146,13 @@ def _pixel_size_um(files: dict[str, Path]) -> float | None:
 
 
 def with_known_of_cells(tracks: Recording, cells: Recording, *, same_cells: bool) -> Recording:
-    """A tracked movie that knows of its cells what the label images knew that it was made from.
+    """Add to a tracked movie the per-cell columns of the label images it was made from.
 
     Args:
         tracks: the movie.
         cells: label images of the same frames, in order.
-        same_cells: its tracks are those cells, by place, under other numbers. Otherwise they are nuclei, and rows have
-            a column `label` of their own for the cell.
+        same_cells: whether its tracks are those cells, at the same places under other numbers. Otherwise they are
+            nuclei, and their rows get a column `label` for the cell.
 
     Raises:
         UserError: if their numbers or shapes differ.
@@ -169,7 +169,7 @@ def with_known_of_cells(tracks: Recording, cells: Recording, *, same_cells: bool
 
 
 def _by_track(mine: RecordedFrame, its: RecordedFrame) -> pd.DataFrame:
-    """What is known of the cells of a frame, by the track that lies where the cell does."""
+    """The known columns of the cells of a frame, by the track at the place of the cell."""
     tracks, cells = mine.read(), its.read()
     if tracks.shape != cells.shape:
         raise UserError(f"{its.name}: shape {cells.shape} differs from {tracks.shape} of {mine.name}")

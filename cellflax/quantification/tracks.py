@@ -19,10 +19,10 @@ def read_tracks(folder: Path, pixel_size_um: float | None, frame_interval_s: flo
     """Read a tracked movie.
 
     Args:
-        folder: Cell Tracking Challenge folder; beside it `cellflax.track` has left `tracks.csv` with the times of the
-            frames, and `summary.json` with the size of a pixel.
-        pixel_size_um: edge of a pixel; counts before what the folder says.
-        frame_interval_s: time between frames, likewise.
+        folder: Cell Tracking Challenge folder; `cellflax.track` also writes `tracks.csv` there, with the times of the
+            frames, and `summary.json`, with the size of a pixel.
+        pixel_size_um: edge of a pixel; overrides that of the folder.
+        frame_interval_s: time between frames; overrides that of the folder.
 
     Raises:
         UserError: if files are missing, damaged or contradict each other, or times do not rise.
@@ -40,9 +40,9 @@ def read_tracks(folder: Path, pixel_size_um: float | None, frame_interval_s: flo
 
 
 def join_gaps(tracked: TrackedMovie) -> TrackedMovie:
-    """Give a cell that was not seen for some frames one track.
+    """Join the tracks of a cell that was not seen for some frames.
 
-    The challenge's tracks have no gaps: there the cell goes on as a track whose only parent link leads to the first.
+    The challenge's tracks have no gaps: there, after a gap, the cell is a new track, the only daughter of the first.
     """
     table = tracked.tracks.sort_values("begin", ignore_index=True)
     n_children = Counter(table["parent"].tolist())
@@ -72,8 +72,8 @@ def _with_names(tracked: TrackedMovie, name: dict[int, int]) -> TrackedMovie:
 def _renamed(tracked: TrackedMovie, details: pd.DataFrame) -> TrackedMovie:
     """Tracks under the numbers of `tracks.csv`.
 
-    The challenge's files have others from the first gap on, in the same order (see `ctc.to_ctc`). A table that is not
-    of these tracks is left alone.
+    The challenge's files have other numbers from the first gap on, in the same order (see `ctc.to_ctc`). A table of
+    other tracks is ignored.
     """
     rows = np.unique(details[[results.TRACK, results.FRAME]].to_numpy(), axis=0)
     starts = np.flatnonzero(np.append(True, np.diff(rows[:, 0]) != 0))
@@ -118,7 +118,7 @@ def _read_details(path: Path) -> pd.DataFrame | None:
 def _times(
     path: Path, details: pd.DataFrame | None, n_frames: int, frame_interval_s: float | None
 ) -> np.ndarray | None:
-    """Time of each frame in seconds, None where nothing tells."""
+    """Time of each frame in seconds, None if they are unknown."""
     if frame_interval_s is not None:
         return np.arange(n_frames) * frame_interval_s
     if details is None or results.TIME_S not in details or details.empty:

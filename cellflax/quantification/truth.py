@@ -33,7 +33,7 @@ class Truth:
 
 
 def read_truth(folder: str, quantity: str) -> Truth:
-    """Read what `cellflax.simulate` wrote of a movie.
+    """Read what `cellflax.simulate` wrote for a movie.
 
     Args:
         folder: holds `truth.csv`, with the columns `frame`, `track` and the quantity, and the true tracks in `labels`.

@@ -32,7 +32,7 @@ class LinkConfig:
     the cost of dividing. Linking competes with death and birth.
 
     Attributes:
-        max_distance: the gate, between centroids; cells that overlap are linked beyond it, at the full distance cost.
+        max_distance: largest distance between centroids; overlapping cells are linked beyond it, at the full cost.
         unit: unit of max_distance.
         overlap_weight: weight of the overlap among the terms.
         distance_weight: weight of the distance.

@@ -31,12 +31,12 @@ class LoggerConfig:
     """What is recorded besides `metrics.jsonl`.
 
     Attributes:
-        wandb: offline (no network), online or disabled.
+        wandb: Weights & Biases (W&B): offline (no network), online or disabled.
         project: W&B project.
         entity: W&B user or team; the account's default if null.
         group: W&B group, to keep the runs of a sweep or ensemble together.
         tags: W&B tags.
-        line_seconds: without a terminal, seconds between two progress lines.
+        line_seconds: seconds between two progress lines, if there is no terminal.
     """
 
     wandb: WandbMode = WandbMode.offline

@@ -24,7 +24,7 @@ LINES = (("a", "sets/a", 0, 1), ("b", "sets/b", 2, 0))  # which file is the edge
 
 
 def _cells(offset: int) -> np.ndarray:
-    """Mask of nine squares of 12 x 12 px on 64 x 60 pixels, shifted to tell the lines apart."""
+    """Mask of nine squares of 12 x 12 px on 64 x 60 pixels, shifted to distinguish the lines."""
     mask = np.zeros((64, 60), bool)
     for y in (6, 22, 38):
         for x in (6, 22, 38):

@@ -84,7 +84,7 @@ NUCLEI = _draw(".n.... ..n... ....n. .....n", {".": 0, "n": 1})
     ("annotation", "drawing", "letters"),
     [
         (Annotation.boundaries, "eeeeee eieeie eieeie eeeeee", {"e": "edge", "i": "interior"}),
-        # Cells that touch are parted, or a network of these classes could not tell them apart.
+        # Cells that touch are separated; otherwise a network of these classes could not distinguish them.
         (Annotation.foreground, "...... .i..i. .i..i. ......", {"i": "interior"}),
         # A nucleus counts also where no cell was drawn around it, and whichever cell it lies in.
         (Annotation.compartments, ".n.... .cncc. .cccn. .....n", {"n": "nucleus", "c": "cytoplasm"}),

@@ -42,7 +42,7 @@ def test_the_rate_of_a_cell_survives_wrong_frames():
 
 
 def test_cell_cycles_need_birth_and_division():
-    # 1 divides into 2, 3; 2 into 5, 6; 3 goes on alone as 4; 6 divides into 7, 8; the parent of 9 is unknown
+    # 1 divides into 2, 3; 2 into 5, 6; 3 continues alone as 4; 6 divides into 7, 8; the parent of 9 is unknown
     track = np.array([1, 2, 3, 4, 5, 6, 7, 8, 9])
     parent = np.array([0, 1, 1, 3, 2, 2, 6, 6, 40])
     start = np.array([0.0, 2.0, 2.0, 4.0, 5.0, 5.5, 9.0, 9.0, 3.0])

@@ -33,7 +33,7 @@ def test_a_drawn_cell():
         "intensity_cytoplasm_mixture": 15,
         f"{RATIO}_ring_2px": 55 / 15,
         f"{RATIO}_mixture": 55 / 15,
-        # Without the outline of 1 pixel: 3 x 10 dim ones, and 7 x 10 bright ones but for the 16 of the nucleus.
+        # Without the outline of 1 pixel: 3 x 10 dim ones, and 7 x 10 bright ones except the 16 of the nucleus.
         "mixture_share": 54 / 84,
     }
     for name, value in expected.items():

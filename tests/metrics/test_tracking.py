@@ -39,7 +39,7 @@ def test_a_perfect_result():
 
 
 def test_errors_counted_by_hand():
-    # Frame 0: cell 4 missed, a false one. Frame 2: 2 and 3 not apart. Cell 1 goes on as 3 instead of dividing.
+    # Frame 0: cell 4 missed, a false one. Frame 2: 2 and 3 not apart. Cell 1 continues as 3 instead of dividing.
     tracks = (1, 0, 3, 0), (2, 3, 3, 0), (4, 1, 3, 0), (5, 2, 2, 1), (9, 0, 0, 0)
     predicted = _movie(["1119...", "111.444", "555.444", "2.1.444"], *tracks)
     errors = _errors(predicted)

@@ -1,4 +1,4 @@
-"""Products of spectra against XLA's convolution, and against sums in double precision."""
+"""Convolution by FFT against XLA's convolution, and against sums in double precision."""
 
 import jax
 import jax.numpy as jnp

@@ -51,7 +51,7 @@ def test_touching_labels_stay_apart_thin_ones_stay_and_holes_are_filled():
 
 
 def test_nuclei_reach_to_the_outline_in_the_map():
-    """Without it they are smaller, but for a faint one, which ends where its blob does anyway."""
+    """Without it they are smaller, except a faint one, which ends where its blob does anyway."""
     truth = 1 * disc(SHAPE, 30, 16, 9) + 2 * disc(SHAPE, 30, 43, 9) + 3 * disc(SHAPE, 30, 72, 9)
     image = ndimage.gaussian_filter(np.array([0, 1, 1, 0.45])[truth], 1.0)
     grown = blob_nuclei(BlobNucleiConfig(), image, 0.65, outline=0.5)

@@ -12,7 +12,7 @@ SHAPE = (40, 60)
 def by_scikit_image(
     monkeypatch: pytest.MonkeyPatch, image: np.ndarray, initial: np.ndarray, iterations: int, **settings: float
 ) -> np.ndarray:
-    """The first call of its function in a process: its alternation of operators goes on from call to call."""
+    """The first call of its function in a process: its alternation of operators continues from call to call."""
     operators = [
         lambda u: morphsnakes.sup_inf(morphsnakes.inf_sup(u)),
         lambda u: morphsnakes.inf_sup(morphsnakes.sup_inf(u)),

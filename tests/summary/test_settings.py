@@ -18,7 +18,7 @@ OTHER = {"kind": "other_net", "depth": 4}
             [{"model": NET_21}, {"model": NET_31}],
             ("model.receptive_field_px",), ("model.stages",), [("21",), ("31",)],
         ),
-        # ... but not where they alone tell networks apart.
+        # ... but not where only they distinguish networks.
         (
             [{"model": NET_31}, {"model": NET_31 | {"dense": [7]}}],
             ("model.dense",), (), [("[200]",), ("[7]",)],

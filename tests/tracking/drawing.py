@@ -41,7 +41,7 @@ def colony(seed: int, frames: int = 12, side: int = 4) -> TrackedMovie:
 
 
 def scrambled(labels: np.ndarray, seed: int = 0) -> np.ndarray:
-    """The same cells with new labels in every frame, so that no label tells who is who."""
+    """The same cells with new labels in every frame, so that labels do not identify cells."""
     rng = np.random.default_rng(seed)
     out = np.zeros_like(labels)
     for t, frame in enumerate(labels):

@@ -97,7 +97,7 @@ def test_all_cells_vanish_and_others_come():
 
 def test_lineage_of_given_links():
     movie = measure_movie(np.stack([grid("1.2"), grid("345"), grid("6.7"), grid("8..")]))
-    #       cells: 0 1 | 2 3 4 | 5 6 | 7; cell 0 divides into 2 and 3, 3 goes on in 5 and over a gap 4 in nothing
+    #       cells: 0 1 | 2 3 4 | 5 6 | 7; cell 0 divides into 2 and 3; 3 continues as 5 and 7, 1 as 4 and 6
     edges = np.array([(0, 2), (0, 3), (1, 4), (3, 5), (4, 6), (5, 7)])
     lineage = build_lineage(movie, edges)
     assert lineage.nodes["track"].tolist() == [1, 2, 3, 4, 2, 4, 2, 4]

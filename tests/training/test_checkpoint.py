@@ -119,7 +119,7 @@ def flip(path: Path, position: float = 0.5) -> None:
 
 
 def assert_refused_or_right(run: Path, what: str) -> bool:
-    """The damage is told in one line, or it was in a file that does not matter; wrong numbers never pass."""
+    """The damage is reported in one line, or it was in a file that does not matter; wrong numbers never pass."""
     try:
         with Checkpoints(run) as checkpoints:
             if checkpoints.latest() is None:
