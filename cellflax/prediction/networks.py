@@ -21,10 +21,10 @@ class PredictionSettings:
     """How trained networks segment images; the defaults follow the checkpoint.
 
     Attributes:
-        step: best, last or a number; not used if `checkpoint` is one numbered checkpoint.
-        nuclei_checkpoint: network that finds the nuclei (run directory, as for `checkpoint`); it takes its channels
-            from the images by name. Without this or given nuclei, image processing finds them in the
-            checkpoint's seed channel, if it has one.
+        step: checkpoint of the run, best, last or a number; not used if `checkpoint` is a numbered one.
+        nuclei_checkpoint: run directory of a network that finds the nuclei; the images must have its channels, by
+            name. Without given nuclei and this network, image processing finds the nuclei in the checkpoint's seed
+            channel, if it has one.
         network_pixel_size_um: resample the images to this pixel size for `checkpoint`. This overrides the
             checkpoint's own, so that cells appear as large as in training even if the training images recorded no
             pixel size.
