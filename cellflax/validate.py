@@ -44,7 +44,7 @@ class ValidateConfig:
 
     Attributes:
         checkpoint: run directory of a training, its `checkpoints` folder, or one numbered checkpoint.
-        step: best, last or a number; not used if `checkpoint` is one numbered checkpoint.
+        step: checkpoint of the run, best, last or a number; not used if `checkpoint` is a numbered one.
         part: which images are scored: validation, to choose settings, or test, for the final scores.
         test_time_augmentation: rotations and reflections averaged, 1, 4 or 8; null takes the checkpoint's.
         refine: from probabilities to cells (group refine); null takes the checkpoint's.
