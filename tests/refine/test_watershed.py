@@ -200,7 +200,7 @@ GOOD = probability_of(np.zeros(SHAPE))
         (np.full_like(GOOD, np.nan), CLASSES, None, "NaN"),
         (GOOD, CLASSES, np.zeros((60, 40), int), r"the nuclei are \(60, 40\) but the image is \(40, 60\)"),
         (GOOD, CLASSES, np.zeros(SHAPE), "the nuclei must be labels.*float64"),
-        (GOOD, CLASSES, np.full(SHAPE, -1), "the nuclei must be labels .integers of 0 or more"),
+        (GOOD, CLASSES, np.full(SHAPE, -1), "the nuclei must be labels of 0 or more"),
     ],
 )
 def test_bad_input(probability, names, seeds, message):
