@@ -9,18 +9,12 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cellflax.api import (
-        Model,
-        PredictionSettings,
-        Scores,
-        Segmented,
-        Tiling,
-        TrackerConfig,
-        Tracks,
-        load,
-        score,
-        track_labels,
-    )
+    from cellflax.api.model import Model, Segmented, load
+    from cellflax.api.scores import Scores, score
+    from cellflax.api.tracks import Tracks, track_labels
+    from cellflax.inference.settings import Tiling
+    from cellflax.prediction.networks import PredictionSettings
+    from cellflax.tracking.tracker import TrackerConfig
 
 __version__ = version("cellflax")
 
@@ -38,12 +32,21 @@ __all__ = [
     "track_labels",
 ]
 
+_HOMES = {
+    **dict.fromkeys(("Model", "Segmented", "load"), "api.model"),
+    **dict.fromkeys(("Scores", "score"), "api.scores"),
+    **dict.fromkeys(("Tracks", "track_labels"), "api.tracks"),
+    "PredictionSettings": "prediction.networks",
+    "Tiling": "inference.settings",
+    "TrackerConfig": "tracking.tracker",
+}
+
 
 def __getattr__(name: str) -> Any:
     """Import the door for Python at its first use: `import cellflax` alone does not wait for JAX."""
-    if name not in __all__:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("cellflax.api"), name)
+    return getattr(import_module(f"cellflax.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -9,6 +9,7 @@ import numpy as np
 from cellflax.errors import UserError
 from cellflax.io.files import list_files
 from cellflax.io.images import read_labels
+from cellflax.labels import is_mask
 
 _LABEL_SUFFIX = re.compile(
     r"(?<=.)[-_. ](labels?|masks?|cells?|nuclei|nucleus|cp|seg|gt|instances?|annotations?|interior)$",
@@ -149,15 +150,10 @@ def read_pair(pair: Pair) -> PairArrays:
                 "both must show the same field at the same scale"
             )
     masks = []
-    if _is_mask(predicted):
+    if is_mask(predicted):
         predicted = predicted > 0
         masks.append("predicted")
-    if _is_mask(reference):
+    if is_mask(reference):
         reference = reference > 0
         masks.append("reference")
     return PairArrays(predicted, reference, nuclei, tuple(masks))
-
-
-def _is_mask(labels: np.ndarray) -> bool:
-    highest = labels.max()
-    return bool(highest > 0 and ((labels == 0) | (labels == highest)).all())

@@ -1,38 +1,21 @@
-"""The door for Python: trained networks, tracking and scoring as functions of arrays.
-
-    model = cellflax.load("runs/mine/2026-01-31_12-00-00")
-    result = model(image, pixel_size_um=0.65, channels=["phase", "nuclear"])
-    result.labels, result.cells
-
-The results equal those that the corresponding commands write. `import cellflax` imports this module at the first use of
-one of its names.
-"""
+"""Trained networks as functions of images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from cellflax.checks import above, at_least, check_value
+from cellflax.checks import above, check_value
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
 from cellflax.inference.blocks import Window
 from cellflax.inference.settings import Tiling
 from cellflax.io.images import Image, stack_channels
-from cellflax.io.movie_time import regular_times_s
-from cellflax.io.stack import default_channel_names
-from cellflax.labels import components, is_mask, whole_numbers
-from cellflax.measure.tracks import graph_tables, track_table
-from cellflax.metrics.score import score_cells, score_table
-from cellflax.metrics.table import cell_metrics
 from cellflax.prediction.inputs import nuclei_of, warn_of_scale, warn_of_simulation
 from cellflax.prediction.networks import Networks, PredictionSettings, load_networks
 from cellflax.schemas import group_types
-from cellflax.tracking.ctc import paint
-from cellflax.tracking.tracker import TrackerConfig, track_cells
 
 
 @dataclass(frozen=True)
@@ -195,147 +178,3 @@ def load(run: str | Path, settings: PredictionSettings | None = None) -> Model:
     set_up_jax(networks.model.config.trainer.precision.name)
     warn_of_simulation(networks.model)
     return Model(networks)
-
-
-@dataclass(frozen=True)
-class Tracks:
-    """The cells of a movie, followed over time.
-
-    Attributes:
-        cells: one row per cell and frame, with the columns of `tracks.csv`.
-        tracks: one row per track: `track` (1, 2, ...), `parent` (0: none), `generation`, `begin` and `end` (frames).
-        nodes: the lineage as a graph: one row per cell and frame, as in `nodes.csv`.
-        edges: `source` and `target`, rows of `nodes`.
-        labels: (T, H, W) int32, every cell with the number of its track.
-    """
-
-    cells: pd.DataFrame
-    tracks: pd.DataFrame
-    nodes: pd.DataFrame
-    edges: pd.DataFrame
-    labels: np.ndarray
-
-
-def track_labels(
-    labels: np.ndarray,
-    settings: TrackerConfig | None = None,
-    *,
-    images: np.ndarray | None = None,
-    channels: Sequence[str] = (),
-    pixel_size_um: float | None = None,
-    frame_interval_s: float | None = None,
-) -> Tracks:
-    """Follow the cells of a label movie, as `cellflax.track` does.
-
-    Args:
-        labels: (T, H, W) labels, 0 = background, or a mask whose connected components are the cells. A number
-            identifies a cell only within its frame.
-        settings: how cells are followed.
-        images: (T, H, W) or (T, H, W, C) intensities: they help to register the field and are measured in every cell.
-        channels: names of their C channels.
-        pixel_size_um: edge of a pixel, if known.
-        frame_interval_s: time between frames, if known.
-
-    Raises:
-        UserError: if an array does not fit, there is no cell, or a label of a frame is two cells.
-    """
-    for name, value in (("pixel_size_um", pixel_size_um), ("frame_interval_s", frame_interval_s)):
-        if value is not None:
-            check_value(name, value, above(0))
-    movie = _label_movie(np.asarray(labels))
-    pixels = None if images is None else _image_movie(np.asarray(images), movie.shape)
-    names = tuple(channels) or (() if pixels is None else default_channel_names(pixels.shape[-1]))
-    planes = 0 if pixels is None else pixels.shape[-1]
-    if len(names) != planes:
-        raise UserError(f"channels names {len(names)} planes ({', '.join(names)}), and images has {planes}")
-    times_s = regular_times_s(len(movie), frame_interval_s)
-    first = None if pixels is None else pixels[..., 0]
-    tracking = track_cells(movie, settings or TrackerConfig(), first, pixel_size_um)
-    nodes, edges = graph_tables(tracking, times_s)
-    return Tracks(
-        cells=track_table(tracking, movie, times_s, pixel_size_um, pixels, names),
-        tracks=tracking.lineage.tracks,
-        nodes=nodes,
-        edges=edges,
-        labels=paint(tracking.movie, tracking.lineage.nodes["track"].to_numpy()),
-    )
-
-
-def _label_movie(labels: np.ndarray) -> np.ndarray:
-    if labels.ndim != 3 or len(labels) < 2 or min(labels.shape) < 1:
-        raise UserError(f"labels must have the shape (T, H, W) with two frames or more, got {labels.shape}")
-    labels = whole_numbers(labels, "labels")
-    return np.stack([components(frame) for frame in labels]) if is_mask(labels) else labels
-
-
-def _image_movie(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    images = images[..., None] if images.ndim == 3 else images
-    if images.ndim != 4 or images.shape[:3] != shape:
-        raise UserError(f"images must be {shape} or {shape} x channels, as the labels are, got {images.shape}")
-    if images.dtype.kind not in "biuf" or not np.isfinite(images).all():
-        raise UserError("images must hold numbers without NaN or infinity; replace these pixels first")
-    return images
-
-
-@dataclass(frozen=True)
-class Scores:
-    """How well one label image agrees with a reference.
-
-    Attributes:
-        metrics: the metrics of one image in `metrics.json`; see `cellflax.metrics.table.cell_metrics`.
-        cells: one row per reference cell, with the columns of `per_cell.csv` except `image`.
-    """
-
-    metrics: dict[str, Any]
-    cells: pd.DataFrame
-
-
-def score(
-    predicted: np.ndarray,
-    reference: np.ndarray,
-    *,
-    nuclei: np.ndarray | None = None,
-    border: int = 0,
-    erode_reference: bool = False,
-) -> Scores:
-    """Score one label image, as `cellflax.evaluate` does.
-
-    Args:
-        predicted: (H, W) labels, 0 = background, or a mask whose connected components are the cells.
-        reference: (H, W) labels or mask of the true cells.
-        nuclei: (H, W) labels or mask; the Jaccard and Dice index and SM are then over the reference cells that hold a
-            nucleus.
-        border: pixels cut off each side before anything is compared.
-        erode_reference: erode each reference cell by disk(1) first.
-
-    Raises:
-        UserError: if an array does not fit, or there is no reference cell.
-    """
-    check_value("border", border, at_least(0))
-    arrays = {"predicted": predicted, "reference": reference} | ({} if nuclei is None else {"nuclei": nuclei})
-    given = {name: np.asarray(array) for name, array in arrays.items()}
-    for name, array in given.items():
-        if array.ndim != 2 or array.shape != given["reference"].shape:
-            raise UserError(f"{name} must have the shape (H, W) of the same field, got {_shapes(given)}")
-    labels = {name: whole_numbers(array, name) for name, array in given.items()}
-    scores = score_cells(
-        _mask_or_labels(labels["reference"]),
-        _mask_or_labels(labels["predicted"]),
-        nuclei=labels.get("nuclei"),
-        border=border,
-        erode_reference=erode_reference,
-    )
-    if not len(scores.errors):
-        raise UserError(f"reference: no cells inside the border of {border} px; is it a label image?")
-    if not scores.accuracy.n_cells:
-        raise UserError("nuclei: no reference cell holds a nucleus; is it the same field?")
-    return Scores(cell_metrics(scores), score_table({"": scores}).drop(columns="image"))
-
-
-def _mask_or_labels(labels: np.ndarray) -> np.ndarray:
-    """A mask as bool: its components are found after the border is cut off."""
-    return labels > 0 if is_mask(labels) else labels
-
-
-def _shapes(arrays: dict[str, np.ndarray]) -> str:
-    return ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
