@@ -108,7 +108,11 @@ def _converted(path: Path, name: str, column: pd.Series, kind: type, remedy: str
     texts = column.astype(str)
     values = np.asarray(pd.to_numeric(texts, errors="coerce"), np.float64)
     empty = texts.isin(_EMPTY).to_numpy()
-    wrong = np.isnan(values) & ~empty if kind is float else ~(np.abs(values) <= _LARGEST_WHOLE) | (values % 1 != 0)
+    wrong = (
+        np.isnan(values) & ~empty
+        if kind is float
+        else ~(np.abs(values) <= _LARGEST_WHOLE) | (np.rint(values) != values)
+    )
     for row in np.flatnonzero(wrong)[:1].tolist():
         shown = texts.iloc[row][:40]
         raise UserError(f"{path}: line {row + 2}, {name} must be {_WANTED[kind]}, got '{shown}'; {remedy}")
