@@ -244,7 +244,7 @@ def partners(
         unused = f"; without a partner there: {_some(left)}" if left else ""
         raise UserError(
             f"{pairs[missing[0]]}: {option}={text} has no file named {missing[0]}, with or without _labels, _masks, "
-            f"_cells ...{several}{unused}; rename them, or give patterns that pair up{_order_hint(option)}"
+            f"_cells ...{several}{unused}; rename them, or give patterns that pair up{_order_hint(option, len(pairs), len(wanted))}"
         )
     if left and all_files is not None:
         raise UserError(
@@ -344,10 +344,8 @@ def match_frames(
     left = [file for number, file in of_number.items() if number not in set(numbers)]
     if missing:
         unused = f"; without a partner: {_some(left)}" if left else ""
-        raise UserError(
-            f"{option}={text}: no file for frame {_some(missing)} of {source}{unused}; add them, or add pair=order if "
-            "the order of the names is right"
-        )
+        order = ", or add pair=order if the order of the names is right" if len(files) == len(numbers) else ""
+        raise UserError(f"{option}={text}: no file for frame {_some(missing)} of {source}{unused}; add them{order}")
     _say_left(option, text, left)
     return [of_number[number] for number in numbers]
 
@@ -378,8 +376,9 @@ def _some(items: Iterable[Path | str | int]) -> str:
     return ", ".join(words[:5]) + (", ..." if len(words) > 5 else "")
 
 
-def _order_hint(option: str) -> str:
-    return ", or add pair=order to pair them in order" if option != "predicted" else ""
+def _order_hint(option: str, names: int, files: int) -> str:
+    """The remedy pair=order, where it would work."""
+    return ", or add pair=order to pair them in order" if option != "predicted" and names == files else ""
 
 
 def _both(option: str, text: str, files: Sequence[Path], stem: str) -> UserError:

@@ -96,9 +96,7 @@ def test_files_pair_by_order_only_when_asked(folders, capsys):
     for name in ("1", "2"):
         write(folders / "other" / f"{name}.tif", REFERENCE)
     names = {pair.name: pair.predicted for pair in pair_files(str(folders / "predicted"), str(folders / "reference"))}
-    with pytest.raises(
-        UserError, match=r"no file named a, .*; without a partner there: 1.tif, 2.tif; .*pair=order"
-    ):
+    with pytest.raises(UserError, match=r"no file named a, .*; without a partner there: 1.tif, 2.tif; .*pair=order"):
         partners("nuclei", str(folders / "other"), names)
     found = partners("nuclei", str(folders / "other"), names, PairBy.order)
     assert [found[name].name for name in sorted(names)] == ["1.tif", "2.tif"]
