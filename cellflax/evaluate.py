@@ -41,7 +41,7 @@ from cellflax.evaluation.references import MAIN, check_names, reference_summary,
 from cellflax.evaluation.uncertainty import uncertainty_table
 from cellflax.io import results
 from cellflax.io.pair_frames import pair_frames
-from cellflax.io.pairs import read_pair
+from cellflax.io.pairs import PairBy, read_pair
 from cellflax.io.tables import write_table
 from cellflax.jsonfile import write_json
 from cellflax.metrics.f_score import curve_table
@@ -77,6 +77,7 @@ class EvaluateConfig:
         probability: probability maps for ROC, AUC and ACC; null takes `<name>_probability.tif` beside the predicted
             labels, if every image has one. They are compared with the reference as it is, not eroded.
         reference_nuclei: reference labels or masks of nuclei, for the ROC of nuclei.
+        pair: names pairs files by their names, order in the order of their names.
         output: directory for the results.
     """
 
@@ -91,6 +92,7 @@ class EvaluateConfig:
     sm_min_jaccard: float = 0.0
     probability: str | None = None
     reference_nuclei: str | None = None
+    pair: PairBy = PairBy.names
     output: str = "evaluation"
 
     def __post_init__(self):
@@ -104,12 +106,12 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     for key in ("predicted", "reference"):
         if not getattr(config, key):
             raise UserError(f"{key} is not given; add {key}=FILE, {key}=DIRECTORY or {key}='PATTERN'")
-    pairs = pair_frames(config.predicted, config.reference, config.nuclei, config.image)
+    pairs = pair_frames(config.predicted, config.reference, config.nuclei, config.image, config.pair)
     output = output_directory(config.output)
 
     comparison = {"border": config.border, "erode_reference": config.erode_reference}
     sm = SmSettings(config.sm_k, config.sm_min_jaccard)
-    pixels = PixelScores(pairs, config.probability, config.reference_nuclei, config.border)
+    pixels = PixelScores(pairs, config.probability, config.reference_nuclei, config.border, config.pair)
     masks: set[str] = set()
     scores: dict[str, CellScores] = {}
     for pair in pairs:
@@ -121,7 +123,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     _require_cells(config, pooled)
     f_scores = {MAIN: {name: score.f_score for name, score in scores.items()}}
     for name, text in config.references.items():
-        f_scores[name] = scores_against(name, text, pairs, **comparison)
+        f_scores[name] = scores_against(name, text, pairs, pair_by=config.pair, **comparison)
     drawn = panels(pairs, {name: score.accuracy for name, score in scores.items()}, **comparison)
     uncertain, remarks = uncertainty_table(pairs, scores)
     notes = [*pair_notes(pairs), *mask_notes(masks), *pixels.notes, *remarks]

@@ -23,7 +23,7 @@ from cellflax.errors import UserError
 from cellflax.io import results
 from cellflax.io.frames import Frames
 from cellflax.io.images import group_channels, list_files
-from cellflax.io.pairs import partners
+from cellflax.io.pairs import PairBy, partners
 from cellflax.jsonfile import write_json
 from cellflax.pictures.overlay import Panel, save_overlay
 from cellflax.prediction.files import ResultFiles, frame_cells, panel, provenance, write_cells
@@ -49,6 +49,7 @@ class PredictConfig(PredictionSettings):
             holds all channels.
         nuclei: nucleus masks or labels that seed the cells, FILE | DIR | GLOB, paired with the images by name; a
             movie needs a movie.
+        pair: names pairs `nuclei` with the images by their names, order in the order of their names.
         pixel_size_um: pixel size of all images; overrides the files. If the network was trained at a fixed pixel size
             (scale.pixel_size_um), the images are resampled to it; the results are on the images' own grid.
         frame_interval_s: time between the frames of all movies; overrides the files.
@@ -61,6 +62,7 @@ class PredictConfig(PredictionSettings):
     output: str = "predictions"
     channels: list[str] = field(default_factory=list)
     nuclei: str | None = None
+    pair: PairBy = PairBy.names
     pixel_size_um: float | None = None
     frame_interval_s: float | None = None
     save_probability: bool = False
@@ -94,7 +96,7 @@ def predict(config: PredictConfig) -> pd.DataFrame:
     model = networks.model
     _announce(model, set_up_jax(model.config.trainer.precision.name))
     images = group_channels(list_files(config.input), channel_parts(config.channels, model.channels))
-    nuclei = partners("nuclei", config.nuclei, {image.name: image.paths[0] for image in images})
+    nuclei = partners("nuclei", config.nuclei, {image.name: image.paths[0] for image in images}, config.pair)
     output = output_directory(config.output)
     for stale in (results.CELLS, results.PARTIAL_CELLS, results.PROVENANCE):
         (output / stale).unlink(missing_ok=True)

@@ -62,7 +62,7 @@ def _measure(config: QuantifyConfig, output: Path) -> dict[str, Any]:
         case QuantifyMethod.ktr:
             return quantify_ktr(config.ktr, ktr_input(config), config.truth, output)
         case QuantifyMethod.cell_type:
-            return quantify_cell_types(config.cell_type, *cell_type_input(config), output)
+            return quantify_cell_types(config.cell_type, *cell_type_input(config), output, config.pair)
 
 
 def _describe(method: QuantifyMethod, metrics: dict[str, Any]) -> str:

@@ -4,10 +4,11 @@
     cellflax track input='predictions/*_labels.tif' images='movie/*_phase.tif' frame_interval_s=300 output=tracks
 
 `input` is a label movie (TIFF with axes TYX), or FILE | DIR | GLOB with one label image per frame, as
-`cellflax.predict` writes them. Writes `tracks.csv` with a row per cell and frame, the graph as `nodes.csv` and
-`edges.csv`, the tracks in the Cell Tracking Challenge's form (`mask###.tif`, `res_track.txt`), `tree.png`,
-`overlay.png` (an animation) and `summary.json`. With `reference=DIR`, true tracks in the challenge's form, it also
-writes `metrics.json`: TRA, DET, SEG, divisions and complete tracks.
+`cellflax.predict` writes them. The numbers in the names of a folder's files are the numbers of the frames: a gap is a
+gap, and images belong to the labels of the same number. Writes `tracks.csv` with a row per cell and frame, the graph as
+`nodes.csv` and `edges.csv`, the tracks in the Cell Tracking Challenge's form (`mask###.tif`, `res_track.txt`),
+`tree.png`, `overlay.png` (an animation) and `summary.json`. With `reference=DIR`, true tracks in the challenge's form,
+it also writes `metrics.json`: TRA, DET, SEG, divisions and complete tracks.
 """
 
 import re
@@ -26,6 +27,7 @@ from cellflax.config import entry, to_json
 from cellflax.errors import UserError
 from cellflax.io import results
 from cellflax.io.movies import ImageMovie, LabelMovie, read_image_movie, read_label_movie
+from cellflax.io.pairs import PairBy
 from cellflax.io.tables import write_table
 from cellflax.jsonfile import write_json
 from cellflax.measure.tracks import graph_tables, track_table
@@ -51,6 +53,8 @@ class TrackConfig(TrackerConfig):
         images: images of the same frames, given in the same ways; used for the overlay, the intensities in
             `tracks.csv`, and the drift (first channel).
         reference: Cell Tracking Challenge folder with the true tracks.
+        pair: names pairs the files of `input` and `images` by the numbers in their names, where a gap is a gap; order
+            takes them as successive frames, in the order of their names.
         output: directory for the results.
         frame_interval_s: time between frames; overrides the file metadata.
         pixel_size_um: edge of a pixel; overrides the file metadata.
@@ -62,6 +66,7 @@ class TrackConfig(TrackerConfig):
     input: str = ""
     images: str | None = None
     reference: str | None = None
+    pair: PairBy = PairBy.names
     output: str = "tracks"
     frame_interval_s: float | None = None
     pixel_size_um: float | None = None
@@ -103,8 +108,13 @@ def track(config: TrackConfig) -> dict[str, Any]:
         raise UserError(
             "input is not given; add input=LABELS, a label movie or a folder with one label image per frame"
         )
-    movie = read_label_movie(config.input, frame_interval_s=config.frame_interval_s)
-    images = None if config.images is None else _read_images(config.images, movie, config.frame_interval_s)
+    movie = read_label_movie(
+        config.input,
+        frame_interval_s=config.frame_interval_s,
+        pair=config.pair,
+        pixel_size_um=config.pixel_size_um,
+    )
+    images = None if config.images is None else _read_images(config, config.images, movie)
     reference = None if config.reference is None else _read_reference(config.reference, movie)
     times_s = images.times_s if movie.times_s is None and images is not None else movie.times_s
     output = _make_output(config)
@@ -112,7 +122,7 @@ def track(config: TrackConfig) -> dict[str, Any]:
     first_channel = None if images is None else images.pixels[..., 0]
 
     with Progress(len(movie.labels) - 1) as progress:
-        tracking = track_cells(movie.labels, config, first_channel, pixel_size_um, progress.update)
+        tracking = track_cells(movie.labels, config, first_channel, pixel_size_um, progress.update, movie.missing)
     tracked = to_ctc(tracking.movie, tracking.lineage)
     if config.ctc:
         require_16_bits(tracked)
@@ -153,12 +163,18 @@ def _write_tables(
         write_ctc(output, tracked)
 
 
-def _read_images(text: str, movie: LabelMovie, frame_interval_s: float | None) -> ImageMovie:
-    images = read_image_movie(text, frame_interval_s=frame_interval_s)
+def _read_images(config: TrackConfig, text: str, movie: LabelMovie) -> ImageMovie:
+    images = read_image_movie(text, frame_interval_s=config.frame_interval_s, pair=config.pair, labels=movie)
     if images.pixels.shape[:3] != movie.labels.shape:
         raise UserError(
             f"images={text}: {_described(images.pixels.shape)}, but input={movie.source} has "
             f"{_described(movie.labels.shape)}; give the images that were segmented"
+        )
+    both = (movie.pixel_size_um, images.pixel_size_um)
+    if config.pixel_size_um is None and both[0] and both[1] and abs(both[0] - both[1]) > 0.01 * both[0]:
+        raise UserError(
+            f"images={text}: pixels of {both[1]:g} um, but input={movie.source} has {both[0]:g} um; give "
+            "pixel_size_um=..., the size that is right"
         )
     return images
 
@@ -202,7 +218,7 @@ def _summary(
     return {
         "cellflax": cellflax.__version__,
         "settings": to_json(config),
-        "notes": _notes(movie, tracking, times_s),
+        "notes": _notes(movie, tracking, times_s, config.gaps.max_frames),
         "n_frames": len(movie.labels),
         "n_cells": len(tracking.movie.label),
         "n_tracks": len(tracking.lineage.tracks),
@@ -211,15 +227,34 @@ def _summary(
         "n_divisions_repaired": tracking.n_repaired,
         "typical_diameter_px": tracking.movie.diameter_px,
         "pixel_size_um": pixel_size_um,
+        "first_number": movie.frames.first if movie.frames is not None and movie.frames.told else None,
+        "number_step": movie.frames.step if movie.frames is not None and movie.frames.told else None,
+        "missing_frames": movie.missing,
         "drift_px": tracking.drift.tolist(),
     }
 
 
-def _notes(movie: LabelMovie, tracking: Tracking, times_s: np.ndarray | None) -> list[str]:
+def _longest_run(places: list[int]) -> int:
+    """Length of the longest run of successive numbers."""
+    longest = run = 0
+    for before, place in zip([None, *places], places, strict=False):
+        run = run + 1 if before is not None and place == before + 1 else 1
+        longest = max(longest, run)
+    return longest
+
+
+def _notes(movie: LabelMovie, tracking: Tracking, times_s: np.ndarray | None, max_gap: int) -> list[str]:
     notes = []
     if movie.from_mask:
         notes.append(f"input={movie.source} has a single non-zero value: its connected components are the cells")
-    empty = [str(t) for t, frame in enumerate(tracking.movie.frames) if not len(frame)]
+    gap = _longest_run(movie.missing)
+    if gap:
+        notes.append(
+            f"{len(movie.missing)} frames are missing; times count them, and tracks go on over at most "
+            f"gaps.max_frames={max_gap} frames (the longest gap has {gap})"
+        )
+    unseen = set(movie.missing)
+    empty = [str(t) for t, frame in enumerate(tracking.movie.frames) if not len(frame) and t not in unseen]
     if empty:
         notes.append(f"no cell in {len(empty)} frames ({', '.join(empty[:5])}{', ...' if len(empty) > 5 else ''})")
     farthest = np.abs(tracking.drift).max()

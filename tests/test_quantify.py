@@ -215,7 +215,7 @@ IMAGE = np.arange(np.prod(SHAPE), dtype=np.float32).reshape(SHAPE)
         (None, {"predicted": ""}, "predicted is not given; add predicted="),
         (None, {"predicted": "{}/nowhere"}, "nowhere: no such"),
         (None, {"nuclei": None}, "method=cell_type needs nuclei: add nuclear="),
-        (None, {"nuclei": "{}/marker_a/f1_a.tif"}, "f2_labels.tif: nuclei={}/marker_a/f1_a.tif has no file named f2"),
+        (None, {"nuclei": "{}/marker_a/f1_a.tif"}, "f1_labels.tif: nuclei={}/marker_a/f1_a.tif has no file named f1"),
         (None, lambda f: _markers(f, b=None), "no marker for the cell type b; add +cell_type.markers.b="),
         (None, lambda f: _markers(f, c="x"), "cell_type.markers.c: no such predicted type; there are a, b"),
         (None, lambda f: _markers(f, b=str(f / "no")), "{}/no: no such TIFF, PNG or ICS"),

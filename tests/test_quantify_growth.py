@@ -243,7 +243,7 @@ def _times(folder, times):
         (lambda f: _times(f, [0, 60, 60, *range(100, 113)]), {}, "time stamps do not rise: frame 1 at 60 s"),
         (lambda f: _times(f, [0, 60]), {}, "tracks.csv: the first or the last frame has no time_s"),
         (lambda f: (f / "tracks/tracks.csv").write_text('"'), {}, "tracks.csv: cannot be read as a table"),
-        (lambda f: (f / "labels/t3_labels.tif").unlink(), {"predicted": "{}/labels"}, "15 label images for 16 frames"),
+        (lambda f: (f / "labels/t3_labels.tif").unlink(), {"predicted": "{}/labels"}, "no file for frame 3 of"),
         (None, {"truth": "{}/movie"}, "truth.csv: cannot be opened"),
         (
             _no_times,

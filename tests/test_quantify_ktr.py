@@ -10,6 +10,7 @@ import pytest
 import tifffile
 
 from cellflax.errors import UserError
+from cellflax.io.pairs import PairBy
 from cellflax.quantification.config import QuantifyConfig, QuantifyMethod
 from cellflax.quantify import main, quantify
 from tests.commands import run_command
@@ -116,8 +117,12 @@ def test_command_with_a_movie_in_one_file(folder, movie):
     [
         (None, {"reporter": None}, "method=ktr needs the reporter's images; add reporter="),
         (None, {"tracks": None}, "method=ktr needs nuclei: add nuclear="),
-        (None, {"tracks": None, "nuclei": "{}/nuclei"}, "truth={}/movie needs tracked cells; add tracks="),
-        (lambda f: (f / "reporter/f3_YFP.tif").unlink(), {}, "8 files for 9 frames"),
+        (
+            None,
+            {"tracks": None, "nuclei": "{}/nuclei", "pair": PairBy.order},
+            "truth={}/movie needs tracked cells; add tracks=",
+        ),
+        (lambda f: (f / "reporter/f3_YFP.tif").unlink(), {}, "no file for frame 3 of"),
         (
             lambda f: tifffile.imwrite(f / "reporter/f3_YFP.tif", np.eye(9, dtype=np.float32)),
             {},

@@ -1,5 +1,7 @@
 """A user's own images with label images, in the two usual folder layouts, from one data set or several."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,19 +15,25 @@ from cellflax.data.pixel_classes import Annotation, pixel_classes
 from cellflax.errors import UserError
 from cellflax.io.files import images_in
 from cellflax.io.images import Image, ImageFiles, group_channels, list_files, read_channels, read_labels
+from cellflax.io.names import comparable, shorter_stems, stem_of
+from cellflax.io.pairs import Matching, match_names
 from cellflax.labels import cells_of
 
-_LABEL_FOLDERS = ("labels", "masks")
-_LABEL_SUFFIXES = ("_cp_masks", "_masks", "_mask", "_labels", "_label")
-_IMAGES, _NUCLEI = "images", "nuclei"
+# Names of folders in lower case, as people call them.
+_IMAGE_FOLDERS = ("images", "image", "imgs", "img")
+_LABEL_FOLDERS = ("labels", "label", "masks", "mask", "gt", "ground_truth", "groundtruth", "annotations")
+_NUCLEUS_FOLDERS = ("nuclei", "nucleus")
+_LABEL_SUFFIX = re.compile(r"(?<=.)[-_. ](cp_masks?|masks?|labels?|gt)$", re.IGNORECASE)
+_NUCLEUS_SUFFIX = re.compile(r"(?<=.)[-_. ](nuclei|nucleus)$", re.IGNORECASE)
 
 
 @dataclass
 class FolderData(PartOptions, DataConfig):
     """Images and their label images.
 
-    The folder has either `x.tif` beside `x_masks.tif` (or `_mask`, `_labels`, `_label`, Cellpose's `_cp_masks`), or
-    folders `images` and `labels` (or `masks`) with the same file names. A label image has one number per cell and
+    The folder has either `x.tif` beside `x_masks.tif` (or `_mask`, `_labels`, `_label`, `_gt`, Cellpose's `_cp_masks`),
+    or folders `images` and `labels` (or `masks`, `GT`, `annotations`) with the same file names; upper and lower case
+    are the same. Files are paired by name, see `io.pairs`. A label image has one number per cell and
     0 for background; a mask with a single value is split into its connected components. Optional label images of
     the nuclei are `x_nuclei.tif` beside `x.tif`, or in a folder `nuclei`. A folder that has neither images nor a
     folder `images` holds several data sets, each in its own sub-folder.
@@ -89,9 +97,14 @@ def load_folder(config: FolderData) -> Dataset:
 def _data_sets(root: Path) -> dict[str, Path]:
     """Folders of the data sets by name: the folder itself, or its sub-folders if it has no images."""
     folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    if (root / _IMAGES).is_dir() or images_in(root) or not folders:
+    if _folders(root, _IMAGE_FOLDERS) or images_in(root) or not folders:
         return {root.resolve().name: root}
     return {folder.name: folder for folder in folders}
+
+
+def _folders(root: Path, names: Sequence[str]) -> list[Path]:
+    """Folders of these names, in any case of letters."""
+    return sorted(path for path in root.iterdir() if path.is_dir() and path.name.casefold() in names)
 
 
 def _source(root: Path, data_sets: list[str], count: int, simulated: bool) -> str:
@@ -110,55 +123,83 @@ class _Found:
 
 
 def _find(root: Path, channels: list[str]) -> _Found:
-    if (root / _IMAGES).is_dir():
-        folders = [root / name for name in _LABEL_FOLDERS if (root / name).is_dir()]
+    image_folders = _folders(root, _IMAGE_FOLDERS)
+    if len(image_folders) > 1:
+        raise UserError(
+            f"{root}: {' and '.join(path.name for path in image_folders)} both hold images; keep one folder"
+        )
+    if image_folders:
+        folders = _folders(root, _LABEL_FOLDERS)
         if len(folders) != 1:
-            raise UserError(f"{root}: beside images there must be one folder, labels or masks")
-        image_files, labels = list_files(root / _IMAGES), _by_image(list_files(folders[0]))
-        nuclei = _by_image(list_files(root / _NUCLEI)) if (root / _NUCLEI).is_dir() else {}
+            raise UserError(f"{root}: beside {image_folders[0].name} there must be one folder, labels or masks")
+        image_files, label_files = list_files(image_folders[0]), list_files(folders[0])
+        nucleus_files = [file for folder in _folders(root, _NUCLEUS_FOLDERS) for file in list_files(folder)]
     else:
         files = list_files(root)
-        labels = _by_image([file for file in files if file.stem != _image_name(file)])
-        files = [file for file in files if file not in set(labels.values())]
-        beside = {file: name for file in files if (name := _name_beside_nuclei(file, labels, channels))}
-        nuclei = {name: file for file, name in beside.items()}
-        image_files = [file for file in files if file not in beside]
+        label_files = [file for file in files if _LABEL_SUFFIX.search(stem_of(file))]
+        labelled = {comparable(_LABEL_SUFFIX.sub("", stem_of(file))) for file in label_files}
+        files = [file for file in files if file not in set(label_files)]
+        nucleus_files = [file for file in files if _is_nuclei(file, labelled, channels)]
+        image_files = [file for file in files if file not in set(nucleus_files)]
     images = group_channels(image_files, channels)
+    return _Found(images, _labels_of(images, label_files), _nuclei_of(images, nucleus_files))
+
+
+def _labels_of(images: list[ImageFiles], label_files: list[Path]) -> dict[str, Path]:
+    """The label image of each image by its name.
+
+    Raises:
+        UserError: if an image has none or several, or a label image has no image.
+    """
+    matching = _match(images, label_files)
     for files in images:
-        if files.name not in labels:
+        if files.name in matching.rivals:
+            first, second, *_ = matching.rivals[files.name]
+            raise UserError(f"{second}: {first.name} labels the same image; keep one of them")
+    unused = sorted(set(label_files) - set(matching.files.values()))
+    for files in images:
+        if files.name not in matching.files:
+            others = f" ({unused[0].name} has no image either)" if unused else ""
             raise UserError(
                 f"{files.paths[0]}: no label image; name it {files.name}_masks.tif, or put {files.name}.tif "
-                "into labels/ beside images/"
+                f"into labels/ beside images/{others}"
             )
-    orphans = sorted(labels.keys() - {files.name for files in images})
-    if orphans:
-        raise UserError(f"{labels[orphans[0]]}: its image {orphans[0]} is missing; add it or remove the label image")
-    return _Found(images, labels, nuclei)
+    for file in unused:
+        name = _LABEL_SUFFIX.sub("", stem_of(file))
+        same = [other for other in matching.files.values() if comparable(name) in map(comparable, _names_of(other))]
+        if same:
+            raise UserError(f"{file}: {same[0].name} labels the same image; keep one of them")
+        raise UserError(f"{file}: its image {name} is missing; add it or remove the label image")
+    return matching.files
 
 
-def _by_image(label_files: list[Path]) -> dict[str, Path]:
-    labels: dict[str, Path] = {}
-    for file in label_files:
-        other = labels.setdefault(_image_name(file), file)
-        if other is not file:
-            raise UserError(f"{file}: {other.name} labels the same image; keep one of them")
-    return labels
+def _nuclei_of(images: list[ImageFiles], nucleus_files: list[Path]) -> dict[str, Path]:
+    """The label image of the nuclei of each image that has one."""
+    matching = _match(images, nucleus_files)
+    for files in images:
+        if files.name in matching.rivals:
+            first, second, *_ = matching.rivals[files.name]
+            raise UserError(f"{second}: {first.name} labels the nuclei of the same image; keep one of them")
+    unused = sorted(set(nucleus_files) - set(matching.files.values()))
+    if unused:
+        raise UserError(f"{unused[0]}: its image is missing; add it or remove the label image of its nuclei")
+    return matching.files
 
 
-def _image_name(label_file: Path) -> str:
-    for suffix in _LABEL_SUFFIXES:
-        if label_file.stem.endswith(suffix):
-            return label_file.stem.removesuffix(suffix)
-    return label_file.stem
+def _match(images: list[ImageFiles], files: list[Path]) -> Matching:
+    return match_names({image.name: [image.name] for image in images}, files)
 
 
-def _name_beside_nuclei(file: Path, labels: dict[str, Path], channels: list[str]) -> str | None:
-    """Name of the image whose nuclei a file labels; None for an image (a channel, or a file with a label image)."""
-    suffix = f"_{_NUCLEI}"
-    is_channel = any(channel.lower() in suffix for channel in channels)
-    if is_channel or not file.stem.endswith(suffix) or file.stem in labels:
-        return None
-    return file.stem.removesuffix(suffix)
+def _names_of(file: Path) -> list[str]:
+    return shorter_stems(stem_of(file))
+
+
+def _is_nuclei(file: Path, labelled: set[str], channels: list[str]) -> bool:
+    """Whether a file holds the nuclei of an image, and is none (a channel, or a file with a label image)."""
+    suffix = _NUCLEUS_SUFFIX.search(stem_of(file))
+    if suffix is None or comparable(stem_of(file)) in labelled:
+        return False
+    return not any(channel.lower() in suffix[0].lower() for channel in channels)
 
 
 def _example(name: str, image: Image, found: _Found, config: FolderData) -> Example:

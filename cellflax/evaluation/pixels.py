@@ -12,7 +12,7 @@ from cellflax.evaluation.targets import CELLS, NUCLEI, target_classes, target_pr
 from cellflax.io import results
 from cellflax.io.files import list_files
 from cellflax.io.images import Image, read_image, read_labels
-from cellflax.io.pairs import Pair, partners
+from cellflax.io.pairs import Pair, PairBy, partners
 from cellflax.metrics.overlap import crop_border
 from cellflax.metrics.roc import RocCounts, roc_counts
 
@@ -31,7 +31,14 @@ class PixelScores:
         images: AUC and ACC of each image by target.
     """
 
-    def __init__(self, pairs: Sequence[Pair], probability: str | None, reference_nuclei: str | None, border: int):
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        probability: str | None,
+        reference_nuclei: str | None,
+        border: int,
+        pair_by: PairBy = PairBy.names,
+    ):
         self.notes: list[str] = []
         self.pooled: dict[str, RocCounts] = {}
         self.images: dict[str, dict[str, dict[str, Any]]] = {}
@@ -44,7 +51,8 @@ class PixelScores:
                 self._refuse(f"{movies[0].predicted} is a movie; give single images for the ROC of pixels")
             return
         self._maps = _maps_beside(pairs) if probability is None else _given_maps(pairs, probability)
-        self._nuclei = partners("reference_nuclei", reference_nuclei, {pair.name: pair.predicted for pair in pairs})
+        predicted = {pair.name: pair.predicted for pair in pairs}
+        self._nuclei = partners("reference_nuclei", reference_nuclei, predicted, pair_by)
         missing = [pair for pair in pairs if pair.name not in self._maps]
         if missing and (self._asked or self._maps):
             self._refuse(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from cellflax.errors import UserError
-from cellflax.io.pairs import Pair, by_stem, common_stem, read_pair
+from cellflax.io.pairs import Pair, PairBy, common_of, read_pair, some_partners
 from cellflax.metrics.f_score import f_scores
 from cellflax.metrics.overlap import compare_cells
 from cellflax.metrics.table import f_score_summary
@@ -29,7 +29,13 @@ def check_names(references: Mapping[str, str]) -> None:
 
 
 def scores_against(
-    name: str, text: str, pairs: Sequence[Pair], *, border: int, erode_reference: bool
+    name: str,
+    text: str,
+    pairs: Sequence[Pair],
+    *,
+    border: int,
+    erode_reference: bool,
+    pair_by: PairBy = PairBy.names,
 ) -> dict[str, np.ndarray]:
     """F-scores of each image's reference cells against a further reference, by the name of the pair.
 
@@ -42,15 +48,14 @@ def scores_against(
         pairs: predictions, with their main reference.
         border: pixels cut off each side.
         erode_reference: erode each reference cell by disk(1).
+        pair_by: whether its files belong to the predictions by name or by order.
 
     Raises:
         UserError: if no image belongs to a prediction, or none holds a cell.
     """
     option = f"references.{name}"
-    files = by_stem(option, text)
-    stems = {pair.name: pair.name if pair.frame is None else common_stem(pair.predicted) for pair in pairs}
-    if len(files) == len(set(stems.values())) == 1:
-        files = dict.fromkeys(stems.values(), next(iter(files.values())))
+    stems = {pair.name: pair.name if pair.frame is None else common_of(pair.predicted) for pair in pairs}
+    files = some_partners(option, text, {stems[pair.name]: pair.predicted for pair in pairs}, pair_by)
     scores = {}
     for pair in pairs:
         if stems[pair.name] in files:

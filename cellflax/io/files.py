@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cellflax.errors import UserError
+from cellflax.io.names import stem_of
 from cellflax.io.readers import format_names, has_known_suffix
 
 
@@ -71,15 +72,15 @@ def group_channels(files: Sequence[Path], channels: Sequence[str] = ()) -> list[
     if len({channel.lower() for channel in channels}) != len(channels) or not all(channels):
         raise UserError(f"channels={list(channels)}: each must be a different, non-empty part of a file name")
     if not channels:
-        return _unique_names([ImageFiles(file.stem, (file,)) for file in files])
+        return _unique_names([ImageFiles(stem_of(file), (file,)) for file in files])
     groups: dict[tuple[Path, str], dict[str, Path]] = defaultdict(dict)
     for file in files:
-        matched = [channel for channel in channels if _part(channel).search(file.stem)]
+        matched = [channel for channel in channels if _part(channel).search(stem_of(file))]
         if len(matched) > 1:
             both = " and ".join(matched)
             raise UserError(f"{file}: fits the channels {both}; give longer parts in channels=")
         if matched:
-            rest = _part(matched[0]).sub("", file.stem, count=1)
+            rest = _part(matched[0]).sub("", stem_of(file), count=1)
             group = groups[file.parent, re.sub(r"([-_ .])[-_ .]+", r"\1", rest).strip("-_ .")]
             if matched[0] in group:
                 raise UserError(

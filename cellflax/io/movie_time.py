@@ -10,6 +10,7 @@ import numpy as np
 import tifffile
 
 from cellflax.errors import UserError
+from cellflax.progress import say
 
 _SECONDS = {
     **dict.fromkeys(("s", "sec", "second", "seconds"), 1.0),
@@ -51,10 +52,8 @@ def regular_times_s(n_frames: int, interval_s: float | None) -> np.ndarray | Non
 def frame_times_s(path: Path, tiff: tifffile.TiffFile, n_frames: int) -> np.ndarray | None:
     """Time of every frame in seconds, (T,), counted from the first; None where the file does not say.
 
-    OME time stamps (`Plane.DeltaT`) override its `TimeIncrement`; ImageJ has a `finterval`.
-
-    Raises:
-        UserError: if the time stamps do not rise from frame to frame.
+    OME time stamps (`Plane.DeltaT`) override its `TimeIncrement`, but stamps that do not rise say nothing: converters
+    leave zeros there. ImageJ has a `finterval`.
     """
     if tiff.is_ome:
         return _ome_times_s(path, tiff.ome_metadata or "<OME/>", n_frames)
@@ -89,10 +88,18 @@ def _ome_times_s(path: Path, metadata: str, n_frames: int) -> np.ndarray | None:
         if _tag(plane) == "Plane" and "DeltaT" in plane.attrib:
             scale = _SECONDS.get(plane.get("DeltaTUnit", "s"), 0.0)
             stamps.setdefault(int(plane.get("TheT", 0)), float(plane.attrib["DeltaT"]) * scale)
-    if n_frames > 1 and all(frame in stamps for frame in range(n_frames)):
-        return check_times(path, [stamps[frame] for frame in range(n_frames)])
+    complete = n_frames > 1 and all(frame in stamps for frame in range(n_frames))
+    times = np.array([stamps[frame] for frame in range(n_frames)]) if complete else np.zeros(0)
+    if complete and np.isfinite(times).all() and (np.diff(times) > 0).all():
+        return times - times[0]
     interval = float(pixels.get("TimeIncrement", 0)) * _SECONDS.get(pixels.get("TimeIncrementUnit", "s"), 0.0)
-    return interval * np.arange(n_frames) if interval > 0 else None
+    known = np.isfinite(interval) and interval > 0
+    if complete:
+        instead = (
+            f"its TimeIncrement of {interval:g} s counts" if known else "times are unknown; add frame_interval_s=..."
+        )
+        say(f"note: {path}: its time stamps (DeltaT) do not rise from frame to frame: {instead}")
+    return interval * np.arange(n_frames) if known else None
 
 
 def _tag(element: ElementTree.Element) -> str:

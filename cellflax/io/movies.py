@@ -1,6 +1,6 @@
 """Movies: a TIFF with time as an axis, or a folder with one file per frame."""
 
-import re
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,13 +8,87 @@ from pathlib import Path
 import numpy as np
 
 from cellflax.errors import UserError
-from cellflax.io.files import ImageFiles
+from cellflax.io.files import ImageFiles, list_files
 from cellflax.io.images import label_plane, read_channels, read_image, read_labels
 from cellflax.io.movie_file import is_movie, open_label_movie, open_movie
 from cellflax.io.movie_time import regular_times_s
-from cellflax.io.pairs import by_stem
+from cellflax.io.names import frame_numbers, natural_key, stem_of
+from cellflax.io.pairs import PairBy, by_stem, check_places, common_of, match_frames, partners
 from cellflax.io.stack import default_channel_names
 from cellflax.labels import components, is_mask
+from cellflax.progress import say
+
+_MOST_MISSING = 10  # times the frames that are there: more are no gap, but numbers that mean something else
+
+
+@dataclass(frozen=True)
+class FrameNumbers:
+    """Which frame of a movie each file of a folder is, by the numbers in the files' names.
+
+    Attributes:
+        first: number of the first frame.
+        step: difference that all numbers are a multiple of; frames that are `step` apart follow each other.
+        present: place in the movie of each file, rising, from 0; other places are frames without a file.
+        told: whether the names tell numbers. If not, the files are taken for successive frames.
+    """
+
+    first: int
+    step: int
+    present: tuple[int, ...]
+    told: bool = True
+
+    @property
+    def count(self) -> int:
+        """Number of frames, with those that have no file."""
+        return self.present[-1] + 1
+
+    @property
+    def missing(self) -> list[int]:
+        """Numbers of the frames that have no file."""
+        places = set(self.present)
+        return [self.first + self.step * place for place in range(self.count) if place not in places]
+
+    @property
+    def numbers(self) -> list[int]:
+        """Number of each file's frame."""
+        return [self.first + self.step * place for place in self.present]
+
+
+def number_frames(
+    option: str, text: str, files: Sequence[Path], pair: PairBy = PairBy.names
+) -> tuple[list[Path], FrameNumbers]:
+    """Put the files of a folder in order, and tell which frames they are.
+
+    A gap in their numbers is a gap, and is said on the screen.
+
+    With `pair=order`, files are successive frames whatever their numbers.
+
+    Raises:
+        UserError: if so many frames are missing that the numbers cannot count frames.
+    """
+    found = None
+    if pair is PairBy.names:
+        found = frame_numbers(common_of(file) for file in files) or frame_numbers(stem_of(file) for file in files)
+    if found is None:
+        return list(files), FrameNumbers(0, 1, tuple(range(len(files))), told=False)
+    files = [file for _, file in sorted(zip(found, files, strict=True))]
+    step = math.gcd(*(number - found[0] for number in found))
+    numbers = FrameNumbers(min(found), step, tuple(sorted((number - min(found)) // step for number in found)))
+    gaps = numbers.count - len(files)
+    if gaps > _MOST_MISSING * len(files):
+        raise UserError(
+            f"{option}={text}: {len(files)} files are numbered from {min(found)} to {max(found)}; if these are not "
+            "numbers of frames, add pair=order to take the files as successive frames"
+        )
+    if gaps:
+        names = ", ".join(map(str, numbers.missing[:5])) + (", ..." if gaps > 5 else "")
+        say(f"note: {option}={text}: {gaps} frames are missing, by the numbers in the files' names ({names})")
+    if step > 1:
+        say(
+            f"note: {option}={text}: numbers rise by {step}; frame_interval_s is the time of one number, so that "
+            f"successive files are {step} times as far apart; with pair=order it is the time between files"
+        )
+    return files, numbers
 
 
 @dataclass(frozen=True)
@@ -27,6 +101,8 @@ class LabelMovie:
         pixel_size_um: edge of a pixel, if known.
         source: the file or folder.
         from_mask: the movie had a single non-zero value; its connected components are the cells.
+        frames: which frames the files of a folder are; frames without a file are empty. None for a movie in one file.
+        files: the files, of the frames that have one.
     """
 
     labels: np.ndarray
@@ -34,6 +110,13 @@ class LabelMovie:
     pixel_size_um: float | None
     source: str
     from_mask: bool = False
+    frames: FrameNumbers | None = None
+    files: tuple[Path, ...] = ()
+
+    @property
+    def missing(self) -> list[int]:
+        """Places of the frames without a file."""
+        return [] if self.frames is None else sorted(set(range(len(self.labels))) - set(self.frames.present))
 
 
 @dataclass(frozen=True)
@@ -53,49 +136,99 @@ class ImageMovie:
     pixel_size_um: float | None
 
 
-def read_label_movie(text: str, option: str = "input", frame_interval_s: float | None = None) -> LabelMovie:
+def read_label_movie(
+    text: str,
+    option: str = "input",
+    frame_interval_s: float | None = None,
+    pair: PairBy = PairBy.names,
+    pixel_size_um: float | None = None,
+) -> LabelMovie:
     """Read a label movie: a TIFF with axes TYX, or FILE | DIR | GLOB with one label image per frame.
 
-    Frames of a folder follow the numbers in their names (`t2` before `t10`).
+    Frames of a folder follow the numbers in their names (`t2` before `t10`). A gap in the numbers is a gap in the
+    movie: its frames hold no cell.
 
     Args:
         text: FILE | DIR | GLOB.
         option: the argument's name, for errors.
-        frame_interval_s: time between frames; overrides what the files say.
+        frame_interval_s: time between frames, that of a difference of 1 between numbers in names; overrides what the
+            files say.
+        pair: with `order`, files of a folder are successive frames whatever their numbers.
+        pixel_size_um: edge of a pixel; overrides what the files say.
 
     Raises:
-        UserError: if there are fewer than two frames, frames of different shapes, no label images, or time stamps
-            that do not rise.
+        UserError: if there are fewer than two frames, frames of different shapes or pixel sizes, or no label images.
     """
     files = frame_files(text, option)
+    frames = None
     if len(files) == 1:
         with open_label_movie(files[0]) as movie:
             labels = np.stack([label_plane(movie.frame(t), f"{files[0]}, frame {t}") for t in range(movie.n_frames)])
-            size, times_s = movie.pixel_size_um, movie.times_s(frame_interval_s)
+            size, times_s = pixel_size_um or movie.pixel_size_um, movie.times_s(frame_interval_s)
     else:
-        labels = _stack(files, [read_labels(file) for file in files])
-        size, times_s = read_image(files[0]).pixel_size_um, regular_times_s(len(files), frame_interval_s)
+        files, frames = number_frames(option, text, files, pair)
+        labels = _stack(files, [read_labels(file) for file in files], frames)
+        size = pixel_size_um or _one_size_um(files, [read_image(file).pixel_size_um for file in files])
+        times_s = regular_times_s(frames.count, frame_interval_s and frame_interval_s * frames.step)
     from_mask = is_mask(labels)
     if from_mask:
         labels = np.stack([components(frame) for frame in labels])
-    return LabelMovie(labels, times_s, size, text, from_mask)
+    return LabelMovie(labels, times_s, size, text, from_mask, frames, tuple(files))
 
 
-def read_image_movie(text: str, option: str = "images", frame_interval_s: float | None = None) -> ImageMovie:
+def read_image_movie(
+    text: str,
+    option: str = "images",
+    frame_interval_s: float | None = None,
+    pair: PairBy = PairBy.names,
+    labels: LabelMovie | None = None,
+) -> ImageMovie:
     """Read an image movie: a TIFF with axes TYX or TCYX, or FILE | DIR | GLOB with one image per frame.
 
+    Args:
+        text: FILE | DIR | GLOB.
+        option: the argument's name, for errors.
+        frame_interval_s: as for `read_label_movie`.
+        pair: as for `read_label_movie`; with `order`, files belong to those of `labels` in order.
+        labels: movie whose frames the images belong to; images are then paired with its frames by their names.
+
     Raises:
-        UserError: as `read_label_movie`, which has the same arguments.
+        UserError: as `read_label_movie`, and if frames of `labels` lack an image.
     """
-    files = frame_files(text, option)
+    files = sorted(list_files(text), key=lambda file: natural_key(file.stem))
+    if len(files) > 1:
+        files = frame_files(text, option) if labels is None else files
     if len(files) == 1:
         with open_movie(files[0]) as movie:
             pixels, times_s = movie.frames(), movie.times_s(frame_interval_s)
             return ImageMovie(pixels, default_channel_names(pixels.shape[-1]), times_s, movie.pixel_size_um)
-    images = [read_channels(ImageFiles(file.stem, (file,))) for file in files]
-    pixels = _stack(files, [image.pixels for image in images])
-    times_s = regular_times_s(len(files), frame_interval_s)
-    return ImageMovie(pixels, images[0].channels, times_s, images[0].pixel_size_um)
+    if labels is None:
+        files, frames = number_frames(option, text, files, pair)
+    else:
+        files, frames = _files_of_frames(text, option, pair, labels)
+    images = [read_channels(ImageFiles(stem_of(file), (file,))) for file in files]
+    pixels = _stack(files, [image.pixels for image in images], frames)
+    times_s = regular_times_s(frames.count, frame_interval_s and frame_interval_s * frames.step)
+    size = _one_size_um(files, [image.pixel_size_um for image in images])
+    return ImageMovie(pixels, images[0].channels, times_s, size)
+
+
+def _files_of_frames(text: str, option: str, pair: PairBy, labels: LabelMovie) -> tuple[list[Path], FrameNumbers]:
+    """Image files in the order of the frames of a label movie, and which of its frames they are."""
+    if labels.frames is None:
+        frames = FrameNumbers(0, 1, tuple(range(len(labels.labels))), told=False)
+        files = frame_files(text, option)
+        return match_frames(option, text, frames.numbers, files, labels.source, pair, sure=False), frames
+    frames = labels.frames
+    if pair is PairBy.names and frames.told:
+        candidates = frame_files(text, option)
+        if frame_numbers(map(common_of, candidates)) or frame_numbers(map(stem_of, candidates)):
+            files = match_frames(option, text, frames.numbers, candidates, labels.source)
+            for mine, its in zip(labels.files, files, strict=True):
+                check_places(mine, its)
+            return files, frames
+    found = partners(option, text, {common_of(file): file for file in labels.files}, pair)
+    return list(found.values()), frames
 
 
 def frame_files(text: str, option: str) -> list[Path]:
@@ -104,7 +237,7 @@ def frame_files(text: str, option: str) -> list[Path]:
     Raises:
         UserError: if there are none, two files stand for one frame, or there are several movies.
     """
-    files = sorted(by_stem(option, text).values(), key=lambda file: natural_key(file.stem))
+    files = sorted(by_stem(option, text).values(), key=lambda file: natural_key(stem_of(file)))
     if len(files) > 1 and is_movie(files[0]):
         raise UserError(
             f"{option}={text}: {files[0].name} is a movie, and there are {len(files)} files; give one movie"
@@ -112,16 +245,27 @@ def frame_files(text: str, option: str) -> list[Path]:
     return files
 
 
-def natural_key(name: str) -> list[tuple[int, str]]:
-    """Sorting key that reads digits as numbers: t2 before t10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name) if part]
+def _one_size_um(files: Sequence[Path], sizes: Sequence[float | None]) -> float | None:
+    """The pixel size that all frames of a movie share; None where no file says."""
+    known = [(file, size) for file, size in zip(files, sizes, strict=True) if size is not None]
+    for file, size in known:
+        if abs(size - known[0][1]) > 0.01 * size:
+            raise UserError(
+                f"{file}: pixel size {size:g} um differs from {known[0][1]:g} um of {known[0][0].name}; all frames of "
+                "a movie need one, so resample them or give pixel_size_um=..."
+            )
+    return known[0][1] if known else None
 
 
-def _stack(files: Sequence[Path], frames: Sequence[np.ndarray]) -> np.ndarray:
+def _stack(files: Sequence[Path], frames: Sequence[np.ndarray], numbers: FrameNumbers) -> np.ndarray:
+    """Frames as one array, with zeros for those without a file."""
     for file, frame in zip(files, frames, strict=True):
         if frame.shape != frames[0].shape:
             raise UserError(
                 f"{file}: shape {frame.shape} differs from {frames[0].shape} of {files[0].name}; all frames of a "
                 "movie must have the same shape"
             )
-    return np.stack(frames)
+    whole = np.zeros((numbers.count, *frames[0].shape), np.result_type(*frames))
+    for place, frame in zip(numbers.present, frames, strict=True):
+        whole[place] = frame
+    return whole

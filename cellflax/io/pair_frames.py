@@ -7,10 +7,12 @@ from cellflax.errors import UserError
 from cellflax.io.files import list_files
 from cellflax.io.movie_file import is_movie, open_label_movie
 from cellflax.io.movies import frame_files
-from cellflax.io.pairs import Pair, pair_files
+from cellflax.io.pairs import Pair, PairBy, match_frames, pair_files
 
 
-def pair_frames(predicted: str, reference: str, nuclei: str | None = None, image: str | None = None) -> list[Pair]:
+def pair_frames(
+    predicted: str, reference: str, nuclei: str | None = None, image: str | None = None, pair: PairBy = PairBy.names
+) -> list[Pair]:
     """Pair the files of FILE | DIR | GLOB arguments as `pair_files`, and the frames of movies in order.
 
     One side may be a movie in one file and the other one file per frame.
@@ -21,10 +23,10 @@ def pair_frames(predicted: str, reference: str, nuclei: str | None = None, image
     Raises:
         UserError: as `pair_files`; if a movie belongs to a single image, or movies differ in their number of frames.
     """
-    split = _movie_and_files(predicted, reference, nuclei, image)
-    pairs = pair_files(predicted, reference, nuclei, image) if split is None else split
-    found = [frame for pair in pairs for frame in ([pair] if pair.frame is not None else _frames(pair))]
-    names = [pair.name for pair in found]
+    split = _movie_and_files(predicted, reference, nuclei, image, pair)
+    pairs = pair_files(predicted, reference, nuclei, image, pair) if split is None else split
+    found = [frame for one in pairs for frame in ([one] if one.frame is not None else _frames(one))]
+    names = [one.name for one in found]
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"{name} is the name of an image and of a frame of a movie; rename the image")
@@ -52,7 +54,9 @@ def _count(path: Path) -> int:
         return movie.n_frames
 
 
-def _movie_and_files(predicted: str, reference: str, nuclei: str | None, image: str | None) -> list[Pair] | None:
+def _movie_and_files(
+    predicted: str, reference: str, nuclei: str | None, image: str | None, pair: PairBy
+) -> list[Pair] | None:
     """Frames of one movie file against one file per frame, in the order of their numbers; None for anything else."""
     sides = {"predicted": predicted, "reference": reference}
     movie = [option for option, text in sides.items() if len(files := list_files(text)) == 1 and is_movie(files[0])]
@@ -63,10 +67,7 @@ def _movie_and_files(predicted: str, reference: str, nuclei: str | None, image: 
     files = frame_files(sides[other], other)
     if len(files) == 1:
         return None
-    if len(files) != _count(whole):
-        raise UserError(
-            f"{other}={sides[other]}: {len(files)} files for the {_count(whole)} frames of {whole}; give one per frame"
-        )
+    files = match_frames(other, sides[other], range(_count(whole)), files, str(whole), pair, sure=False)
     return [
         Pair(f"{whole.stem}_{t}", *((whole, file) if other == "reference" else (file, whole)), None, None, t)
         for t, file in enumerate(files)

@@ -1,7 +1,13 @@
-"""Predicted and reference label images that belong together by name, and their arrays."""
+"""Files that belong together: one rule, by names, for all commands; and pairs of label images with their arrays.
 
-import re
+The longest common stem wins, files are paired one to one, and numbers of frames and positions must agree. Files are
+paired by order only if the user asks for it, or if there is one on each side. What has no partner is named.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +16,28 @@ from cellflax.errors import UserError
 from cellflax.io.files import list_files
 from cellflax.io.images import label_plane, read_labels
 from cellflax.io.movie_file import is_movie, open_label_movie
-from cellflax.labels import is_mask
-
-_LABEL_SUFFIX = re.compile(
-    r"(?<=.)[-_. ](labels?|masks?|cells?|nuclei|nucleus|cp|seg|gt|instances?|annotations?|interior)$",
-    re.IGNORECASE,
+from cellflax.io.names import (
+    comparable,
+    frame_numbers,
+    has_label_suffix,
+    natural_key,
+    places,
+    possible_stems,
+    shared_ending,
+    split_rest,
+    stem_of,
+    without_ending,
+    without_prefix,
 )
-_IMAGE_SUFFIX = re.compile(r"(?<=.)[-_. ](images?|img)$", re.IGNORECASE)
+from cellflax.labels import is_mask
+from cellflax.progress import say
+
+
+class PairBy(Enum):
+    """How files are paired: by their names, or in the order of their names."""
+
+    names = "names"
+    order = "order"
 
 
 @dataclass(frozen=True)
@@ -40,16 +61,111 @@ class Pair:
     frame: int | None = None
 
 
-def common_stem(path: Path) -> str:
-    """The file's name without its extension and without suffixes such as `_labels`, `_cp_masks` or `_img`."""
-    stem = _IMAGE_SUFFIX.sub("", path.stem)
-    while (shorter := _LABEL_SUFFIX.sub("", stem)) != stem:
-        stem = shorter
-    return stem
+@dataclass(frozen=True)
+class Matching:
+    """Which file belongs to which name.
+
+    Attributes:
+        files: the file of each name that has one.
+        rivals: for a name without a file, those between which its name does not decide.
+    """
+
+    files: dict[str, Path]
+    rivals: dict[str, list[Path]]
 
 
-def pair_files(predicted: str, reference: str, nuclei: str | None = None, image: str | None = None) -> list[Pair]:
-    """Pair the files of FILE | DIR | GLOB arguments by common stem.
+def match_names(names: Mapping[str, Sequence[str]], files: Sequence[Path]) -> Matching:
+    """Match files to names, one to one.
+
+    Stems that are equal, with or without suffixes such as `_labels`, belong together; the longest common stem wins.
+    If that leaves a name without a file, the same further word in every file is accepted (`a_gfp`, `b_gfp` for `a`,
+    `b`), and the same word in every name (`a_phase`, `b_phase`). Such a word may hold no number of a frame or position.
+
+    Args:
+        names: stems that each name may stand for, longest first; see `names.possible_stems`.
+        files: candidates.
+    """
+    of_name = {name: [comparable(stem) for stem in stems] for name, stems in names.items()}
+    of_file = {
+        file: [comparable(stem) for stem in stems]
+        for file, stems in zip(files, possible_stems([stem_of(file) for file in files]), strict=True)
+    }
+    matching = _equal(of_name, of_file)
+    if len(matching.files) == len(names) or matching.rivals:
+        return matching
+    shared = shared_ending([stems[-1] for stems in of_name.values()])
+    for count in range(shared + 1):
+        cores = {name: [without_ending(stem, count) for stem in stems] for name, stems in of_name.items()}
+        if len({stems[-1] for stems in cores.values()}) < len(cores):
+            break
+        found = (_equal(cores, of_file) if count else None, _continued(cores, of_file))
+        for result in found:
+            if result is not None and (len(result.files) == len(names) or result.rivals):
+                return result
+    return matching
+
+
+def _equal(of_name: Mapping[str, Sequence[str]], of_file: Mapping[Path, Sequence[str]]) -> Matching:
+    """Names and files with a common stem, the longest first; prefixes such as `mask_` count last."""
+    owners: dict[str, list[tuple[int, Path]]] = defaultdict(list)
+    for file, stems in of_file.items():
+        for level, stem in enumerate(stems):
+            owners[stem].append((level, file))
+            if without_prefix(stem) != stem:
+                owners[without_prefix(stem)].append((level + 10, file))
+    possible: dict[tuple[int, int], dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
+    for name, stems in of_name.items():
+        for step, stem in enumerate(stems):
+            for start, more in ((stem, 0), (without_prefix(stem), 10)):
+                if more and start == stem:
+                    continue
+                for level, file in owners.get(start, ()):
+                    possible[len(start), -(level + step + more)][name].append(file)
+    files: dict[str, Path] = {}
+    rivals: dict[str, list[Path]] = {}
+    taken: set[Path] = set()
+    for rank in sorted(possible, reverse=True):
+        free = {
+            name: sorted(set(given) - taken)
+            for name, given in possible[rank].items()
+            if name not in files and name not in rivals
+        }
+        wanted = Counter(file for given in free.values() for file in given)
+        for name, given in free.items():
+            if len(given) == 1 and wanted[given[0]] == 1:
+                files[name] = given[0]
+                taken.add(given[0])
+            elif given:
+                rivals[name] = given
+    return Matching(files, rivals)
+
+
+def _continued(of_name: Mapping[str, Sequence[str]], of_file: Mapping[Path, Sequence[str]]) -> Matching | None:
+    """Files that continue every name by the same words; None where there is none."""
+    by_rest: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
+    for file, stems in of_file.items():
+        for start, rest in {cut for stem in stems for cut in split_rest(stem)}:
+            by_rest[rest][start].append(file)
+    complete: dict[str, dict[str, Path]] = {}
+    for rest, starts in by_rest.items():
+        found = {}
+        for name, stems in of_name.items():
+            given = next((starts[stem] for stem in stems if stem in starts), [])
+            if len(given) == 1:
+                found[name] = given[0]
+        if len(found) == len(of_name) == len(set(found.values())):
+            complete[rest] = found
+    if len({tuple(found.items()) for found in complete.values()}) == 1:
+        return Matching(next(iter(complete.values())), {})
+    if not complete:
+        return None
+    return Matching({}, {name: sorted({found[name] for found in complete.values()}) for name in of_name})
+
+
+def pair_files(
+    predicted: str, reference: str, nuclei: str | None = None, image: str | None = None, pair: PairBy = PairBy.names
+) -> list[Pair]:
+    """Pair the files of FILE | DIR | GLOB arguments by name, or by order if `pair` says so.
 
     One predicted against one reference file needs no common name. If some files of a folder carry a
     suffix such as `_labels`, only these are taken for labels, and only the others for images.
@@ -59,74 +175,230 @@ def pair_files(predicted: str, reference: str, nuclei: str | None = None, image:
             images are missing for a pair.
     """
     found = by_stem("predicted", predicted)
-    truth = by_stem("reference", reference)
-    if len(found) == len(truth) == 1:
-        name = next(iter(found))
-        truth = {name: next(iter(truth.values()))}
-    for option, text, here, other in (
-        ("reference", reference, found, truth),
-        ("predicted", predicted, truth, found),
-    ):
-        for stem in sorted(here.keys() - other.keys()):
-            raise UserError(
-                f"{here[stem]}: {option}={text} has no file named {stem}, with or without _labels, _masks, "
-                "_cells ...; rename it, or give patterns that pair up"
-            )
-    nuclei_of = partners("nuclei", nuclei, found)
-    image_of = partners("image", image, found)
+    truth = partners("reference", reference, found, pair, all_files=f"predicted={predicted}")
+    nuclei_of = partners("nuclei", nuclei, found, pair)
+    image_of = partners("image", image, found, pair)
     return [Pair(stem, found[stem], truth[stem], nuclei_of.get(stem), image_of.get(stem)) for stem in sorted(found)]
 
 
 def by_stem(option: str, text: str) -> dict[str, Path]:
-    """Label images (with option "image": images) of FILE | DIR | GLOB by their common stem.
+    """Label images of FILE | DIR | GLOB by their stem without suffixes, as far as these are not needed.
 
     Raises:
         UserError: if there are none, or two have one stem.
     """
-    files = list_files(text)
-    labels = [file for file in files if _LABEL_SUFFIX.search(file.stem)]
-    others = [file for file in files if not _LABEL_SUFFIX.search(file.stem)]
-    preferred = others or labels if option == "image" else labels or others
+    files = _preferred(option, list_files(text))
     found: dict[str, Path] = {}
-    for file in preferred:
-        stem = common_stem(file)
+    for file, stems in zip(files, possible_stems([stem_of(file) for file in files]), strict=True):
+        stem = stems[-1]
         if stem in found:
-            raise UserError(
-                f"{option}={text}: {found[stem]} and {file} both stand for {stem}; "
-                f"give a pattern such as '*{file.stem.removeprefix(stem)}{file.suffix}'"
-            )
+            raise _both(option, text, [found[stem], file], stem)
         found[stem] = file
     return found
 
 
-def partners(option: str, text: str | None, pairs: dict[str, Path]) -> dict[str, Path]:
+def _preferred(option: str, files: list[Path]) -> list[Path]:
+    """Of files with and without a suffix of labels, those that an option wants."""
+    labels = [file for file in files if has_label_suffix(stem_of(file))]
+    others = [file for file in files if not has_label_suffix(stem_of(file))]
+    return others or labels if option in _IMAGE_OPTIONS else labels or others
+
+
+_IMAGE_OPTIONS = ("image", "images", "reporter")
+
+
+def partners(
+    option: str,
+    text: str | None,
+    pairs: Mapping[str, Path],
+    pair: PairBy = PairBy.names,
+    all_files: str | None = None,
+) -> dict[str, Path]:
     """The file of FILE | DIR | GLOB that belongs to each name; nothing if `text` is None.
+
+    Files that belong to no name are named on the screen.
 
     Args:
         option: the argument's name, for errors.
         text: where to look.
-        pairs: file of each name, for errors; a single name takes a single file whatever it is called.
+        pairs: file of each name; a single name takes a single file whatever it is called.
+        pair: by name, or by order.
+        all_files: where the names come from, if every file must belong to one of them.
 
     Raises:
         UserError: if a name has no file, or several.
     """
     if text is None:
         return {}
-    files = by_stem(option, text)
-    if len(files) == len(pairs) == 1:
-        return dict(zip(pairs, files.values(), strict=True))
-    return {stem: _partner(option, text, files, pairs[stem], stem) for stem in pairs}
+    files = list_files(text)
+    wanted = _preferred(option, files)
+    if pair is PairBy.order:
+        return _by_order(option, text, pairs, wanted)
+    names = stems_of_names(pairs)
+    matching = match_names(names, wanted)
+    if len(matching.files) < len(names) and not (len(wanted) == len(pairs) == 1) and len(files) > len(wanted):
+        whole = match_names(names, files)
+        matching, wanted = (whole, files) if len(whole.files) == len(names) else (matching, wanted)
+    if len(wanted) == len(pairs) == 1:
+        return dict(zip(pairs, wanted, strict=True))
+    for name, rivals in matching.rivals.items():
+        if len({stem for file in rivals for stem in [common_of(file)]} | {name}) == 1:
+            raise _both(option, text, rivals, name)
+        raise UserError(
+            f"{pairs[name]}: {option}={text} has {len(rivals)} files named {name}_... ({_some(rivals)}); give a "
+            "pattern for one of them"
+        )
+    left = sorted(set(wanted) - set(matching.files.values()))
+    missing = [name for name in pairs if name not in matching.files]
+    if missing:
+        several = f", nor for {len(missing) - 1} others ({_some(missing[1:])})" if len(missing) > 1 else ""
+        unused = f"; without a partner there: {_some(left)}" if left else ""
+        hint = _order_hint(option, len(pairs), len(wanted))
+        raise UserError(
+            f"{pairs[missing[0]]}: {option}={text} has no file named {missing[0]}, with or without _labels, _masks, "
+            f"_cells ...{several}{unused}; rename them, or give patterns that pair up{hint}"
+        )
+    if left and all_files is not None:
+        raise UserError(
+            f"{left[0]}: {all_files} has no file named {common_of(left[0])}, with or without _labels, _masks, "
+            "_cells ...; rename it, or give patterns that pair up"
+        )
+    _say_left(option, text, left)
+    return {name: matching.files[name] for name in pairs}
 
 
-def _partner(option: str, text: str, files: dict[str, Path], predicted: Path, stem: str) -> Path:
-    """The file of the same stem, or the one file whose stem continues it (`a_phase` for `a`)."""
-    if stem in files:
-        return files[stem]
-    longer = [file for other, file in files.items() if re.match(re.escape(stem) + "[-_. ]", other)]
-    if len(longer) != 1:
-        problem = f"has {len(longer)} files named {stem}_..." if longer else f"has no file named {stem}"
-        raise UserError(f"{predicted}: {option}={text} {problem}; rename them, or give a pattern")
-    return longer[0]
+def some_partners(option: str, text: str, pairs: Mapping[str, Path], pair: PairBy = PairBy.names) -> dict[str, Path]:
+    """As `partners`, but names may be without a file; files without a name are named on the screen.
+
+    Raises:
+        UserError: if there are no files, or several of one name.
+    """
+    files = list(by_stem(option, text).values())
+    if pair is PairBy.order or len(files) == len(pairs) == 1:
+        return _by_order(option, text, pairs, files)
+    matching = match_names(stems_of_names(pairs), files)
+    for name, rivals in matching.rivals.items():
+        raise _both(option, text, rivals, name)
+    if matching.files:
+        _say_left(option, text, sorted(set(files) - set(matching.files.values())))
+    return matching.files
+
+
+def common_of(file: Path) -> str:
+    """The shortest stem of a file alone, without all suffixes."""
+    return possible_stems([stem_of(file)])[0][-1]
+
+
+def stems_of_names(pairs: Mapping[str, Path]) -> dict[str, list[str]]:
+    """Stems that each name may stand for: those of its file, where that is one, as far as its name is not shorter."""
+    stems = {}
+    kept = possible_stems([stem_of(path) if path.is_file() else name for name, path in pairs.items()])
+    for (name, _), chain in zip(pairs.items(), kept, strict=True):
+        stems[name] = chain if name in chain else [*chain, name]
+    return stems
+
+
+def _by_order(option: str, text: str, pairs: Mapping[str, Path], files: Sequence[Path]) -> dict[str, Path]:
+    if len(files) != len(pairs):
+        raise UserError(
+            f"{option}={text}: {len(files)} files for {len(pairs)} images; pair=order needs as many of both"
+        )
+    names = sorted(pairs, key=lambda name: natural_key(pairs[name].name))
+    return dict(zip(names, sorted(files, key=lambda file: natural_key(file.name)), strict=True))
+
+
+def match_frames(
+    option: str,
+    text: str,
+    numbers: Sequence[int],
+    files: Sequence[Path],
+    source: str,
+    pair: PairBy = PairBy.names,
+    *,
+    sure: bool = True,
+) -> list[Path]:
+    """The file of each frame of a movie, by the numbers in the files' names.
+
+    Args:
+        option: the argument's name, for errors.
+        text: its value, for errors.
+        numbers: number of each frame.
+        files: one per frame, at least.
+        source: where the frames come from, for errors.
+        pair: by the numbers, or by order.
+        sure: whether the frames' numbers are those of the files; else they count from 0, and files may count from
+            another number.
+
+    Raises:
+        UserError: if a frame has no file, or the names do not tell the frames.
+    """
+    files = sorted(files, key=lambda file: natural_key(file.name))
+    if pair is PairBy.order or len(files) == len(numbers) == 1:
+        if len(files) != len(numbers):
+            raise UserError(
+                f"{option}={text}: {len(files)} files for {len(numbers)} frames of {source}; give one per frame"
+            )
+        return files
+    found = frame_numbers(common_of(file) for file in files)
+    if found is None:
+        found = frame_numbers(stem_of(file) for file in files)
+    if found is None:
+        raise UserError(
+            f"{option}={text}: the names of its files do not tell which frame of {source} each is; number them, or "
+            "add pair=order to take them in order"
+        )
+    shift = 0
+    if not sure and not set(numbers) <= set(found) and len(found) == len(numbers):
+        shift = found[0] - numbers[0]
+        say(f"{option}={text}: its frames are numbered from {found[0]}, those of {source} from {numbers[0]}")
+    of_number = {number - shift: file for number, file in zip(found, files, strict=True)}
+    missing = [number for number in numbers if number not in of_number]
+    left = [file for number, file in of_number.items() if number not in set(numbers)]
+    if missing:
+        unused = f"; without a partner: {_some(left)}" if left else ""
+        order = ", or add pair=order if the order of the names is right" if len(files) == len(numbers) else ""
+        raise UserError(f"{option}={text}: no file for frame {_some(missing)} of {source}{unused}; add them{order}")
+    _say_left(option, text, left)
+    return [of_number[number] for number in numbers]
+
+
+def check_places(first: Path, second: Path) -> None:
+    """Refuse two files whose names tell different positions.
+
+    Raises:
+        UserError: if both have a number of the same kind (`pos1`, `pos2`) and these differ.
+    """
+    one, other = places(stem_of(first)), places(stem_of(second))
+    for kind in one.keys() & other.keys():
+        if one[kind] != other[kind]:
+            raise UserError(
+                f"{second}: shows another position than {first.name}, by their names; give the same position, or add "
+                "pair=order if the order of the names is right"
+            )
+
+
+def _say_left(option: str, text: str, left: Sequence[Path]) -> None:
+    if left:
+        say(f"note: {option}={text}: {len(left)} files without a partner are left out ({_some(left)})")
+
+
+def _some(items: Iterable[Path | str | int]) -> str:
+    """The first of several, for a message."""
+    words = [item.name if isinstance(item, Path) else str(item) for item in items]
+    return ", ".join(words[:5]) + (", ..." if len(words) > 5 else "")
+
+
+def _order_hint(option: str, names: int, files: int) -> str:
+    """The remedy pair=order, where it would work."""
+    return ", or add pair=order to pair them in order" if option != "predicted" and names == files else ""
+
+
+def _both(option: str, text: str, files: Sequence[Path], stem: str) -> UserError:
+    last = files[1]
+    return UserError(
+        f"{option}={text}: {files[0]} and {last} both stand for {stem}; "
+        f"give a pattern such as '*{last.stem[len(stem) :]}{last.suffix}'"
+    )
 
 
 def _read_frame(path: Path, t: int | None) -> np.ndarray:

@@ -5,6 +5,8 @@
 
 from pathlib import Path
 
+from cellflax.io.names import stem_of
+
 # Files of several commands.
 METRICS = "metrics.json"
 OVERLAY = "overlay.png"
@@ -72,4 +74,4 @@ def result_file(name: str, kind: str) -> str:
 
 def input_name(path: Path, kind: str = LABELS) -> str:
     """Name of the input that an image of `predict` belongs to; for any other image, the stem of its file."""
-    return path.stem.removesuffix(f"_{kind}")
+    return stem_of(path).removesuffix(f"_{kind}")

@@ -12,7 +12,7 @@ import pandas as pd
 from cellflax.errors import UserError
 from cellflax.io import results
 from cellflax.io.images import ImageFiles, as_grey, grey_hint, read_channels
-from cellflax.io.pairs import partners
+from cellflax.io.pairs import PairBy, partners
 from cellflax.io.predictions import Prediction
 from cellflax.io.tables import write_table
 from cellflax.labels import label_values, majority_owners
@@ -47,6 +47,7 @@ def quantify_cell_types(
     predictions: dict[str, Prediction],
     read_nuclei: Callable[[str], np.ndarray],
     output: Path,
+    pair: PairBy = PairBy.names,
 ) -> dict[str, Any]:
     """Compare the predicted type of every cell with that of the marker in its nucleus.
 
@@ -59,6 +60,7 @@ def quantify_cell_types(
         predictions: by stem.
         read_nuclei: labels of an image's nuclei by its stem.
         output: directory to write to.
+        pair: whether markers belong to images by name or by order.
 
     Returns:
         Metrics of all images together (`pooled`) and of each.
@@ -68,7 +70,7 @@ def quantify_cell_types(
             cell shows a marker.
     """
     types = _predicted_types(predictions)
-    files = _marker_files(config, types, predictions)
+    files = _marker_files(config, types, predictions, pair)
     fields = {}
     for stem, prediction in predictions.items():
         markers = {name: files[name][stem] for name in types}
@@ -109,7 +111,7 @@ def _predicted_types(predictions: dict[str, Prediction]) -> list[str]:
 
 
 def _marker_files(
-    config: CellTypeConfig, types: list[str], predictions: dict[str, Prediction]
+    config: CellTypeConfig, types: list[str], predictions: dict[str, Prediction], pair: PairBy
 ) -> dict[str, dict[str, Path]]:
     """Marker image by type and stem."""
     for name in types:
@@ -119,7 +121,7 @@ def _marker_files(
         if name not in types:
             raise UserError(f"cell_type.markers.{name}: no such predicted type; there are {', '.join(types)}")
     labels = {stem: prediction.file for stem, prediction in predictions.items()}
-    return {name: partners(f"cell_type.markers.{name}", config.markers[name], labels) for name in types}
+    return {name: partners(f"cell_type.markers.{name}", config.markers[name], labels, pair) for name in types}
 
 
 def _measure(config: CellTypeConfig, prediction: Prediction, nuclei: np.ndarray, markers: dict[str, Path]) -> _Field:

@@ -11,6 +11,7 @@ from cellflax.io import results
 from cellflax.measure.cells import cell_table
 from cellflax.measure.shape import rod_table
 from cellflax.pictures.histograms import area_histogram
+from cellflax.progress import say
 from cellflax.quantification.recording import Recording
 from cellflax.quantification.tables import distribution, write_with_types
 
@@ -30,7 +31,8 @@ def quantify_cells(recording: Recording, intensity: Callable[[int], np.ndarray] 
     Returns:
         Numbers of cells and their areas.
     """
-    cells = pd.concat([_measure(recording, intensity, i) for i in range(len(recording.frames))], ignore_index=True)
+    cells = pd.concat([_measure(recording, intensity, i) for i in recording.present], ignore_index=True)
+    _say_unknown_sizes(recording)
     write_with_types(output / results.CELLS, cells)
     area = "area_um2" if "area_um2" in cells else "area_px"
     area_histogram(cells, area).savefig(output / results.CELLS_FIGURE)
@@ -44,12 +46,22 @@ def quantify_cells(recording: Recording, intensity: Callable[[int], np.ndarray] 
 
 
 def _measure(recording: Recording, intensity: Callable[[int], np.ndarray] | None, i: int) -> pd.DataFrame:
-    labels = recording.labels(i)
+    labels, size = recording.labels(i), recording.frames[i].pixel_size_um
     image = None if intensity is None else intensity(i)[..., None]
-    table = cell_table(labels, image, ("image",) if image is not None else (), pixel_size_um=recording.pixel_size_um)
-    rods = rod_table(labels, recording.pixel_size_um)
+    table = cell_table(labels, image, ("image",) if image is not None else (), pixel_size_um=size)
+    rods = rod_table(labels, size)
     new = {name: rods[name] for name in map(str, rods) if name.startswith(("length_", "width_"))}
     return recording.rows(recording.frames[i], table.assign(**new))
+
+
+def _say_unknown_sizes(recording: Recording) -> None:
+    """Say which images have no pixel size, if others have one: their columns in um are empty."""
+    unknown = [recording.frames[i].name for i in recording.present if recording.frames[i].pixel_size_um is None]
+    if unknown and len(unknown) < len(recording.present):
+        say(
+            f"note: {unknown[0]}{f' and {len(unknown) - 1} others' if len(unknown) > 1 else ''}: the pixel size is "
+            "unknown, so columns in um are empty there; give pixel_size_um=..., or save it in the files"
+        )
 
 
 def format_cells(metrics: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from enum import Enum
 
 from cellflax.checks import above, check
 from cellflax.errors import UserError
+from cellflax.io.pairs import PairBy
 from cellflax.measure.growth import GrowthConfig
 from cellflax.measure.ktr import KtrConfig
 from cellflax.quantification.cell_type import CellTypeConfig
@@ -22,7 +23,7 @@ class QuantifyMethod(Enum):
 
 @dataclass
 class QuantifyConfig:
-    """Options of `cellflax.quantify`; FILE | DIR | GLOB wherever files are named, paired by name or in order.
+    """Options of `cellflax.quantify`; FILE | DIR | GLOB wherever files are named, paired by name.
 
     Attributes:
         method: what is quantified.
@@ -32,6 +33,8 @@ class QuantifyConfig:
         reporter: images of the reporter, for method=ktr.
         nuclei: nucleus labels or masks.
         nuclear: images of a nuclear marker in which nuclei are found, instead of `nuclei`.
+        pair: names pairs files by their names, those of a movie's frames by the numbers in them; order takes them in
+            the order of their names.
         truth: folder of a simulated movie, whose growth rates or ratios are compared with the measured ones.
         pixel_size_um: edge of a pixel; overrides the files.
         frame_interval_s: time between frames; overrides `tracks`.
@@ -49,6 +52,7 @@ class QuantifyConfig:
     reporter: str | None = None
     nuclei: str | None = None
     nuclear: str | None = None
+    pair: PairBy = PairBy.names
     truth: str | None = None
     pixel_size_um: float | None = None
     frame_interval_s: float | None = None

@@ -77,9 +77,9 @@ def growth_table(recording: Recording, config: GrowthConfig) -> pd.DataFrame:
     what else is known of the cells, and `growth_rate_per_h` since the cell was last seen (or `_per_frame`).
     """
     tables = []
-    for frame in recording.frames:
+    for frame in (recording.frames[i] for i in recording.present):
         labels = frame.read()
-        table = rod_table(labels, recording.pixel_size_um)
+        table = rod_table(labels, frame.pixel_size_um)
         edges = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
         table["touches_border"] = np.isin(table[results.LABEL].to_numpy(), edges)
         tables.append(recording.rows(frame, table))

@@ -1,5 +1,6 @@
 """Images that belong to the frames of a movie: a reporter, a nuclear marker, labels of nuclei."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from cellflax.errors import UserError
+from cellflax.io.files import list_files
 from cellflax.io.images import ImageFiles, as_grey, grey_hint, grey_if_equal, read_channels, read_labels
 from cellflax.io.movies import frame_files, read_image_movie, read_label_movie
-from cellflax.io.pairs import partners
+from cellflax.io.pairs import PairBy, match_frames, partners
 from cellflax.quantification.recording import Recording
 
 
@@ -19,20 +21,20 @@ class Planes:
 
     Attributes:
         read: function from the place of a frame in the movie to its (H, W) pixels.
-        pixel_size_um: edge of a pixel, if the files record it.
+        size_um: function from the same to the edge of a pixel, if the file records it.
     """
 
     read: Callable[[int], np.ndarray]
-    pixel_size_um: float | None
+    size_um: Callable[[int], float | None]
 
 
-def planes(option: str, text: str, recording: Recording) -> Planes:
+def planes(option: str, text: str, recording: Recording, pair: PairBy) -> Planes:
     """Find the images of the frames: one file each (see `companions`), or a TIFF with time as an axis.
 
     Raises:
         UserError: if their number differs from that of the frames, or they have several channels.
     """
-    if len(frame_files(text, option)) == 1 < len(recording.frames):
+    if _is_one_movie(option, text, recording):
         stack = read_image_movie(text, option)
         pixels = grey_if_equal(stack.pixels)
         n_frames, *_, n_channels = pixels.shape
@@ -41,12 +43,17 @@ def planes(option: str, text: str, recording: Recording) -> Planes:
                 f"{option}={text}: {n_frames} frames of {n_channels} channels; give {len(recording.frames)} frames of "
                 "one"
             )
-        return Planes(lambda i: pixels[i, ..., 0], stack.pixel_size_um)
-    files = companions(option, text, recording)
-    return Planes(lambda i: read_plane(files[i])[0], read_plane(files[0])[1])
+        return Planes(lambda i: pixels[i, ..., 0], lambda i: stack.pixel_size_um)
+    files = companions(option, text, recording, pair)
+
+    @functools.lru_cache(maxsize=1)
+    def plane(i: int) -> tuple[np.ndarray, float | None]:
+        return read_plane(files[i])
+
+    return Planes(lambda i: plane(i)[0], lambda i: plane(i)[1])
 
 
-def label_planes(option: str, text: str, recording: Recording) -> Callable[[int], np.ndarray]:
+def label_planes(option: str, text: str, recording: Recording, pair: PairBy) -> Callable[[int], np.ndarray]:
     """Find the label images of the frames: one file each (see `companions`), or a label movie.
 
     Returns:
@@ -55,41 +62,45 @@ def label_planes(option: str, text: str, recording: Recording) -> Callable[[int]
     Raises:
         UserError: if their number differs from that of the frames; reading a file without labels can raise it too.
     """
-    if len(frame_files(text, option)) == 1 < len(recording.frames):
+    if _is_one_movie(option, text, recording):
         labels = read_label_movie(text, option).labels
         if len(labels) != len(recording.frames):
             raise UserError(
                 f"{option}={text}: {len(labels)} frames; give {len(recording.frames)}, as {recording.source} has"
             )
         return lambda i: labels[i]
-    files = companions(option, text, recording)
+    files = companions(option, text, recording, pair)
     return lambda i: read_labels(files[i])
 
 
-def companions(option: str, text: str, recording: Recording) -> list[Path]:
-    """The file of FILE | DIR | GLOB that belongs to each frame: by name, or in order if there are as many as frames.
+def _is_one_movie(option: str, text: str, recording: Recording) -> bool:
+    return len(list_files(text)) == 1 < len(recording.present)
+
+
+def companions(option: str, text: str, recording: Recording, pair: PairBy) -> dict[int, Path]:
+    """The file of FILE | DIR | GLOB that belongs to each recorded frame, by the frame's place.
+
+    Frames of one movie are paired by their numbers, other label images by their names.
 
     Args:
         option: the argument's name, for errors.
         text: where to look.
         recording: the frames; those of tracked movies have no names.
+        pair: whether files belong to frames by name or by order.
 
     Raises:
-        UserError: if the names do not pair up and the numbers differ.
+        UserError: if a frame has no file.
     """
-    files = frame_files(text, option)
-    if recording.lineage is None:
-        try:
-            return list(partners(option, text, {frame.stem: Path(frame.name) for frame in recording.frames}).values())
-        except UserError:
-            if len(files) != len(recording.frames):
-                raise
-    if len(files) != len(recording.frames):
-        raise UserError(
-            f"{option}={text}: {len(files)} files for {len(recording.frames)} frames of {recording.source}; give one "
-            "per frame"
+    present = recording.present
+    frames = [recording.frames[i] for i in present]
+    numbers = [frame.number for frame in frames if frame.number is not None]
+    if len(numbers) == len(frames):
+        files = match_frames(
+            option, text, numbers, frame_files(text, option), recording.source, pair, sure=recording.numbered
         )
-    return files
+        return dict(zip(present, files, strict=True))
+    found = partners(option, text, {frame.stem: Path(frame.name) for frame in frames}, pair)
+    return {i: found[frame.stem] for i, frame in zip(present, frames, strict=True)}
 
 
 def read_plane(file: Path) -> tuple[np.ndarray, float | None]:

@@ -1,7 +1,6 @@
 """From the options of `cellflax.quantify` to what each method measures."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,13 @@ from cellflax.labels import cells_of
 from cellflax.quantification.config import QuantifyConfig
 from cellflax.quantification.images import label_planes, planes, read_plane
 from cellflax.quantification.ktr import KtrInput
-from cellflax.quantification.recording import Recording, image_recording, predicted_recording, with_known_of_cells
+from cellflax.quantification.recording import (
+    Recording,
+    frames_of_cells,
+    image_recording,
+    predicted_recording,
+    with_known_of_cells,
+)
 from cellflax.quantification.tracks import read_tracks
 from cellflax.refine.seeds import nuclei_seeds
 
@@ -27,7 +32,7 @@ def tracked_recording(config: QuantifyConfig) -> Recording:
         raise UserError(f"method={config.method.name} needs tracks=DIR, the output of cellflax.track")
     tracks = read_tracks(Path(config.tracks), config.pixel_size_um, config.frame_interval_s)
     predicted = _predicted_recording(config)
-    return tracks if predicted is None else with_known_of_cells(tracks, predicted, same_cells=True)
+    return tracks if predicted is None else with_known_of_cells(tracks, predicted, same_cells=True, pair=config.pair)
 
 
 def cells_input(config: QuantifyConfig) -> tuple[Recording, Callable[[int], np.ndarray] | None]:
@@ -37,8 +42,8 @@ def cells_input(config: QuantifyConfig) -> tuple[Recording, Callable[[int], np.n
         raise UserError("predicted is not given; add predicted=DIR, the output of cellflax.predict, or tracks=DIR")
     if config.image is None:
         return recording, None
-    image = planes("image", config.image, recording)
-    return replace(recording, pixel_size_um=recording.pixel_size_um or image.pixel_size_um), image.read
+    image = planes("image", config.image, recording, config.pair)
+    return recording.with_sizes_um(image.size_um), image.read
 
 
 def ktr_input(config: QuantifyConfig) -> KtrInput:
@@ -53,15 +58,18 @@ def ktr_input(config: QuantifyConfig) -> KtrInput:
     if config.tracks and _nuclear_option(config) is None:
         predicted = _predicted_recording(config)
         recording = read_tracks(Path(config.tracks), config.pixel_size_um, config.frame_interval_s)
-        nuclei, cells = recording.labels, None if predicted is None else predicted.labels
+        nuclei, cells = recording.labels, None
         if predicted is not None:
-            recording, tracked = with_known_of_cells(recording, predicted, same_cells=False), "nucleus"
+            of_frame = frames_of_cells(recording, predicted, config.pair)
+            cells = lambda i: of_frame[i].read()  # noqa: E731
+            recording = with_known_of_cells(recording, predicted, same_cells=False, pair=config.pair)
+            tracked = "nucleus"
     else:
         labelled = tracked_recording(config) if config.tracks else _predicted_recording(config)
         recording = labelled or image_recording(*_require_nuclei(config), config.pixel_size_um)
         nuclei, cells = _nuclei(config, recording), None if labelled is None else labelled.labels
-    reporter = planes("reporter", config.reporter, recording)
-    recording = replace(recording, pixel_size_um=recording.pixel_size_um or reporter.pixel_size_um)
+    reporter = planes("reporter", config.reporter, recording, config.pair)
+    recording = recording.with_sizes_um(reporter.size_um)
     return KtrInput(recording, reporter.read, nuclei, cells, tracked)
 
 
@@ -71,7 +79,7 @@ def cell_type_input(config: QuantifyConfig) -> tuple[dict[str, Prediction], Call
         raise UserError("predicted is not given; add predicted=DIR, the output of cellflax.predict")
     predictions = find_predictions(config.predicted)
     option, text = _require_nuclei(config)
-    files = partners(option, text, {stem: prediction.file for stem, prediction in predictions.items()})
+    files = partners(option, text, {stem: prediction.file for stem, prediction in predictions.items()}, config.pair)
     return predictions, lambda stem: _read_nuclei(config, files[stem])
 
 
@@ -108,11 +116,11 @@ def _nuclei(config: QuantifyConfig, recording: Recording) -> Callable[[int], np.
     """Function from the number of a frame to the labels of its nuclei."""
     option, text = _require_nuclei(config)
     if option == "nuclei":
-        labels = label_planes(option, text, recording)
+        labels = label_planes(option, text, recording, config.pair)
         return lambda i: cells_of(labels(i))
-    nuclear = planes(option, text, recording)
-    size = config.pixel_size_um or nuclear.pixel_size_um
-    return lambda i: nuclei_seeds(nuclear.read(i), config.seeds, size)
+    nuclear = planes(option, text, recording, config.pair)
+    given = config.pixel_size_um
+    return lambda i: nuclei_seeds(nuclear.read(i), config.seeds, given or nuclear.size_um(i))
 
 
 def _read_nuclei(config: QuantifyConfig, file: Path) -> np.ndarray:

@@ -58,7 +58,7 @@ def quantify_ktr(config: KtrConfig, given: KtrInput, truth: str | None, output: 
     if truth is not None and given.recording.lineage is None:
         raise UserError(f"truth={truth} needs tracked cells; add tracks=DIR, the output of cellflax.track")
     expected = None if truth is None else read_truth(truth, RATIO)
-    cells = pd.concat([_measure(config, given, i) for i in range(len(given.recording.frames))], ignore_index=True)
+    cells = pd.concat([_measure(config, given, i) for i in given.recording.present], ignore_index=True)
     methods = method_names(map(str, cells.columns))
     if not methods:
         raise UserError("ktr.ring_px and ktr.ring_um are empty and there are no cells for a mixture; give one of them")
@@ -90,7 +90,7 @@ def _measure(config: KtrConfig, given: KtrInput, i: int) -> pd.DataFrame:
                 f"{frame.name}: {what} of shape {labels.shape} for a reporter image of {reporter.shape}; give the "
                 "same field"
             )
-    table = ktr_table(reporter, nuclei, cells, config, given.recording.pixel_size_um)
+    table = ktr_table(reporter, nuclei, cells, config, frame.pixel_size_um)
     if given.tracked == "nucleus":
         table = table.query("nucleus > 0")
     return given.recording.rows(frame, table, given.tracked)

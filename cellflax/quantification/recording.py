@@ -13,9 +13,9 @@ import pandas as pd
 from cellflax.errors import UserError
 from cellflax.io import results
 from cellflax.io.images import label_plane, read_image, read_labels
-from cellflax.io.movie_file import is_movie, open_label_movie, open_movie
-from cellflax.io.movies import natural_key
-from cellflax.io.pairs import by_stem
+from cellflax.io.movie_file import is_movie, open_label_movie
+from cellflax.io.names import natural_key, stem_of
+from cellflax.io.pairs import PairBy, by_stem, match_frames
 from cellflax.io.predictions import cells_of_image, read_cells
 from cellflax.labels import label_values, majority_owners
 
@@ -33,6 +33,10 @@ class RecordedFrame:
         read: function to its (H, W) int32 labels.
         key: columns that distinguish its rows from those of other images: `image`, or `frame` and `time_s`, or all.
         known: rows with the column `label` or `track` and the columns that the segmentation has of that cell.
+        pixel_size_um: edge of a pixel, if known; it belongs to the file.
+        number: number of the frame, where the frames are those of one movie.
+        file: its label image or movie; None for a tracked movie.
+        missing: whether the frame was not recorded; it has no cell then.
     """
 
     name: str
@@ -40,6 +44,10 @@ class RecordedFrame:
     read: Callable[[], np.ndarray]
     key: dict[str, Any]
     known: pd.DataFrame
+    pixel_size_um: float | None = None
+    number: int | None = None
+    file: Path | None = None
+    missing: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,13 +58,37 @@ class Recording:
         source: the argument that they come from.
         frames: in order.
         lineage: one row per track: `track`, `parent` (0: none), `generation`; None where cells are not tracked.
-        pixel_size_um: edge of a pixel, if known.
+        numbered: whether the numbers of frames are those in the names of the files that were tracked; if not, they
+            count from 0.
     """
 
     source: str
     frames: list[RecordedFrame]
     lineage: pd.DataFrame | None
-    pixel_size_um: float | None
+    numbered: bool = False
+
+    @property
+    def present(self) -> list[int]:
+        """Places of the frames that were recorded."""
+        return [i for i, frame in enumerate(self.frames) if not frame.missing]
+
+    def with_sizes_um(self, size_um: Callable[[int], float | None]) -> "Recording":
+        """The same with a pixel size for each frame that has none, by its place.
+
+        Raises:
+            UserError: if sizes of the frames of a tracked movie differ.
+        """
+        frames = [
+            frame if frame.missing or frame.pixel_size_um else replace(frame, pixel_size_um=size_um(i))
+            for i, frame in enumerate(self.frames)
+        ]
+        sizes = {frame.pixel_size_um for frame in frames if frame.pixel_size_um}
+        if self.lineage is not None and sizes and max(sizes) > 1.01 * min(sizes):
+            raise UserError(
+                f"{self.source}: images of its frames have pixels of {min(sizes):g} to {max(sizes):g} um; a movie "
+                "needs one size, so resample them or give pixel_size_um=..."
+            )
+        return replace(self, frames=frames)
 
     def labels(self, i: int) -> np.ndarray:
         """(H, W) int32 labels of a frame by its place in the recording."""
@@ -99,8 +131,8 @@ def predicted_recording(text: str, pixel_size_um: float | None) -> Recording:
         file, name = files[stem], results.input_name(files[stem])
         known = cells_of_image(tables[file.parent], name) if file.parent in tables else nothing_known()
         known = nothing_known() if known.empty else known  # a table without the image says nothing of its cells
-        frames += _frames(file, stem, name, known)
-    return Recording(text, frames, None, pixel_size_um or _pixel_size_um(files))
+        frames += _frames(file, stem, name, known, pixel_size_um)
+    return Recording(text, _of_one_movie(frames), None)
 
 
 def image_recording(option: str, text: str, pixel_size_um: float | None) -> Recording:
@@ -111,18 +143,29 @@ def image_recording(option: str, text: str, pixel_size_um: float | None) -> Reco
     """
     files = by_stem(option, text)
     stems = sorted(files, key=natural_key)
-    frames = [frame for stem in stems for frame in _frames(files[stem], stem, files[stem].stem, nothing_known())]
-    return Recording(text, frames, None, pixel_size_um or _pixel_size_um(files))
+    frames = []
+    for stem in stems:
+        frames += _frames(files[stem], stem, stem_of(files[stem]), nothing_known(), pixel_size_um)
+    return Recording(text, _of_one_movie(frames), None)
 
 
-def _frames(file: Path, stem: str, name: str, known: pd.DataFrame) -> list[RecordedFrame]:
+def _of_one_movie(frames: list[RecordedFrame]) -> list[RecordedFrame]:
+    """Frames of several movies have no numbers, because these would repeat."""
+    if len({frame.file for frame in frames}) == 1 or all(frame.number is None for frame in frames):
+        return frames
+    return [replace(frame, number=None) for frame in frames]
+
+
+def _frames(file: Path, stem: str, name: str, known: pd.DataFrame, pixel_size_um: float | None) -> list[RecordedFrame]:
     """The one frame of an image, or those of a movie, whose rows of `known` have a column `frame`."""
     if not is_movie(file):
-        return [RecordedFrame(str(file), stem, lambda: read_labels(file), {results.IMAGE: name}, known)]
+        size = pixel_size_um or read_image(file).pixel_size_um
+        key: dict[str, Any] = {results.IMAGE: name}
+        return [RecordedFrame(str(file), stem, lambda: read_labels(file), key, known, size, file=file)]
     if results.FRAME not in known:
         known = nothing_known().assign(**{results.FRAME: 0})
     with open_label_movie(file) as movie:
-        n_frames, times_s = movie.n_frames, movie.times_s()
+        n_frames, times_s, size = movie.n_frames, movie.times_s(), pixel_size_um or movie.pixel_size_um
 
     @functools.cache
     def labels() -> np.ndarray:
@@ -134,39 +177,54 @@ def _frames(file: Path, stem: str, name: str, known: pd.DataFrame) -> list[Recor
     for t in range(n_frames):
         key = {results.IMAGE: name, results.FRAME: t} | ({} if times_s is None else {results.TIME_S: float(times_s[t])})
         here = known.loc[known[results.FRAME] == t].drop(columns=results.FRAME)
-        frames.append(RecordedFrame(f"{file}, frame {t}", f"{stem}_{t}", lambda t=t: labels()[t], key, here))
+        frames.append(
+            RecordedFrame(f"{file}, frame {t}", f"{stem}_{t}", lambda t=t: labels()[t], key, here, size, t, file)
+        )
     return frames
 
 
-def _pixel_size_um(files: dict[str, Path]) -> float | None:
-    file = next(iter(files.values()))
-    if not is_movie(file):
-        return read_image(file).pixel_size_um
-    with open_movie(file) as movie:
-        return movie.pixel_size_um
-
-
-def with_known_of_cells(tracks: Recording, cells: Recording, *, same_cells: bool) -> Recording:
+def with_known_of_cells(
+    tracks: Recording, cells: Recording, *, same_cells: bool, pair: PairBy = PairBy.names
+) -> Recording:
     """Add to a tracked movie the per-cell columns of the label images it was made from.
 
     Args:
         tracks: the movie.
-        cells: label images of the same frames, in order.
+        cells: label images of the same frames: a movie, or files with the frames' numbers in their names.
         same_cells: whether its tracks are those cells, at the same places under other numbers. Otherwise they are
             nuclei, and their rows get a column `label` for the cell.
+        pair: whether files belong to frames by their numbers or by order.
 
     Raises:
-        UserError: if their numbers or shapes differ.
+        UserError: if a frame has no label image, or shapes differ.
     """
-    if len(tracks.frames) != len(cells.frames):
-        raise UserError(
-            f"predicted={cells.source}: {len(cells.frames)} label images for {len(tracks.frames)} frames of "
-            f"{tracks.source}; give one per frame"
-        )
-    frames = []
-    for mine, its in zip(tracks.frames, cells.frames, strict=True):
-        frames.append(replace(mine, known=_by_track(mine, its) if same_cells else its.known))
-    return replace(tracks, frames=frames, pixel_size_um=tracks.pixel_size_um or cells.pixel_size_um)
+    frames = list(tracks.frames)
+    for i, its in frames_of_cells(tracks, cells, pair).items():
+        mine = frames[i]
+        known = _by_track(mine, its) if same_cells else its.known
+        frames[i] = replace(mine, known=known, pixel_size_um=mine.pixel_size_um or its.pixel_size_um)
+    return replace(tracks, frames=frames)
+
+
+def frames_of_cells(tracks: Recording, cells: Recording, pair: PairBy = PairBy.names) -> dict[int, RecordedFrame]:
+    """The label image of each recorded frame of a tracked movie, by the frame's place.
+
+    Raises:
+        UserError: if a frame has no label image.
+    """
+    present, numbered = tracks.present, cells.frames[0].number is not None
+    files = {frame.file: frame for frame in cells.frames if frame.file is not None}
+    if numbered or len(files) < len(cells.frames):
+        # A movie has no names; with gaps its frames are those of the whole time.
+        if len(cells.frames) != len(tracks.frames):
+            raise UserError(
+                f"predicted={cells.source}: {len(cells.frames)} label images for {len(tracks.frames)} frames of "
+                f"{tracks.source}; give one per frame"
+            )
+        return {i: cells.frames[i] for i in present}
+    numbers = [number for i in present if (number := tracks.frames[i].number) is not None]
+    found = match_frames("predicted", cells.source, numbers, [*files], tracks.source, pair, sure=tracks.numbered)
+    return {i: files[file] for i, file in zip(present, found, strict=True)}
 
 
 def _by_track(mine: RecordedFrame, its: RecordedFrame) -> pd.DataFrame:

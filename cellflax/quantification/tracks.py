@@ -4,6 +4,7 @@ import json
 import math
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,12 +37,19 @@ def read_tracks(folder: Path, pixel_size_um: float | None, frame_interval_s: flo
     details = _read_details(folder / results.TRACKS)
     if details is not None:
         tracked = _renamed(tracked, details)
-    times = _times(folder / results.TRACKS, details, len(tracked.labels), frame_interval_s)
+    said = _said(folder)
+    first, step = said.get("first_number"), said.get("number_step") or 1
+    interval = frame_interval_s and frame_interval_s * step
+    times = _times(folder / results.TRACKS, details, len(tracked.labels), interval)
+    missing = set(said.get("missing_frames") or ())
+    size = pixel_size_um or _pixel_size_um(folder, said)
     frames = []
     for i, labels in enumerate(tracked.labels):
         key = {results.FRAME: i} if times is None else {results.FRAME: i, results.TIME_S: float(times[i])}
-        frames.append(RecordedFrame(f"{folder}, frame {i}", str(i), labels.view, key, nothing_known(results.TRACK)))
-    return Recording(str(folder), frames, _lineage(tracked.tracks), pixel_size_um or _pixel_size_um(folder))
+        name, known = f"{folder}, frame {i}", nothing_known(results.TRACK)
+        number = i if first is None else first + step * i
+        frames.append(RecordedFrame(name, str(i), labels.view, key, known, size, number, missing=i in missing))
+    return Recording(str(folder), frames, _lineage(tracked.tracks), numbered=first is not None)
 
 
 def join_gaps(tracked: TrackedMovie) -> TrackedMovie:
@@ -100,22 +108,31 @@ def _lineage(tracks: pd.DataFrame) -> pd.DataFrame:
     return lineage.assign(generation=[generation[track] for track in tracks["track"].tolist()])
 
 
-def _pixel_size_um(folder: Path) -> float | None:
+def _said(folder: Path) -> dict[str, Any]:
+    """What `summary.json` of `cellflax.track` says; nothing without one."""
     path = folder / results.SUMMARY
     if not path.is_file():
-        masks = folder / "TRA" if (folder / "TRA").is_dir() else folder
-        return read_image(min(masks.glob("*.tif*"))).pixel_size_um
+        return {}
     try:
-        size = json.loads(path.read_text(encoding="utf-8"))["pixel_size_um"]
-        return None if size is None else _positive(size)
+        said = json.loads(path.read_text(encoding="utf-8"))
+        kinds = {"pixel_size_um": (int, float, type(None))}
+        kinds |= dict.fromkeys(("first_number", "number_step"), (int, type(None)))
+        right = all(isinstance(said[key], kind) for key, kind in kinds.items() if key in said or key == "pixel_size_um")
+        if not right or not isinstance(said.get("missing_frames", []), list):
+            raise ValueError("values of other types")
+        size = said["pixel_size_um"]
+        if size is not None and (isinstance(size, bool) or not 0 < size < math.inf):
+            raise ValueError(f"a pixel of {size} um")
+        return said
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: not a summary of cellflax.track; track again or remove it") from error
 
 
-def _positive(size: object) -> float:
-    if isinstance(size, bool) or not isinstance(size, int | float) or not 0 < size < math.inf:
-        raise ValueError(f"a pixel of {size} um")
-    return float(size)
+def _pixel_size_um(folder: Path, said: dict[str, Any]) -> float | None:
+    if said:
+        return said["pixel_size_um"]
+    masks = folder / "TRA" if (folder / "TRA").is_dir() else folder
+    return read_image(min(masks.glob("*.tif*"))).pixel_size_um
 
 
 def _read_details(path: Path) -> pd.DataFrame | None:

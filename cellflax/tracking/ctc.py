@@ -16,7 +16,7 @@ import tifffile
 from cellflax.errors import UserError
 from cellflax.io import results
 from cellflax.io.images import read_labels
-from cellflax.io.movies import natural_key
+from cellflax.io.names import natural_key
 from cellflax.labels import label_values
 from cellflax.tracking.cells import MovieCells
 from cellflax.tracking.lineage import Lineage
@@ -117,6 +117,7 @@ def read_ctc(folder: str | Path) -> TrackedMovie:
     files = sorted((path for path in folder.iterdir() if _MASK.fullmatch(path.name)), key=lambda p: natural_key(p.name))
     if not files:
         raise UserError(f"{folder}: no man_track###.tif or mask###.tif beside {table.name}")
+    _require_every_frame(files)
     labels = [read_labels(file) for file in files]
     for file, frame in zip(files, labels, strict=True):
         if frame.shape != labels[0].shape:
@@ -124,6 +125,15 @@ def read_ctc(folder: str | Path) -> TrackedMovie:
     tracked = TrackedMovie(np.stack(labels), _read_table(table))
     _check(table, tracked)
     return tracked
+
+
+def _require_every_frame(files: list[Path]) -> None:
+    """Refuse a gap in the masks' numbers, because the table of tracks counts every frame."""
+    numbers = [int(match[2]) for file in files if (match := _MASK.fullmatch(file.name))]
+    for file, before, after in zip(files, numbers, numbers[1:], strict=False):
+        if after != before + 1:
+            missing = str(before + 1) if after == before + 2 else f"{before + 1} to {after - 1}"
+            raise UserError(f"{file}: the next masks, of frame {missing}, are missing; add them, or track again")
 
 
 def _read_table(path: Path) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """Stage drift: how far the whole field moved from frame to frame, by phase correlation."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -38,7 +39,7 @@ class DriftConfig:
     method: DriftMethod = DriftMethod.auto
 
 
-def estimate_drift(movie: MovieCells, images: np.ndarray | None = None) -> np.ndarray:
+def estimate_drift(movie: MovieCells, images: np.ndarray | None = None, missing: Collection[int] = ()) -> np.ndarray:
     """Shift of the field from each frame to the next.
 
     Phase correlation of the cells' masks, and of the images where there are any, proposes shifts by whole pixels. The
@@ -47,6 +48,7 @@ def estimate_drift(movie: MovieCells, images: np.ndarray | None = None) -> np.nd
     Args:
         movie: the cells.
         images: (T, H, W) intensities.
+        missing: frames that were not recorded; the shift over them counts for the frame after them.
 
     Returns:
         (T, 2) int64, rows and columns; the first is 0.
@@ -55,12 +57,16 @@ def estimate_drift(movie: MovieCells, images: np.ndarray | None = None) -> np.nd
     # Opposite borders of an image do not match, so it is faded out there.
     taper = np.zeros(0) if images is None else window("hann", images.shape[1:])
     flat = None if images is None else _flatten(images[0], taper)
-    for t, (before, after) in enumerate(zip(movie.frames, movie.frames[1:], strict=False), start=1):
+    before = movie.frames[0]
+    for t, after in enumerate(movie.frames[1:], start=1):
+        if t in missing:
+            continue
         proposals = _proposals(before.index > 0, after.index > 0)
         if images is not None and flat is not None:
             previous, flat = flat, _flatten(images[t], taper)
             proposals += _proposals(previous, flat)
         shifts[t] = _best(before, after, proposals)
+        before = after
     return shifts
 
 

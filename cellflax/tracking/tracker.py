@@ -1,6 +1,6 @@
 """Label movie in, lineage out: drift, links, gaps, divisions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -55,6 +55,7 @@ def track_cells(
     images: np.ndarray | None = None,
     pixel_size_um: float | None = None,
     progress: Callable[[int], None] | None = None,
+    missing: Collection[int] = (),
 ) -> Tracking:
     """Follow the cells of a movie.
 
@@ -64,6 +65,7 @@ def track_cells(
         images: (T, H, W) intensities, which help to register the field.
         pixel_size_um: edge of a pixel, for lengths in micrometres.
         progress: called with the number of each frame that has been linked.
+        missing: frames that were not recorded, without labels.
 
     Raises:
         UserError: if there is no cell, a label of a frame is two cells, or a length in um lacks the pixel size.
@@ -72,7 +74,7 @@ def track_cells(
     gate_px = config.link.gate_px(movie.diameter_px, pixel_size_um)
     drift = np.zeros((len(movie.frames), 2), np.int64)
     if config.drift.method is DriftMethod.auto:
-        drift = estimate_drift(movie, images)
+        drift = estimate_drift(movie, images, set(missing))
     edges = link_movie(movie, config.link, gate_px, drift, progress)
     over_gaps = close_gaps(movie, edges, config.gaps, config.link, gate_px, drift)
     edges = np.concatenate([edges, over_gaps])
