@@ -306,7 +306,7 @@ def test_declared_sizes_are_checked_before_they_are_allocated(tmp_path, shape, o
     with h5py.File(path, "r+") as file:
         del file["convolution2d_1"]["convolution2d_1_W"]
         file["convolution2d_1"].create_dataset("convolution2d_1_W", shape, "f4", **options)
-    with pytest.raises(UserError, match="convolution2d_1: convolution2d_1_W is declared as .*copy the file again"):
+    with pytest.raises(UserError, match=r"convolution2d_1: convolution2d_1_W is declared as .*copy the file again"):
         read_published(path)
 
 
