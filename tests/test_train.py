@@ -140,7 +140,7 @@ def test_ensemble_is_one_run_whose_members_are_averaged(tiny, tmp_path, fields):
     assert result.status == 0, result.err
     assert "training 2 networks on 1 of" in result.err
     given = (f"checkpoint={run}", f"input={fields / 'images'}", f"output={out}", "channels=[phase,nuclear]")
-    options = ("save_probability=true", "refine=threshold", "refine.interior=0.3")
+    options = ("save_probability=true", "refine=threshold", "refine.interior=0.3", "overwrite=true")
     assert run_command(predict.main, *given, *options).status == 0
     whole = tifffile.imread(out / "field_0007_probability.tif")
     assert tifffile.imread(out / "field_0007_uncertainty.tif").max() > 0.01
