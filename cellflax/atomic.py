@@ -31,6 +31,21 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def reserve(path: Path) -> None:
+    """Give a sparse file all the space that its size needs.
+
+    A process that writes to the map of a sparse file on a full disk is killed by SIGBUS, without a word. After this,
+    the map can be written.
+
+    Raises:
+        OSError: if the disk has no room for it.
+    """
+    with path.open("r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        if hasattr(os, "posix_fallocate"):  # macOS has none
+            os.posix_fallocate(file.fileno(), 0, size)
+
+
 def output_directory(directory: str | Path, key: str = "output") -> Path:
     """Make a directory for results and its parents; an existing one is left as it is.
 

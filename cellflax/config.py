@@ -34,7 +34,16 @@ from cellflax.errors import UserError
 from cellflax.progress import closing_pipe_ends, end_if_pipe_closed
 from cellflax.schemas import GROUPS, SCHEMA_SUFFIX, field_types, from_json, group_types, to_json, unknown_key
 
-__all__ = ["GROUPS", "config_directory", "entry", "from_json", "job_directory", "job_overrides", "to_json"]
+__all__ = [
+    "GROUPS",
+    "config_directory",
+    "directory_is_given",
+    "entry",
+    "from_json",
+    "job_directory",
+    "job_overrides",
+    "to_json",
+]
 
 
 def config_directory() -> Path:
@@ -80,6 +89,17 @@ def entry[T](
 def job_directory() -> Path:
     """The output directory that Hydra chose for the running job (in a sweep, one per job)."""
     return Path(HydraConfig.get().runtime.output_dir)
+
+
+def directory_is_given(key: str) -> bool:
+    """Whether the command line names the directory of the running job, by `key` or by Hydra's own keys.
+
+    Args:
+        key: the command's key for it.
+    """
+    overrides = HydraConfig.get().overrides
+    names = {override.lstrip("+").partition("=")[0] for override in (*overrides.task, *overrides.hydra)}
+    return bool(names & {key, "hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir"})
 
 
 def job_overrides() -> list[str]:

@@ -144,8 +144,10 @@ def _write_note(folder: Path, config: SimulateConfig) -> None:
 
 
 def _write_field(output: Path, name: str, simulated: SimulatedField) -> None:
-    size_um = simulated.pixel_size_um
-    for channel, pixels in zip(simulated.channels, np.moveaxis(simulated.image, -1, 0), strict=True):
+    size_um, name = simulated.pixel_size_um, results.safe_name(name, "field")
+    for channel, pixels in zip(
+        results.safe_names(simulated.channels, "channel").values(), np.moveaxis(simulated.image, -1, 0), strict=True
+    ):
         write_image(output / results.IMAGE_FOLDER / f"{name}_{channel}.tif", pixels.astype(np.uint16), size_um)
     write_labels(output / results.LABEL_FOLDER / f"{name}.tif", simulated.cells, size_um)
     write_labels(output / results.NUCLEUS_FOLDER / f"{name}.tif", simulated.nuclei, size_um)
@@ -153,8 +155,9 @@ def _write_field(output: Path, name: str, simulated: SimulatedField) -> None:
 
 def _write_movie(directory: Path, movie: SimulatedMovie) -> None:
     size_um = movie.pixel_size_um
+    channels = results.safe_names(movie.channels, "channel").values()
     for frame, image in enumerate(movie.images):
-        for channel, pixels in zip(movie.channels, np.moveaxis(image, -1, 0), strict=True):
+        for channel, pixels in zip(channels, np.moveaxis(image, -1, 0), strict=True):
             write_image(
                 directory / results.IMAGE_FOLDER / f"t{frame:03d}_{channel}.tif", pixels.astype(np.uint16), size_um
             )

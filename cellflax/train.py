@@ -15,6 +15,7 @@ at the end: `test.json` and, for the ROC curves, `test_roc.npz`. A cross-validat
 """
 
 import json
+import re
 import sys
 from collections import Counter
 from datetime import UTC, datetime
@@ -25,7 +26,7 @@ import jax
 
 import cellflax
 from cellflax.atomic import output_directory
-from cellflax.config import entry, from_json, job_directory, to_json
+from cellflax.config import directory_is_given, entry, from_json, job_directory, to_json
 from cellflax.data.datasets import load_dataset
 from cellflax.data.example import Dataset
 from cellflax.data.resample import dataset_to_scale
@@ -37,7 +38,7 @@ from cellflax.jsonfile import differences, write_json
 from cellflax.labels import label_values
 from cellflax.prediction.trained import load_model
 from cellflax.progress import say
-from cellflax.training.checkpoint import Checkpoints
+from cellflax.training.checkpoint import Checkpoints, claim_run_directory
 from cellflax.training.config import TrainConfig
 from cellflax.training.held_out import metrics_line
 from cellflax.training.loop import Loop
@@ -48,11 +49,16 @@ from cellflax.training.stopping import SignalWatch, Tally
 # Settings that may change when a run is resumed: they do not change its result.
 _MAY_CHANGE = ("run", "logger", "trainer.max_minutes", "trainer.devices", "trainer.log_every", "sampler.store")
 
+# How conf/train.yaml ends the name of a run directory, or of the folder of a sweep's.
+_TIME = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(/|$)")
+
 
 @entry("train", TrainConfig)
 def main(config: TrainConfig) -> float:
     """Train in the directory that Hydra chose; a sweep gets the best validation score (larger is better)."""
     run = job_directory()
+    if not directory_is_given("run") and _TIME.search(str(run)):  # an experiment may set another name
+        run = claim_run_directory(run)
     try:
         summary = train(config, run)
     finally:

@@ -16,7 +16,7 @@ def predicting(checkpoint: Path, output: Path) -> Callable[..., Result]:
     """Predict with a training into a directory, from a source that is named later."""
 
     def run(source: object, *arguments: object) -> Result:
-        given = (f"checkpoint={checkpoint}", f"input={source}", f"output={output}")
+        given = (f"checkpoint={checkpoint}", f"input={source}", f"output={output}", "overwrite=true")
         return run_command(predict.main, *given, *arguments)
 
     return run

@@ -8,6 +8,7 @@ import imagecodecs
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 
 from cellflax import annotate
 from cellflax.data.datasets import load_dataset
@@ -276,3 +277,22 @@ def test_alkofahi_runs_on_the_same_stains(plate, tmp_path):
     )
     assert result.status == 0, result.err
     assert score_cells(_cells(6, 0), read_labels(tmp_path / "out/nuclei/A1_1.tif")).matches[0].f1 == 1
+
+
+def test_a_channel_name_inside_a_file_is_no_path(plate, tmp_path):
+    """Such a name once led outside the output, and overwrote what was there."""
+    (tmp_path / "plate").mkdir()
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "evil.tif").write_text("precious")
+    planes = [read_image(plate / f"A1_1_{name}_z0.tif").pixels[..., 0] for name in ("dapi", "brightfield")]
+    names = ["dapi", "x/../../../precious/evil"]
+    metadata = {"axes": "CYX", "Channel": {"Name": names}}
+    stack = np.stack([plane.astype(np.float32) for plane in planes])
+    tifffile.imwrite(tmp_path / "plate/s1.tif", stack, ome=True, photometric="minisblack", metadata=metadata)
+    options = ("nuclear=dapi", "pixel_size_um=0.5", f"output={tmp_path / 'out'}")
+    result = _annotate(f"input={tmp_path / 'plate'}", "pattern={site}.tif", *options)
+    assert result.status == 0, result.err
+    assert (tmp_path / "precious" / "evil.tif").read_text() == "precious"
+    assert "images/s1_x_.._.._.._precious_evil.tif" in _files(tmp_path / "out")
+    record = json.loads((tmp_path / "out/provenance.json").read_text())["sites"]["s1"]["images"]
+    assert [image["channel"] for image in record] == names[1:]

@@ -41,7 +41,13 @@ def predicted(trained, fields, tmp_path):
 
     def run(*options: object):
         source = f"input={fields / 'images'}/{NAME}_*.tif"
-        given = (f"checkpoint={trained.path}", source, f"output={tmp_path / 'out'}", "channels=[phase,nuclear]")
+        given = (
+            f"checkpoint={trained.path}",
+            source,
+            f"output={tmp_path / 'out'}",
+            "channels=[phase,nuclear]",
+            "overwrite=true",
+        )
         result = run_command(predict.main, *given, *options)
         assert result.status == 0, result.err
         table = pd.read_csv(tmp_path / "out" / "cells.csv", dtype=str, keep_default_na=False)

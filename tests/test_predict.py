@@ -1,7 +1,6 @@
 """`cellflax.predict` as a command: images in every form, labels, tables and provenance out; then `evaluate`."""
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,10 @@ import pandas as pd
 import pytest
 import tifffile
 
-from cellflax import evaluate
+from cellflax import evaluate, predict
+from cellflax.errors import OutputError
+from cellflax.io.images import write_labels
+from cellflax.prediction import files
 from tests.commands import run_command
 from tests.predictions import CHANNELS, labels_of, one_file, predicting
 
@@ -179,28 +181,103 @@ def test_an_image_without_cells_among_others(run, fields, tmp_path):
     assert table["label"].dtype == np.int64
 
 
-def test_a_damaged_image_keeps_the_results_before_it(run, fields, tmp_path):
-    one_file(fields, tmp_path / "in" / "a.tif")
-    b = one_file(fields, tmp_path / "in" / "b.tif")
-    one_file(fields, tmp_path / "in" / "c.tif")
-    out = tmp_path / "out"
-    assert run(tmp_path / "in").status == 0
-    whole = labels_of(out / "a_labels.tif")
-    shutil.rmtree(out)
-    b.write_bytes(b.read_bytes()[:-5000])
+def test_one_bad_image_does_not_end_the_batch(run, fields, tmp_path):
+    damaged, blank = (one_file(fields, tmp_path / "in" / f"{name}.tif") for name in "bd")
+    for name in "ace":
+        one_file(fields, tmp_path / "in" / f"{name}.tif")
+    damaged.write_bytes(damaged.read_bytes()[:-5000])
+    tifffile.imwrite(blank, np.full((2, 128, 128), 7, np.uint16), metadata={"axes": "CYX"}, photometric="minisblack")
     result = run(tmp_path / "in")
     assert result.status == 1
-    assert f"{b}: damaged or incomplete" in result.error
+    assert "2 images or frames were not segmented, the others are in " in result.error
+    assert f"{damaged}: damaged or incomplete" in result.error
+    assert f"{blank}: channel " in result.err
+    out = tmp_path / "out"
+    files = [*(f"{name}_labels.tif" for name in "ace"), "cells.csv", "overlay.png"]
+    assert sorted(path.name for path in out.iterdir()) == sorted([*files, "provenance.json"])
+    assert set(pd.read_csv(out / "cells.csv")["image"]) == set("ace")
+    provenance = json.loads((out / "provenance.json").read_text())
+    assert (provenance["complete"], provenance["images"], provenance["files"]) == (False, list("ace"), sorted(files))
+    assert list(provenance["failed"]) == ["b", "d"]
+
+
+def full_disk(times: int):
+    """`write_labels` on a disk that has no room left after some images."""
+    left = iter(range(times))
+
+    def write(path, *arguments):
+        if next(left, None) is None:
+            raise OutputError(f"{path}: cannot be written (No space left on device)")
+        write_labels(path, *arguments)
+
+    return write
+
+
+def test_a_full_disk_leaves_a_partial_set_that_says_so(run, fields, tmp_path, monkeypatch):
+    for name in "abc":
+        one_file(fields, tmp_path / "in" / f"{name}.tif")
+    monkeypatch.setattr(files, "write_labels", full_disk(1))
+    result = run(tmp_path / "in")
+    assert result.status == 1
+    assert "b_labels.tif: cannot be written (No space left on device)" in result.error
+    out = tmp_path / "out"
     assert sorted(path.name for path in out.iterdir()) == ["a_labels.tif", "cells.partial.csv", "provenance.json"]
-    np.testing.assert_array_equal(labels_of(out / "a_labels.tif"), whole)
     assert set(pd.read_csv(out / "cells.partial.csv")["image"]) == {"a"}
     provenance = json.loads((out / "provenance.json").read_text())
     assert (provenance["complete"], provenance["images"]) == (False, ["a"])
 
-    one_file(fields, b)
+    monkeypatch.setattr(files, "write_labels", write_labels)
     assert run(tmp_path / "in").status == 0
     assert not (out / "cells.partial.csv").exists()
     assert json.loads((out / "provenance.json").read_text())["complete"] is True
+
+    monkeypatch.setattr(files, "write_labels", full_disk(2))
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert run(tmp_path / "in").status == 1
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_results_are_never_mixed_with_an_earlier_run_s(trained, fields, tmp_path):
+    one_file(fields, tmp_path / "1" / "a.tif")
+    one_file(fields, tmp_path / "2" / "b.tif")
+    out = tmp_path / "out"
+    given = (f"checkpoint={trained.path}", f"output={out}")
+    assert run_command(predict.main, *given, f"input={tmp_path / '1'}").status == 0
+    (out / "notes.txt").write_text("mine")
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    result = run_command(predict.main, *given, f"input={tmp_path / '2'}")
+    assert result.status == 1
+    assert result.error.startswith(f"output={out}: holds the results of an earlier run; ")
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert run_command(predict.main, *given, f"input={tmp_path / '2'}", "overwrite=true").status == 0
+    assert sorted(path.name for path in out.iterdir()) == [
+        "b_labels.tif", "cells.csv", "notes.txt", "overlay.png", "provenance.json",
+    ]  # fmt: skip
+
+
+def test_results_beside_the_images_are_not_taken_for_images(trained, fields, tmp_path):
+    for name in "ab":
+        one_file(fields, tmp_path / f"{name}.tif")
+    given = (f"checkpoint={trained.path}", f"input={tmp_path}", f"output={tmp_path}")
+    assert run_command(predict.main, *given).status == 0
+    names = sorted(path.name for path in tmp_path.iterdir())
+    table = (tmp_path / "cells.csv").read_text()
+    assert run_command(predict.main, *given).status == 1
+    assert (tmp_path / "cells.csv").read_text() == table
+    assert run_command(predict.main, *given, "overwrite=true").status == 0
+    assert (tmp_path / "cells.csv").read_text() == table
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+def test_advice_that_prediction_takes(run, fields, tmp_path):
+    """How images are normalised is the checkpoint's, so no such setting is advised."""
+    pixels = np.zeros((2, 128, 128), np.uint16)
+    pixels[:, :9, :9] = 5
+    tifffile.imwrite(tmp_path / "a.tif", pixels, metadata={"axes": "CYX"}, photometric="minisblack")
+    result = run(tmp_path / "a.tif")
+    assert result.status == 1
+    assert "give raw (not background-subtracted) intensities" in result.error
+    assert "normalize.intensity=" not in result.error
 
 
 @pytest.mark.parametrize(

@@ -110,16 +110,47 @@ def test_nuclei_of_every_frame(trained, root, tmp_path):
         assert sorted(int(cells[0]) for cells in cells_of if len(cells)) == list(range(1, labels[t].max() + 1))
 
 
-def test_a_movie_with_a_blank_frame_leaves_no_labels(trained, root, tmp_path):
+def spoilt(root: Path, folder: Path, frames: list[int], value: float) -> Path:
+    """The movie with frames that have one value everywhere."""
     for channel in ("phase", "nuclear"):
-        movie = read(root / "movie" / f"a_{channel}.tif").copy()
-        movie[2] = 0
-        tifffile.imwrite(tmp_path / f"a_{channel}.tif", movie, ome=True, metadata={"axes": "TYX"})
-    result = segmented(trained.path, tmp_path / "*.tif", tmp_path / "out")
+        movie = read(root / "movie" / f"a_{channel}.tif").astype(np.float32)
+        movie[frames] = value
+        tifffile.imwrite(folder / f"a_{channel}.tif", movie, ome=True, metadata={"axes": "TYX"})
+    return folder / "*.tif"
+
+
+@pytest.mark.parametrize("blank", [[0], [2], [0, 1]])
+def test_a_blank_frame_of_a_movie_has_no_cells(trained, root, tmp_path, blank):
+    options = ("save_probability=true", f"nuclei_checkpoint={trained.path}")
+    result = segmented(trained.path, spoilt(root, tmp_path, blank, 7), tmp_path / "out", *options)
+    assert result.status == 0, result.err
+    for t in blank:
+        assert f"{tmp_path}/a_phase.tif, frame {t}: channel phase is constant (7.0)" in result.err
+    for kind in ("labels", "seeds"):
+        movie = read(tmp_path / "out" / f"a_{kind}.tif")
+        assert len(movie) == N_FRAMES
+        assert [t for t, frame in enumerate(movie) if not frame.any()] == blank
+    others = sorted(set(range(N_FRAMES)) - set(blank))
+    assert sorted(pd.read_csv(tmp_path / "out" / "cells.csv")["frame"].unique()) == others
+    whole = read(root / "of_movie" / "a_labels.tif")
+    np.testing.assert_array_equal(read(tmp_path / "out" / "a_labels.tif")[others], whole[others])
+    provenance = json.loads((tmp_path / "out" / "provenance.json").read_text())
+    assert list(provenance["failed"]) == [f"a, frame {t}" for t in blank]
+
+
+def test_a_frame_that_cannot_be_used_is_told_at_the_end(trained, root, tmp_path):
+    result = segmented(trained.path, spoilt(root, tmp_path, [1], np.nan), tmp_path / "out")
     assert result.status == 1
-    assert f"{tmp_path}/a_phase.tif, frame 2: channel phase is constant (0)" in result.error
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["provenance.json"]
+    assert "a_phase.tif, frame 1: channel phase contains NaN" in result.error
+    assert len(read(tmp_path / "out" / "a_labels.tif")) == N_FRAMES
     assert json.loads((tmp_path / "out" / "provenance.json").read_text())["complete"] is False
+
+
+def test_a_movie_of_blank_frames_leaves_nothing(trained, root, tmp_path):
+    result = segmented(trained.path, spoilt(root, tmp_path, [0, 1, 2], 0), tmp_path / "out")
+    assert result.status == 1
+    assert "channel phase is constant (0.0)" in result.error
+    assert not (tmp_path / "out").exists()
 
 
 def test_mistakes_in_one_line(trained, root, tmp_path):

@@ -1,10 +1,12 @@
 """`cellflax.train` as a command: what it writes, prints and returns, and running it again."""
 
+import datetime
 import json
 import math
 import shutil
 from pathlib import Path
 
+import hydra.core.utils
 import numpy as np
 import pytest
 import tifffile
@@ -138,7 +140,7 @@ def test_ensemble_is_one_run_whose_members_are_averaged(tiny, tmp_path, fields):
     assert result.status == 0, result.err
     assert "training 2 networks on 1 of" in result.err
     given = (f"checkpoint={run}", f"input={fields / 'images'}", f"output={out}", "channels=[phase,nuclear]")
-    options = ("save_probability=true", "refine=threshold", "refine.interior=0.3")
+    options = ("save_probability=true", "refine=threshold", "refine.interior=0.3", "overwrite=true")
     assert run_command(predict.main, *given, *options).status == 0
     whole = tifffile.imread(out / "field_0007_probability.tif")
     assert tifffile.imread(out / "field_0007_uncertainty.tif").max() > 0.01
@@ -218,3 +220,25 @@ def test_learning_rate_too_high(tmp_path):
     assert result.status == 1
     assert "the cost stopped being a number between steps 0 and 2; lower optimizer.learning_rate" in result.error
     assert not (tmp_path / "summary.json").exists()
+
+
+def test_two_trainings_of_one_second_share_no_directory(tmp_path, monkeypatch):
+    """As of an array of jobs; where the directory is given, the second one resumes the first."""
+
+    class SameSecond(datetime.datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls(2026, 1, 2, 3, 4, 5)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(hydra.core.utils, "datetime", SameSecond)
+    runs = []
+    monkeypatch.setattr(train, "train", lambda _, run: runs.append(run.relative_to(tmp_path)) or {"score": 0.5})
+    for arguments in (["+debug=quick"], ["+debug=quick"], ["+debug=quick", "run=mine"], ["+debug=quick", "run=mine"]):
+        result = run_command(train.main, *arguments)
+        assert result.status == 0, result.err
+    assert runs == [
+        Path("runs/quick/2026-01-02_03-04-05"),
+        Path("runs/quick/2026-01-02_03-04-05_2"),
+        *[Path("mine")] * 2,
+    ]

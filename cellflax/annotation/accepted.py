@@ -44,7 +44,8 @@ def copy_accepted(table: Path, output: Path) -> tuple[int, int]:
             (folder / name).mkdir()
         for name, site in chosen.items():
             files = [(results.IMAGE_FOLDER, image["file"]) for image in site["images"]]
-            for kind, file in [*files, (results.LABEL_FOLDER, f"{name}.tif"), (results.NUCLEUS_FOLDER, f"{name}.tif")]:
+            labels = f"{results.safe_name(name, 'site')}.tif"
+            for kind, file in [*files, (results.LABEL_FOLDER, labels), (results.NUCLEUS_FOLDER, labels)]:
                 _copy(table.parent / kind / Path(file).name, folder / kind)
         note = simulation_note([table.parent / results.IMAGE_FOLDER])
         if note is not None:

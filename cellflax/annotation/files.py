@@ -30,18 +30,26 @@ def write_site(
         A record of every image file: file, channel, plane and focus position (null if unknown).
     """
     records = []
+    name = results.safe_name(name, "site")
+    parts = results.safe_names((channel for channel in images if channel), "channel") | {"": ""}
     for channel in images:
         content = site.channels[channel]
         positions = content.z_um or (None,) * len(content.planes)
         for pixels, plane, z_um in zip(content.pixels, content.planes, positions, strict=True):
-            file = "_".join(part for part in (name, channel, plane) if part) + ".tif"
+            part_of_plane = plane and results.safe_name(plane, "plane")
+            file = "_".join(part for part in (name, parts[channel], part_of_plane) if part) + ".tif"
             write_image(folder / results.IMAGE_FOLDER / file, pixels, site.pixel_size_um, z_um)
             records.append({"file": file, "channel": channel, "plane": plane or None, "z_um": z_um})
     write_labels(folder / results.LABEL_FOLDER / f"{name}.tif", labels.cells, site.pixel_size_um)
     write_labels(folder / results.NUCLEUS_FOLDER / f"{name}.tif", labels.nuclei, site.pixel_size_um)
     if save_illumination:
         for stain, backgrounds in labels.backgrounds.items():
-            _write_backgrounds(folder / results.ILLUMINATION, f"{name}_{stain}", backgrounds, site.pixel_size_um)
+            _write_backgrounds(
+                folder / results.ILLUMINATION,
+                f"{name}_{results.safe_name(stain, 'stain')}",
+                backgrounds,
+                site.pixel_size_um,
+            )
     return records
 
 

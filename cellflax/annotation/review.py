@@ -82,7 +82,8 @@ def write_picture(folder: Path, name: str, labels: Labels, images: Mapping[str, 
     gap = np.ones((panels[0].shape[0], _GAP_PX, 3), np.float32)
     row = np.concatenate([part for panel in panels for part in (panel, gap)][:-1], axis=1)
     (folder / results.REVIEW_PICTURES).mkdir(exist_ok=True)
-    (folder / results.REVIEW_PICTURES / f"{name}.png").write_bytes(imagecodecs.png_encode((255 * row).astype(np.uint8)))
+    picture = folder / results.REVIEW_PICTURES / f"{results.safe_name(name, 'site')}.png"
+    picture.write_bytes(imagecodecs.png_encode((255 * row).astype(np.uint8)))
 
 
 def write_review(folder: Path, title: str, table: pd.DataFrame, simulated: bool) -> None:
@@ -105,7 +106,7 @@ def write_review(folder: Path, title: str, table: pd.DataFrame, simulated: bool)
 def _section(row: dict) -> str:
     name = html.escape(row["site"])
     flags = f"<span class='flags'>{html.escape(row['flags'])}</span>" if row["flags"] else "no flags"
-    picture = quote(f"{results.REVIEW_PICTURES}/{row['site']}.png")
+    picture = quote(f"{results.REVIEW_PICTURES}/{results.safe_name(row['site'], 'site')}.png")
     return (
         f"<section id='{name}'>\n<h2>{name}</h2>\n"
         f"<p>{row['cells']} cells, {100 * row['coverage']:.0f} % covered; {flags}; accept: {row['accept']}</p>\n"

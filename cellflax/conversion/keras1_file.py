@@ -5,6 +5,7 @@ the layers' settings as JSON in `model_config` (`save_model` in Keras 1.0.7's mo
 """
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,10 @@ import h5py
 import numpy as np
 
 from cellflax.errors import UserError
+
+_MAX_BYTES = 2**30  # the largest published network has 30 MB
+_COMPRESSION = 20  # trained weights are compressed much less
+_MAX_AXES = 4
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,7 @@ def read_layers(path: Path) -> tuple[list[Layer], str | None]:
                 raise UserError("this HDF5 file is not one of Keras 1: it has no layer_names")
             listed: Any = root.attrs["layer_names"]
             names = [_text(name) for name in np.ravel(listed)]
+            _check_sizes(root, names, path.stat().st_size)
             arrays = [_arrays(root, name) for name in names]
             release, model_config = (
                 _text(file.attrs.get(key, "")) if whole else None for key in ("keras_version", "model_config")
@@ -95,6 +101,42 @@ def _arrays(root: h5py.Group, layer: str) -> dict[str, np.ndarray]:
         raise UserError(f"layer {layer} is listed but missing; copy the file again")
     datasets = {key: value for key, value in group.items() if isinstance(value, h5py.Dataset)}
     return {key.removeprefix(f"{layer}_"): np.asarray(value[()]) for key, value in datasets.items()}
+
+
+def _check_sizes(root: h5py.Group, layers: list[str], file_bytes: int) -> None:
+    """Refuse, before anything is allocated, arrays that the file cannot hold or that no such network needs.
+
+    Every size in the file is a claim: a few kilobytes can declare terabytes.
+
+    Raises:
+        UserError: naming the layer and the array.
+    """
+    declared = 0
+    for layer in layers:
+        group = root.get(layer, getlink=True)
+        if isinstance(group, h5py.ExternalLink):
+            raise UserError(f"layer {layer} is a link to another file; copy the file that it names")
+        group = root.get(layer)
+        if not isinstance(group, h5py.Group):
+            continue  # reported where it is read
+        for key in group:
+            if isinstance(group.get(key, getlink=True), h5py.ExternalLink):
+                raise UserError(f"layer {layer}: {key} is a link to another file; copy the file that it names")
+            dataset = group[key]
+            if not isinstance(dataset, h5py.Dataset):
+                continue
+            if dataset.is_virtual or dataset.external:
+                raise UserError(f"layer {layer}: {key} is kept in another file; copy the file that it names")
+            if dataset.shape is None or len(dataset.shape) > _MAX_AXES:
+                raise UserError(f"layer {layer}: {key} is no array of weights; copy the file again")
+            chunk = math.prod(dataset.chunks) if dataset.chunks else 0  # is read as a whole
+            declared += dataset.dtype.itemsize * max(math.prod(dataset.shape), chunk)
+            if declared > min(_MAX_BYTES, _COMPRESSION * file_bytes):
+                size = " x ".join(map(str, dataset.shape))
+                raise UserError(
+                    f"layer {layer}: {key} is declared as {size}, more than this file of {file_bytes} bytes can "
+                    "hold or such a network needs; copy the file again"
+                )
 
 
 def _described(model_config: str) -> dict[str, tuple[str, dict[str, Any]]]:

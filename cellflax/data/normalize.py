@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from cellflax.checks import check, odd
-from cellflax.errors import UserError
+from cellflax.errors import ContentError
 
 
 class Intensity(Enum):
@@ -52,9 +52,12 @@ def normalize(image: np.ndarray, config: NormalizeConfig, receptive_field: int, 
         (H, W, C) float32.
 
     Raises:
-        UserError: if a channel cannot be divided by its median, maximum or range because that is zero.
+        ContentError: if a channel cannot be divided by its median, maximum or range because that is zero.
     """
-    return rescale(image, intensity_scale(image, config, name), box_px(config, receptive_field))
+    scale = intensity_scale(
+        image, config, name, "give raw (not background-subtracted) intensities or set normalize.intensity=none"
+    )
+    return rescale(image, scale, box_px(config, receptive_field))
 
 
 def box_px(config: NormalizeConfig, receptive_field: int) -> int | None:
@@ -74,19 +77,26 @@ class IntensityScale(NamedTuple):
     divisor: np.ndarray
 
 
-def intensity_scale(image: np.ndarray, config: NormalizeConfig, name: str = "image") -> IntensityScale:
+def intensity_scale(
+    image: np.ndarray, config: NormalizeConfig, name: str = "image", remedy: str = ""
+) -> IntensityScale:
     """The scale of an (H, W, C) image, computed in the image's own type.
 
+    Args:
+        image: the raw image.
+        config: the method.
+        name: what to call the image in an error.
+        remedy: what the user of this command can do about an image that cannot be divided.
+
     Raises:
-        UserError: as in `normalize`.
+        ContentError: as in `normalize`.
     """
     offset, divisor = np.transpose([_scale(image[..., c], config.intensity) for c in range(image.shape[-1])])
     if np.any(divisor <= 0):
         channel = int(np.argmax(divisor <= 0))
-        raise UserError(
+        raise ContentError(
             f"{name}: the {config.intensity.name} of channel {channel} is {divisor[channel]:g}, so the channel cannot "
-            "be divided by it; give raw (not background-subtracted) intensities or set "
-            "normalize.intensity=none"
+            f"be divided by it; {remedy}"
         )
     return IntensityScale(offset, divisor)
 

@@ -23,7 +23,9 @@ class NormalizedImage:
 
     def __init__(self, image: np.ndarray, config: NormalizeConfig, receptive_field: int, name: str = "image"):
         self._image = image
-        self._scale = intensity_scale(image, config, name)
+        # How images are normalised is the checkpoint's: at prediction, only the image can be another.
+        remedy = "give raw (not background-subtracted) intensities, as the network's training had"
+        self._scale = intensity_scale(image, config, name, remedy)
         self._box = box_px(config, receptive_field)
 
     def window(self, window: tuple[slice, slice]) -> np.ndarray:

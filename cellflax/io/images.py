@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cellflax.errors import UserError
+from cellflax.errors import BlankError, ContentError, UserError
 from cellflax.io.files import ImageFiles, group_channels, list_files
 from cellflax.io.readers import read_file
 from cellflax.io.stack import Stack, default_channel_names, plane_names
@@ -191,9 +191,9 @@ def stack_channels(images: Sequence[Image], channels: Sequence[str]) -> Image:
 
 def _check_content(path: Path, name: str, values: np.ndarray) -> None:
     if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise UserError(f"{path}: channel {name} contains NaN or infinity; replace these pixels first")
+        raise ContentError(f"{path}: channel {name} contains NaN or infinity; replace these pixels first")
     if values.min() == values.max():
-        raise UserError(f"{path}: channel {name} is constant ({values.flat[0]}); is it the right file?")
+        raise BlankError(f"{path}: channel {name} is constant ({values.flat[0]}); is it the right file?")
 
 
 def _common_size_um(images: Sequence[Image]) -> float | None:

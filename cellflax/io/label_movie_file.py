@@ -30,13 +30,28 @@ class LabelMovieWriter:
 
     def __init__(self, path: Path, time: TimeAxis, pixel_size_um: float | None):
         self._path, self._time, self._pixel_size_um = path, time, pixel_size_um
-        self._shape, self._largest = (0, 0), 0
+        self._shape, self._largest, self._written = (0, 0), 0, 0
 
-    def write(self, labels: np.ndarray) -> None:
-        """Write the (H, W) labels of the next frame."""
+    def write(self, labels: np.ndarray, frame: int | None = None) -> None:
+        """Write the (H, W) labels of a frame.
+
+        Args:
+            labels: the labels.
+            frame: its number, at least that of the next frame, which is the default; frames that are left out have
+                no cells.
+        """
         self._shape, self._largest = labels.shape, max(self._largest, int(labels.max(initial=0)))
         with writing(self._path):
-            self._writer.write(labels.astype(np.uint32), compression="zlib", photometric="minisblack", metadata=None)
+            self._skip_to(self._written if frame is None else frame)
+            self._append(labels.astype(np.uint32))
+
+    def _skip_to(self, frame: int) -> None:
+        while self._written < frame:
+            self._append(np.zeros(self._shape, np.uint32))
+
+    def _append(self, labels: np.ndarray) -> None:
+        self._writer.write(labels, compression="zlib", photometric="minisblack", metadata=None)
+        self._written += 1
 
     def __enter__(self) -> Self:
         with writing(self._path):
@@ -49,6 +64,8 @@ class LabelMovieWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with writing(self._path), self._staged:
+            if kind is None:
+                self._skip_to(self._time.n_frames)
             self._writer.close()
             if kind is None:
                 self._finish()

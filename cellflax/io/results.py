@@ -3,8 +3,11 @@
 `docs/outputs.md` says what each holds.
 """
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
 
+from cellflax.errors import UserError
 from cellflax.io.names import stem_of
 
 # Files of several commands.
@@ -67,8 +70,55 @@ SCORE_PREFIX = "score_"  # followed by a cell type
 UNCERTAINTY = "uncertainty"
 
 
+_UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
+_MAX_BYTES = 200  # of 255 that a file system takes: the rest is for other parts of the name and its suffix
+
+
+def safe_name(name: str, what: str) -> str:
+    """A name from a file or a pattern as part of a file name, so that it never becomes a path.
+
+    Separators and characters that a file system refuses become `_`: `DAPI/405` is `DAPI_405`. Every name of a
+    channel, well, site, plane or scene goes through here before it becomes part of a path.
+
+    Args:
+        name: as the file has it.
+        what: what it names, for the error: `channel`.
+
+    Raises:
+        UserError: if nothing that names a file is left, or it is too long for one.
+    """
+    safe = _UNSAFE.sub("_", name).strip()
+    if not safe.strip("._ "):
+        raise UserError(f"{what} {name!r}: cannot be part of a file name; rename it")
+    if len(safe.encode("utf-8", "replace")) > _MAX_BYTES:
+        raise UserError(f"{what} {safe[:40]}...: too long for a file name; give it at most {_MAX_BYTES} characters")
+    return safe
+
+
+def safe_names(names: Iterable[str], what: str) -> dict[str, str]:
+    """`safe_name` of each name.
+
+    Raises:
+        UserError: as `safe_name`, and if two names become one.
+    """
+    safe: dict[str, str] = {}
+    taken: dict[str, str] = {}
+    for name in names:
+        safe[name] = safe_name(name, what)
+        other = taken.setdefault(safe[name].casefold(), name)
+        if other != name:
+            raise UserError(f"{what}s {other!r} and {name!r}: files of both would be named {safe[name]}; rename one")
+    return safe
+
+
 def result_file(name: str, kind: str) -> str:
-    """Name of the image that `predict` writes for an input: `<name>_labels.tif` for the kind `LABELS`."""
+    """Name of the image that `predict` writes for an input: `<name>_labels.tif` for the kind `LABELS`.
+
+    Raises:
+        UserError: if the name is a path. It is not made safe here, because `cells.csv` has the same name.
+    """
+    if "/" in name or "\0" in name:  # names are made of files' names, or by `safe_name`
+        raise UserError(f"image {name!r}: cannot be part of a file name; rename it")
     return f"{name}_{kind}.tif"
 
 

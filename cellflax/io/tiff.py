@@ -11,7 +11,7 @@ import numpy as np
 import tifffile
 
 from cellflax.atomic import replacing
-from cellflax.errors import UserError
+from cellflax.errors import OutputError, UserError
 from cellflax.io.reader import Reader
 from cellflax.io.stack import UM_PER_UNIT, Stack, default_channel_names, square_pixel_um
 from cellflax.progress import say
@@ -244,9 +244,9 @@ def writing(path: Path) -> Iterator[None]:
     """Report a full disk and similar failures in one line.
 
     Raises:
-        UserError: for an `OSError`.
+        OutputError: for an `OSError`.
     """
     try:
         yield
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error

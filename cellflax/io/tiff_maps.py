@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 import tifffile
 
-from cellflax.atomic import replacing
+from cellflax.atomic import replacing, reserve
 from cellflax.io.movie_time import TimeAxis
 from cellflax.io.tiff import ome_options, writing
 
@@ -56,6 +56,7 @@ class MapWriter:
         with writing(self._path), ExitStack() as stack:
             self._temporary = stack.enter_context(replacing(self._path))
             whole = tifffile.memmap(self._temporary, shape=self._in_file, dtype=np.float32, **self._options)
+            reserve(self._temporary)
             self._offset, self._dtype = whole.offset, whole.dtype
             self._open = stack.pop_all()
         return self

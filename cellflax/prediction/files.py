@@ -1,6 +1,7 @@
 """What prediction writes: labels, maps, the table of cells, panels of the overlay, provenance."""
 
 import math
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -71,20 +72,20 @@ class ResultFiles:
 
         return write
 
-    def write(self, image: Image, result: Segmentation) -> None:
-        """Write the cells of the next frame, and the nuclei they were grown from."""
-        self._write_labels(results.LABELS, result.labels, image.pixel_size_um)
+    def write(self, t: int, image: Image, result: Segmentation) -> None:
+        """Write the cells of frame `t`, and the nuclei they were grown from; frames left out have none."""
+        self._write_labels(results.LABELS, t, result.labels, image.pixel_size_um)
         if self._save_maps and result.seeds is not None:
-            self._write_labels(results.SEEDS, result.seeds, image.pixel_size_um)
+            self._write_labels(results.SEEDS, t, result.seeds, image.pixel_size_um)
 
-    def _write_labels(self, kind: str, labels: np.ndarray, pixel_size_um: float | None) -> None:
+    def _write_labels(self, kind: str, t: int, labels: np.ndarray, pixel_size_um: float | None) -> None:
         if self._time is None:
             write_labels(self._path(kind), labels, pixel_size_um)
             return
         if kind not in self._movies:
             file = LabelMovieWriter(self._path(kind), self._time, pixel_size_um)
             self._movies[kind] = self._open.enter_context(file)
-        self._movies[kind].write(labels)
+        self._movies[kind].write(labels, t)
 
     def _path(self, kind: str) -> Path:
         return self._output / results.result_file(self._name, kind)
@@ -114,8 +115,28 @@ def write_cells(path: Path, cells: pd.DataFrame) -> None:
     write_table(path, cells.reindex(columns=[*keys, *cells.columns.drop(keys)]))
 
 
+def expected_files(names: Iterable[str], *, maps: bool, uncertainty: bool) -> list[str]:
+    """Files that a prediction of these images may write.
+
+    Args:
+        names: names of the images.
+        maps: as for `ResultFiles`.
+        uncertainty: as for `ResultFiles`.
+    """
+    kinds = [results.LABELS]
+    if maps:
+        kinds += [results.PROBABILITY, results.SEEDS, *([results.UNCERTAINTY] if uncertainty else [])]
+    tables = [results.CELLS, results.PARTIAL_CELLS, results.OVERLAY]
+    return [*(results.result_file(name, kind) for name in names for kind in kinds), *tables]
+
+
 def provenance(
-    model: TrainedModel, nuclei_model: TrainedModel | None, config: Any, done: list[str], complete: bool
+    model: TrainedModel,
+    nuclei_model: TrainedModel | None,
+    config: Any,
+    done: list[str],
+    failed: dict[str, str],
+    complete: bool,
 ) -> dict[str, Any]:
     """What the results come from, as JSON.
 
@@ -123,7 +144,8 @@ def provenance(
         model: model that segmented the cells.
         nuclei_model: model that segmented the nuclei, if there was one.
         config: configuration of the command.
-        done: names of the images.
+        done: names of the images that were segmented.
+        failed: by image that was not, or frame, what was wrong with it.
         complete: whether these are all images.
     """
     return {
@@ -131,6 +153,7 @@ def provenance(
         "simulated": model.simulated or (nuclei_model is not None and nuclei_model.simulated),
         "complete": complete,
         "images": done,
+        "failed": failed,
         "settings": to_json(config),
         "checkpoint": _origin(model),
         "nuclei_checkpoint": None if nuclei_model is None else _origin(nuclei_model),

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cellflax.errors import UserError
 from cellflax.io import results
 from cellflax.io.tables import write_table
 
@@ -50,3 +51,37 @@ def test_a_failed_write_leaves_the_old_table(tmp_path, monkeypatch):
         write_table(path, pd.DataFrame({"n": [2]}))
     assert path.read_text() == "n\n1\n"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("dapi", "dapi"),
+        ("DAPI/405", "DAPI_405"),
+        ("../../precious/evil", ".._.._precious_evil"),
+        ("a\\b:c", "a_b_c"),
+        ("x\0y\n", "x_y_"),
+        ("/etc/passwd", "_etc_passwd"),
+        ("Größe µm", "Größe µm"),
+    ],
+)
+def test_names_never_become_paths(tmp_path, name, safe):
+    assert results.safe_name(name, "channel") == safe
+    assert (tmp_path / f"a_{safe}.tif").parent == tmp_path
+
+
+@pytest.mark.parametrize(("name", "message"), [("..", "rename"), ("/", "rename"), ("", "rename"), ("x" * 300, "long")])
+def test_names_that_cannot_be_part_of_a_file_name(name, message):
+    with pytest.raises(UserError, match=f"channel .*{message}"):
+        results.safe_name(name, "channel")
+
+
+def test_two_names_for_one_file_are_refused():
+    assert results.safe_names(["a/b", "c"], "channel") == {"a/b": "a_b", "c": "c"}
+    with pytest.raises(UserError, match="'a/b' and 'A_B'"):
+        results.safe_names(["a/b", "A_B"], "channel")
+
+
+def test_the_name_of_a_result_is_no_path():
+    with pytest.raises(UserError, match="cannot be part of a file name"):
+        results.result_file("../a", results.LABELS)

@@ -1,5 +1,7 @@
 """Maps written window by window, as `write_probability` writes them at once."""
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -58,3 +60,20 @@ def test_a_missing_folder_is_told():
         MapWriter(Path("/nowhere/a.tif"), (4, 5), ("x",), None),
     ):
         pass
+
+
+def test_maps_have_their_space_before_they_are_mapped(tmp_path):
+    """A write to the map of a sparse file on a full disk is SIGBUS."""
+    with MapWriter(tmp_path / "a.tif", (512, 512), ("x",), None):
+        (file,) = tmp_path.iterdir()
+        assert 512 * file.stat().st_blocks >= 4 * 512 * 512
+
+
+def test_no_space_for_maps_is_one_line(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(UserError, match=r"a.tif: cannot be written \(No space left on device\)"):
+        MapWriter(tmp_path / "a.tif", (512, 512), ("x",), None).__enter__()
+    assert not list(tmp_path.iterdir())
