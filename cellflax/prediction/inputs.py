@@ -9,7 +9,7 @@ import numpy as np
 
 from cellflax.errors import UserError
 from cellflax.io.frames import Frames, open_frames, open_labels
-from cellflax.io.images import Image, ImageFiles
+from cellflax.io.images import Image, ImageFiles, as_grey, grey_hint
 from cellflax.labels import cells_of, whole_numbers
 from cellflax.prediction.trained import TrainedModel
 from cellflax.progress import say
@@ -93,6 +93,10 @@ def nuclei_of(labels: np.ndarray, image: Image, name: str) -> np.ndarray:
 def _fitting(image: Image, model: TrainedModel, pixel_size_um: float | None) -> Image:
     """The image with the model's channel names, checked against what the network was trained on."""
     wanted = model.channels
+    if len(wanted) == 1:
+        image = as_grey(image)
+        if hint := grey_hint(image):
+            raise UserError(f"{image.path}: has 3 channels, the checkpoint needs one ({wanted[0]}){hint}")
     if image.pixels.shape[-1] != len(wanted):
         raise UserError(
             f"{image.path}: has {image.pixels.shape[-1]} channels, the checkpoint needs {len(wanted)} "
