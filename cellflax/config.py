@@ -24,13 +24,15 @@ from typing import Any, NoReturn
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from cellflax.command_help import asks_for_help, command_help
+from cellflax.composition import check_all_compositions
 from cellflax.config_errors import error_line
 from cellflax.errors import UserError
+from cellflax.home import expand_home
+from cellflax.overrides import as_typed, quoted
 from cellflax.progress import closing_pipe_ends, end_if_pipe_closed
 from cellflax.schemas import GROUPS, SCHEMA_SUFFIX, field_types, from_json, group_types, to_json, unknown_key
 
@@ -44,6 +46,14 @@ __all__ = [
     "job_overrides",
     "to_json",
 ]
+
+
+# Options of Hydra that name files or folders, by all their spellings.
+_FILE_OPTIONS = {
+    f"{dashes}{name}": f"--{long}"
+    for long, short in (("config-dir", "cd"), ("config-path", "cp"), ("config-name", "cn"))
+    for dashes, name in (("--", long), ("-", short))
+}
 
 
 def config_directory() -> Path:
@@ -127,6 +137,9 @@ class _Command[T]:
                 _name_positional(self.positional)
             _check_arguments()
             self._store_schemas()
+            sweep = _asks_for_sweep(sys.argv[1:])
+            sys.argv[1:] = [as_typed(argument, self.schema, sweep) for argument in sys.argv[1:]]
+            check_all_compositions()
 
             def job(config: DictConfig) -> float | None:
                 return self._job(config)
@@ -245,14 +258,13 @@ def _name_positional(key: str) -> None:
         name, _, value = argument.partition("=")
         if name == key and value and not value.startswith("["):
             values.append(value)
-        elif _is_override(argument) or argument.startswith("-") or option:
+        elif argument.startswith("-") or option or (_is_override(argument) and not Path(argument).exists()):
             others.append(argument)
         else:
             values.append(argument)
         option = argument if argument.startswith("-") and "=" not in argument else ""
     if values:
-        quoted = (QuotedString(value, Quote.single).with_quotes() for value in values)
-        others.append(f"{key}=[{','.join(quoted)}]")
+        others.append(f"{key}=[{','.join(map(quoted, values))}]")
     sys.argv[1:] = others
 
 
@@ -261,11 +273,31 @@ def _check_arguments() -> None:
     # Hydra's hidden --experimental-rerun unpickles a file; argparse takes any prefix of it.
     if any(argument.startswith("--e") for argument in sys.argv[1:]):
         raise UserError("--experimental-rerun is not available: it would run code from a file")
-    sys.argv[1:] = sorted(sys.argv[1:], key=_is_override)
+    arguments, option = [], ""
+    for argument in sys.argv[1:]:
+        if option:  # joined to its option, a folder may be called a=b
+            arguments.append(f"{option}={expand_home(argument)}")
+            option = ""
+        elif argument in _FILE_OPTIONS:
+            option = _FILE_OPTIONS[argument]
+        else:
+            arguments.append(argument)
+    sys.argv[1:] = sorted([*arguments, option] if option else arguments, key=_is_override)
 
 
 def _is_override(argument: str) -> bool:
-    return argument.startswith("~") or ("=" in argument and not argument.startswith("-"))
+    """Whether an argument is `key=value` or `~key`; `~/...` is a path."""
+    if argument.startswith("~"):
+        return argument != "~" and not argument.startswith("~/")
+    return "=" in argument and not argument.startswith("-")
+
+
+def _asks_for_sweep(arguments: list[str]) -> bool:
+    """Whether commas separate the values of a sweep: -m, or a sweep of conf/sweep/."""
+    return any(
+        argument in ("-m", "hydra.mode=MULTIRUN") or argument.startswith(("--m", "+sweep=", "++sweep="))
+        for argument in arguments
+    )
 
 
 def _exit(line: str) -> NoReturn:

@@ -9,7 +9,6 @@ files of one architecture become one ensemble. The result is used like a run: pr
 
 import sys
 from dataclasses import dataclass, field
-from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,9 @@ from cellflax.checks import check
 from cellflax.config import entry, to_json
 from cellflax.conversion.keras1 import PublishedNetwork, read_published, to_module
 from cellflax.data.example import CLASS_NAMES
+from cellflax.device import devices_of_jax
 from cellflax.errors import UserError
+from cellflax.io.glob_paths import glob_paths
 from cellflax.models.ensemble import stack_members
 from cellflax.training.checkpoint import save_model
 from cellflax.training.config import TRANSFORM_COUNTS, TrainConfig, TrainerConfig
@@ -72,6 +73,7 @@ def convert(config: ConvertConfig) -> Path:
     for key in ("source", "output"):
         if not getattr(config, key):
             raise UserError(f"{key} is not given; add {key}=...")
+    devices_of_jax()
     files = _files(config.source)
     networks = [read_published(file) for file in files]
     first = networks[0]
@@ -112,8 +114,8 @@ def convert(config: ConvertConfig) -> Path:
 
 
 def _files(source: str) -> list[Path]:
-    pattern = f"{source}/*.h5" if Path(source).is_dir() else source
-    files = [Path(name) for name in sorted(glob(str(Path(pattern).expanduser())))]
+    folder = Path(source)
+    files = sorted(folder.glob("*.h5")) if folder.is_dir() else glob_paths(source)
     if not files:
         raise UserError(f"source={source}: no such file; give .h5 files of github CovertLab/DeepCell, trained_networks")
     return files

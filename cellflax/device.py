@@ -2,10 +2,14 @@
 
 import os
 import platform
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import pooch
+
+from cellflax.errors import UserError
 
 
 def set_up_jax(precision: str = "float32") -> str:
@@ -16,14 +20,36 @@ def set_up_jax(precision: str = "float32") -> str:
 
     Returns:
         One line for the screen.
+
+    Raises:
+        UserError: if JAX cannot use the devices that its environment variables name.
     """
     jax.config.update("jax_default_matmul_precision", precision)
     jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "compiled"))
-    devices = jax.devices()
+    devices = devices_of_jax()
     kind = devices[0].device_kind if devices[0].platform != "cpu" else f"{platform.machine()} CPU"
     cores = f", {len(os.sched_getaffinity(0))} cores" if hasattr(os, "sched_getaffinity") else ""
     where = f"{len(devices)} x {kind}{cores if devices[0].platform == 'cpu' else ''}"
     return f"device: {where}; precision: {precision}; JAX {jax.__version__}"
+
+
+def devices_of_jax() -> Sequence[Any]:
+    """The devices that JAX computes on; asked for first, so that a fault of the environment is told in one line.
+
+    Raises:
+        UserError: if JAX cannot use the devices that its environment variables name.
+    """
+    try:
+        return jax.devices()
+    except (RuntimeError, AssertionError, ValueError) as error:  # JAX has no exception of its own for these
+        asked = os.environ.get("JAX_PLATFORMS")
+        reason = " ".join(str(error).split()) or "no such device"
+        if asked:
+            raise UserError(
+                f"JAX_PLATFORMS={asked}: JAX cannot use this here ({reason}); "
+                "unset JAX_PLATFORMS to take the best device there is, or set JAX_PLATFORMS=cpu"
+            ) from error
+        raise UserError(f"JAX finds no device ({reason}); set JAX_PLATFORMS=cpu to compute on the CPU") from error
 
 
 def cache_directory() -> Path:

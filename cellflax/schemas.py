@@ -81,7 +81,7 @@ def kind_of(group: str, member: Any) -> str:
 
 def describe_type(hint: Any) -> str:
     """Say in words what a field accepts ("a whole number", "one of adamw, sgd or null")."""
-    inner, optional = _split_optional(hint)
+    inner, optional = split_optional(hint)
     if typing.get_origin(inner) is list:
         words = f"a list, each {describe_type(_element_type(inner))}"
     elif typing.get_origin(inner) is dict:
@@ -186,7 +186,7 @@ def _decode_field(name: str, hint: Any, value: Any, key: str) -> Any:
 
 
 def _decode(hint: Any, value: Any, key: str) -> Any:
-    inner, optional = _split_optional(hint)
+    inner, optional = split_optional(hint)
     origin = typing.get_origin(inner)
     if value is None and optional:
         return None
@@ -207,7 +207,7 @@ def _decode(hint: Any, value: Any, key: str) -> Any:
     raise UserError(wrong_value(key, value, hint))
 
 
-def _split_optional(hint: Any) -> tuple[Any, bool]:
+def split_optional(hint: Any) -> tuple[Any, bool]:
     """Split `X | None` into X and True."""
     if typing.get_origin(hint) not in (typing.Union, types.UnionType):
         return hint, False

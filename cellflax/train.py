@@ -33,6 +33,7 @@ from cellflax.data.resample import dataset_to_scale
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
 from cellflax.evaluation.test_part import score_test
+from cellflax.home import expand_home_in
 from cellflax.io import results
 from cellflax.jsonfile import differences, write_json
 from cellflax.labels import label_values
@@ -154,7 +155,8 @@ def _read_config(path: Path) -> dict[str, Any]:
 def _check_same_run(run: Path, before: dict[str, Any], config: dict[str, Any]) -> None:
     """Refuse to resume a run with a configuration that would change its result."""
     try:
-        before = _stored_config(from_json(TrainConfig, before))  # an older version did not have every key
+        # An older version did not have every key, and kept `~` in paths.
+        before = _stored_config(from_json(TrainConfig, expand_home_in(before)))
     except UserError as error:
         raise UserError(
             f"{run} holds a run of another version of cellflax ({error}); give another directory"

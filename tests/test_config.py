@@ -5,8 +5,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hydra.core.plugins import Plugins
 
 from cellflax import config
 from cellflax.errors import UserError
@@ -28,7 +30,6 @@ def run(files, toy_groups, monkeypatch, tmp_path, capsys):
     monkeypatch.delenv("CELLFLAX_DEBUG", raising=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(config, "config_directory", lambda: files)
-    monkeypatch.setattr(toy_command, "RETURNED", [])
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["toy", *arguments])
@@ -40,6 +41,22 @@ def run(files, toy_groups, monkeypatch, tmp_path, capsys):
         return (status, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture
+def returned(monkeypatch):
+    """What Hydra hands to the sweeper, job by job."""
+    values: list[float] = []
+    launcher: Any = Plugins.instance().class_name_to_class["hydra._internal.core_plugins.basic_launcher.BasicLauncher"]
+    launch = launcher.launch
+
+    def record(*arguments: Any, **named: Any) -> Any:
+        jobs = launch(*arguments, **named)
+        values.extend(job.return_value for job in jobs)
+        return jobs
+
+    monkeypatch.setattr(launcher, "launch", record)
+    return values
 
 
 def subprocess_run(directory: Path, files: Path, *arguments: str, **environment: str):
@@ -124,8 +141,8 @@ BAD_ARGUMENTS = [
     (["output=${nowhere}"], "output: Interpolation key 'nowhere' not found"),
     # unreadable
     (["model.width"], "cannot read 'model.width': an override is written key=value"),
-    (["output=my file (1).tif"], "needs quotes inside the shell's, as in output='\"my file (1).tif\"'"),
-    (["output=a,b"], "To sweep over it, add --multirun"),
+    (["model.filters=[8 (1)]"], "needs quotes inside the shell's, as in model.filters='\"[8 (1)]\"'"),
+    (["model.width=1,2"], "To sweep over it, add --multirun"),
     (["+experiment=syntax"], "experiment/syntax.yaml, line 3: expected ',' or '}'"),
     (["--config-dir=/no/such"], "directory '/no/such' not found"),
     (["--experimental-rerun=x.pkl"], "--experimental-rerun is not available: it would run code from a file"),
@@ -169,20 +186,20 @@ def test_bugs_keep_their_traceback(run):
         run("input=a", "fail_with=RuntimeError")
 
 
-def test_sweep_hands_values_on(run):
+def test_sweep_hands_values_on(run, returned):
     status, out, err = run("input=a", "-m", "trainer.steps=4,6")
     assert (status, err) == (0, "")
     assert out.count("Toy(") == 2
-    assert toy_command.RETURNED == [2.0, 3.0]
+    assert returned == [2.0, 3.0]
 
 
-def test_sweep_names_the_failed_job_and_goes_on(run):
+def test_sweep_names_the_failed_job_and_goes_on(run, returned):
     status, out, err = run("--multirun", "input=a", "model.width=0,5")
     assert status == 1
     assert err == "error: job input=a model.width=0: model.width must be positive, got 0\n"
     assert "width=5" in out
-    assert math.isnan(toy_command.RETURNED[0])
-    assert toy_command.RETURNED[1] == 5.0
+    assert math.isnan(returned[0])
+    assert returned[1] == 5.0
 
 
 def test_sweep_with_a_typo_runs_no_job(run):

@@ -11,11 +11,11 @@ PACKAGE = Path(__file__).parents[1] / "cellflax"
 # Every room of the house (a module or folder of cellflax/), from the ground floor up, as ARCHITECTURE.md draws them.
 # A room imports rooms of lower ranks alone: none of its own rank, none above.
 RANKS = (
-    "errors schema_source",
+    "errors schema_source home",
     "atomic checks commands",
     "jsonfile labels progress device",
     "schemas models io simulation",
-    "config_errors command_help losses conversion refine data",
+    "config_errors command_help overrides composition losses conversion refine data",
     "config tracking labeling inference",
     "metrics",
     "measure",
@@ -31,7 +31,7 @@ ENTRIES = set(RANKS[-1].split())
 
 # Who may use what lives at the edges; no library package is among them.
 USERS_OF = {
-    "hydra": {"config", "config_errors"},
+    "hydra": {"config", "config_errors", "overrides", "composition"},
     "wandb": {"training/runlog"},
     "orbax": {"training/checkpoint"},
 }

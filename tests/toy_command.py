@@ -7,9 +7,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from hydra.core.utils import JobReturn, JobStatus
-from hydra.experimental.callback import Callback
-from omegaconf import MISSING, DictConfig
+from omegaconf import MISSING
 
 from cellflax.config import GROUPS, entry
 from cellflax.errors import UserError
@@ -72,7 +70,6 @@ hydra:
   output_subdir: null
   run: {dir: .}
   sweep: {dir: ., subdir: .}
-  callbacks: {record: {_target_: tests.toy_command.RecordReturned}}
 """,
     "model/patch_net.yaml": "defaults: [patch_net_schema, _self_]\n",
     "model/unet.yaml": "defaults: [unet_schema, _self_]\nscale: 2\n",
@@ -83,17 +80,6 @@ hydra:
     "experiment/syntax.yaml": "# @package _global_\nmodel: {width: 3\n",
     "debug/quick.yaml": "# @package _global_\ntrainer: {steps: 1}\n",
 }
-
-
-RETURNED: list[float] = []
-
-
-class RecordReturned(Callback):
-    """Keep what Hydra hands to the sweeper."""
-
-    def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
-        if job_return.status is JobStatus.COMPLETED:
-            RETURNED.append(job_return.return_value)
 
 
 def write_files(directory: Path) -> Path:

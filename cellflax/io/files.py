@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cellflax.errors import UserError
+from cellflax.home import expand_home
+from cellflax.io.glob_paths import glob_paths
 from cellflax.io.names import stem_of
 from cellflax.io.readers import format_names, has_known_suffix
 
@@ -36,10 +38,10 @@ def list_files(text: str | Path) -> list[Path]:
     Raises:
         UserError: if there are none.
     """
-    path = Path(text).expanduser()
+    path = Path(expand_home(str(text)))
     if path.is_file():
         return [path]
-    images = images_in(path) if path.is_dir() else _images(glob.glob(str(path), recursive=True))
+    images = images_in(path) if path.is_dir() else _images(glob_paths(path))
     if images:
         return images
     if path.is_dir():
@@ -49,12 +51,11 @@ def list_files(text: str | Path) -> list[Path]:
 
 def images_in(folder: Path) -> list[Path]:
     """Image files directly in a folder, sorted, without hidden ones; may be empty."""
-    return _images(glob.glob(os.path.join(glob.escape(str(folder)), "*")))
+    return _images(map(Path, glob.glob(os.path.join(glob.escape(str(folder)), "*"))))
 
 
-def _images(matches: Iterable[str]) -> list[Path]:
-    files = sorted(Path(match) for match in matches)
-    return [file for file in files if has_known_suffix(file) and file.is_file()]
+def _images(matches: Iterable[Path]) -> list[Path]:
+    return [file for file in sorted(matches) if has_known_suffix(file) and file.is_file()]
 
 
 def group_channels(files: Sequence[Path], channels: Sequence[str] = ()) -> list[ImageFiles]:

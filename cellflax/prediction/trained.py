@@ -9,7 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cellflax.device import devices_of_jax
 from cellflax.errors import UserError
+from cellflax.home import expand_home
 from cellflax.losses import activation_of
 from cellflax.models import Geometry
 from cellflax.models.ensemble import member_probabilities, stack_members
@@ -68,9 +70,10 @@ def load_model(path: str | Path, step: str = "best") -> TrainedModel:
         step: "best", "last" or a number; not used if `path` is one checkpoint.
 
     Raises:
-        UserError: if there is no checkpoint, it is damaged, or this version cannot read it.
+        UserError: if there is no checkpoint, it is damaged, this version cannot read it, or JAX has no device.
     """
-    path = _find(Path(path), step)
+    path = _find(Path(expand_home(str(path))), step)
+    devices_of_jax()
     record = read_record(path)
     config = from_json(TrainConfig, record["config"])
     channels, classes = len(record["data"]["channels"]), len(record["data"]["class_names"])

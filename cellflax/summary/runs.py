@@ -1,6 +1,5 @@
 """Find and read the run directories of `cellflax.train`, and sort them into finished ones and others."""
 
-import glob
 import json
 import math
 import os
@@ -15,6 +14,7 @@ import pandas as pd
 
 from cellflax.errors import UserError
 from cellflax.io import results
+from cellflax.io.glob_paths import glob_paths
 from cellflax.summary.part import PartSummary, read_part
 from cellflax.summary.stored import read_object, stored_value
 
@@ -88,8 +88,8 @@ def find_runs(places: Iterable[str]) -> list[Path]:
     """
     found: set[Path] = set()
     for place in places:
-        roots = [place] if Path(place).is_dir() else glob.glob(place, recursive=True)
-        runs = [run for root in roots for run in _runs_below(Path(root))]
+        roots = [Path(place)] if Path(place).is_dir() else glob_paths(place)
+        runs = [run for root in roots for run in _runs_below(root)]
         if not runs:
             what = f"holds no run (a directory with {results.CONFIG})" if roots else "does not exist"
             raise UserError(f"runs: {place} {what}; give a directory that contains runs, or a pattern")

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,30 +27,59 @@ class WandbMode(Enum):
     disabled = "disabled"
 
 
+# Values of WANDB_MODE, W&B's former names among them.
+_MODES = {
+    "": WandbMode.offline,
+    "offline": WandbMode.offline,
+    "dryrun": WandbMode.offline,
+    "online": WandbMode.online,
+    "run": WandbMode.online,
+    "shared": WandbMode.online,
+    "disabled": WandbMode.disabled,
+}
+
+
 @dataclass
 class LoggerConfig:
     """What is recorded besides `metrics.jsonl`.
 
     Attributes:
-        wandb: Weights & Biases (W&B): offline (no network), online or disabled.
-        project: W&B project.
-        entity: W&B user or team; the account's default if null.
-        group: W&B group, to keep the runs of a sweep or ensemble together.
-        tags: W&B tags.
+        wandb: Weights & Biases (W&B): offline (no network), online or disabled; null is what WANDB_MODE says in the
+            environment, offline if it is not set.
+        project: W&B project; null is what WANDB_PROJECT says, cellflax if it is not set.
+        entity: W&B user or team; null is what WANDB_ENTITY says, the account's default if it is not set.
+        group: W&B group, to keep the runs of a sweep or ensemble together; null is what WANDB_RUN_GROUP says.
+        tags: W&B tags; without any, those that WANDB_TAGS says.
         line_seconds: seconds between two progress lines, if there is no terminal.
     """
 
-    wandb: WandbMode = WandbMode.offline
-    project: str = "cellflax"
+    wandb: WandbMode | None = None
+    project: str | None = None
     entity: str | None = None
     group: str | None = None
     tags: list[str] = field(default_factory=list)
     line_seconds: float = 30.0
 
     def __post_init__(self):
-        if not self.project:
+        if self.project == "":
             raise UserError("logger.project must not be empty; logger.wandb=disabled turns W&B off")
         check(self, "logger", above(0), "line_seconds")
+
+    @property
+    def mode(self) -> WandbMode:
+        """The mode of W&B: as configured, or else by the environment.
+
+        Raises:
+            UserError: if WANDB_MODE is none of W&B's modes.
+        """
+        if self.wandb is not None:
+            return self.wandb
+        named = os.environ.get("WANDB_MODE", "").strip().lower()
+        if named not in _MODES:
+            raise UserError(
+                f"WANDB_MODE={named} is no mode of W&B; set it to offline, online or disabled, or give logger.wandb=..."
+            )
+        return _MODES[named]
 
 
 class RunLog:
@@ -70,7 +100,7 @@ class RunLog:
 
     def __init__(self, directory: Path, config: LoggerConfig, run_config: Mapping[str, Any]):
         self.metrics_path = directory / results.METRICS_LOG
-        self._wandb = None if config.wandb is WandbMode.disabled else _start_wandb(directory, config, run_config)
+        self._wandb = None if config.mode is WandbMode.disabled else _start_wandb(directory, config, run_config)
 
     def __enter__(self) -> Self:
         return self
@@ -127,14 +157,14 @@ def _start_wandb(directory: Path, config: LoggerConfig, run_config: Mapping[str,
         run = wandb.init(
             dir=directory,
             id=_wandb_id(directory),
-            resume="allow" if config.wandb is WandbMode.online else None,
+            resume="allow" if config.mode is WandbMode.online else None,
             name=directory.name,
-            project=config.project,
-            entity=config.entity,
-            group=config.group,
-            tags=config.tags,
+            project=config.project or os.environ.get("WANDB_PROJECT") or "cellflax",
+            entity=config.entity or os.environ.get("WANDB_ENTITY") or None,
+            group=config.group or os.environ.get("WANDB_RUN_GROUP") or None,
+            tags=config.tags or [tag for tag in os.environ.get("WANDB_TAGS", "").split(",") if tag],
             config=dict(run_config),
-            mode=config.wandb.value,
+            mode=config.mode.value,
             reinit="create_new",  # the jobs of a sweep share one process
             settings=wandb.Settings(silent=True, console="off"),
         )

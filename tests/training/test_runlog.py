@@ -149,3 +149,46 @@ def test_picture_of_another_form_is_refused(tmp_path, shape, dtype):
 def test_logger_ranges(settings, message):
     with pytest.raises(UserError, match=message):
         LoggerConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    ("named", "mode"),
+    [
+        (None, WandbMode.offline),
+        ("", WandbMode.offline),
+        ("disabled", WandbMode.disabled),
+        ("Online", WandbMode.online),
+        ("dryrun", WandbMode.offline),
+    ],
+)
+def test_the_environment_says_the_mode_unless_the_user_did(monkeypatch, named, mode):
+    monkeypatch.delenv("WANDB_MODE")
+    if named is not None:
+        monkeypatch.setenv("WANDB_MODE", named)
+    assert LoggerConfig().mode is mode
+    assert LoggerConfig(wandb=WandbMode.online).mode is WandbMode.online
+
+
+def test_an_unknown_mode_of_the_environment_is_one_line(monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "off")
+    with pytest.raises(UserError, match=r"WANDB_MODE=off is no mode of W&B; set it to offline, online or disabled, or"):
+        _ = LoggerConfig().mode
+
+
+@pytest.mark.parametrize(
+    ("config", "names"),
+    [
+        (LoggerConfig(), ("theirs", ("a", "b"), "g")),
+        (LoggerConfig(project="mine", tags=["c"], group="h"), ("mine", ("c",), "h")),
+    ],
+)
+def test_the_environment_says_project_tags_and_group_unless_the_user_did(tmp_path, monkeypatch, config, names):
+    for name, value in (("PROJECT", "theirs"), ("TAGS", "a,b"), ("RUN_GROUP", "g")):
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    started = []
+    init = wandb.init
+    monkeypatch.setattr(wandb, "init", lambda **settings: started.append(init(**settings)) or started[-1])
+    with RunLog(tmp_path, config, {}):
+        pass
+    (run,) = started
+    assert (run.project, run.tags, run.group) == names
