@@ -13,7 +13,6 @@ from cellflax.io.images import read_channels, read_image, read_labels
 from cellflax.io.movie_file import LABEL_TIME_AXES, is_movie, open_movie
 from cellflax.io.movie_time import regular_times_s
 from cellflax.io.pairs import by_stem
-from cellflax.io.stack import default_channel_names
 from cellflax.labels import components, is_mask, whole_numbers
 
 
@@ -91,7 +90,7 @@ def read_image_movie(text: str, option: str = "images", frame_interval_s: float 
     if len(files) == 1:
         with open_movie(files[0]) as movie:
             pixels, times_s = movie.frames(), movie.times_s(frame_interval_s)
-            return ImageMovie(pixels, default_channel_names(pixels.shape[-1]), times_s, movie.pixel_size_um)
+            return ImageMovie(pixels, movie.channels, times_s, movie.pixel_size_um)
     images = [read_channels(ImageFiles(file.stem, (file,))) for file in files]
     pixels = _stack(files, [image.pixels for image in images])
     times_s = regular_times_s(len(files), frame_interval_s)
