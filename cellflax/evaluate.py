@@ -40,7 +40,8 @@ from cellflax.evaluation.pixels import PixelScores, roc_table
 from cellflax.evaluation.references import MAIN, check_names, reference_summary, scores_against
 from cellflax.evaluation.uncertainty import uncertainty_table
 from cellflax.io import results
-from cellflax.io.pairs import pair_files, read_pair
+from cellflax.io.pair_frames import pair_frames
+from cellflax.io.pairs import read_pair
 from cellflax.io.tables import write_table
 from cellflax.jsonfile import write_json
 from cellflax.metrics.f_score import curve_table
@@ -58,7 +59,8 @@ _INPUTS = ("predicted", "reference", "nuclei", "image", "references", "probabili
 class EvaluateConfig:
     """Options of `cellflax.evaluate`; FILE | DIR | GLOB wherever files are named.
 
-    A label image with a single non-zero value is a mask: its connected components are the cells.
+    A label image with a single non-zero value is a mask: its connected components are the cells. Label movies are
+    compared frame by frame; one side may have one file per frame.
 
     Attributes:
         predicted: predicted label images.
@@ -102,7 +104,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     for key in ("predicted", "reference"):
         if not getattr(config, key):
             raise UserError(f"{key} is not given; add {key}=FILE, {key}=DIRECTORY or {key}='PATTERN'")
-    pairs = pair_files(config.predicted, config.reference, config.nuclei, config.image)
+    pairs = pair_frames(config.predicted, config.reference, config.nuclei, config.image)
     output = output_directory(config.output)
 
     comparison = {"border": config.border, "erode_reference": config.erode_reference}

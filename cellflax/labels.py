@@ -60,13 +60,20 @@ def whole_numbers(values: np.ndarray, name: str) -> np.ndarray:
     Raises:
         UserError: for NaN, infinity, fractions, negative values or values above 2^31 - 1.
     """
+    if values.dtype.kind not in "biuf":
+        raise UserError(f"{name}: labels must be whole numbers, got {values.dtype}; save them as integers")
     if values.dtype.kind == "f":
         if not np.isfinite(values).all():
             raise UserError(f"{name}: labels contain NaN or infinity; background must be 0")
         if (values != np.rint(values)).any():
             raise UserError(f"{name}: labels must be whole numbers, it holds fractions (a probability map?)")
-    if values.size and (values.min() < 0 or values.max() > _LARGEST_LABEL):
-        raise UserError(f"{name}: labels must be in 0 ... {_LARGEST_LABEL}, got {values.min()} ... {values.max()}")
+    # As Python's numbers: 2^31 - 1 is not a float16 or float32, so that a comparison in these types would be another.
+    low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
+    if low < 0 or high > _LARGEST_LABEL:
+        raise UserError(
+            f"{name}: labels must be in 0 ... {_LARGEST_LABEL}, got {low} ... {high}; number the cells from 1, "
+            "background is 0"
+        )
     return values.astype(np.int32)
 
 

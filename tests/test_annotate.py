@@ -253,7 +253,7 @@ def _smaller(folder: Path) -> None:
         (None, ["method=alkofahi", "cell=null"], "method=alkofahi needs a stain of whole cells"),
         (None, ["sadanandan.nuclei.split_depth=0"], "sadanandan.nuclei.split_depth must be above 0, got 0"),
         (None, ["output={}"], "already exists; give a new directory"),
-        (None, ["review=/nowhere.csv"], "review=/nowhere.csv: cannot be read"),
+        (None, ["review=/nowhere.csv"], "/nowhere.csv: cannot be opened"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(plate, tmp_path, spoil, arguments, message):

@@ -30,6 +30,7 @@ from tests.commands import run_command
             "| one step, 1 x 32 x 32 |",
         ),
         ("tracking", ["--cells", "50", "--rounds", "1"], "| cellflax, 50 cells |"),
+        ("overlap", ["--size", "128", "--rounds", "1"], "| scikit-image, labels 1...16 |"),
     ],
 )
 def test_benchmark(name, arguments, row):

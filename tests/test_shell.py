@@ -8,7 +8,6 @@ import pkgutil
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any, get_args
 
@@ -26,8 +25,6 @@ from cellflax.schemas import GROUPS, field_types
 from tests.commands import REPOSITORY, Result, run_command
 from tests.test_configs import COMMANDS as SCHEMAS
 from tests.test_configs import composed
-
-IN_TIME_S = 5.0  # of a process of its own on a busy machine; alone it takes 0.5 s
 
 
 def shell(*arguments: str) -> Result:
@@ -55,10 +52,8 @@ def test_alone_it_lists_the_commands(arguments):
 
 
 def test_the_list_imports_next_to_nothing():
-    start = time.perf_counter()
     out, imported = process()
     assert "  predict " in out
-    assert time.perf_counter() - start < IN_TIME_S
     assert not {"jax", "numpy", "pandas", "hydra", "omegaconf", "skimage"} & imported
 
 

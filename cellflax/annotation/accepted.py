@@ -5,8 +5,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from cellflax.annotation.files import (
     simulation_note,
     write_simulation_note,
@@ -14,6 +12,7 @@ from cellflax.annotation.files import (
 from cellflax.atomic import new_directory
 from cellflax.errors import UserError
 from cellflax.io import results
+from cellflax.io.tables import read_table
 from cellflax.jsonfile import write_json
 
 _ANSWERS = {"yes": True, "no": False}
@@ -60,19 +59,14 @@ def read_answers(table: Path) -> dict[str, bool]:
     Raises:
         UserError: if it is not such a table, or an answer is neither yes nor no.
     """
-    try:
-        rows = pd.read_csv(table, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"review={table}: cannot be read ({' '.join(str(error).split())})") from error
-    for column in ("site", "accept"):
-        if column not in rows:
-            raise UserError(
-                f"review={table}: has no column {column}; give the {results.REVIEW_TABLE} that cellflax.annotate wrote"
-            )
+    remedy = f"give the {results.REVIEW_TABLE} that cellflax.annotate wrote"
+    rows = read_table(table, {"site": str, "accept": str}, remedy)
     answers: dict[str, bool] = {}
-    for site, answer in zip(rows["site"], rows["accept"], strict=True):
+    for line, (site, answer) in enumerate(zip(rows["site"], rows["accept"], strict=True), start=2):
         if answer.strip().lower() not in _ANSWERS:
-            raise UserError(f"review={table}: accept of site {site} must be yes or no, got '{answer}'")
+            raise UserError(f"review={table}: line {line}, accept of site {site} must be yes or no, got '{answer}'")
+        if site in answers:
+            raise UserError(f"review={table}: line {line} is a second row of site {site}; keep one of them")
         answers[site] = _ANSWERS[answer.strip().lower()]
     return answers
 

@@ -12,6 +12,7 @@ from cellflax.errors import UserError
 from cellflax.io.images import read_stack
 from cellflax.io.site_images import SiteImages, read_site
 from cellflax.io.sites import SiteFiles, check_sites, find_sites
+from cellflax.io.stack import grey_stack
 from cellflax.labeling.result import CELL, NUCLEAR, Stains
 
 
@@ -92,5 +93,5 @@ def _available(sites: list[SiteFiles]) -> list[str]:
     names = sorted({name for site in sites for name in site.files})
     if names != [""]:
         return names
-    inside = read_stack(sites[0].paths[0]).channels
+    inside = grey_stack(read_stack(sites[0].paths[0])).channels
     return [""] if len(inside) == 1 else list(inside)

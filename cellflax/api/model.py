@@ -12,7 +12,7 @@ from cellflax.device import set_up_jax
 from cellflax.errors import UserError
 from cellflax.inference.blocks import Window
 from cellflax.inference.settings import Tiling
-from cellflax.io.images import Image, stack_channels
+from cellflax.io.images import Image, grey_if_equal, stack_channels
 from cellflax.prediction.inputs import nuclei_of, warn_of_scale, warn_of_simulation
 from cellflax.prediction.networks import Networks, PredictionSettings, load_networks
 from cellflax.schemas import group_types
@@ -114,6 +114,8 @@ class Model:
         pixels = pixels[..., None] if pixels.ndim == 2 else pixels
         if pixels.ndim != 3 or min(pixels.shape) < 1:
             raise UserError(f"the image must have the shape (H, W) or (H, W, C), got {pixels.shape}")
+        if len(wanted) == 1 and not names:
+            pixels = grey_if_equal(pixels)
         if pixels.dtype.kind not in "biuf":
             raise UserError(f"the image must hold integers or floats, got {pixels.dtype}")
         planes = pixels.shape[-1]

@@ -103,6 +103,7 @@ def classes_from_labels(labels: np.ndarray, edge_px: int = 2) -> np.ndarray:
 def _touching(labels: np.ndarray, edge_px: int) -> np.ndarray:
     """Pixels of a cell within ceil(edge_px / 2) of another; also background pixels as near to a cell."""
     reach = (edge_px + 1) // 2
+    labels = renumber(labels)  # the largest number plus one must exist
     near = morphology.disk(reach) if reach > 1 else np.ones((3, 3), bool)  # corners count as touching
     largest = ndimage.maximum_filter(labels, footprint=near)
     smallest = ndimage.minimum_filter(np.where(labels > 0, labels, labels.max() + 1), footprint=near)

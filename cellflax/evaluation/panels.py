@@ -1,11 +1,13 @@
 """Panels of the overlay of `evaluate`: reference and prediction of a few images, from the worst to the best."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from cellflax.errors import UserError
 from cellflax.io.images import read_image
+from cellflax.io.movie_file import is_movie, open_movie
 from cellflax.io.pairs import Pair, read_pair
 from cellflax.metrics.overlap import CellAccuracy, compared_cells, crop_border
 from cellflax.pictures.overlay import Panel
@@ -33,7 +35,7 @@ def _panel(pair: Pair, accuracy: CellAccuracy, border: int, erode_reference: boo
     )
     background = None
     if pair.image is not None:
-        pixels = read_image(pair.image).pixels[..., 0]
+        pixels = _background(pair.image, pair.frame)
         if pixels.shape != arrays.predicted.shape:
             raise UserError(
                 f"{pair.image}: shape {pixels.shape} differs from {arrays.predicted.shape} of "
@@ -42,3 +44,11 @@ def _panel(pair: Pair, accuracy: CellAccuracy, border: int, erode_reference: boo
         background = crop_border(pixels, border)
     result = f"Jaccard {accuracy.mean_jaccard:.3f}" if accuracy.n_cells else "no cells to score"
     return Panel(f"{pair.name}: {result}", predicted, reference, background)
+
+
+def _background(path: Path, t: int | None) -> np.ndarray:
+    """The first channel of an image, or of a frame of a movie, (H, W)."""
+    if t is None or not is_movie(path):
+        return read_image(path).pixels[..., 0]
+    with open_movie(path) as movie:
+        return movie.frame(t)[..., 0]

@@ -37,6 +37,12 @@ class PixelScores:
         self.images: dict[str, dict[str, dict[str, Any]]] = {}
         self._asked = probability is not None or reference_nuclei is not None
         self._border = border
+        self._maps: dict[str, Path] = {}
+        self._nuclei: dict[str, Path] = {}
+        if movies := [pair for pair in pairs if pair.frame is not None]:
+            if self._asked or _maps_beside(pairs):
+                self._refuse(f"{movies[0].predicted} is a movie; give single images for the ROC of pixels")
+            return
         self._maps = _maps_beside(pairs) if probability is None else _given_maps(pairs, probability)
         self._nuclei = partners("reference_nuclei", reference_nuclei, {pair.name: pair.predicted for pair in pairs})
         missing = [pair for pair in pairs if pair.name not in self._maps]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from cellflax.errors import UserError
-from cellflax.io.pairs import Pair, by_stem, read_pair
+from cellflax.io.pairs import Pair, by_stem, common_stem, read_pair
 from cellflax.metrics.f_score import f_scores
 from cellflax.metrics.overlap import compare_cells
 from cellflax.metrics.table import f_score_summary
@@ -48,12 +48,13 @@ def scores_against(
     """
     option = f"references.{name}"
     files = by_stem(option, text)
-    if len(files) == len(pairs) == 1:
-        files = {pairs[0].name: next(iter(files.values()))}
+    stems = {pair.name: pair.name if pair.frame is None else common_stem(pair.predicted) for pair in pairs}
+    if len(files) == len(set(stems.values())) == 1:
+        files = dict.fromkeys(stems.values(), next(iter(files.values())))
     scores = {}
     for pair in pairs:
-        if pair.name in files:
-            arrays = read_pair(replace(pair, reference=files[pair.name], nuclei=None))
+        if stems[pair.name] in files:
+            arrays = read_pair(replace(pair, reference=files[stems[pair.name]], nuclei=None))
             table, _ = compare_cells(arrays.reference, arrays.predicted, border=border, erode_reference=erode_reference)
             scores[pair.name] = f_scores(table)[1]
     if not scores:

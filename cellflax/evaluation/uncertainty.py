@@ -33,7 +33,10 @@ def uncertainty_table(pairs: Sequence[Pair], scores: Mapping[str, CellScores]) -
             return None, []
         score, image = scores[pair.name], results.input_name(pair.predicted)
         found = pd.DataFrame({results.LABEL: score.predicted_label, "jaccard": score.predicted_jaccard})
-        tables.append(cells_of_image(measured, image).reindex(columns=_KEPT).merge(found, on=results.LABEL))
+        of_image = cells_of_image(measured, image)
+        if pair.frame is not None and results.FRAME in of_image:
+            of_image = of_image.loc[of_image[results.FRAME] == pair.frame].assign(**{results.IMAGE: pair.name})
+        tables.append(of_image.reindex(columns=_KEPT).merge(found, on=results.LABEL))
         if len(tables[-1]) != len(found):
             return None, [f"uncertainty not scored: {file} does not hold the cells of {pair.predicted.name}"]
     return pd.concat(tables, ignore_index=True), []

@@ -9,10 +9,9 @@ import numpy as np
 
 from cellflax.errors import UserError
 from cellflax.io.files import ImageFiles
-from cellflax.io.images import Image, read_channels, read_labels, stack_channels
-from cellflax.io.movie_file import LABEL_TIME_AXES, MovieFile, is_movie, open_movie
+from cellflax.io.images import Image, label_plane, read_channels, read_labels, stack_channels
+from cellflax.io.movie_file import MovieFile, is_movie, open_label_movie, open_movie
 from cellflax.io.movie_time import TimeAxis
-from cellflax.labels import whole_numbers
 
 
 @dataclass(frozen=True)
@@ -81,9 +80,9 @@ def open_labels(path: Path, time: TimeAxis | None) -> Iterator[Callable[[int], n
     if time is None:
         yield lambda _: read_labels(path)
         return
-    with open_movie(path, LABEL_TIME_AXES, channel_axes="") as movie:
+    with open_label_movie(path) as movie:
         if movie.n_frames != time.n_frames:
             raise UserError(
                 f"{path}: {movie.n_frames} frames for a movie of {time.n_frames}; give labels of each frame"
             )
-        yield lambda t: whole_numbers(movie.frame(t)[..., 0], str(path))
+        yield lambda t: label_plane(movie.frame(t), f"{path}, frame {t}")

@@ -9,14 +9,18 @@ import numpy as np
 from cellflax.errors import UserError
 from cellflax.io.files import ImageFiles, group_channels, list_files
 from cellflax.io.readers import read_file
-from cellflax.io.stack import NamesFrom, Stack, plane_names
+from cellflax.io.stack import NamesFrom, Stack, default_channel_names, plane_names
 from cellflax.io.tiff import write_image, write_labels, write_probability
 from cellflax.labels import whole_numbers
 
 __all__ = [
     "Image",
     "ImageFiles",
+    "as_grey",
+    "grey_hint",
+    "grey_if_equal",
     "group_channels",
+    "label_plane",
     "list_files",
     "read_channels",
     "read_image",
@@ -89,14 +93,18 @@ def channels_of(image: Image, wanted: Sequence[int | str]) -> Image:
     return replace(image, pixels=image.pixels[..., indices], channels=names)
 
 
-def read_stack(path: str | Path) -> Stack:
+def read_stack(path: str | Path, *, as_labels: bool = False) -> Stack:
     """Read an image with channels and focal planes on separate axes, and the planes' focus positions.
+
+    Args:
+        path: file of a format in `readers.READERS`.
+        as_labels: read the numbers of an indexed picture instead of its colours.
 
     Raises:
         UserError: as `read_image`.
     """
     path = Path(path)
-    stack = read_file(path)
+    stack = read_file(path, as_labels=as_labels)
     pixels = stack.pixels
     if pixels.dtype.kind not in "biuf":
         raise UserError(f"{path}: pixels of type {pixels.dtype} are not supported; save integers or floats")
@@ -108,16 +116,59 @@ def read_stack(path: str | Path) -> Stack:
 def read_labels(path: str | Path) -> np.ndarray:
     """Read a label image or mask, (H, W) int32, 0 = background; values are kept as they are.
 
+    Of an indexed picture the numbers are the labels, and a colour picture in shades of grey is read as grey.
+
     Raises:
         UserError: for several channels, NaN, fractions, negative values or values above 2^31 - 1.
     """
-    image = read_image(path)
-    if image.pixels.shape[-1] != 1:
+    stack = read_stack(path, as_labels=True)
+    return label_plane(np.moveaxis(stack.pixels.reshape(-1, *stack.pixels.shape[2:]), 0, -1), str(path))
+
+
+def label_plane(pixels: np.ndarray, name: str) -> np.ndarray:
+    """Labels of an image or of a frame, (H, W) int32, 0 = background.
+
+    Args:
+        pixels: (H, W, C) of any type; several channels must be equal, as in a grey picture that was saved as RGB.
+        name: name of the file, for errors.
+
+    Raises:
+        UserError: as `read_labels`.
+    """
+    pixels = grey_if_equal(pixels)
+    if pixels.shape[-1] == 3:
         raise UserError(
-            f"{path}: labels must have one channel, it has {image.pixels.shape[-1]}; "
-            "a colour picture of labels is not a label image"
+            f"{name}: labels must have one channel, it is a colour picture (red, green and blue differ); save the "
+            "label numbers as a grey or indexed image"
         )
-    return whole_numbers(image.pixels[..., 0], str(path))
+    if pixels.shape[-1] != 1:
+        raise UserError(
+            f"{name}: labels must have one channel, it has {pixels.shape[-1]}; save the label numbers as one plane, "
+            "and the time of a movie as the axis T"
+        )
+    return whole_numbers(pixels[..., 0], name)
+
+
+def as_grey(image: Image) -> Image:
+    """Where one channel is wanted: a colour picture in shades of grey as one channel, any other image unchanged."""
+    if image.channels != default_channel_names(3):
+        return image
+    pixels = grey_if_equal(image.pixels)
+    return image if pixels is image.pixels else replace(image, pixels=pixels, channels=("channel_0",), origin="default")
+
+
+def grey_hint(image: Image) -> str:
+    """What is wrong with a colour picture where one channel is wanted, and how to mend it; else an empty text."""
+    if image.channels != default_channel_names(3):
+        return ""
+    return "; it is a colour picture whose red, green and blue differ: save the one channel that is meant as grey"
+
+
+def grey_if_equal(pixels: np.ndarray) -> np.ndarray:
+    """The first of three equal channels, (..., 1), of (..., C) pixels; for others `pixels` itself."""
+    if pixels.shape[-1] == 3 and (pixels == pixels[..., :1]).all():
+        return pixels[..., :1]
+    return pixels
 
 
 def read_channels(files: ImageFiles) -> Image:
@@ -149,7 +200,7 @@ def stack_channels(images: Sequence[Image], channels: Sequence[str], within: Seq
     if within:
         images = [replace(channels_of(images[0], within), origin="user")]
     if channels:
-        images = [_one_channel(image, name) for image, name in zip(images, channels, strict=True)]
+        images = [_one_channel(as_grey(image), name) for image, name in zip(images, channels, strict=True)]
     names = tuple(channels) or images[0].channels
     pixels = np.concatenate([image.pixels for image in images], axis=-1)
     for index, name in enumerate(names):
@@ -166,7 +217,7 @@ def _one_channel(image: Image, name: str) -> Image:
         return channels_of(image, [name])
     raise UserError(
         f"{image.path}: with channels= each file must hold one channel, it has {image.pixels.shape[-1]} "
-        f"({', '.join(image.channels)})"
+        f"({', '.join(image.channels)}){grey_hint(image)}"
     )
 
 

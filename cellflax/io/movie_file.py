@@ -15,7 +15,7 @@ from cellflax.io.movie_time import frame_times_s, regular_times_s
 from cellflax.io.notices import warn
 from cellflax.io.reader import decoding, read_start
 from cellflax.io.stack import NamesFrom, plane_names
-from cellflax.io.tiff import channel_names, is_tiff, pixel_size_um, unnamed_channels
+from cellflax.io.tiff import channel_names, is_tiff, pixel_size_um, unnamed_channels, upright_values
 from cellflax.io.tiff_file import open_tiff
 
 # tifffile's letters for the axis of time; Q and I are axes that the file leaves unnamed.
@@ -51,7 +51,7 @@ class MovieFile:
         self._axes, self._shape = self._series.axes, self._series.shape
         self._planes = "YX" + channel_axes
         self._time = _time_axis(path, self._axes, self._shape, time_axes, self._planes)
-        self._offset = self._series.dataoffset
+        self._offset, self._keyframe = self._series.dataoffset, self._series.keyframe
         self.n_frames = self._shape[self._time]
         self.pixel_size_um = pixel_size_um(path, tiff)
         lengths = dict(zip(self._axes, self._shape, strict=True))
@@ -92,7 +92,7 @@ class MovieFile:
         array = array[tuple(slice(None) if axis in self._planes else 0 for axis in axes)]
         axes = "".join(axis for axis in axes if axis in self._planes)
         array = array.transpose([axes.index(axis) for axis in self._planes if axis in axes])
-        return array.reshape(*array.shape[:2], -1)
+        return upright_values(self._path, self._keyframe, array.reshape(*array.shape[:2], -1))
 
     def frames(self) -> np.ndarray:
         """All frames, (T, H, W, C)."""
@@ -133,7 +133,7 @@ class MovieFile:
 
 @contextmanager
 def open_movie(path: Path, time_axes: str = TIME_AXES, channel_axes: str = "CSZ") -> Iterator[MovieFile]:
-    """Open a TIFF movie of images, or of labels with `LABEL_TIME_AXES` and no channels.
+    """Open a TIFF movie of images.
 
     Raises:
         UserError: if it is not such a movie (see `MovieFile`).
@@ -142,6 +142,23 @@ def open_movie(path: Path, time_axes: str = TIME_AXES, channel_axes: str = "CSZ"
         with decoding(path, _FAULT):
             tiff, series = stack.enter_context(open_tiff(path))
             movie = MovieFile(path, tiff, series, time_axes, channel_axes)
+        yield movie
+
+
+@contextmanager
+def open_label_movie(path: Path) -> Iterator[MovieFile]:
+    """Open a TIFF movie of labels, whose frames have one channel, or three if they are colour pictures.
+
+    Raises:
+        UserError: if it is not such a movie (see `MovieFile`).
+    """
+    with ExitStack() as stack:
+        with decoding(path, _FAULT):
+            tiff, series = stack.enter_context(open_tiff(path))
+            # Beside another axis that may be time, samples are colours.
+            long = [axis for axis, length in zip(series.axes, series.shape, strict=True) if length > 1]
+            colours = "S" if "S" in long and any(axis in TIME_AXES for axis in long) else ""
+            movie = MovieFile(path, tiff, series, LABEL_TIME_AXES, colours)
         yield movie
 
 

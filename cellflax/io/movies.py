@@ -9,11 +9,11 @@ import numpy as np
 
 from cellflax.errors import UserError
 from cellflax.io.files import ImageFiles
-from cellflax.io.images import read_channels, read_image, read_labels
-from cellflax.io.movie_file import LABEL_TIME_AXES, is_movie, open_movie
+from cellflax.io.images import label_plane, read_channels, read_image, read_labels
+from cellflax.io.movie_file import is_movie, open_label_movie, open_movie
 from cellflax.io.movie_time import regular_times_s
 from cellflax.io.pairs import by_stem
-from cellflax.labels import components, is_mask, whole_numbers
+from cellflax.labels import components, is_mask
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ def read_label_movie(text: str, option: str = "input", frame_interval_s: float |
     """
     files = frame_files(text, option)
     if len(files) == 1:
-        with open_movie(files[0], LABEL_TIME_AXES, channel_axes="") as movie:
-            labels = whole_numbers(movie.frames()[..., 0], str(files[0]))
+        with open_label_movie(files[0]) as movie:
+            labels = np.stack([label_plane(movie.frame(t), f"{files[0]}, frame {t}") for t in range(movie.n_frames)])
             size, times_s = movie.pixel_size_um, movie.times_s(frame_interval_s)
     else:
         labels = _stack(files, [read_labels(file) for file in files])

@@ -8,7 +8,8 @@ import numpy as np
 
 from cellflax.errors import UserError
 from cellflax.io.files import list_files
-from cellflax.io.images import read_labels
+from cellflax.io.images import label_plane, read_labels
+from cellflax.io.movie_file import is_movie, open_label_movie
 from cellflax.labels import is_mask
 
 _LABEL_SUFFIX = re.compile(
@@ -20,13 +21,23 @@ _IMAGE_SUFFIX = re.compile(r"(?<=.)[-_. ](images?|img)$", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Pair:
-    """Files of one image; `name` is what their stems have in common."""
+    """Files of one image, or of one frame of a movie.
+
+    Attributes:
+        name: what their stems have in common, and for a movie the number of the frame.
+        predicted: label image or label movie.
+        reference: the same of the reference.
+        nuclei: nuclei of the reference cells, if given.
+        image: background for pictures, if given.
+        frame: number of the frame in those files that are movies; None where none is.
+    """
 
     name: str
     predicted: Path
     reference: Path
     nuclei: Path | None
     image: Path | None
+    frame: int | None = None
 
 
 def common_stem(path: Path) -> str:
@@ -118,6 +129,14 @@ def _partner(option: str, text: str, files: dict[str, Path], predicted: Path, st
     return longer[0]
 
 
+def _read_frame(path: Path, t: int | None) -> np.ndarray:
+    """A label image, or a frame of a label movie, (H, W) int32."""
+    if t is None or not is_movie(path):
+        return read_labels(path)
+    with open_label_movie(path) as movie:
+        return label_plane(movie.frame(t), f"{path}, frame {t}")
+
+
 @dataclass(frozen=True)
 class PairArrays:
     """What the files of one pair hold.
@@ -141,8 +160,8 @@ def read_pair(pair: Pair) -> PairArrays:
     Raises:
         UserError: for unreadable files, files that are not label images, and different shapes.
     """
-    predicted, reference = read_labels(pair.predicted), read_labels(pair.reference)
-    nuclei = read_labels(pair.nuclei) if pair.nuclei else None
+    predicted, reference = (_read_frame(path, pair.frame) for path in (pair.predicted, pair.reference))
+    nuclei = _read_frame(pair.nuclei, pair.frame) if pair.nuclei else None
     for path, labels in ((pair.reference, reference), (pair.nuclei, nuclei)):
         if labels is not None and labels.shape != predicted.shape:
             raise UserError(

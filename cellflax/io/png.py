@@ -1,15 +1,20 @@
 """PNG pictures."""
 
+import io
 import struct
 from pathlib import Path
 
 import imagecodecs
+import numpy as np
+from PIL import Image
 
 from cellflax.io.reader import Reader, require_plausible_size
 from cellflax.io.stack import Stack, default_channel_names
 
 # Samples of a pixel, by PNG's number of the colour type.
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_COLOUR_TYPE = 25  # its place in a PNG: signature, length, "IHDR", width, height and bit depth come before
+_INDEXED = b"\x03"
 
 
 def is_png(start: bytes) -> bool:
@@ -32,4 +37,17 @@ def read_png(path: Path) -> Stack:
     return Stack(pixels.transpose(3, 2, 0, 1), default_channel_names(count), origin=origin)
 
 
-PNG = Reader("PNG", (".png",), read_png, is_png)
+def read_png_labels(path: Path) -> Stack:
+    """Read a PNG as labels: of an indexed one the numbers of its colours, not the colours of its palette.
+
+    Programs for annotation (labelme, CVAT, GIMP, ImageJ with a look-up table) write labels so.
+    """
+    content = path.read_bytes()
+    if content[_COLOUR_TYPE : _COLOUR_TYPE + 1] != _INDEXED:
+        return read_png(path)
+    # imagecodecs always replaces the numbers by their colours.
+    with Image.open(io.BytesIO(content), formats=("PNG",)) as picture:
+        return Stack(np.asarray(picture)[None, None], default_channel_names(1))
+
+
+PNG = Reader("PNG", (".png",), read_png, is_png, read_png_labels)

@@ -12,7 +12,15 @@ from cellflax.errors import UserError
 from cellflax.io import results
 from cellflax.io.images import read_labels
 from cellflax.io.pairs import by_stem
+from cellflax.io.tables import read_table
 from cellflax.labels import label_values
+
+# Columns of `cells.csv` that other commands use, besides image and label.
+_OPTIONAL = {
+    results.FRAME: int,
+    results.CELL_TYPE: str,
+    f"{results.TIME_S}|{results.UNCERTAINTY}|{results.SCORE_PREFIX}.*|(probability|intensity)_(mean|std)_.*": float,
+}
 
 
 @dataclass(frozen=True)
@@ -67,14 +75,13 @@ def read_cells(path: Path) -> pd.DataFrame:
         raise UserError(
             f"{path}: no such file; predicted= must be the output of cellflax.predict, with its {results.CELLS}"
         )
-    try:
-        # Converters, so that an image or a type called "NA" stays what it is.
-        table = pd.read_csv(path, converters={results.IMAGE: str, results.CELL_TYPE: str})
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not a table of cells ({' '.join(str(error).split())}); predict again") from error
-    missing = [name for name in (results.IMAGE, results.LABEL) if name not in table]
-    if missing:
-        raise UserError(f"{path}: has no column {missing[0]}; predict again")
+    table = read_table(path, {results.IMAGE: str, results.LABEL: int}, "predict again", _OPTIONAL)
+    key = [name for name in (results.IMAGE, results.FRAME, results.LABEL) if name in table]
+    for row in np.flatnonzero(table.duplicated(key).to_numpy())[:1].tolist():
+        raise UserError(
+            f"{path}: line {row + 2} is a second row of label {table[results.LABEL].iloc[row]} of image "
+            f"{table[results.IMAGE].iloc[row]}; predict again"
+        )
     return table
 
 

@@ -30,6 +30,8 @@ class Reader:
         suffixes: endings of its files in lower case, such as ".tif". Folders and patterns find files by them.
         read: reads a file. It raises `UserError` for what is not supported; any other exception means that the file is
             damaged.
+        read_labels: reads a file as labels where that differs from reading it as an image: the numbers of an indexed
+            picture instead of their colours. None where it does not.
         recognises: whether a file that starts with these bytes (the first 16, or all of a shorter file) has the
             format. None for a format without such a mark, which is known by its suffixes alone.
     """
@@ -38,6 +40,7 @@ class Reader:
     suffixes: tuple[str, ...]
     read: Callable[[Path], Stack]
     recognises: Callable[[bytes], bool] | None = None
+    read_labels: Callable[[Path], Stack] | None = None
 
 
 def read_start(path: Path) -> bytes:

@@ -31,17 +31,21 @@ def has_known_suffix(path: Path) -> bool:
     return any(_has_suffix(reader, path) for reader in READERS)
 
 
-def read_file(path: Path) -> Stack:
+def read_file(path: Path, *, as_labels: bool = False) -> Stack:
     """Read an image file with the reader for its content or, if no format recognises it, for its suffix.
 
     Content comes first because the public data sets have TIFFs called `.png`.
+
+    Args:
+        path: the file.
+        as_labels: read the numbers of an indexed picture instead of its colours.
 
     Raises:
         UserError: if the file cannot be opened, is damaged, or has none of the formats.
     """
     reader = _find(path, read_start(path))
     with decoding(path, "damaged or incomplete"):
-        return reader.read(path)
+        return ((as_labels and reader.read_labels) or reader.read)(path)
 
 
 def _find(path: Path, start: bytes) -> Reader:

@@ -9,7 +9,7 @@ import numpy as np
 from cellflax.errors import UserError
 from cellflax.io.images import read_stack
 from cellflax.io.sites import SiteFiles
-from cellflax.io.stack import Stack
+from cellflax.io.stack import Stack, grey_stack
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,8 @@ def _focus(stacks: list[Stack]) -> tuple[float, ...] | None:
 
 def _choose(path: Path, stack: Stack, channel: str) -> Stack:
     """The named channel of a file, or its only one."""
+    if channel == "":
+        stack = grey_stack(stack)
     names = stack.channels
     if channel == "":
         if len(names) != 1:

@@ -48,6 +48,13 @@ def default_channel_names(count: int) -> tuple[str, ...]:
     return ("red", "green", "blue") if count == 3 else tuple(f"channel_{i}" for i in range(count))
 
 
+def grey_stack(stack: Stack) -> Stack:
+    """A colour picture whose red, green and blue are equal as one channel; any other image unchanged."""
+    if stack.channels != default_channel_names(3) or not (stack.pixels == stack.pixels[:1]).all():
+        return stack
+    return stack._replace(pixels=stack.pixels[:1], channels=default_channel_names(1), origin="default")
+
+
 def plane_names(channels: tuple[str, ...], planes: int) -> tuple[str, ...]:
     """Names of all planes, grouped by channel: dapi_z0, dapi_z1, ...; dapi where there is one plane.
 

@@ -1,5 +1,6 @@
 """TIFF in and out: axes, pixel size and focus are read from the file's own metadata and written back."""
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from cellflax.io.ome import elements
 from cellflax.io.reader import Reader
 from cellflax.io.stack import UM_PER_UNIT, NamesFrom, Stack, default_channel_names, square_pixel_um
 from cellflax.io.tiff_file import open_tiff
+from cellflax.progress import say
 
 # An axis that the file leaves unnamed is read as channels if it is this short, else refused as a stack.
 _MOST_UNNAMED_CHANNELS = 5
@@ -36,7 +38,7 @@ def read_tiff(path: Path) -> Stack:
             oblong pixels.
     """
     with open_tiff(path) as (tiff, series):
-        pixels = _to_czyx(path, series.asarray(), series.axes)
+        pixels = upright_values(path, series.keyframe, _to_czyx(path, series.asarray(), series.axes))
         names, origin = channel_names(path, tiff, series, len(pixels))
         if series.keyframe.extrasamples and series.keyframe.extrasamples[-1] in _ALPHA and len(pixels) > 1:
             pixels = pixels[:-1]
@@ -62,6 +64,49 @@ def _to_czyx(path: Path, array: np.ndarray, axes: str) -> np.ndarray:
     size = dict(zip(axes, array.shape, strict=True))
     array = array.transpose([axes.index(axis) for axis in "CSZYX" if axis in axes])
     return array.reshape(-1, size.get("Z", 1), size["Y"], size["X"])
+
+
+def upright_values(path: Path, page: tifffile.TiffPage, pixels: np.ndarray) -> np.ndarray:
+    """Pixels with black as the least value, if the file says that white is zero (PhotometricInterpretation 0).
+
+    A bilevel image, as fax compression stores it, is inverted, except tifffile's: tifffile marks every boolean array so
+    and stores True as 1. With more bits the stored values stay: the tag is then most often ImageJ's inverting look-up
+    table, which concerns the display alone. Where values stay, a line on the screen says so.
+
+    Args:
+        path: the file.
+        page: page that describes the pixels.
+        pixels: of any shape.
+    """
+    if page.photometric != tifffile.PHOTOMETRIC.MINISWHITE:
+        return pixels
+    if page.bitspersample > 1:
+        _warn_of_white(path)
+        return pixels
+    if page.software == "tifffile.py":
+        _warn_of_boolean(path)
+        return pixels
+    return pixels == 0
+
+
+@functools.cache  # once for each file, not for each frame
+def _warn_of_white(path: Path) -> None:
+    say(
+        f"warning: {path}: says that white is zero (an inverting look-up table); its stored values are read as they "
+        "are. If its picture looks inverted, invert it and save it as black is zero"
+    )
+
+
+_warned_of_boolean: set[Path] = set()  # folders: a data set of boolean masks is one remark, not a thousand
+
+
+def _warn_of_boolean(path: Path) -> None:
+    if path.parent not in _warned_of_boolean:
+        _warned_of_boolean.add(path.parent)
+        say(
+            f"note: {path}: a boolean array that tifffile wrote; True is read as 1, though the file says that white is "
+            "zero, as tifffile marks every boolean array"
+        )
 
 
 def unnamed_channels(axes: str, shape: tuple[int, ...]) -> str:

@@ -8,6 +8,7 @@ from skimage import measure
 
 from cellflax.checks import above, check_value
 from cellflax.errors import UserError
+from cellflax.labels import compact
 from cellflax.measure.cell_type import cell_type_names, cell_types
 
 # regionprops name -> power of the pixel size in it (0: a pure number)
@@ -85,7 +86,10 @@ def _shape_columns(
     labels: np.ndarray, pixel_size_um: float | None, origin: tuple[int, int], field: tuple[int, ...]
 ) -> dict[str, np.ndarray]:
     names = {name.split("-")[0] for name in _SHAPE}
-    found = measure.regionprops_table(labels, properties=("label", "bbox", *names))
+    # Without gaps: regionprops takes memory in proportion to the largest number.
+    present, numbered = compact(labels)
+    found = measure.regionprops_table(numbered, properties=("label", "bbox", *names))
+    found["label"] = present[np.asarray(found["label"]) - 1].astype(np.int64)
     for axis, first in enumerate(origin):
         for name in (f"centroid-{axis}", f"bbox-{axis}", f"bbox-{axis + 2}"):
             found[name] += first

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from skimage.segmentation import find_boundaries
 
 from cellflax.errors import UserError
+from cellflax.labels import compact
 from cellflax.pictures.overlay import stretch
 from cellflax.tracking.lineage import Lineage
 
@@ -38,9 +39,10 @@ def track_movie(tracks: np.ndarray, images: np.ndarray | None = None) -> np.ndar
     """
     side = max(tracks.shape[1:])
     zoom, step = math.ceil(_SIDE_PX / side), math.ceil(side / (2 * _SIDE_PX))
-    colours = np.vstack([np.zeros(3), track_colours(np.arange(1, int(tracks.max()) + 1))])
+    present, numbered = compact(tracks)
+    colours = np.vstack([np.zeros(3), track_colours(present)])
     frames = []
-    for t, numbers in enumerate(tracks):
+    for t, numbers in enumerate(numbered):
         shown = numbers[::step, ::step].repeat(zoom, axis=0).repeat(zoom, axis=1)
         picture = np.zeros((*shown.shape, 3))
         if images is not None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from cellflax.errors import UserError
 from cellflax.io.frames import Frames, open_frames, open_labels
-from cellflax.io.images import Image, ImageFiles, channels_of
+from cellflax.io.images import Image, ImageFiles, as_grey, channels_of, grey_hint
 from cellflax.io.notices import warn
 from cellflax.io.stack import default_channel_names
 from cellflax.labels import cells_of, whole_numbers
@@ -99,6 +99,10 @@ def _fitting(image: Image, model: TrainedModel, pixel_size_um: float | None) -> 
         known = {name.lower() for name in names} & {name.lower() for name in wanted}
         if len(known) == len(wanted):
             image = channels_of(image, wanted)
+        elif len(wanted) == 1 and image.origin != "file":
+            image = as_grey(image)
+            if hint := grey_hint(image):
+                raise UserError(f"{image.path}: has 3 channels, the checkpoint needs one ({wanted[0]}){hint}")
         elif image.pixels.shape[-1] == len(wanted):
             _require_order(image, wanted, sorted(known))
     if image.pixels.shape[-1] != len(wanted):

@@ -11,7 +11,7 @@ import pandas as pd
 
 from cellflax.errors import UserError
 from cellflax.io import results
-from cellflax.io.images import ImageFiles, read_channels
+from cellflax.io.images import ImageFiles, as_grey, grey_hint, read_channels
 from cellflax.io.pairs import partners
 from cellflax.io.predictions import Prediction
 from cellflax.io.tables import write_table
@@ -150,10 +150,12 @@ def _measure(config: CellTypeConfig, prediction: Prediction, nuclei: np.ndarray,
 
 
 def _read_marker(file: Path, shape: tuple[int, ...]) -> np.ndarray:
-    pixels = read_channels(ImageFiles(file.stem, (file,))).pixels
+    image = as_grey(read_channels(ImageFiles(file.stem, (file,))))
+    pixels = image.pixels
     if pixels.shape != (*shape, 1):
         raise UserError(
             f"{file}: shape {pixels.shape} differs from {(*shape, 1)} of the cells; give one channel of the same field"
+            f"{grey_hint(image)}"
         )
     return pixels[..., 0]
 

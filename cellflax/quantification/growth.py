@@ -128,7 +128,7 @@ def _agreement(truth: Truth, track: np.ndarray, rates: pd.Series) -> dict[str, A
     """Error of the rate of every true cell, measured on the track that covers most of its life."""
     cells = np.unique(truth.track)
     true = np.array([np.median(truth.value[truth.track == one]) for one in cells])
-    found = np.array([np.bincount(track[truth.track == one]).argmax() for one in cells])
+    found = np.array([_most_frequent(track[truth.track == one]) for one in cells])
     error = np.abs(rates.reindex(found).to_numpy() / true - 1)
     known = error[np.isfinite(error)]
     return {
@@ -136,6 +136,12 @@ def _agreement(truth: Truth, track: np.ndarray, rates: pd.Series) -> dict[str, A
         "n_truth": len(cells),
         "relative_error": float(np.median(known)) if len(known) else None,
     }
+
+
+def _most_frequent(tracks: np.ndarray) -> int:
+    """The number that occurs most often, the smallest of several."""
+    numbers, counts = np.unique(tracks, return_counts=True)
+    return int(numbers[counts.argmax()])
 
 
 def format_growth(metrics: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from cellflax.errors import UserError
-from cellflax.io.images import ImageFiles, read_channels, read_labels
+from cellflax.io.images import ImageFiles, as_grey, grey_hint, grey_if_equal, read_channels, read_labels
 from cellflax.io.movies import frame_files, read_image_movie, read_label_movie
 from cellflax.io.pairs import partners
 from cellflax.quantification.recording import Recording
@@ -34,13 +34,14 @@ def planes(option: str, text: str, recording: Recording) -> Planes:
     """
     if len(frame_files(text, option)) == 1 < len(recording.frames):
         stack = read_image_movie(text, option)
-        n_frames, *_, n_channels = stack.pixels.shape
+        pixels = grey_if_equal(stack.pixels)
+        n_frames, *_, n_channels = pixels.shape
         if n_frames != len(recording.frames) or n_channels != 1:
             raise UserError(
                 f"{option}={text}: {n_frames} frames of {n_channels} channels; give {len(recording.frames)} frames of "
                 "one"
             )
-        return Planes(lambda i: stack.pixels[i, ..., 0], stack.pixel_size_um)
+        return Planes(lambda i: pixels[i, ..., 0], stack.pixel_size_um)
     files = companions(option, text, recording)
     return Planes(lambda i: read_plane(files[i])[0], read_plane(files[0])[1])
 
@@ -97,7 +98,7 @@ def read_plane(file: Path) -> tuple[np.ndarray, float | None]:
     Raises:
         UserError: if it has several channels.
     """
-    image = read_channels(ImageFiles(file.stem, (file,)))
+    image = as_grey(read_channels(ImageFiles(file.stem, (file,))))
     if image.pixels.shape[-1] != 1:
-        raise UserError(f"{file}: has {image.pixels.shape[-1]} channels; give only one channel")
+        raise UserError(f"{file}: has {image.pixels.shape[-1]} channels; give only one channel{grey_hint(image)}")
     return image.pixels[..., 0], image.pixel_size_um

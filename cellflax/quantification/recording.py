@@ -12,12 +12,12 @@ import pandas as pd
 
 from cellflax.errors import UserError
 from cellflax.io import results
-from cellflax.io.images import read_image, read_labels
-from cellflax.io.movie_file import LABEL_TIME_AXES, is_movie, open_movie
+from cellflax.io.images import label_plane, read_image, read_labels
+from cellflax.io.movie_file import is_movie, open_label_movie, open_movie
 from cellflax.io.movies import natural_key
 from cellflax.io.pairs import by_stem
 from cellflax.io.predictions import cells_of_image, read_cells
-from cellflax.labels import label_values, majority_owners, whole_numbers
+from cellflax.labels import label_values, majority_owners
 
 # Columns of a segmentation besides the shape of a cell; they go into every table.
 _KNOWN = re.compile(r"cell_type|score_.*|uncertainty|probability_mean_.*|intensity_(mean|std)_.*")
@@ -98,6 +98,7 @@ def predicted_recording(text: str, pixel_size_um: float | None) -> Recording:
     for stem in sorted(files, key=natural_key):
         file, name = files[stem], results.input_name(files[stem])
         known = cells_of_image(tables[file.parent], name) if file.parent in tables else nothing_known()
+        known = nothing_known() if known.empty else known  # a table without the image says nothing of its cells
         frames += _frames(file, stem, name, known)
     return Recording(text, frames, None, pixel_size_um or _pixel_size_um(files))
 
@@ -120,14 +121,14 @@ def _frames(file: Path, stem: str, name: str, known: pd.DataFrame) -> list[Recor
         return [RecordedFrame(str(file), stem, lambda: read_labels(file), {results.IMAGE: name}, known)]
     if results.FRAME not in known:
         known = nothing_known().assign(**{results.FRAME: 0})
-    with open_movie(file, LABEL_TIME_AXES, channel_axes="") as movie:
+    with open_label_movie(file) as movie:
         n_frames, times_s = movie.n_frames, movie.times_s()
 
     @functools.cache
     def labels() -> np.ndarray:
         # All at once: opening the file for every frame costs a pass over all of its frames.
-        with open_movie(file, LABEL_TIME_AXES, channel_axes="") as movie:
-            return whole_numbers(movie.frames()[..., 0], str(file))
+        with open_label_movie(file) as movie:
+            return np.stack([label_plane(movie.frame(t), f"{file}, frame {t}") for t in range(movie.n_frames)])
 
     frames = []
     for t in range(n_frames):

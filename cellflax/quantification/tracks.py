@@ -1,6 +1,7 @@
 """Tracked movies to quantify: what `cellflax.track` wrote, or another Cell Tracking Challenge folder."""
 
 import json
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -11,8 +12,12 @@ from cellflax.errors import UserError
 from cellflax.io import results
 from cellflax.io.images import read_image
 from cellflax.io.movie_time import check_times
+from cellflax.io.tables import read_table
+from cellflax.labels import compact
 from cellflax.quantification.recording import RecordedFrame, Recording, nothing_known
 from cellflax.tracking.ctc import TrackedMovie, read_ctc
+
+_REMEDY = f"track again, or remove {results.TRACKS} to use the masks and {results.CTC_TRACKS} alone"
 
 
 def read_tracks(folder: Path, pixel_size_um: float | None, frame_interval_s: float | None) -> Recording:
@@ -63,10 +68,12 @@ def join_gaps(tracked: TrackedMovie) -> TrackedMovie:
 
 def _with_names(tracked: TrackedMovie, name: dict[int, int]) -> TrackedMovie:
     """Tracks under other numbers, where `name` has some."""
-    names = np.arange(tracked.labels.max() + 1)
-    names[list(name)] = list(name.values())
-    renamed = {column: names[tracked.tracks[column].to_numpy()] for column in ("track", "parent")}
-    return TrackedMovie(names[tracked.labels].astype(np.int32), tracked.tracks.assign(**renamed))
+    present, numbered = compact(tracked.labels)
+    names = np.array([0, *(name.get(track, track) for track in present.tolist())], np.int32)
+    renamed = {
+        column: [name.get(track, track) for track in tracked.tracks[column].tolist()] for column in ("track", "parent")
+    }
+    return TrackedMovie(names[numbered], tracked.tracks.assign(**renamed))
 
 
 def _renamed(tracked: TrackedMovie, details: pd.DataFrame) -> TrackedMovie:
@@ -99,20 +106,26 @@ def _pixel_size_um(folder: Path) -> float | None:
         masks = folder / "TRA" if (folder / "TRA").is_dir() else folder
         return read_image(min(masks.glob("*.tif*"))).pixel_size_um
     try:
-        return json.loads(path.read_text())["pixel_size_um"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        size = json.loads(path.read_text(encoding="utf-8"))["pixel_size_um"]
+        return None if size is None else _positive(size)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: not a summary of cellflax.track; track again or remove it") from error
+
+
+def _positive(size: object) -> float:
+    if isinstance(size, bool) or not isinstance(size, int | float) or not 0 < size < math.inf:
+        raise ValueError(f"a pixel of {size} um")
+    return float(size)
 
 
 def _read_details(path: Path) -> pd.DataFrame | None:
     """`tracks.csv`, if there is one."""
     if not path.is_file():
         return None
-    try:
-        table = pd.read_csv(path)
-        return table.astype({results.FRAME: np.int64, results.TRACK: np.int64})
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path}: not a table of tracks ({' '.join(str(error).split())}); track again") from error
+    table = read_table(path, {results.FRAME: int, results.TRACK: int}, _REMEDY, {results.TIME_S: float})
+    if table.empty:
+        raise UserError(f"{path}: ends behind its first line, without a track; {_REMEDY}")
+    return table
 
 
 def _times(
@@ -121,8 +134,10 @@ def _times(
     """Time of each frame in seconds, None if they are unknown."""
     if frame_interval_s is not None:
         return np.arange(n_frames) * frame_interval_s
-    if details is None or results.TIME_S not in details or details.empty:
+    if details is None or results.TIME_S not in details:
         return None
+    for i in np.flatnonzero(~np.isfinite(details[results.TIME_S].to_numpy()))[:1].tolist():
+        raise UserError(f"{path}: line {i + 2} has no {results.TIME_S}; give frame_interval_s=..., or {_REMEDY}")
     frame, row = np.unique(details[results.FRAME].to_numpy(), return_index=True)
     if frame[0] > 0 or frame[-1] < n_frames - 1:
         raise UserError(f"{path}: the first or the last frame has no {results.TIME_S}; give frame_interval_s=...")

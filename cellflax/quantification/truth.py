@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from cellflax.errors import UserError
 from cellflax.io import results
+from cellflax.io.tables import read_table
 from cellflax.labels import label_values, majority_owners
 from cellflax.quantification.recording import Recording
 from cellflax.tracking.ctc import read_ctc
@@ -43,19 +43,16 @@ def read_truth(folder: str, quantity: str) -> Truth:
         UserError: if a file is missing, a column is missing or not numeric, or a value is not positive.
     """
     path = Path(folder) / results.TRUTH
-    try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not a readable table ({' '.join(str(error).split())}); give truth=MOVIE") from error
-    for name in (results.FRAME, results.TRACK, quantity):
-        if name not in table:
-            raise UserError(f"{path}: has no column {name}; there are {', '.join(map(str, table))}")
-        values = table[name].to_numpy()
-        if values.dtype.kind not in "iuf" or not np.isfinite(values).all():
-            raise UserError(f"{path}: column {name} must hold a number in every row")
+    columns = {results.FRAME: int, results.TRACK: int, quantity: float}
+    table = read_table(path, columns, "give truth=MOVIE, a folder that cellflax simulate wrote")
+    if table.empty:
+        raise UserError(f"{path}: ends behind its first line, without a cell; simulate the movie again")
     frame, track, value = (table[name].to_numpy() for name in (results.FRAME, results.TRACK, quantity))
-    if np.any(value <= 0):
-        raise UserError(f"{path}: {quantity} must be above 0 to have a relative error")
+    for i in np.flatnonzero(~(np.isfinite(value) & (value > 0)))[:1].tolist():
+        raise UserError(
+            f"{path}: line {i + 2}, {quantity} must be above 0 to have a relative error, got {value[i]:g}; simulate "
+            "the movie again"
+        )
     return Truth(folder, frame, track, value, read_ctc(Path(folder) / results.LABEL_FOLDER).labels)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cellflax.errors import UserError
+from cellflax.labels import renumber
 from cellflax.refine.base import FieldMaps, RefineConfig
 from cellflax.refine.classes import class_maps, has_compartments, has_interior
 from cellflax.schemas import kind_of
@@ -113,6 +114,7 @@ def refine(
         seeds = config.own_seeds(maps, pixel_size_um)
     else:
         _check_seeds(seeds, maps.interior.shape)
+        seeds = renumber(seeds)  # refinements make tables as long as the largest number
     return config.label(FieldMaps(maps, seeds, intensity, pixel_size_um))
 
 

@@ -25,6 +25,8 @@ from cellflax.tracking.lookup import Lookup
 _MOST_TRACKS = 65535  # the format's masks are uint16
 _TABLES = (results.CTC_TRUE_TRACKS, results.CTC_TRACKS)
 _MASK = re.compile(r"(man_track|mask)(\d+)\.tiff?", re.IGNORECASE)
+_NUMBER = re.compile(rb"\d{1,10}")
+_LARGEST_NUMBER = 2**31 - 1  # of labels
 _COLUMNS = ["track", "begin", "end", "parent"]
 
 
@@ -125,13 +127,24 @@ def read_ctc(folder: str | Path) -> TrackedMovie:
 
 
 def _read_table(path: Path) -> pd.DataFrame:
+    """The lines L B E P; blank lines do not count."""
     try:
-        rows = [[int(word) for word in line.split()] for line in path.read_text().splitlines() if line.strip()]
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: must hold whole numbers, four per line: L B E P ({error})") from error
-    for number, row in enumerate(rows, start=1):
-        if len(row) != len(_COLUMNS):
-            raise UserError(f"{path}: line {number} has {len(row)} numbers; every track is four: L B E P")
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be opened ({error.strerror or error}); check its permissions") from error
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        words = line.split()
+        if not words:
+            continue
+        if not all(_NUMBER.fullmatch(word) and int(word) <= _LARGEST_NUMBER for word in words):
+            raise UserError(
+                f"{path}: line {number} must hold whole numbers of 0 to {_LARGEST_NUMBER}, L B E P; write the table "
+                "again"
+            )
+        if len(words) != len(_COLUMNS):
+            raise UserError(f"{path}: line {number} has {len(words)} numbers; every track is four: L B E P")
+        rows.append([int(word) for word in words])
     return pd.DataFrame(rows, columns=_COLUMNS, dtype=np.int64)
 
 

@@ -170,7 +170,11 @@ def test_labels_of_any_whole_type(tmp_path, values, expected):
         (np.full((4, 4), 0.5, np.float32), {}, "fractions"),
         (np.full((4, 4), -1, np.int16), {}, "-1"),
         (np.full((4, 4), 2**32 - 1, np.uint32), {}, "4294967295"),
-        (np.zeros((4, 4, 3), np.uint8), {"photometric": "rgb"}, "one channel, it has 3"),
+        (
+            np.arange(48, dtype=np.uint8).reshape(4, 4, 3),
+            {"photometric": "rgb"},
+            "colour picture .red, green and blue differ",
+        ),
     ],
 )
 def test_bad_labels(tmp_path, array, options, message):

@@ -70,7 +70,7 @@ def test_more_tracks_than_16_bits_hold(tmp_path):
     [
         (None, "neither man_track.txt nor res_track.txt here"),
         ("1 0 1\n", "line 1 has 3 numbers; every track is four: L B E P"),
-        ("1 0 one 0\n", "must hold whole numbers, four per line"),
+        ("1 0 one 0\n", "line 1 must hold whole numbers of 0 to"),
         ("1 0 1 0\n1 0 1 0\n2 1 1 1\n", "track 1 has two lines"),
         ("1 0 1 0\n", "no line for track 2, which the masks have"),
         ("1 0 2 0\n2 1 1 0\n", "track 1 is said to be in frames 0 to 2, but the masks have it in others"),
