@@ -146,7 +146,7 @@ PREDICTION = [
     ([CHECKPOINT, "input={}/text.tif"], "text.tif: its content is not TIFF, PNG or ICS"),
     ([CHECKPOINT, "input={}/empty.tif"], "empty.tif: the file is empty (0 bytes)"),
     ([CHECKPOINT, "input={}/channels", "channels=[phase,nuclear]"], "b_phase.tif: no file for channel nuclear"),
-    ([CHECKPOINT, "input={}/channels", "channels=[dapi,gfp]"], "channels=['dapi', 'gfp']: none is a part of any"),
+    ([CHECKPOINT, "input={}/channels", "channels=[dapi,gfp]"], "a_nuclear.tif: no channel dapi; it has channel_0"),
     (
         [CHECKPOINT, "input={}/good.tif", "nuclei={}/nuclei_small.tif"],
         "nuclei_small.tif: (40, 64) nuclei for an image of (64, 64)",

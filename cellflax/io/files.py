@@ -5,7 +5,7 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cellflax.errors import UserError
@@ -23,11 +23,13 @@ class ImageFiles:
         name: unique among the images found together; outputs are named after it.
         paths: one file with all channels, or one file per channel.
         channels: name of each file's channel; empty if one file holds all channels.
+        within: names or indices of the channels to take from a file that holds several; empty for all.
     """
 
     name: str
     paths: tuple[Path, ...]
     channels: tuple[str, ...] = ()
+    within: tuple[str, ...] = ()
 
 
 def list_files(text: str | Path) -> list[Path]:
@@ -64,7 +66,8 @@ def group_channels(files: Sequence[Path], channels: Sequence[str] = ()) -> list[
     Without `channels`, every file is an image. With them, each is a part of a file name (upper or lower
     case; `c1` does not match `c10`), and files of one folder that agree in the rest of the name are one
     image: `a_phase.tif` and `a_nuclear.tif` are "a"; `set1/phase.png` and `set1/nuclear.png` are "set1".
-    Files that match no channel are left out.
+    Files that match no channel are left out. Where no file's name has any of the parts, every file is an image, and
+    the parts are names or indices of channels within it. Indices alone mean files only if every file's name has one.
 
     Raises:
         UserError: if an image lacks a channel, a file fits two channels, or a channel of an image has two
@@ -74,6 +77,11 @@ def group_channels(files: Sequence[Path], channels: Sequence[str] = ()) -> list[
         raise UserError(f"channels={list(channels)}: each must be a different, non-empty part of a file name")
     if not channels:
         return _unique_names([ImageFiles(stem_of(file), (file,)) for file in files])
+    named = [file for file in files if any(_part(channel).search(stem_of(file)) for channel in channels)]
+    words = [channel for channel in channels if not channel.isdecimal()]
+    by_word = any(_part(word).search(stem_of(file)) for word in words for file in files)
+    if not by_word if words else len(named) < len(files):
+        return _unique_names([ImageFiles(stem_of(file), (file,), within=tuple(channels)) for file in files])
     groups: dict[tuple[Path, str], dict[str, Path]] = defaultdict(dict)
     for file in files:
         matched = [channel for channel in channels if _part(channel).search(stem_of(file))]
@@ -88,9 +96,6 @@ def group_channels(files: Sequence[Path], channels: Sequence[str] = ()) -> list[
                     f"{file}: {group[matched[0]].name} is also channel {matched[0]} of this image; keep one"
                 )
             group[matched[0]] = file
-    if not groups:
-        example = f" (the first is {files[0].name})" if files else ""
-        raise UserError(f"channels={list(channels)}: none is a part of any input file's name{example}")
     images = []
     for (folder, name), group in groups.items():
         missing = [channel for channel in channels if channel not in group]
@@ -118,7 +123,7 @@ def _unique_names(images: list[ImageFiles]) -> list[ImageFiles]:
         folders = image.paths[0].resolve().parent.relative_to(top).parts
         if folders and folders[-1] == image.name:  # named after its folder already
             folders = folders[:-1]
-        named.append(ImageFiles("_".join((*folders, image.name)), image.paths, image.channels))
+        named.append(replace(image, name="_".join((*folders, image.name))))
     clash = [name for name, count in Counter(image.name for image in named).items() if count > 1]
     if clash:
         same = [image.paths[0].name for image in named if image.name == clash[0]]

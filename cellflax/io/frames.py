@@ -12,7 +12,6 @@ from cellflax.io.files import ImageFiles
 from cellflax.io.images import Image, label_plane, read_channels, read_labels, stack_channels
 from cellflax.io.movie_file import MovieFile, is_movie, open_label_movie, open_movie
 from cellflax.io.movie_time import TimeAxis
-from cellflax.io.stack import default_channel_names
 
 
 @dataclass(frozen=True)
@@ -61,14 +60,14 @@ def open_frames(files: ImageFiles, frame_interval_s: float | None = None) -> Ite
 
         def read(t: int) -> Image:
             images = [_frame(path, movie, t) for path, movie in zip(files.paths, movies, strict=True)]
-            return stack_channels(images, files.channels)
+            return stack_channels(images, files.channels, files.within)
 
         yield Frames(files.name, TimeAxis(count, movies[0].times_s(frame_interval_s)), read)
 
 
 def _frame(path: Path, movie: MovieFile, t: int) -> Image:
     pixels = movie.frame(t)
-    return Image(pixels, default_channel_names(pixels.shape[-1]), movie.pixel_size_um, Path(f"{path}, frame {t}"))
+    return Image(pixels, movie.channels, movie.pixel_size_um, Path(f"{path}, frame {t}"), movie.origin)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import numpy as np
 
 from cellflax.errors import UserError
 from cellflax.io.ics_header import IcsHeader, parse_header
-from cellflax.io.reader import Reader
+from cellflax.io.reader import Reader, require_plausible_size
 from cellflax.io.stack import Stack, default_channel_names, square_pixel_um
 
 _GZIP = 16 + zlib.MAX_WBITS
@@ -95,6 +95,7 @@ def _unpack(header: IcsHeader, source: Path, data: bytes, dtype: np.dtype, shape
     expected = math.prod(shape) * dtype.itemsize
     compression = header.first("representation", "compression", "uncompressed")
     if compression == "gzip":
+        require_plausible_size(source, expected, 1032 * len(data))
         data = _unzip(source, data, expected)
     elif compression != "uncompressed":
         raise UserError(f"{header.path}: {compression} compression is not supported; save it with gzip or without")

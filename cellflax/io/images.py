@@ -9,7 +9,7 @@ import numpy as np
 from cellflax.errors import BlankError, ContentError, UserError
 from cellflax.io.files import ImageFiles, group_channels, list_files
 from cellflax.io.readers import read_file
-from cellflax.io.stack import Stack, default_channel_names, plane_names
+from cellflax.io.stack import NamesFrom, Stack, default_channel_names, plane_names
 from cellflax.io.tiff import write_image, write_labels, write_probability
 from cellflax.labels import whole_numbers
 
@@ -42,12 +42,14 @@ class Image:
         channels: name of each channel.
         pixel_size_um: edge of a pixel, if the file says.
         path: the file, or the first of several; used in error messages, so for a movie it includes the frame number.
+        origin: where the names of the channels come from.
     """
 
     pixels: np.ndarray
     channels: tuple[str, ...]
     pixel_size_um: float | None
     path: Path
+    origin: NamesFrom = "default"
 
 
 def read_image(path: str | Path, channel: int | str | None = None) -> Image:
@@ -61,14 +63,34 @@ def read_image(path: str | Path, channel: int | str | None = None) -> Image:
         UserError: if the file is missing, damaged, of another format, or holds a movie.
     """
     stack = read_stack(path)
-    names = plane_names(stack)
+    names = plane_names(stack.channels, stack.pixels.shape[1])
     pixels = np.moveaxis(stack.pixels.reshape(-1, *stack.pixels.shape[2:]), 0, -1)
-    if channel is None:
-        return Image(pixels, names, stack.pixel_size_um, Path(path))
-    index = names.index(channel) if channel in names else channel
-    if not isinstance(index, int) or not 0 <= index < len(names):
-        raise UserError(f"{path}: no channel {channel}; it has {', '.join(names)}")
-    return Image(pixels[..., index : index + 1], (names[index],), stack.pixel_size_um, Path(path))
+    origin = "planes" if stack.pixels.shape[1] > 1 else stack.origin
+    image = Image(pixels, names, stack.pixel_size_um, Path(path), origin)
+    return image if channel is None else channels_of(image, [channel])
+
+
+def channels_of(image: Image, wanted: Sequence[int | str]) -> Image:
+    """Some channels of an image, by name (upper or lower case where that is clear) or by index, in the order asked for.
+
+    Raises:
+        UserError: if it lacks one.
+    """
+    indices = []
+    for channel in wanted:
+        same = [i for i, name in enumerate(image.channels) if name == channel] or [
+            i for i, name in enumerate(image.channels) if name.lower() == str(channel).lower()
+        ]
+        if len(same) != 1 and str(channel).isdecimal() and int(channel) < len(image.channels):
+            same = [int(channel)]
+        if len(same) != 1:
+            raise UserError(
+                f"{image.path}: no channel {channel}; it has {', '.join(image.channels)}. channels= takes parts of the "
+                "file names, or names or indices of channels in a file"
+            )
+        indices += same
+    names = tuple(image.channels[i] for i in indices)
+    return replace(image, pixels=image.pixels[..., indices], channels=names)
 
 
 def read_stack(path: str | Path, *, as_labels: bool = False) -> Stack:
@@ -132,7 +154,7 @@ def as_grey(image: Image) -> Image:
     if image.channels != default_channel_names(3):
         return image
     pixels = grey_if_equal(image.pixels)
-    return image if pixels is image.pixels else replace(image, pixels=pixels, channels=default_channel_names(1))
+    return image if pixels is image.pixels else replace(image, pixels=pixels, channels=("channel_0",), origin="default")
 
 
 def grey_hint(image: Image) -> str:
@@ -155,15 +177,16 @@ def read_channels(files: ImageFiles) -> Image:
     Raises:
         UserError: as `read_image` and `stack_channels`.
     """
-    return stack_channels([read_image(path) for path in files.paths], files.channels)
+    return stack_channels([read_image(path) for path in files.paths], files.channels, files.within)
 
 
-def stack_channels(images: Sequence[Image], channels: Sequence[str]) -> Image:
+def stack_channels(images: Sequence[Image], channels: Sequence[str], within: Sequence[str] = ()) -> Image:
     """Stack images of one field into one image, and check that it can be analysed.
 
     Args:
         images: one with all channels, or one per channel.
         channels: name of each image's channel; empty where one image has all.
+        within: names or indices of the channels to take from an image that has all; empty for all.
 
     Raises:
         UserError: if shapes or pixel sizes differ, or a channel is not finite or constant.
@@ -174,19 +197,28 @@ def stack_channels(images: Sequence[Image], channels: Sequence[str]) -> Image:
                 f"{image.path}: shape {image.pixels.shape[:2]} differs from {images[0].pixels.shape[:2]} of "
                 f"{images[0].path.name}; channels of one image must have the same shape"
             )
+    if within:
+        images = [replace(channels_of(images[0], within), origin="user")]
     if channels:
-        images = [as_grey(image) for image in images]
-        for image in images:
-            if image.pixels.shape[-1] != 1:
-                raise UserError(
-                    f"{image.path}: with channels= each file must hold one channel, it has {image.pixels.shape[-1]}"
-                    f"{grey_hint(image)}"
-                )
+        images = [_one_channel(as_grey(image), name) for image, name in zip(images, channels, strict=True)]
     names = tuple(channels) or images[0].channels
     pixels = np.concatenate([image.pixels for image in images], axis=-1)
     for index, name in enumerate(names):
         _check_content(images[index if channels else 0].path, name, pixels[..., index])
-    return Image(pixels, names, _common_size_um(images), images[0].path)
+    origin = "user" if channels else images[0].origin
+    return Image(pixels, names, _common_size_um(images), images[0].path, origin)
+
+
+def _one_channel(image: Image, name: str) -> Image:
+    """The channel that a file contributes: its only one, or that of the name by which the file was found."""
+    if image.pixels.shape[-1] == 1:
+        return image
+    if name in image.channels:
+        return channels_of(image, [name])
+    raise UserError(
+        f"{image.path}: with channels= each file must hold one channel, it has {image.pixels.shape[-1]} "
+        f"({', '.join(image.channels)}){grey_hint(image)}"
+    )
 
 
 def _check_content(path: Path, name: str, values: np.ndarray) -> None:

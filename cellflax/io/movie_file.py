@@ -5,14 +5,18 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import tifffile
 
 from cellflax.errors import UserError
 from cellflax.io.movie_time import frame_times_s, regular_times_s
+from cellflax.io.notices import warn
 from cellflax.io.reader import decoding, read_start
-from cellflax.io.tiff import is_tiff, pixel_size_um, unnamed_channels, upright_values
+from cellflax.io.stack import NamesFrom, plane_names
+from cellflax.io.tiff import channel_names, is_tiff, pixel_size_um, unnamed_channels, upright_values
+from cellflax.io.tiff_file import open_tiff
 
 # tifffile's letters for the axis of time; Q and I are axes that the file leaves unnamed.
 TIME_AXES = "TQI"
@@ -27,22 +31,35 @@ class MovieFile:
     Args:
         path: the file.
         tiff: the same, open.
+        series: its movie.
         time_axes: tifffile's letters of axes that may be time.
         channel_axes: letters of its channel axes; the last of several runs fastest.
 
     Raises:
-        UserError: if it has one frame, frames of different shapes or in other files, or other axes.
+        UserError: if it has one frame, or has other axes.
     """
 
-    def __init__(self, path: Path, tiff: tifffile.TiffFile, time_axes: str, channel_axes: str):
-        _require_one_movie(path, tiff)
-        self._path, self._tiff, self._series = path, tiff, tiff.series[0]
+    def __init__(
+        self,
+        path: Path,
+        tiff: tifffile.TiffFile,
+        series: tifffile.TiffPageSeries,
+        time_axes: str,
+        channel_axes: str,
+    ):
+        self._path, self._tiff, self._series = path, tiff, series
         self._axes, self._shape = self._series.axes, self._series.shape
         self._planes = "YX" + channel_axes
         self._time = _time_axis(path, self._axes, self._shape, time_axes, self._planes)
         self._offset, self._keyframe = self._series.dataoffset, self._series.keyframe
         self.n_frames = self._shape[self._time]
         self.pixel_size_um = pixel_size_um(path, tiff)
+        lengths = dict(zip(self._axes, self._shape, strict=True))
+        planes = lengths.get("Z", 1) if "Z" in channel_axes else 1
+        count = math.prod(lengths.get(axis, 1) for axis in channel_axes if axis != "Z")
+        names, origin = channel_names(path, tiff, series, count)
+        self.channels = plane_names(names, planes)
+        self.origin: NamesFrom = "planes" if planes > 1 else origin
 
     def times_s(self, frame_interval_s: float | None = None) -> np.ndarray | None:
         """(T,) time of each frame in seconds, None if unknown; an interval overrides the times in the file.
@@ -52,8 +69,16 @@ class MovieFile:
         """
         if frame_interval_s is not None:
             return regular_times_s(self.n_frames, frame_interval_s)
-        with decoding(self._path, _FAULT):
-            return frame_times_s(self._path, self._tiff, self.n_frames)
+        try:
+            with np.errstate(invalid="ignore"):  # an infinite interval
+                times_s = frame_times_s(self._path, self._tiff, self.n_frames)
+        except (ValueError, KeyError, TypeError, ElementTree.ParseError) as error:
+            warn(f"{self._path}: its times cannot be read ({error}); unknown")
+            return None
+        if times_s is not None and not np.isfinite(times_s).all():
+            warn(f"{self._path}: its times are no numbers; unknown")
+            return None
+        return times_s
 
     def frame(self, t: int) -> np.ndarray:
         """(H, W, C) pixels of a frame in the file's own data type.
@@ -115,7 +140,8 @@ def open_movie(path: Path, time_axes: str = TIME_AXES, channel_axes: str = "CSZ"
     """
     with ExitStack() as stack:
         with decoding(path, _FAULT):
-            movie = MovieFile(path, stack.enter_context(tifffile.TiffFile(path)), time_axes, channel_axes)
+            tiff, series = stack.enter_context(open_tiff(path))
+            movie = MovieFile(path, tiff, series, time_axes, channel_axes)
         yield movie
 
 
@@ -128,12 +154,11 @@ def open_label_movie(path: Path) -> Iterator[MovieFile]:
     """
     with ExitStack() as stack:
         with decoding(path, _FAULT):
-            tiff = stack.enter_context(tifffile.TiffFile(path))
+            tiff, series = stack.enter_context(open_tiff(path))
             # Beside another axis that may be time, samples are colours.
-            series = tiff.series[0]
             long = [axis for axis, length in zip(series.axes, series.shape, strict=True) if length > 1]
             colours = "S" if "S" in long and any(axis in TIME_AXES for axis in long) else ""
-            movie = MovieFile(path, tiff, LABEL_TIME_AXES, colours)
+            movie = MovieFile(path, tiff, series, LABEL_TIME_AXES, colours)
         yield movie
 
 
@@ -145,22 +170,10 @@ def is_movie(path: Path) -> bool:
     """
     if not is_tiff(read_start(path)):
         return False
-    with decoding(path, "damaged or incomplete"), tifffile.TiffFile(path) as tiff:
-        axes, shape = tiff.series[0].axes, tiff.series[0].shape
+    with decoding(path, "damaged or incomplete"), open_tiff(path) as (_, series):
+        axes, shape = series.axes, series.shape
         axes = unnamed_channels(axes, shape)
         return any(axis in TIME_AXES and length > 1 for axis, length in zip(axes, shape, strict=True))
-
-
-def _require_one_movie(path: Path, tiff: tifffile.TiffFile) -> None:
-    """Pages of different shapes become different series, and a reader would see only the first."""
-    if tiff.series[0].is_multifile:
-        raise UserError(f"{path}: its OME metadata spread one movie over several files; save it as one file")
-    shapes = [series.shape for series in tiff.series]
-    if len(shapes) > 1:
-        raise UserError(
-            f"{path}: holds {len(shapes)} series, of shapes {', '.join(map(str, shapes[:3]))}; all frames of a movie "
-            "must have the same shape, and a file must hold one movie"
-        )
 
 
 def _time_axis(path: Path, axes: str, shape: tuple[int, ...], time_axes: str, planes: str) -> int:

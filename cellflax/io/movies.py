@@ -14,7 +14,6 @@ from cellflax.io.movie_file import is_movie, open_label_movie, open_movie
 from cellflax.io.movie_time import regular_times_s
 from cellflax.io.names import frame_numbers, natural_key, stem_of
 from cellflax.io.pairs import PairBy, by_stem, check_places, common_of, match_frames, partners
-from cellflax.io.stack import default_channel_names
 from cellflax.labels import components, is_mask
 from cellflax.progress import say
 
@@ -201,7 +200,7 @@ def read_image_movie(
     if len(files) == 1:
         with open_movie(files[0]) as movie:
             pixels, times_s = movie.frames(), movie.times_s(frame_interval_s)
-            return ImageMovie(pixels, default_channel_names(pixels.shape[-1]), times_s, movie.pixel_size_um)
+            return ImageMovie(pixels, movie.channels, times_s, movie.pixel_size_um)
     if labels is None:
         files, frames = number_frames(option, text, files, pair)
     else:

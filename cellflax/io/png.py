@@ -1,15 +1,18 @@
 """PNG pictures."""
 
 import io
+import struct
 from pathlib import Path
 
 import imagecodecs
 import numpy as np
 from PIL import Image
 
-from cellflax.io.reader import Reader
+from cellflax.io.reader import Reader, require_plausible_size
 from cellflax.io.stack import Stack, default_channel_names
 
+# Samples of a pixel, by PNG's number of the colour type.
+_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _COLOUR_TYPE = 25  # its place in a PNG: signature, length, "IHDR", width, height and bit depth come before
 _INDEXED = b"\x03"
 
@@ -21,11 +24,17 @@ def is_png(start: bytes) -> bool:
 
 def read_png(path: Path) -> Stack:
     """Read a PNG with its colours as channels; an alpha channel is dropped."""
-    array = imagecodecs.png_decode(path.read_bytes())
+    content = path.read_bytes()
+    width, height, bits, colour = struct.unpack(">IIBB", content[16:26])
+    # Deflate packs at most 1032 bytes into one.
+    require_plausible_size(path, width * height * bits * _SAMPLES.get(colour, 1) // 8, 1032 * len(content))
+    array = imagecodecs.png_decode(content)
     pixels = array.reshape(*array.shape[:2], 1, -1)
     if pixels.shape[-1] in (2, 4):
         pixels = pixels[..., :-1]
-    return Stack(pixels.transpose(3, 2, 0, 1), default_channel_names(pixels.shape[-1]))
+    count = pixels.shape[-1]
+    origin = "colours" if count > 1 else "default"
+    return Stack(pixels.transpose(3, 2, 0, 1), default_channel_names(count), origin=origin)
 
 
 def read_png_labels(path: Path) -> Stack:

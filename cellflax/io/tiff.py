@@ -1,7 +1,7 @@
 """TIFF in and out: axes, pixel size and focus are read from the file's own metadata and written back."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,13 @@ import tifffile
 
 from cellflax.atomic import replacing
 from cellflax.errors import OutputError, UserError
+from cellflax.io.notices import warn
+from cellflax.io.ome import elements
 from cellflax.io.reader import Reader
-from cellflax.io.stack import UM_PER_UNIT, Stack, default_channel_names, square_pixel_um
+from cellflax.io.stack import UM_PER_UNIT, NamesFrom, Stack, default_channel_names, square_pixel_um
+from cellflax.io.tiff_file import open_tiff
 from cellflax.progress import say
 
-# Plain resolution tags often hold a screen's 72 dpi or the camera's own 6.5 um pixel, not the sample's.
-_PLAUSIBLE_UM = (0.01, 5.0)
 # An axis that the file leaves unnamed is read as channels if it is this short, else refused as a stack.
 _MOST_UNNAMED_CHANNELS = 5
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -33,17 +34,17 @@ def read_tiff(path: Path) -> Stack:
     """Read a TIFF, OME-TIFF or ImageJ TIFF.
 
     Raises:
-        UserError: for an axis other than rows, columns, channels and focal planes, several images, or oblong pixels.
+        UserError: for an axis other than rows, columns, channels and focal planes, several images, missing pixels, or
+            oblong pixels.
     """
-    with tifffile.TiffFile(path) as tiff:
-        first = tiff.series[0]
-        if sum(series.shape == first.shape for series in tiff.series) > 1:
-            raise UserError(f"{path}: holds {len(tiff.series)} images (positions or scenes); export one per file")
-        pixels = upright_values(path, first.keyframe, _to_czyx(path, first.asarray(), first.axes))
-        if first.keyframe.extrasamples and first.keyframe.extrasamples[-1] in _ALPHA:
+    with open_tiff(path) as (tiff, series):
+        pixels = upright_values(path, series.keyframe, _to_czyx(path, series.asarray(), series.axes))
+        names, origin = channel_names(path, tiff, series, len(pixels))
+        if series.keyframe.extrasamples and series.keyframe.extrasamples[-1] in _ALPHA and len(pixels) > 1:
             pixels = pixels[:-1]
-        names = _channel_names(tiff, len(pixels))
-        return Stack(pixels, names, pixel_size_um(path, tiff), _z_um(tiff, pixels.shape[1]))
+            names = names[:-1] if origin == "file" else default_channel_names(len(pixels))
+        z_um = _metadata(path, "focus positions", lambda: _z_um(tiff, pixels.shape[1]))
+        return Stack(pixels, names, pixel_size_um(path, tiff), z_um, origin)
 
 
 TIFF = Reader("TIFF", (".tif", ".tiff"), read_tiff, is_tiff)
@@ -119,36 +120,56 @@ def unnamed_channels(axes: str, shape: tuple[int, ...]) -> str:
     return axes.replace(unnamed[0], "C") if short else axes
 
 
-def _channel_names(tiff: tifffile.TiffFile, count: int) -> tuple[str, ...]:
-    names: list[str] = []
+def channel_names(
+    path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, count: int
+) -> tuple[tuple[str, ...], NamesFrom]:
+    """Names of the channels of an image, and where they come from.
+
+    Channels that the file leaves unnamed beside others that it names are channel_0, ... by their place.
+    """
+    names = _metadata(path, "channel names", lambda: _names(tiff)) or []
+    names = [name or f"channel_{i}" for i, name in enumerate(names)] if any(names) else []
+    if len(names) == len(set(names)) == count:
+        return tuple(names), "file"
+    colours = "S" in series.axes and count > 2
+    return default_channel_names(count), "colours" if colours else "default"
+
+
+def _names(tiff: tifffile.TiffFile) -> list[str]:
     if tiff.is_ome:
-        names = [channel.get("Name", "") for channel in _ome_elements(tiff, "Channel")]
-    elif tiff.imagej_metadata and tiff.imagej_metadata.get("Labels"):
-        names = list(tiff.imagej_metadata["Labels"])
-    if len(names) == count and all(names) and len(set(names)) == count:
-        return tuple(names)
-    return default_channel_names(count)
+        return [channel.get("Name", "") for channel in elements(tiff.ome_metadata or "<OME/>", "Channel")]
+    labels = (tiff.imagej_metadata or {}).get("Labels") if tiff.is_imagej else None
+    return [str(label) for label in labels or []]
 
 
-def _ome_elements(tiff: tifffile.TiffFile, tag: str) -> list[ElementTree.Element]:
-    root = ElementTree.fromstring(tiff.ome_metadata or "<OME/>")
-    return [element for element in root.iter() if element.tag.rpartition("}")[2] == tag]
+def _metadata[T](path: Path, what: str, read: Callable[[], T | None]) -> T | None:
+    """A value of the metadata; one that cannot be read is unknown, and does not spoil the pixels."""
+    try:
+        return read()
+    except UserError:
+        raise
+    except Exception as error:  # metadata may hold anything
+        warn(f"{path}: its {what} cannot be read ({str(error) or type(error).__name__}); unknown")
+        return None
 
 
 def pixel_size_um(path: Path, tiff: tifffile.TiffFile) -> float | None:
-    """Edge of a pixel from the file's metadata (OME, else ImageJ's or the baseline tags), None if unknown."""
+    """Edge of a pixel from the file's metadata (OME, else ImageJ's or the baseline tags), None if unknown.
+
+    Raises:
+        UserError: if the pixels are oblong.
+    """
+    sizes = _metadata(path, "pixel size", lambda: _sizes_um(tiff))
+    return None if sizes is None else square_pixel_um(path, *sizes)
+
+
+def _sizes_um(tiff: tifffile.TiffFile) -> tuple[float, float] | None:
     if tiff.is_ome:
-        sizes = _ome_sizes_um(_ome_elements(tiff, "Pixels"))
-    elif tiff.is_imagej:
-        sizes = _tag_sizes_um(tiff.pages.first, str((tiff.imagej_metadata or {}).get("unit", "")))
-    else:
-        unit = tiff.pages.first.tags.get("ResolutionUnit")
-        sizes = _tag_sizes_um(tiff.pages.first, "" if unit is None else getattr(unit.value, "name", ""))
-        if sizes and not all(_PLAUSIBLE_UM[0] <= size <= _PLAUSIBLE_UM[1] for size in sizes):
-            return None
-    if sizes is None:
-        return None
-    return square_pixel_um(path, *sizes)
+        return _ome_sizes_um(elements(tiff.ome_metadata or "<OME/>", "Pixels"))
+    if tiff.is_imagej:
+        return _tag_sizes_um(tiff.pages.first, str((tiff.imagej_metadata or {}).get("unit", "")))
+    unit = tiff.pages.first.tags.get("ResolutionUnit")
+    return _tag_sizes_um(tiff.pages.first, "" if unit is None else getattr(unit.value, "name", ""))
 
 
 def _z_um(tiff: tifffile.TiffFile, planes: int) -> tuple[float, ...] | None:
@@ -156,14 +177,16 @@ def _z_um(tiff: tifffile.TiffFile, planes: int) -> tuple[float, ...] | None:
     if tiff.is_ome:
         positions = [
             float(plane.attrib["PositionZ"]) * UM_PER_UNIT[plane.get("PositionZUnit", "").lower()]
-            for plane in sorted(_ome_elements(tiff, "Plane"), key=lambda plane: int(plane.get("TheZ", 0)))
+            for plane in sorted(
+                elements(tiff.ome_metadata or "<OME/>", "Plane"), key=lambda plane: int(plane.get("TheZ", 0))
+            )
             if "PositionZ" in plane.attrib
             and plane.get("PositionZUnit", "").lower() in UM_PER_UNIT  # not in OME's default, "reference frame"
             and plane.get("TheC", "0") == plane.get("TheT", "0") == "0"
         ]
         if len(positions) == planes == len(set(positions)):
             return tuple(positions)
-        pixels = _ome_elements(tiff, "Pixels")[0]
+        pixels = elements(tiff.ome_metadata or "<OME/>", "Pixels")[0]
         step = float(pixels.get("PhysicalSizeZ", 0)) * UM_PER_UNIT.get(pixels.get("PhysicalSizeZUnit", "µm").lower(), 0)
     else:
         metadata = tiff.imagej_metadata or {}
@@ -172,14 +195,14 @@ def _z_um(tiff: tifffile.TiffFile, planes: int) -> tuple[float, ...] | None:
 
 
 def _ome_sizes_um(pixels: list[ElementTree.Element]) -> tuple[float, float] | None:
-    if not pixels or "PhysicalSizeX" not in pixels[0].attrib:
-        return None
-    x_um, y_um = (
-        float(pixels[0].get(f"PhysicalSize{axis}", pixels[0].attrib["PhysicalSizeX"]))
+    """Width and height of a pixel; a file that gives one of them has square pixels."""
+    sizes = [
+        float(pixels[0].attrib[f"PhysicalSize{axis}"])
         * UM_PER_UNIT.get(pixels[0].get(f"PhysicalSize{axis}Unit", "µm").lower(), 0.0)
         for axis in "XY"
-    )
-    return (x_um, y_um) if x_um > 0 and y_um > 0 else None
+        if pixels and f"PhysicalSize{axis}" in pixels[0].attrib
+    ]
+    return (sizes[0], sizes[-1]) if sizes and 0.0 not in sizes else None
 
 
 def _tag_sizes_um(page: tifffile.TiffPage, unit: str) -> tuple[float, float] | None:

@@ -9,7 +9,9 @@ import numpy as np
 
 from cellflax.errors import UserError
 from cellflax.io.frames import Frames, open_frames, open_labels
-from cellflax.io.images import Image, ImageFiles, as_grey, grey_hint
+from cellflax.io.images import Image, ImageFiles, as_grey, channels_of, grey_hint
+from cellflax.io.notices import warn
+from cellflax.io.stack import default_channel_names
 from cellflax.labels import cells_of, whole_numbers
 from cellflax.prediction.trained import TrainedModel
 from cellflax.progress import say
@@ -92,18 +94,49 @@ def nuclei_of(labels: np.ndarray, image: Image, name: str) -> np.ndarray:
 
 def _fitting(image: Image, model: TrainedModel, pixel_size_um: float | None) -> Image:
     """The image with the model's channel names, checked against what the network was trained on."""
-    wanted = model.channels
-    if len(wanted) == 1:
-        image = as_grey(image)
-        if hint := grey_hint(image):
-            raise UserError(f"{image.path}: has 3 channels, the checkpoint needs one ({wanted[0]}){hint}")
+    wanted, names = model.channels, image.channels
+    if image.origin != "user":
+        known = {name.lower() for name in names} & {name.lower() for name in wanted}
+        if len(known) == len(wanted):
+            image = channels_of(image, wanted)
+        elif len(wanted) == 1 and image.origin != "file":
+            image = as_grey(image)
+            if hint := grey_hint(image):
+                raise UserError(f"{image.path}: has 3 channels, the checkpoint needs one ({wanted[0]}){hint}")
+        elif image.pixels.shape[-1] == len(wanted):
+            _require_order(image, wanted, sorted(known))
     if image.pixels.shape[-1] != len(wanted):
+        start = f"{image.path}: has {len(names)} channels, the checkpoint needs {len(wanted)} ({', '.join(wanted)}); "
+        if len(names) > len(wanted):
+            raise UserError(
+                f"{start}name those in this order: channels=[{','.join(names[: len(wanted)])}] takes the first of "
+                f"{', '.join(names)}"
+            )
         raise UserError(
-            f"{image.path}: has {image.pixels.shape[-1]} channels, the checkpoint needs {len(wanted)} "
-            f"({', '.join(wanted)}); for one file per channel give channels=[{','.join(wanted)}], and save the time of "
-            "a movie as the axis T"
+            f"{start}for one file per channel give channels=[{','.join(wanted)}], and save the time of a movie as the "
+            "axis T"
         )
     return Image(image.pixels, wanted, pixel_size_um or image.pixel_size_um, image.path)
+
+
+def _require_order(image: Image, wanted: tuple[str, ...], known: list[str]) -> None:
+    """Check that an image whose names are not the network's can be taken in its own order.
+
+    Names that a file gives are used in order with a word, and only if none of them is the network's. Colours and focal
+    planes are no channels of a network that was trained on others.
+    """
+    unnamed = wanted == default_channel_names(len(wanted))
+    if len(wanted) == 1 and image.origin == "planes":
+        return
+    if image.origin in ("colours", "planes") or (image.origin == "file" and known):
+        what = {"colours": "colours", "planes": "focal planes"}.get(image.origin, "channels")
+        raise UserError(
+            f"{image.path}: its {what} {', '.join(image.channels)} are not the channels that the checkpoint needs "
+            f"({', '.join(wanted)}); name {len(wanted)} of them in this order: channels=[{','.join(image.channels)}]"
+        )
+    if image.origin == "file" and not unnamed:
+        pairs = ", ".join(f"{name} as {ours}" for name, ours in zip(image.channels, wanted, strict=True))
+        warn(f"{image.path}: its channels are taken in order, {pairs}; for another order give channels=[...]")
 
 
 def warn_of_simulation(model: TrainedModel) -> None:

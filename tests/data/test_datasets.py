@@ -145,7 +145,7 @@ def _bad_pixels(value: float):
         (lambda root: write_tiff(root / "b.tif", noise(2)), {}, "b.tif: 2 channels, but a has 1"),
         (_bad_pixels(np.nan), {}, "b.tif: channel channel_0 contains NaN"),
         (_bad_pixels(5.0), {}, "b.tif: channel channel_0 is constant"),
-        (None, {"channels": ["phase"]}, "none is a part of any input file's name"),
+        (None, {"channels": ["phase"]}, "a.tif: no channel phase; it has channel_0"),
         (None, {"validation_fraction": 0.9}, "leaves no cell to train on"),
         (None, {"split": Split.region, "validation_fraction": 0.02}, "holds out no cell"),
         (None, {"split": Split.region, "validation_fraction": 0.99}, "leaves no cell to train on"),

@@ -106,7 +106,7 @@ def test_version_1_has_its_pixels_beside_it(tmp_path, name, pixels):
         ({"layout\torder": "bits\tx\ty\tt", "layout\tsizes": "16\t6\t2\t2"}, _gz(PLANE), "2 planes along t"),
         ({"source\tfile": "other.ids"}, _gz(PLANE), "in another file, other.ids"),
         ({"layout\tsizes": "16\t6\t5"}, _gz(PLANE), "48 bytes of pixels instead of 60"),
-        ({"layout\tsizes": "16\t2000000000\t2000000000"}, _gz(PLANE), "48 bytes of pixels instead of"),
+        ({"layout\tsizes": "16\t2000000000\t2000000000"}, _gz(PLANE), "declares 8000000000000000000 bytes of pixels"),
         ({}, _gz(PLANE)[:9], "incomplete"),
         ({}, b"no gzip at all", "damaged or incomplete"),
         (

@@ -41,6 +41,7 @@ def _tiff(path: Path, array: np.ndarray, **options) -> Path:
         (PLANE, {"resolution": (20000, 20000), "resolutionunit": "CENTIMETER"}, 1, 0.5),
         (PLANE, {"imagej": True, "resolution": (4, 4), "metadata": {"unit": "um"}}, 1, 0.25),
         (PLANE, {"imagej": True, "resolution": (4, 4), "metadata": {"unit": "pixel"}}, 1, None),
+        (PLANE, {"imagej": True, "resolution": (72, 72), "metadata": {"unit": "inch"}}, 1, None),
         (STACK, {"imagej": True, "metadata": {"axes": "CYX"}}, 2, None),
         (
             STACK,

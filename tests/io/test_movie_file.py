@@ -102,7 +102,7 @@ def test_a_frame_that_cannot_be_analysed_is_named(tmp_path):
             frames.read(4)
 
 
-def test_a_movie_spread_over_files_is_refused(tmp_path):
+def test_a_movie_spread_over_files_is_a_file_per_frame(tmp_path):
     """As some microscopes save it: every file's metadata name all of them."""
     names = "".join(
         f'<TiffData FirstT="{t}" IFD="0"><UUID FileName="f{t}.ome.tif">urn:uuid:{t}</UUID></TiffData>' for t in range(2)
@@ -112,7 +112,7 @@ def test_a_movie_spread_over_files_is_refused(tmp_path):
         xml = f'<OME UUID="urn:uuid:{t}"><Image><Pixels {sizes}><Channel/>{names}</Pixels></Image></OME>'
         tifffile.imwrite(tmp_path / f"f{t}.ome.tif", PIXELS[t, 0, 0], description=xml, metadata=None)
     path = tmp_path / "f1.ome.tif"
-    message = "f1.ome.tif: its OME metadata spread one movie over several files; save it as one file"
+    message = "f1.ome.tif: has one frame"
     with pytest.raises(UserError, match=message), open_movie(path):
         pass
 

@@ -1,0 +1,101 @@
+"""TIFF files opened so that they depend on nothing else in their folder and lack no pixels."""
+
+import math
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import tifffile
+
+from cellflax.errors import UserError
+from cellflax.io.notices import warn
+from cellflax.io.ome import of_this_file
+from cellflax.io.reader import require_plausible_size
+
+# The most bytes that one compressed byte can stand for. Other compressions count as 65,536.
+_RATIO = {1: 1, 5: 2731, 8: 1040, 32946: 1040, 32773: 64}
+_OTHER_RATIO = 1 << 16
+_YCBCR = 6
+# Pictures beside the image in files of slide scanners.
+_EXTRAS = ("thumbnail", "label", "macro", "overview")
+
+
+@contextmanager
+def open_tiff(path: Path) -> Iterator[tuple[tifffile.TiffFile, tifffile.TiffPageSeries]]:
+    """Open a TIFF by itself: metadata that name other files count only for the planes in this one.
+
+    Yields:
+        The open file and its one image or movie.
+
+    Raises:
+        UserError: if it holds several images or movies (positions, scenes, sizes), or lacks pixels.
+    """
+    with ExitStack() as stack:
+        tiff = stack.enter_context(_open(path))
+        if tiff.is_ome:
+            xml = of_this_file(path, tiff.ome_metadata or "", len(tiff.pages))
+            tiff = stack.enter_context(_open(path, is_ome=False) if xml is None else _open(path, xml))
+        series = _only_series(path, tiff)
+        _require_pixels(path, series, path.stat().st_size)
+        yield tiff, series
+
+
+def _open(path: Path, omexml: str | None = None, is_ome: bool | None = None) -> tifffile.TiffFile:
+    # Micro-Manager's own formats would be read together with the other files of their folder.
+    return tifffile.TiffFile(path, omexml=omexml, _multifile=False, is_mmstack=False, is_ndtiff=False, is_ome=is_ome)
+
+
+def _only_series(path: Path, tiff: tifffile.TiffFile) -> tifffile.TiffPageSeries:
+    """The image of a file, without thumbnails and smaller copies of it."""
+    first, *others = tiff.series
+    if other := [series for series in others if not _is_extra(series)]:
+        shapes = ", ".join(str(series.shape) for series in (first, *other)[:3])
+        raise UserError(
+            f"{path}: holds {len(other) + 1} images (positions, scenes or sizes), of shapes {shapes}; save each as a "
+            "file of its own"
+        )
+    return first
+
+
+def _is_extra(series: tifffile.TiffPageSeries) -> bool:
+    return series.keyframe.is_reduced or any(word in series.name.lower() for word in _EXTRAS)
+
+
+def _require_pixels(path: Path, series: tifffile.TiffPageSeries, size: int) -> None:
+    """Raise where the pixels that are declared are not all within the file, or cannot be.
+
+    Args:
+        path: the file.
+        series: its image.
+        size: bytes of the file.
+    """
+    if series.dataoffset is not None:
+        if series.dataoffset + series.nbytes > size:
+            raise _incomplete(path, f"pixels of {series.nbytes} bytes in a file of {size}")
+        return
+    keyframe, empty = series.keyframe, 0
+    declared = math.prod(keyframe.shape) * keyframe.bitspersample // 8
+    for number, page in enumerate(series.pages):
+        if page is None:
+            raise _incomplete(path, f"plane {number} is missing")
+        if len(page.dataoffsets) < math.prod(keyframe.chunked):
+            raise _incomplete(path, f"plane {number} lacks pixels")
+        stored = 0
+        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
+            stored, empty = stored + int(count), empty + (offset == 0 or count == 0)
+            if offset + count > size:
+                raise _incomplete(path, f"plane {number} goes beyond the end of the file")
+        if empty and not keyframe.is_tiled:
+            raise _incomplete(path, f"plane {number} lacks pixels")
+        ratio = _RATIO.get(int(keyframe.compression), _OTHER_RATIO)
+        if keyframe.photometric == _YCBCR:  # it may store a colour for each 4 x 4 pixels
+            ratio *= 16
+        require_plausible_size(path, declared, stored * ratio + empty * declared)
+    if series.nbytes > len(series.pages) * keyframe.nbytes:
+        raise _incomplete(path, f"declares the shape {series.shape} and has {len(series.pages)} planes")
+    if empty:
+        warn(f"{path}: {empty} tiles hold no pixels and are read as 0")
+
+
+def _incomplete(path: Path, reason: str) -> UserError:
+    return UserError(f"{path}: damaged or incomplete ({reason}); copy or export it again")
