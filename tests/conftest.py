@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -123,3 +124,21 @@ def toy_groups(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for group, kinds in TOY_GROUPS.items():
         monkeypatch.setitem(GROUPS, group, kinds)
+
+
+@pytest.fixture
+def returned(monkeypatch):
+    """What Hydra hands to the sweeper, job by job."""
+    from hydra.core.plugins import Plugins  # here, because only sweeps should wait for it
+
+    values: list[float] = []
+    launcher: Any = Plugins.instance().class_name_to_class["hydra._internal.core_plugins.basic_launcher.BasicLauncher"]
+    launch = launcher.launch
+
+    def record(*arguments: Any, **named: Any) -> Any:
+        jobs = launch(*arguments, **named)
+        values.extend(job.return_value for job in jobs)
+        return jobs
+
+    monkeypatch.setattr(launcher, "launch", record)
+    return values

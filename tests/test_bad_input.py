@@ -92,7 +92,7 @@ CONFIGURATION = [
     ([QUICK, "trainer.steps=1e3"], "trainer.steps must be a whole number; got 1000.0"),
     ([QUICK, "seed=-1"], "seed must be in [0, 2147483647], got -1"),
     ([QUICK, "name=a/b", "run={}/out"], "name must be a word without slashes, got 'a/b'"),
-    ([QUICK, "logger.project=my project (1)"], "needs quotes inside the shell's"),
+    ([QUICK, "model.dense=[8 (1)]"], "needs quotes inside the shell's"),
     ([QUICK, "seed=0,1"], "To sweep over it, add --multirun"),
     ([QUICK, "normalize.window_px=20"], "normalize.window_px must be odd and 3 or more, or null, got 20"),
     ([QUICK, "model.dense=[0]"], "every value of model.dense must be 1 or more, got [0]"),

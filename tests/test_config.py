@@ -5,10 +5,8 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hydra.core.plugins import Plugins
 
 from cellflax import config
 from cellflax.errors import UserError
@@ -41,22 +39,6 @@ def run(files, toy_groups, monkeypatch, tmp_path, capsys):
         return (status, *capsys.readouterr())
 
     return run
-
-
-@pytest.fixture
-def returned(monkeypatch):
-    """What Hydra hands to the sweeper, job by job."""
-    values: list[float] = []
-    launcher: Any = Plugins.instance().class_name_to_class["hydra._internal.core_plugins.basic_launcher.BasicLauncher"]
-    launch = launcher.launch
-
-    def record(*arguments: Any, **named: Any) -> Any:
-        jobs = launch(*arguments, **named)
-        values.extend(job.return_value for job in jobs)
-        return jobs
-
-    monkeypatch.setattr(launcher, "launch", record)
-    return values
 
 
 def subprocess_run(directory: Path, files: Path, *arguments: str, **environment: str):

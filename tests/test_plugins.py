@@ -143,7 +143,7 @@ def test_a_refinement(plug_in, trained, fields, tmp_path):
     settings = json.loads((out / "provenance.json").read_text())["settings"]["refine"]
     assert settings == {"kind": "bright", "share": 0.4, "channel": 1}
 
-    result = run_command(predict.main, *arguments, *chosen, f"nuclei={fields / 'nuclei'}")
+    result = run_command(predict.main, *arguments, *chosen, f"nuclei={fields / 'nuclei'}", "overwrite=true")
     assert result.status == 0, result.err
     np.testing.assert_array_equal(tifffile.imread(out / "field_0007_labels.tif") > 0, bright & (nuclei == 0))
 

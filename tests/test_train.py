@@ -15,7 +15,6 @@ from cellflax import predict, train
 from cellflax.config import from_json
 from cellflax.schemas import to_json
 from cellflax.training.config import TrainConfig
-from tests import toy_command
 from tests.commands import TINY, TINY_NETWORK, checkpoint_steps, metrics_of, record_of, run_command
 
 
@@ -120,14 +119,12 @@ def test_default_run_directory_is_below_the_current_one(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
 
 
-def test_sweep_writes_a_run_each_and_hands_scores_to_the_sweeper(tmp_path, monkeypatch):
-    monkeypatch.setattr(toy_command, "RETURNED", [])
-    record = "+hydra.callbacks.record._target_=tests.toy_command.RecordReturned"
-    result = run_command(train.main, *TINY, f"run={tmp_path}", record, "-m", "seed=0,1")
+def test_sweep_writes_a_run_each_and_hands_scores_to_the_sweeper(tmp_path, returned):
+    result = run_command(train.main, *TINY, f"run={tmp_path}", "-m", "seed=0,1")
     assert result.status == 0, result.err
     runs = [tmp_path / "0", tmp_path / "1"]
     assert [line for line in result.out.splitlines() if line.startswith("run: ")] == [f"run: {r}" for r in runs]
-    assert [summary_of(run)["score"] for run in runs] == toy_command.RETURNED
+    assert [summary_of(run)["score"] for run in runs] == returned
     assert [json.loads((run / "config.json").read_text())["seed"] for run in runs] == [0, 1]
     first, second = (metrics_of(run)[0]["train_loss"] for run in runs)
     assert first != second

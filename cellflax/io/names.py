@@ -15,6 +15,7 @@ _PREFIX = re.compile(rf"(labels?|masks?|seg|gt|images?|img|im){_SEPARATOR}(?=.)"
 _DIGITS = re.compile(r"(\d+)")
 _OF_TIME = re.compile(r"(?:^|[^a-z])(?:t|tp|time|timepoint|frame|mask|man_track|man_seg)[-_ ]?$", re.IGNORECASE)
 # A number after these letters is that of a channel, and a bare one of this range a wavelength in nanometres.
+_ONLY_TIME = re.compile(r"(?:(?:t|tp|time|timepoint|frame|man_track|man_seg)[-_ ]?|mask)(\d+)")
 _CHANNEL = re.compile(r"(?:c|ch|w|wv|channel|gfp|cy|alexa|af|dapi|hoechst)\d+|[3-8]\d\d(?:nm)?", re.IGNORECASE)
 
 
@@ -70,8 +71,13 @@ def possible_stems(stems: Sequence[str]) -> list[list[str]]:
 
 
 def comparable(stem: str) -> str:
-    """A stem as names are compared: without regard to letter case and to zeros before numbers (t3 is T003)."""
-    return _DIGITS.sub(lambda number: str(int(number[0])), stem.casefold())
+    """A stem as names are compared: without regard to letter case and to zeros before numbers (t3 is T003).
+
+    A stem that only counts frames (`t003`, `man_track003`, `frame_3`) is the number of the frame, whatever its word.
+    """
+    plain = _DIGITS.sub(lambda number: str(int(number[0])), stem.casefold())
+    frame = _ONLY_TIME.fullmatch(plain)
+    return f"t{frame[1]}" if frame else plain
 
 
 def without_prefix(stem: str) -> str:
