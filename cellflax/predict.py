@@ -45,8 +45,8 @@ class PredictConfig(PredictionSettings):
             are movies.
         output: directory for the results.
         channels: if each channel has its own file, the part of the file names that identifies the channel, in the
-            order of the checkpoint's channels (the checkpoint's own names may come in any order); empty if one file
-            holds all channels.
+            order of the checkpoint's channels (the checkpoint's own names may come in any order). If no file name has
+            such a part, names or indices of channels within each file. Empty takes a file's channels by their names.
         nuclei: nucleus masks or labels that seed the cells, FILE | DIR | GLOB, paired with the images by name; a
             movie needs a movie.
         pair: names pairs `nuclei` with the images by their names, order in the order of their names.
