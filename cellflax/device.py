@@ -34,7 +34,7 @@ def set_up_jax(precision: str = "float32") -> str:
 
 
 def devices_of_jax() -> Sequence[Any]:
-    """The devices that JAX computes on; asked for first, so that a fault of the environment is told in one line.
+    """The devices that JAX computes on; asked for first, so that a fault of the environment ends in one line.
 
     Raises:
         UserError: if JAX cannot use the devices that its environment variables name.

@@ -40,8 +40,9 @@ from cellflax.evaluation.pixels import PixelScores, roc_table
 from cellflax.evaluation.references import MAIN, check_names, reference_summary, scores_against
 from cellflax.evaluation.uncertainty import uncertainty_table
 from cellflax.io import results
+from cellflax.io.pair_arrays import read_pair
 from cellflax.io.pair_frames import pair_frames
-from cellflax.io.pairs import PairBy, read_pair
+from cellflax.io.pairs import PairBy
 from cellflax.io.tables import write_table
 from cellflax.jsonfile import write_json
 from cellflax.metrics.f_score import curve_table

@@ -1,7 +1,7 @@
 """Words of the command line as they were typed: text is quoted before Hydra's grammar reads it.
 
 To Hydra's grammar, `output=2024_01_01` is the number 20240101, `output=a,b` a sweep and `output=x[1]` an error. The
-type of each option tells whether its value is text. What the grammar would change is put into its quotes.
+type of each option says whether its value is text. What the grammar would change is put into its quotes.
 """
 
 import dataclasses

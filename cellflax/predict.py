@@ -114,7 +114,7 @@ def predict(config: PredictConfig) -> pd.DataFrame:
                 batch.segment(image, nuclei.get(image.name), found.folder)
         except BaseException:  # a full disk, an interruption: no other image can be segmented
             if batch.tables and not found.replaces:  # an earlier set stays whole
-                with suppress(OSError, UserError):  # the disk may be full; what is told is why it ended
+                with suppress(OSError, UserError):  # the disk may be full; what is reported is why it ended
                     batch.publish(found, ended=False)
             raise
         if not batch.tables:
@@ -181,7 +181,7 @@ class _Batch:
         return table
 
     def error(self) -> UserError:
-        """What to tell at the end about what could not be used."""
+        """What to report at the end about what could not be used."""
         first, *more = self.unusable.values()
         if not self.tables and not more:
             return UserError(first)

@@ -227,8 +227,8 @@ def _summary(
         "n_divisions_repaired": tracking.n_repaired,
         "typical_diameter_px": tracking.movie.diameter_px,
         "pixel_size_um": pixel_size_um,
-        "first_number": movie.frames.first if movie.frames is not None and movie.frames.told else None,
-        "number_step": movie.frames.step if movie.frames is not None and movie.frames.told else None,
+        "first_number": movie.frames.first if movie.frames is not None and movie.frames.numbered else None,
+        "number_step": movie.frames.step if movie.frames is not None and movie.frames.numbered else None,
         "missing_frames": movie.missing,
         "drift_px": tracking.drift.tolist(),
     }
@@ -250,7 +250,7 @@ def _notes(movie: LabelMovie, tracking: Tracking, times_s: np.ndarray | None, ma
     gap = _longest_run(movie.missing)
     if gap:
         notes.append(
-            f"{len(movie.missing)} frames are missing; times count them, and tracks go on over at most "
+            f"{len(movie.missing)} frames are missing; times count them, and tracks continue over at most "
             f"gaps.max_frames={max_gap} frames (the longest gap has {gap})"
         )
     unseen = set(movie.missing)

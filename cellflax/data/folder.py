@@ -15,8 +15,8 @@ from cellflax.data.pixel_classes import Annotation, pixel_classes
 from cellflax.errors import UserError
 from cellflax.io.files import images_in
 from cellflax.io.images import Image, ImageFiles, group_channels, list_files, read_channels, read_labels
+from cellflax.io.name_matching import Matching, match_names
 from cellflax.io.names import comparable, shorter_stems, stem_of
-from cellflax.io.pairs import Matching, match_names
 from cellflax.labels import cells_of
 
 # Names of folders in lower case, as people call them.

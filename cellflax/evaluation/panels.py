@@ -8,7 +8,8 @@ import numpy as np
 from cellflax.errors import UserError
 from cellflax.io.images import read_image
 from cellflax.io.movie_file import is_movie, open_movie
-from cellflax.io.pairs import Pair, read_pair
+from cellflax.io.pair_arrays import read_pair
+from cellflax.io.pairs import Pair
 from cellflax.metrics.overlap import CellAccuracy, compared_cells, crop_border
 from cellflax.pictures.overlay import Panel
 

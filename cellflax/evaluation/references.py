@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from cellflax.errors import UserError
-from cellflax.io.pairs import Pair, PairBy, common_of, read_pair, some_partners
+from cellflax.io.name_matching import common_of
+from cellflax.io.pair_arrays import read_pair
+from cellflax.io.pairs import Pair, PairBy, some_partners
 from cellflax.metrics.f_score import f_scores
 from cellflax.metrics.overlap import compare_cells
 from cellflax.metrics.table import f_score_summary

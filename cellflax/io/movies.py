@@ -12,8 +12,9 @@ from cellflax.io.files import ImageFiles, list_files
 from cellflax.io.images import label_plane, read_channels, read_image, read_labels
 from cellflax.io.movie_file import is_movie, open_label_movie, open_movie
 from cellflax.io.movie_time import regular_times_s
+from cellflax.io.name_matching import common_of
 from cellflax.io.names import frame_numbers, natural_key, stem_of
-from cellflax.io.pairs import PairBy, by_stem, check_places, common_of, match_frames, partners
+from cellflax.io.pairs import PairBy, by_stem, check_places, match_frames, partners
 from cellflax.labels import components, is_mask
 from cellflax.progress import say
 
@@ -28,13 +29,13 @@ class FrameNumbers:
         first: number of the first frame.
         step: difference that all numbers are a multiple of; frames that are `step` apart follow each other.
         present: place in the movie of each file, rising, from 0; other places are frames without a file.
-        told: whether the names tell numbers. If not, the files are taken for successive frames.
+        numbered: whether the names hold numbers. If not, the files are taken for successive frames.
     """
 
     first: int
     step: int
     present: tuple[int, ...]
-    told: bool = True
+    numbered: bool = True
 
     @property
     def count(self) -> int:
@@ -56,9 +57,9 @@ class FrameNumbers:
 def number_frames(
     option: str, text: str, files: Sequence[Path], pair: PairBy = PairBy.names
 ) -> tuple[list[Path], FrameNumbers]:
-    """Put the files of a folder in order, and tell which frames they are.
+    """Put the files of a folder in order, and find out which frames they are.
 
-    A gap in their numbers is a gap, and is said on the screen.
+    A gap in their numbers is a gap, which is reported on the screen.
 
     With `pair=order`, files are successive frames whatever their numbers.
 
@@ -69,7 +70,7 @@ def number_frames(
     if pair is PairBy.names:
         found = frame_numbers(common_of(file) for file in files) or frame_numbers(stem_of(file) for file in files)
     if found is None:
-        return list(files), FrameNumbers(0, 1, tuple(range(len(files))), told=False)
+        return list(files), FrameNumbers(0, 1, tuple(range(len(files))), numbered=False)
     files = [file for _, file in sorted(zip(found, files, strict=True))]
     step = math.gcd(*(number - found[0] for number in found))
     numbers = FrameNumbers(min(found), step, tuple(sorted((number - min(found)) // step for number in found)))
@@ -215,11 +216,11 @@ def read_image_movie(
 def _files_of_frames(text: str, option: str, pair: PairBy, labels: LabelMovie) -> tuple[list[Path], FrameNumbers]:
     """Image files in the order of the frames of a label movie, and which of its frames they are."""
     if labels.frames is None:
-        frames = FrameNumbers(0, 1, tuple(range(len(labels.labels))), told=False)
+        frames = FrameNumbers(0, 1, tuple(range(len(labels.labels))), numbered=False)
         files = frame_files(text, option)
         return match_frames(option, text, frames.numbers, files, labels.source, pair, sure=False), frames
     frames = labels.frames
-    if pair is PairBy.names and frames.told:
+    if pair is PairBy.names and frames.numbered:
         candidates = frame_files(text, option)
         if frame_numbers(map(common_of, candidates)) or frame_numbers(map(stem_of, candidates)):
             files = match_frames(option, text, frames.numbers, candidates, labels.source)

@@ -125,10 +125,10 @@ def without_ending(stem: str, count: int) -> str:
 
 
 def frame_numbers(stems: Iterable[str]) -> list[int] | None:
-    """The number of the frame that each name of a movie's files tells; None where names do not tell it.
+    """The number of the frame in each name of a movie's files; None where names do not hold one.
 
     Names must agree in all but one number; where several numbers differ, the one after `t`, `time` or `frame` counts.
-    Numbers that repeat tell nothing, because then the files are not the frames of one movie.
+    Numbers that repeat mean nothing, because then the files are not the frames of one movie.
     """
     split = [_DIGITS.split(stem) for stem in stems]
     if len(split) < 2 or len({tuple(part.casefold() for part in parts[::2]) for parts in split}) > 1:
@@ -154,7 +154,7 @@ _WELL = re.compile(r"(?:^|[-_. ])([a-p])(\d{1,2})(?=$|[-_. ])", re.IGNORECASE)
 
 
 def places(stem: str) -> dict[str, int]:
-    """Numbers of positions that a name tells, by the word before each, such as {"pos": 2}; wells as "well b"."""
+    """Numbers of positions in a name, by the word before each, such as {"pos": 2}; wells as "well b"."""
     found = {match[1].casefold(): int(match[2]) for match in _PLACE.finditer(stem)}
     well = _WELL.search(stem)
     if well and well[1].casefold() not in found:

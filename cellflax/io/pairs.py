@@ -4,32 +4,22 @@ The longest common stem wins, files are paired one to one, and numbers of frames
 paired by order only if the user asks for it, or if there is one on each side. What has no partner is named.
 """
 
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-import numpy as np
-
 from cellflax.errors import UserError
 from cellflax.io.files import list_files
-from cellflax.io.images import label_plane, read_labels
-from cellflax.io.movie_file import is_movie, open_label_movie
+from cellflax.io.name_matching import common_of, match_names, stems_of_names
 from cellflax.io.names import (
-    comparable,
     frame_numbers,
     has_label_suffix,
     natural_key,
     places,
     possible_stems,
-    shared_ending,
-    split_rest,
     stem_of,
-    without_ending,
-    without_prefix,
 )
-from cellflax.labels import is_mask
 from cellflax.progress import say
 
 
@@ -59,107 +49,6 @@ class Pair:
     nuclei: Path | None
     image: Path | None
     frame: int | None = None
-
-
-@dataclass(frozen=True)
-class Matching:
-    """Which file belongs to which name.
-
-    Attributes:
-        files: the file of each name that has one.
-        rivals: for a name without a file, those between which its name does not decide.
-    """
-
-    files: dict[str, Path]
-    rivals: dict[str, list[Path]]
-
-
-def match_names(names: Mapping[str, Sequence[str]], files: Sequence[Path]) -> Matching:
-    """Match files to names, one to one.
-
-    Stems that are equal, with or without suffixes such as `_labels`, belong together; the longest common stem wins.
-    If that leaves a name without a file, the same further word in every file is accepted (`a_gfp`, `b_gfp` for `a`,
-    `b`), and the same word in every name (`a_phase`, `b_phase`). Such a word may hold no number of a frame or position.
-
-    Args:
-        names: stems that each name may stand for, longest first; see `names.possible_stems`.
-        files: candidates.
-    """
-    of_name = {name: [comparable(stem) for stem in stems] for name, stems in names.items()}
-    of_file = {
-        file: [comparable(stem) for stem in stems]
-        for file, stems in zip(files, possible_stems([stem_of(file) for file in files]), strict=True)
-    }
-    matching = _equal(of_name, of_file)
-    if len(matching.files) == len(names) or matching.rivals:
-        return matching
-    shared = shared_ending([stems[-1] for stems in of_name.values()])
-    for count in range(shared + 1):
-        cores = {name: [without_ending(stem, count) for stem in stems] for name, stems in of_name.items()}
-        if len({stems[-1] for stems in cores.values()}) < len(cores):
-            break
-        found = (_equal(cores, of_file) if count else None, _continued(cores, of_file))
-        for result in found:
-            if result is not None and (len(result.files) == len(names) or result.rivals):
-                return result
-    return matching
-
-
-def _equal(of_name: Mapping[str, Sequence[str]], of_file: Mapping[Path, Sequence[str]]) -> Matching:
-    """Names and files with a common stem, the longest first; prefixes such as `mask_` count last."""
-    owners: dict[str, list[tuple[int, Path]]] = defaultdict(list)
-    for file, stems in of_file.items():
-        for level, stem in enumerate(stems):
-            owners[stem].append((level, file))
-            if without_prefix(stem) != stem:
-                owners[without_prefix(stem)].append((level + 10, file))
-    possible: dict[tuple[int, int], dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
-    for name, stems in of_name.items():
-        for step, stem in enumerate(stems):
-            for start, more in ((stem, 0), (without_prefix(stem), 10)):
-                if more and start == stem:
-                    continue
-                for level, file in owners.get(start, ()):
-                    possible[len(start), -(level + step + more)][name].append(file)
-    files: dict[str, Path] = {}
-    rivals: dict[str, list[Path]] = {}
-    taken: set[Path] = set()
-    for rank in sorted(possible, reverse=True):
-        free = {
-            name: sorted(set(given) - taken)
-            for name, given in possible[rank].items()
-            if name not in files and name not in rivals
-        }
-        wanted = Counter(file for given in free.values() for file in given)
-        for name, given in free.items():
-            if len(given) == 1 and wanted[given[0]] == 1:
-                files[name] = given[0]
-                taken.add(given[0])
-            elif given:
-                rivals[name] = given
-    return Matching(files, rivals)
-
-
-def _continued(of_name: Mapping[str, Sequence[str]], of_file: Mapping[Path, Sequence[str]]) -> Matching | None:
-    """Files that continue every name by the same words; None where there is none."""
-    by_rest: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
-    for file, stems in of_file.items():
-        for start, rest in {cut for stem in stems for cut in split_rest(stem)}:
-            by_rest[rest][start].append(file)
-    complete: dict[str, dict[str, Path]] = {}
-    for rest, starts in by_rest.items():
-        found = {}
-        for name, stems in of_name.items():
-            given = next((starts[stem] for stem in stems if stem in starts), [])
-            if len(given) == 1:
-                found[name] = given[0]
-        if len(found) == len(of_name) == len(set(found.values())):
-            complete[rest] = found
-    if len({tuple(found.items()) for found in complete.values()}) == 1:
-        return Matching(next(iter(complete.values())), {})
-    if not complete:
-        return None
-    return Matching({}, {name: sorted({found[name] for found in complete.values()}) for name in of_name})
 
 
 def pair_files(
@@ -251,7 +140,7 @@ def partners(
     left = sorted(set(wanted) - set(matching.files.values()))
     missing = [name for name in pairs if name not in matching.files]
     if missing:
-        several = f", nor for {len(missing) - 1} others ({_some(missing[1:])})" if len(missing) > 1 else ""
+        several = f" (nor for {len(missing) - 1} others: {_some(missing[1:])})" if len(missing) > 1 else ""
         unused = f"; without a partner there: {_some(left)}" if left else ""
         hint = _order_hint(option, len(pairs), len(wanted))
         raise UserError(
@@ -282,20 +171,6 @@ def some_partners(option: str, text: str, pairs: Mapping[str, Path], pair: PairB
     if matching.files:
         _say_left(option, text, sorted(set(files) - set(matching.files.values())))
     return matching.files
-
-
-def common_of(file: Path) -> str:
-    """The shortest stem of a file alone, without all suffixes."""
-    return possible_stems([stem_of(file)])[0][-1]
-
-
-def stems_of_names(pairs: Mapping[str, Path]) -> dict[str, list[str]]:
-    """Stems that each name may stand for: those of its file, where that is one, as far as its name is not shorter."""
-    stems = {}
-    kept = possible_stems([stem_of(path) if path.is_file() else name for name, path in pairs.items()])
-    for (name, _), chain in zip(pairs.items(), kept, strict=True):
-        stems[name] = chain if name in chain else [*chain, name]
-    return stems
 
 
 def _by_order(option: str, text: str, pairs: Mapping[str, Path], files: Sequence[Path]) -> dict[str, Path]:
@@ -330,7 +205,7 @@ def match_frames(
             another number.
 
     Raises:
-        UserError: if a frame has no file, or the names do not tell the frames.
+        UserError: if a frame has no file, or the names do not identify the frames.
     """
     files = sorted(files, key=lambda file: natural_key(file.name))
     if pair is PairBy.order or len(files) == len(numbers) == 1:
@@ -344,7 +219,7 @@ def match_frames(
         found = frame_numbers(stem_of(file) for file in files)
     if found is None:
         raise UserError(
-            f"{option}={text}: the names of its files do not tell which frame of {source} each is; number them, or "
+            f"{option}={text}: the names of its files do not say which frame of {source} each is; number them, or "
             "add pair=order to take them in order"
         )
     shift = 0
@@ -363,7 +238,7 @@ def match_frames(
 
 
 def check_places(first: Path, second: Path) -> None:
-    """Refuse two files whose names tell different positions.
+    """Refuse two files whose names give different positions.
 
     Raises:
         UserError: if both have a number of the same kind (`pos1`, `pos2`) and these differ.
@@ -399,52 +274,3 @@ def _both(option: str, text: str, files: Sequence[Path], stem: str) -> UserError
         f"{option}={text}: {files[0]} and {last} both stand for {stem}; "
         f"give a pattern such as '*{last.stem[len(stem) :]}{last.suffix}'"
     )
-
-
-def _read_frame(path: Path, t: int | None) -> np.ndarray:
-    """A label image, or a frame of a label movie, (H, W) int32."""
-    if t is None or not is_movie(path):
-        return read_labels(path)
-    with open_label_movie(path) as movie:
-        return label_plane(movie.frame(t), f"{path}, frame {t}")
-
-
-@dataclass(frozen=True)
-class PairArrays:
-    """What the files of one pair hold.
-
-    Attributes:
-        predicted: (H, W) int32 labels, or a bool mask.
-        reference: (H, W) int32 labels, or a bool mask.
-        nuclei: (H, W) int32, not zero inside nuclei.
-        masks: which of "predicted" and "reference" are masks.
-    """
-
-    predicted: np.ndarray
-    reference: np.ndarray
-    nuclei: np.ndarray | None
-    masks: tuple[str, ...]
-
-
-def read_pair(pair: Pair) -> PairArrays:
-    """Read the label images of a pair; one with a single non-zero value is taken for a mask.
-
-    Raises:
-        UserError: for unreadable files, files that are not label images, and different shapes.
-    """
-    predicted, reference = (_read_frame(path, pair.frame) for path in (pair.predicted, pair.reference))
-    nuclei = _read_frame(pair.nuclei, pair.frame) if pair.nuclei else None
-    for path, labels in ((pair.reference, reference), (pair.nuclei, nuclei)):
-        if labels is not None and labels.shape != predicted.shape:
-            raise UserError(
-                f"{path}: shape {labels.shape} differs from {predicted.shape} of {pair.predicted}; "
-                "both must show the same field at the same scale"
-            )
-    masks = []
-    if is_mask(predicted):
-        predicted = predicted > 0
-        masks.append("predicted")
-    if is_mask(reference):
-        reference = reference > 0
-        masks.append("reference")
-    return PairArrays(predicted, reference, nuclei, tuple(masks))

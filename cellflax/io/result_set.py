@@ -70,7 +70,7 @@ def result_set(
     Args:
         output: directory of the results; it may hold other files, such as the images.
         overwrite: whether the set may replace one that cellflax wrote there.
-        expected: names of files that will be written, as far as they are known: it is told before the work, not
+        expected: names of files that will be written, as far as they are known: it is reported before the work, not
             after it, if they cannot be.
         key: the argument's name, for errors.
 

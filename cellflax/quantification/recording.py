@@ -130,7 +130,7 @@ def predicted_recording(text: str, pixel_size_um: float | None) -> Recording:
     for stem in sorted(files, key=natural_key):
         file, name = files[stem], results.input_name(files[stem])
         known = cells_of_image(tables[file.parent], name) if file.parent in tables else nothing_known()
-        known = nothing_known() if known.empty else known  # a table without the image says nothing of its cells
+        known = nothing_known() if known.empty else known  # the table may not list the image
         frames += _frames(file, stem, name, known, pixel_size_um)
     return Recording(text, _of_one_movie(frames), None)
 

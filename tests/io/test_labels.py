@@ -14,8 +14,8 @@ from cellflax.io.frames import open_labels
 from cellflax.io.images import as_grey, read_channels, read_image, read_labels
 from cellflax.io.movie_time import TimeAxis
 from cellflax.io.movies import read_label_movie
+from cellflax.io.pair_arrays import read_pair
 from cellflax.io.pair_frames import pair_frames
-from cellflax.io.pairs import read_pair
 
 LABELS = np.arange(12 * 10, dtype=np.uint8).reshape(12, 10) // 7
 

@@ -3,8 +3,9 @@
 import pytest
 
 from cellflax.errors import UserError
+from cellflax.io.name_matching import match_names, stems_of_names
 from cellflax.io.names import common_stem, frame_numbers, possible_stems
-from cellflax.io.pairs import PairBy, match_names, pair_files, partners, stems_of_names
+from cellflax.io.pairs import PairBy, pair_files, partners
 from tests.evaluation.fields import REFERENCE, write, write_fields
 
 

@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from orbax.checkpoint import v1 as ocp
 from cellflax.errors import UserError
 from cellflax.models import Geometry
 from cellflax.prediction.trained import TrainedModel, load_model
-from cellflax.training.checkpoint import Checkpoints, claim_run_directory
+from cellflax.training.checkpoint import Checkpoints
 from cellflax.training.state import TrainState
 from tests.commands import arrays_of, checkpoint_steps, record_of
 
@@ -298,12 +297,3 @@ def test_refused_in_one_line(copied, spoil: Callable[[Path], Path], message):
 def test_wrong_step(copied, step):
     with pytest.raises(UserError, match=f"step={step} is not in .*; use best, last or one of .*60"):
         load_model(copied, step)
-
-
-def test_two_runs_of_one_second_take_two_directories(tmp_path):
-    run = tmp_path / "quick" / "2026-01-02_03-04-05"
-    run.mkdir(parents=True)  # as Hydra does, for both
-    with ThreadPoolExecutor(8) as pool:
-        taken = list(pool.map(claim_run_directory, [run] * 8))
-    assert sorted(path.name.removeprefix(run.name) for path in taken) == ["", *(f"_{n}" for n in range(2, 9))]
-    assert all(path.is_dir() for path in taken)
