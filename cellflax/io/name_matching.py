@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cellflax.io.names import (
+    by_constant_words,
     comparable,
     possible_stems,
     shared_ending,
@@ -34,7 +35,8 @@ def match_names(names: Mapping[str, Sequence[str]], files: Sequence[Path]) -> Ma
 
     Stems that are equal, with or without suffixes such as `_labels`, belong together; the longest common stem wins.
     If that leaves a name without a file, the same further word in every file is accepted (`a_gfp`, `b_gfp` for `a`,
-    `b`), and the same word in every name (`a_phase`, `b_phase`). Such a word may hold no number of a frame or position.
+    `b`), and the same word in every name (`a_phase`, `b_phase`), also inside it (`img_1_DAPI_0`, `img_1_YFP_0`). Such a
+    word may hold no number of a frame or position.
 
     Args:
         names: stems that each name may stand for, longest first; see `names.possible_stems`.
@@ -57,7 +59,20 @@ def match_names(names: Mapping[str, Sequence[str]], files: Sequence[Path]) -> Ma
         for result in found:
             if result is not None and (len(result.files) == len(names) or result.rivals):
                 return result
-    return matching
+    return _other_word(of_name, of_file) or matching
+
+
+def _other_word(of_name: Mapping[str, Sequence[str]], of_file: Mapping[Path, Sequence[str]]) -> Matching | None:
+    """Names and files that differ by words in the same places (`img_1_DAPI_0`, `img_1_YFP_0`); None without a match."""
+    names = by_constant_words([stems[0] for stems in of_name.values()])
+    files = by_constant_words([stems[0] for stems in of_file.values()])
+    if not names or not files or names[0][1] != files[0][1]:
+        return None
+    owner = {words: file for (words, _), file in zip(files, of_file, strict=True)}
+    found = {name: owner[words] for (words, _), name in zip(names, of_name, strict=True) if words in owner}
+    if len(found) < len(of_name) or len(set(found.values())) < len(found):
+        return None
+    return Matching(found, {})
 
 
 def _equal(of_name: Mapping[str, Sequence[str]], of_file: Mapping[Path, Sequence[str]]) -> Matching:

@@ -117,6 +117,22 @@ def shared_ending(stems: Sequence[str]) -> int:
     return count
 
 
+def by_constant_words(stems: Sequence[str]) -> list[tuple[tuple[str, ...], tuple[int, ...]]]:
+    """Cut comparable stems, all of as many parts, into the words that differ between them and those that do not.
+
+    Returns:
+        For each stem, its parts with "" for every word that is the same in all stems and no place; and the positions of
+        these words, the same for all. Nothing for fewer than two stems, or stems with different numbers of parts.
+    """
+    parts = [tuple(re.split(_SEPARATOR, stem)) for stem in stems]
+    if len(parts) < 2 or len({len(row) for row in parts}) > 1:
+        return []
+    constant = tuple(
+        i for i, column in enumerate(zip(*parts, strict=True)) if len(set(column)) == 1 and not _says_place(column[0])
+    )
+    return [(tuple("" if i in constant else part for i, part in enumerate(row)), constant) for row in parts]
+
+
 def without_ending(stem: str, count: int) -> str:
     """A stem without its last parts."""
     for _ in range(count):

@@ -53,6 +53,9 @@ def test_images_are_found_by_the_beginning_of_their_names(folders):
         ("t1 t2", "t002_c1 t001_c1", "t001_c1 t002_c1"),
         ("img_1 img_2", "mask_2 mask_1", "mask_1 mask_2"),
         ("a.ome b.ome", "a_labels.ome b_labels.ome", "a_labels.ome b_labels.ome"),
+        ("i_1_DAPI_0 i_2_DAPI_0", "i_2_YFP_0 i_1_YFP_0", "i_1_YFP_0 i_2_YFP_0"),  # Micro-Manager
+        ("i_1_DAPI_0 i_2_DAPI_0", "i_1_YFP_1 i_2_YFP_1", None),  # 0 and 1 may be positions
+        ("i_1_DAPI_0 i_2_DAPI_0", "i_1_YFP_0 i_3_YFP_0", None),
         ("A1", "A1_2_gfp A1_3_gfp", None),  # 2 and 3 may be positions
         ("exp exp_ctrl", "exp_ctrl_gfp exp_drug_gfp", None),
         ("a b", "a_gfp a_phase", None),
