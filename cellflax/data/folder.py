@@ -152,11 +152,7 @@ def _labels_of(images: list[ImageFiles], label_files: list[Path]) -> dict[str, P
         UserError: if an image has none or several, or a label image has no image.
     """
     matching = _match(images, label_files)
-    for files in images:
-        if files.name in matching.rivals:
-            first, second, *_ = matching.rivals[files.name]
-            raise UserError(f"{second}: {first.name} labels the same image; keep one of them")
-    unused = sorted(set(label_files) - set(matching.files.values()))
+    unused = _unused(matching, images, label_files, "labels the same image")
     for files in images:
         if files.name not in matching.files:
             others = f" ({unused[0].name} has no image either)" if unused else ""
@@ -173,14 +169,19 @@ def _labels_of(images: list[ImageFiles], label_files: list[Path]) -> dict[str, P
     return matching.files
 
 
+def _unused(matching: Matching, images: list[ImageFiles], files: list[Path], what: str) -> list[Path]:
+    """The files that belong to no image; two files of one image are refused."""
+    for image in images:
+        if image.name in matching.rivals:
+            first, second, *_ = matching.rivals[image.name]
+            raise UserError(f"{second}: {first.name} {what}; keep one of them")
+    return sorted(set(files) - set(matching.files.values()))
+
+
 def _nuclei_of(images: list[ImageFiles], nucleus_files: list[Path]) -> dict[str, Path]:
     """The label image of the nuclei of each image that has one."""
     matching = _match(images, nucleus_files)
-    for files in images:
-        if files.name in matching.rivals:
-            first, second, *_ = matching.rivals[files.name]
-            raise UserError(f"{second}: {first.name} labels the nuclei of the same image; keep one of them")
-    unused = sorted(set(nucleus_files) - set(matching.files.values()))
+    unused = _unused(matching, images, nucleus_files, "labels the nuclei of the same image")
     if unused:
         raise UserError(f"{unused[0]}: its image is missing; add it or remove the label image of its nuclei")
     return matching.files
