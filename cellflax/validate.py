@@ -141,6 +141,15 @@ def _dataset(model: TrainedModel) -> Dataset:
             f"checkpoint {model.path} was trained on {model.record['data']['source']}, but there is only "
             f"{dataset.source}; set CELLFLAX_DATA to the data it was trained on"
         )
+    for what, now, then in (
+        ("channels", dataset.channels, model.channels),
+        ("classes", dataset.class_names, model.class_names),
+    ):
+        if tuple(now) != then:
+            raise UserError(
+                f"checkpoint {model.path} was trained on the {what} {', '.join(then)}, but its data have "
+                f"{', '.join(now)} now; restore those of its training"
+            )
     return dataset
 
 

@@ -1,8 +1,12 @@
 """`cellflax.validate`: the held-out regions of a finished training, scored again."""
 
+from dataclasses import replace
+
 import pytest
 
 from cellflax import validate
+from cellflax.errors import UserError
+from cellflax.prediction.trained import load_model
 from tests.commands import metrics_of, run_command
 
 
@@ -52,3 +56,17 @@ def test_mistakes_in_one_line(arguments, message):
     result = run_command(validate.main, *arguments)
     assert result.status == 1
     assert message in result.error
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"channels": ("nuclear", "phase")}, "the channels phase, nuclear, but its data have nuclear, phase now"),
+        ({"class_names": ("interior", "background")}, "the classes edge, interior, background, but its data have"),
+    ],
+)
+def test_data_of_other_channels_or_classes_are_refused(trained, monkeypatch, change, message):
+    load = validate.load_dataset
+    monkeypatch.setattr(validate, "load_dataset", lambda config: replace(load(config), **change))
+    with pytest.raises(UserError, match=message):
+        validate._dataset(load_model(trained.path))
