@@ -1,6 +1,5 @@
 """Copy the sites that a review accepted into a folder to train on."""
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from cellflax.atomic import new_directory
 from cellflax.errors import UserError
 from cellflax.io import results
 from cellflax.io.tables import read_table
-from cellflax.jsonfile import write_json
+from cellflax.jsonfile import read_json, write_json
 
 _ANSWERS = {"yes": True, "no": False}
 
@@ -74,15 +73,14 @@ def read_answers(table: Path) -> dict[str, bool]:
 
 def _read_provenance(folder: Path) -> dict[str, Any]:
     path = folder / results.PROVENANCE
+    remedy = f"leave {results.REVIEW_TABLE} in the folder of the annotation"
+    provenance = read_json(path, remedy)
     try:
-        provenance = json.loads(path.read_text(encoding="utf-8"))
         if all(isinstance(image["file"], str) for site in provenance["sites"].values() for image in site["images"]):
             return provenance
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError):
         pass
-    raise UserError(
-        f"{path}: not what cellflax.annotate wrote; leave {results.REVIEW_TABLE} in the folder of the annotation"
-    )
+    raise UserError(f"{path}: not what cellflax.annotate wrote; {remedy}")
 
 
 def _copy(file: Path, folder: Path) -> None:

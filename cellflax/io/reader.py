@@ -10,6 +10,7 @@ from pathlib import Path
 from cellflax.errors import UserError
 from cellflax.io.notices import warn
 from cellflax.io.stack import Stack
+from cellflax.wholefile import open_regular
 
 _START_BYTES = 16
 # What tifffile only logs where pixels are missing or other than the file declares.
@@ -49,11 +50,8 @@ def read_start(path: Path) -> bytes:
     Raises:
         UserError: if the file cannot be opened.
     """
-    try:
-        with path.open("rb") as file:
-            return file.read(_START_BYTES)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be opened ({error.strerror})") from error
+    with open_regular(path, "give an image file") as file:
+        return file.read(_START_BYTES)
 
 
 @contextmanager

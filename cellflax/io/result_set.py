@@ -4,7 +4,6 @@ A run writes to a hidden folder in its directory. At the end, the files are move
 By that list a later run knows what cellflax wrote there: nothing else is ever replaced or removed.
 """
 
-import json
 import os
 import shutil
 import tempfile
@@ -16,7 +15,7 @@ from typing import Any
 from cellflax.atomic import output_directory
 from cellflax.errors import UserError
 from cellflax.io import results
-from cellflax.jsonfile import write_json
+from cellflax.jsonfile import read_json, write_json
 
 _FILES = "files"  # key of provenance.json
 
@@ -152,10 +151,10 @@ def _earlier_files(output: Path, overwrite: bool, key: str) -> list[str]:
 def _listed(folder: Path) -> list[str] | None:
     """Files that the `provenance.json` of a folder lists, relative to it; None if there is no such list."""
     try:
-        record = json.loads((folder / results.PROVENANCE).read_text(encoding="utf-8"))
-        files = record[_FILES] if "cellflax" in record else None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        record = read_json(folder / results.PROVENANCE, "remove it")
+    except UserError:
         return None
+    files = record.get(_FILES) if "cellflax" in record else None
     if not isinstance(files, list) or not all(isinstance(name, str) and _is_below(folder, name) for name in files):
         return None
     return files
