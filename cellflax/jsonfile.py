@@ -94,7 +94,7 @@ def _check_depth_and_text(content: Any) -> None:
             elif isinstance(value, list):
                 below += value
         level, depth = below, depth + 1
-        if depth > _DEEPEST and level:
+        if depth >= _DEEPEST and level:
             raise ValueError(f"more than {_DEEPEST} levels")
 
 

@@ -1,6 +1,6 @@
 """Files that are read as a whole: regular ones, no larger than their kind can be, and text in UTF-8.
 
-A pipe or a device in a file's place would be waited for or read for ever, and a file of gigabytes would fill the memory.
+A pipe or a device in a file's place would be waited for or read for ever. A file of gigabytes would fill the memory.
 """
 
 import os

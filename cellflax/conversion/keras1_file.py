@@ -140,7 +140,7 @@ def _all_arrays(root: h5py.Group, layers: list[str], file_bytes: int) -> list[di
         group = _member(root, layer)
         if not isinstance(group, h5py.Group):
             raise UserError(f"layer {layer} is listed but missing; copy the file again")
-        members = {key: _member(group, key) for key in group}
+        members = {key: _member(group, key) for key in map(str, group)}
         datasets.append({key: value for key, value in members.items() if isinstance(value, h5py.Dataset)})
         for key, dataset in datasets[-1].items():
             _check_kind(layer, key, dataset)

@@ -176,7 +176,7 @@ def _lines(path: Path) -> Iterable[dict[str, Any]]:
             raise UserError(f"{path.name}, line {number} is not JSON") from error
         values = content.values() if isinstance(content, dict) else [None]
         numbers = all(
-            value is None or isinstance(value, int | float) and not isinstance(value, bool) for value in values
+            value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in values
         )
         if not isinstance(content, dict) or not isinstance(content.get("step"), int) or not numbers:
             raise UserError(f"{path.name}, line {number} is not a step with numbers")
