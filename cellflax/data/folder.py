@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -14,9 +15,10 @@ from cellflax.data.folds import PartOptions, divide
 from cellflax.data.pixel_classes import Annotation, pixel_classes
 from cellflax.errors import UserError
 from cellflax.io.files import images_in
-from cellflax.io.images import Image, ImageFiles, group_channels, list_files, read_channels, read_labels
+from cellflax.io.images import Image, ImageFiles, find_images, list_files, read_channels, read_labels
 from cellflax.io.name_matching import Matching, match_names
 from cellflax.io.names import comparable, shorter_stems, stem_of
+from cellflax.io.reading import Reading, ReadingOptions
 from cellflax.labels import cells_of
 
 # Names of folders in lower case, as people call them.
@@ -28,7 +30,7 @@ _NUCLEUS_SUFFIX = re.compile(r"(?<=.)[-_. ](nuclei|nucleus)$", re.IGNORECASE)
 
 
 @dataclass
-class FolderData(PartOptions, DataConfig):
+class FolderData(ReadingOptions, PartOptions, DataConfig):
     """Images and their label images.
 
     The folder has either `x.tif` beside `x_masks.tif` (or `_mask`, `_labels`, `_label`, `_gt`, Cellpose's `_cp_masks`),
@@ -45,6 +47,8 @@ class FolderData(PartOptions, DataConfig):
         annotation: which classes are made from the cells; compartments need the nuclei.
         edge_px: width of the edge class in pixels, if there is one.
     """
+
+    prefix: ClassVar[str] = "data."
 
     root: str | None = None
     channels: list[str] = field(default_factory=list)
@@ -70,7 +74,7 @@ def load_folder(config: FolderData) -> Dataset:
     data_sets = _data_sets(root)
     examples, channels, simulated = [], (), False
     for data_set, folder in data_sets.items():
-        found = _find(folder, config.channels)
+        found = _find(folder, config.channels, config.reading())
         simulated |= any((path.parent / SIMULATED_NOTE).exists() for files in found.images for path in files.paths)
         for files in found.images:
             image = read_channels(files)
@@ -122,7 +126,7 @@ class _Found:
     nuclei: dict[str, Path]
 
 
-def _find(root: Path, channels: list[str]) -> _Found:
+def _find(root: Path, channels: list[str], reading: Reading) -> _Found:
     image_folders = _folders(root, _IMAGE_FOLDERS)
     if len(image_folders) > 1:
         raise UserError(
@@ -141,7 +145,7 @@ def _find(root: Path, channels: list[str]) -> _Found:
         files = [file for file in files if file not in set(label_files)]
         nucleus_files = [file for file in files if _is_nuclei(file, labelled, channels)]
         image_files = [file for file in files if file not in set(nucleus_files)]
-    images = group_channels(image_files, channels)
+    images = find_images(image_files, channels, reading)
     return _Found(images, _labels_of(images, label_files), _nuclei_of(images, nucleus_files))
 
 
