@@ -21,12 +21,12 @@ class TiffMetadata:
     Args:
         path: the file.
         tiff: the same, open.
-        number: which of its images it is.
-        count: number of its images.
+        series: the image.
     """
 
-    def __init__(self, path: Path, tiff: tifffile.TiffFile, number: int, count: int):
-        self._path, self._tiff = path, tiff
+    def __init__(self, path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries):
+        self._path, self._tiff, self._page = path, tiff, series.keyframe
+        count, number = len(tiff.series), next(i for i, other in enumerate(tiff.series) if other is series)
         self._image: ElementTree.Element | None = None
         if tiff.is_ome:
             images = self._known("metadata", lambda: images_of(tiff.ome_metadata or "<OME/>")) or []
@@ -107,7 +107,7 @@ class TiffMetadata:
 
     def _sizes_um(self) -> tuple[float, float] | None:
         tiff = self._tiff
-        page = tiff.pages.first
+        page = self._page
         if tiff.is_ome:
             pixels = self._pixels()
             return None if pixels is None else _ome_sizes_um(pixels)

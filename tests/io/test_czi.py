@@ -180,5 +180,5 @@ def test_real_files_as_czifile_reads_them():
             np.testing.assert_array_equal(scene.plane(0, 0, 0), czi.asarray(scene=i))
     content = real_file("DAPI_GFP.czi").read_bytes()
     assert content.count(b"ZISRAWSUBBLOCK") == 2
-    with pytest.raises(UserError, match=r"holds 3 images .*TR1.*choose one with scene="):
+    with pytest.raises(UserError, match=r"holds 3 images .*TR1.*save each as a file of its own"):
         read_image(path)

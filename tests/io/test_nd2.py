@@ -65,7 +65,7 @@ def test_positions_are_scenes(tmp_path):
     for position in range(3):
         np.testing.assert_array_equal(frames_of(path, position)[:, 0, 0], pixels[:, position, ..., 0])
     assert [image.name for image in find_images([path])] == ["a_B2", "a_B3", "a_C1"]
-    with pytest.raises(UserError, match=r"a.nd2: holds 3 images .*B2.*choose one with scene="):
+    with pytest.raises(UserError, match=r"a.nd2: holds 3 images .*B2.*save each as a file of its own"):
         read_image(path)
 
 
