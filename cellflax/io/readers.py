@@ -12,8 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from cellflax.errors import UserError
+from cellflax.io.czi import CZI
 from cellflax.io.damage import DAMAGED, decoding
 from cellflax.io.ics import ICS
+from cellflax.io.lif import LIF
+from cellflax.io.nd2 import ND2
 from cellflax.io.png import PNG
 from cellflax.io.reader import Reader, read_start
 from cellflax.io.reading import Reading
@@ -24,6 +27,9 @@ READERS: tuple[Reader, ...] = (
     TIFF,
     PNG,
     ICS,
+    CZI,
+    ND2,
+    LIF,
 )
 
 
