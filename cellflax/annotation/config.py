@@ -32,6 +32,8 @@ class AnnotateConfig:
         images: channels that a network will learn from, with all their planes; empty means all except the stains, or
             the nuclear stain if there is nothing else.
         output: new directory for the results.
+        overwrite: whether to replace what an earlier annotation wrote to `output`, which is refused otherwise. What was
+            corrected by hand since is never replaced.
         pixel_size_um: edge of a pixel of all images, if the files do not say.
         save_illumination: also write the fitted background of every plane, `illumination/<site>_<stain>[_z<n>].tif`.
         review: instead of annotating, copy to `output` the sites that this `review.csv` accepts.
@@ -47,6 +49,7 @@ class AnnotateConfig:
     cell: str | None = None
     images: list[str] = field(default_factory=list)
     output: str = "annotated"
+    overwrite: bool = False
     pixel_size_um: float | None = None
     save_illumination: bool = False
     review: str | None = None

@@ -43,6 +43,8 @@ class QuantifyConfig:
         ktr: settings of method=ktr.
         cell_type: settings of method=cell_type.
         output: directory for the results.
+        overwrite: whether to replace the results of an earlier quantification in `output`, which is refused otherwise;
+            other files there stay.
     """
 
     method: QuantifyMethod = QuantifyMethod.cell_type
@@ -61,6 +63,7 @@ class QuantifyConfig:
     ktr: KtrConfig = field(default_factory=KtrConfig)
     cell_type: CellTypeConfig = field(default_factory=CellTypeConfig)
     output: str = "quantities"
+    overwrite: bool = False
 
     def __post_init__(self):
         check(self, "", above(0), "pixel_size_um", "frame_interval_s")
