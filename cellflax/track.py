@@ -120,7 +120,7 @@ def track(config: TrackConfig) -> dict[str, Any]:
         pixel_size_um=config.pixel_size_um,
     )
     expected = _expected(config, len(movie.labels))
-    reference = [] if config.reference is None else [*sorted(Path(config.reference).expanduser().glob("*"))]
+    reference = [] if config.reference is None else sorted(Path(config.reference).expanduser().glob("*"))
     inputs = [*movie.files, *reference]
     with result_set(config.output, config.overwrite, expected, command="track", inputs=inputs) as found:
         summary = _track(config, movie, found.folder)

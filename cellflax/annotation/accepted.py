@@ -13,7 +13,7 @@ from cellflax.annotation.files import (
 )
 from cellflax.errors import UserError
 from cellflax.io import results
-from cellflax.io.result_set import RECORD_KEYS, ResultSet, result_set
+from cellflax.io.result_set import RECORD_KEYS, UNFINISHED, ResultSet, result_set
 from cellflax.io.tables import read_table
 
 _ANSWERS = {"yes": True, "no": False}
@@ -28,10 +28,14 @@ def annotation_set(output: Path, overwrite: bool) -> Iterator[ResultSet]:
     Raises:
         UserError: as `result_set`, and if there is anything else.
     """
-    if not (output / results.PROVENANCE).exists() and output.is_dir() and any(output.iterdir()):
+    if not (output / results.PROVENANCE).exists() and output.is_dir() and _holds_files(output):
         raise UserError(f"output={output}: already exists; give a new directory, or remove it")
     with result_set(output, overwrite, command="annotate") as found:
         yield found
+
+
+def _holds_files(folder: Path) -> bool:
+    return any(not path.name.startswith(UNFINISHED) for path in folder.iterdir())
 
 
 def copy_accepted(table: Path, output: Path, overwrite: bool = False) -> tuple[int, int]:

@@ -21,6 +21,7 @@ from cellflax.io import results
 from cellflax.jsonfile import write_json
 
 _FILES, _COMMAND, _CHECKSUMS = "files", "command", "checksums"
+UNFINISHED = ".unfinished."  # begins the name of the folder that a run writes to; a killed process leaves it
 RECORD_KEYS = (_FILES, _COMMAND, _CHECKSUMS)  # keys of a record that `publish` adds
 
 
@@ -121,7 +122,7 @@ def result_set(
     is_new = not given.exists()
     target = output_directory(given, key)
     try:
-        folder = Path(tempfile.mkdtemp(dir=target, prefix=".unfinished."))
+        folder = Path(tempfile.mkdtemp(dir=target, prefix=UNFINISHED))
     except OSError as error:
         raise UserError(f"{key}={given}: cannot be written to ({error.strerror}); give another") from error
     try:
