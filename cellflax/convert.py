@@ -21,7 +21,8 @@ from cellflax.device import devices_of_jax
 from cellflax.errors import UserError
 from cellflax.io import results
 from cellflax.io.glob_paths import glob_paths
-from cellflax.io.result_set import files_below, result_set
+from cellflax.io.records import files_below
+from cellflax.io.result_set import result_set
 from cellflax.models.ensemble import stack_members
 from cellflax.training.checkpoint import DIRECTORY, save_model
 from cellflax.training.config import TRANSFORM_COUNTS, TrainConfig, TrainerConfig

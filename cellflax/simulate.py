@@ -33,7 +33,8 @@ from cellflax.config import entry, to_json
 from cellflax.data.example import SIMULATED_NOTE
 from cellflax.io import results
 from cellflax.io.images import write_image, write_labels
-from cellflax.io.result_set import files_below, result_set
+from cellflax.io.records import files_below
+from cellflax.io.result_set import result_set
 from cellflax.io.tables import write_table
 from cellflax.simulation import (
     BrightfieldConfig,

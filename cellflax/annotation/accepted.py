@@ -13,7 +13,8 @@ from cellflax.annotation.files import (
 )
 from cellflax.errors import UserError
 from cellflax.io import results
-from cellflax.io.result_set import RECORD_KEYS, UNFINISHED, ResultSet, result_set
+from cellflax.io.records import RECORD_KEYS
+from cellflax.io.result_set import UNFINISHED, ResultSet, result_set
 from cellflax.io.tables import read_table
 
 _ANSWERS = {"yes": True, "no": False}

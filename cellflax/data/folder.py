@@ -18,7 +18,8 @@ from cellflax.io.files import images_in
 from cellflax.io.images import Image, ImageFiles, group_channels, list_files, read_channels, read_labels
 from cellflax.io.name_matching import Matching, match_names
 from cellflax.io.names import comparable, shorter_stems, stem_of
-from cellflax.io.result_set import not_results, without_results
+from cellflax.io.records import not_results
+from cellflax.io.result_set import without_results
 from cellflax.labels import cells_of
 
 # Names of folders in lower case, as people call them.

@@ -13,7 +13,7 @@ from cellflax.home import expand_home
 from cellflax.io.glob_paths import glob_paths
 from cellflax.io.names import stem_of
 from cellflax.io.readers import format_names, has_known_suffix
-from cellflax.io.result_set import not_results
+from cellflax.io.records import not_results
 
 
 @dataclass(frozen=True)

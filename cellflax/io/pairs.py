@@ -20,7 +20,7 @@ from cellflax.io.names import (
     possible_stems,
     stem_of,
 )
-from cellflax.io.result_set import not_results
+from cellflax.io.records import not_results
 from cellflax.progress import say
 
 

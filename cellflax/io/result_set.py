@@ -5,11 +5,9 @@ A run writes to a hidden folder in its directory. At the end, the files are move
 replaced or removed. Each command has a record of its own, so that several can write to one directory.
 """
 
-import json
 import os
 import shutil
 import tempfile
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -18,11 +16,19 @@ from typing import Any
 from cellflax.atomic import output_directory
 from cellflax.errors import UserError
 from cellflax.io import results
+from cellflax.io.records import (
+    CHECKSUMS,
+    COMMAND,
+    FILES,
+    checksum,
+    earlier_files,
+    files_below,
+    not_results,
+    refuse_others,
+)
 from cellflax.jsonfile import write_json
 
-_FILES, _COMMAND, _CHECKSUMS = "files", "command", "checksums"
 UNFINISHED = ".unfinished."  # begins the name of the folder that a run writes to; a killed process leaves it
-RECORD_KEYS = (_FILES, _COMMAND, _CHECKSUMS)  # keys of a record that `publish` adds
 
 
 class ResultSet:
@@ -52,11 +58,11 @@ class ResultSet:
         """
         new = [name for name in files_below(self.folder) if name != self._record.name]
         refuse_others(self._output, new, self._earlier, self._key, self._command)
-        provenance = {"complete": True, **record, _COMMAND: self._command, _FILES: new}
+        provenance = {"complete": True, **record, COMMAND: self._command, FILES: new}
         if keep_edits:
-            provenance[_CHECKSUMS] = {name: _checksum(self.folder / name) for name in new}
+            provenance[CHECKSUMS] = {name: checksum(self.folder / name) for name in new}
         everything = sorted({*self._earlier, *new} - {self._record.name})
-        write_json(self._record, {**provenance, "complete": False, _FILES: everything})
+        write_json(self._record, {**provenance, "complete": False, FILES: everything})
         self._move_in(new)
         for name in sorted(set(self._earlier) - {*new, self._record.name}):
             self._remove(name)
@@ -111,7 +117,7 @@ def result_set(
             another origin has a result's name, or the directory cannot be made.
     """
     given = Path(output)
-    earlier = _earlier_files(given, overwrite, key, command)
+    earlier = earlier_files(given, overwrite, key, command)
     refuse_others(given, expected, earlier, key, command)
     replaced = {(given / name).resolve() for name in earlier}
     for file in inputs:
@@ -151,109 +157,3 @@ def without_results(option: str, files: Sequence[Path]) -> list[Path]:
             "were segmented, or one of these by its own name"
         )
     return left
-
-
-def not_results(files: Iterable[Path]) -> list[Path]:
-    """Those of several files that no record beside them lists; may be empty."""
-    files = list(files)
-    written = {folder: set(_writers(folder)) for folder in {file.parent for file in files}}
-    return [file for file in files if file.name not in written[file.parent]]
-
-
-def refuse_others(
-    output: Path, names: Iterable[str], earlier: Iterable[str], key: str = "output", command: str = "predict"
-) -> None:
-    """Refuse to replace files that are not of an earlier set.
-
-    Raises:
-        UserError: naming the first.
-    """
-    known = set(earlier)
-    for name in names:
-        if name in known or not os.path.lexists(output / name):
-            continue
-        writer = _writers(output).get(name)
-        if writer is not None and writer != command:
-            raise UserError(f"{key}={output}: {name} of cellflax {writer} is there; give another directory")
-        raise UserError(
-            f"{key}={output}: {name} is there already, and {results.RECORDS[command]} does not say that cellflax "
-            "wrote it; give another directory, or move the file away"
-        )
-
-
-def files_below(folder: Path, name: str = "") -> list[str]:
-    """Paths, relative to a folder, of all files below it, or below one of its folders; sorted, may be empty."""
-    return sorted(
-        file.relative_to(folder).as_posix()
-        for file in (folder / name).rglob("*")
-        if file.is_symlink() or file.is_file()
-    )
-
-
-def _earlier_files(output: Path, overwrite: bool, key: str, command: str) -> list[str]:
-    """Files of the set in a directory, which may be replaced; none if there is no set."""
-    record = output / results.RECORDS[command]
-    if not os.path.lexists(record):
-        return []
-    content = _read(record)
-    if content is None:
-        raise UserError(
-            f"{key}={output}: {record.name} there does not list the files of its run, so they cannot be told "
-            "from others; give another directory"
-        )
-    writer = content.get(_COMMAND, "predict")
-    if writer != command:
-        raise UserError(f"{key}={output}: holds the results of cellflax {writer}; give another directory")
-    if not overwrite:
-        raise UserError(
-            f"{key}={output}: holds the results of an earlier run; give another directory, or add overwrite=true to "
-            "replace them"
-        )
-    for name, checksum in content.get(_CHECKSUMS, {}).items():
-        if name in content[_FILES] and (output / name).is_file() and _checksum(output / name) != checksum:
-            raise UserError(
-                f"{key}={output}: {name} was changed since cellflax wrote it, and would be lost; give another "
-                "directory, or move the file away"
-            )
-    return [*content[_FILES], record.name]
-
-
-def _writers(folder: Path) -> dict[str, str]:
-    """The command that wrote each result in a folder, by the file's name there and the records beside it."""
-    found: dict[str, str] = {}
-    for command, record in results.RECORDS.items():
-        content = _read(folder / record)
-        if content is not None:
-            found |= dict.fromkeys(content[_FILES], content.get(_COMMAND, command))
-    return found
-
-
-def _read(record: Path) -> dict[str, Any] | None:
-    """A record, if it lists files, all below its folder; None for any other file."""
-    try:
-        content = json.loads(record.read_text(encoding="utf-8"))
-        files = content[_FILES] if "cellflax" in content else None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
-    folder = record.parent
-    if not isinstance(files, list) or not all(isinstance(name, str) and _is_below(folder, name) for name in files):
-        return None
-    if not isinstance(content.get(_COMMAND, ""), str) or not isinstance(content.get(_CHECKSUMS, {}), dict):
-        return None
-    return content
-
-
-def _checksum(file: Path) -> int:
-    with file.open("rb") as stream:
-        checksum = 0
-        while part := stream.read(1 << 20):
-            checksum = zlib.crc32(part, checksum)
-    return checksum
-
-
-def _is_below(folder: Path, name: str) -> bool:
-    """Whether a name from a file stays within its folder: nothing that is read chooses what is removed."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or not path.parts or ".." in path.parts or "\0" in name:
-        return False
-    return (folder / path).parent.resolve().is_relative_to(folder.resolve())
