@@ -22,7 +22,7 @@ from cellflax.device import set_up_jax
 from cellflax.errors import BlankError, ContentError, OutputError, UserError
 from cellflax.io import results
 from cellflax.io.frames import Frames
-from cellflax.io.images import ImageFiles, group_channels, list_files
+from cellflax.io.images import ImageFiles, find_images, list_files
 from cellflax.io.pairs import PairBy, partners
 from cellflax.io.result_set import ResultSet, result_set, without_results
 from cellflax.pictures.overlay import Panel, save_overlay
@@ -102,7 +102,7 @@ def predict(config: PredictConfig) -> pd.DataFrame:
     files = list_files(config.input)
     if len(files) > 1 or not Path(config.input).expanduser().is_file():
         files = without_results(f"input={config.input}", files)  # of an earlier run beside the images
-    images = group_channels(files, channel_parts(config.channels, model.channels))
+    images = find_images(files, channel_parts(config.channels, model.channels))
     nuclei = partners("nuclei", config.nuclei, {image.name: image.paths[0] for image in images}, config.pair)
     options = {"maps": config.save_probability, "uncertainty": networks.has_uncertainty}
     expected = expected_files((image.name for image in images), **options)
