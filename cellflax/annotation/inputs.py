@@ -88,9 +88,16 @@ def find_inputs(config: AnnotateConfig) -> Inputs:
 
 
 def _available(sites: list[SiteFiles]) -> list[str]:
-    """Channels in the file names, else those of the first file; a single one there needs no name."""
+    """Channels in the file names, else those of the first file that can be read; a single one there needs no name."""
     names = sorted({name for site in sites for name in site.files})
     if names != [""]:
         return names
-    inside = grey_stack(read_stack(sites[0].paths[0])).channels
-    return [""] if len(inside) == 1 else list(inside)
+    wrong: list[UserError] = []
+    for site in sites:
+        try:
+            inside = grey_stack(read_stack(site.paths[0])).channels
+        except UserError as error:  # it is reported when the site is annotated
+            wrong.append(error)
+            continue
+        return [""] if len(inside) == 1 else list(inside)
+    raise wrong[0]

@@ -5,6 +5,7 @@ A run writes to a hidden folder in its directory. At the end, the files are move
 replaced or removed. Each command has a record of its own, so that several can write to one directory.
 """
 
+import errno
 import os
 import shutil
 import tempfile
@@ -14,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cellflax.atomic import output_directory
-from cellflax.errors import UserError
+from cellflax.errors import OutputError, UserError
 from cellflax.io import results
 from cellflax.io.records import (
     CHECKSUMS,
@@ -115,6 +116,7 @@ def result_set(
     Raises:
         UserError: if there is an earlier set that may not be replaced, or would be although the run reads it, a file of
             another origin has a result's name, or the directory cannot be made.
+        OutputError: if the disk is full.
     """
     given = Path(output)
     earlier = earlier_files(given, overwrite, key, command)
@@ -133,6 +135,10 @@ def result_set(
         raise UserError(f"{key}={given}: cannot be written to ({error.strerror}); give another") from error
     try:
         yield ResultSet(target, folder, earlier, key, command)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise OutputError(f"{key}={given}: cannot be written ({error.strerror}); make room, or give another") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         if is_new:
