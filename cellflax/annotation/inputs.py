@@ -9,6 +9,7 @@ from cellflax.annotation.config import AnnotateConfig
 from cellflax.annotation.files import simulation_note
 from cellflax.errors import UserError
 from cellflax.io.images import read_stack
+from cellflax.io.reading import Reading
 from cellflax.io.site_images import SiteImages, read_site
 from cellflax.io.sites import SiteFiles, check_sites, find_sites
 from cellflax.io.stack import grey_stack
@@ -24,12 +25,14 @@ class Inputs:
         stains: channel of each stain.
         images: channels to learn from.
         pixel_size_um: edge of a pixel, if the files do not say.
+        reading: how to read the files.
     """
 
     sites: list[SiteFiles]
     stains: dict[str, str]
     images: list[str]
     pixel_size_um: float | None
+    reading: Reading
     # By channel, the first site that was read, and its number of planes.
     _usual_planes: dict[str, tuple[str, int]] = field(default_factory=dict, init=False)
 
@@ -44,7 +47,7 @@ class Inputs:
         Raises:
             UserError: if it cannot be used, or has a different number of planes from the first site that was read.
         """
-        content = read_site(site, dict.fromkeys([*self.stains.values(), *self.images]))
+        content = read_site(site, dict.fromkeys([*self.stains.values(), *self.images]), self.reading)
         for name, channel in content.channels.items():
             planes = len(channel.planes)
             first, usual = self._usual_planes.setdefault(name, (site.name, planes))
@@ -75,7 +78,8 @@ def find_inputs(config: AnnotateConfig) -> Inputs:
         if not getattr(config, key):
             raise UserError(f"{key} is not given; add {key}=...")
     sites = find_sites(config.input, config.pattern)
-    channels = _available(sites)
+    reading = Reading(scene=config.scene or "", prefix="")
+    channels = _available(sites, reading)
     nuclear = config.nuclear
     if nuclear is None:
         if len(channels) > 1:
@@ -84,10 +88,10 @@ def find_inputs(config: AnnotateConfig) -> Inputs:
     stains = {NUCLEAR: nuclear} | ({} if config.cell is None else {CELL: config.cell})
     images = config.images or [name for name in channels if name not in stains.values()] or [nuclear]
     check_sites(sites, dict.fromkeys([*stains.values(), *images]))
-    return Inputs(sites, stains, images, config.pixel_size_um)
+    return Inputs(sites, stains, images, config.pixel_size_um, reading)
 
 
-def _available(sites: list[SiteFiles]) -> list[str]:
+def _available(sites: list[SiteFiles], reading: Reading) -> list[str]:
     """Channels in the file names, else those of the first file that can be read; a single one there needs no name."""
     names = sorted({name for site in sites for name in site.files})
     if names != [""]:
@@ -95,7 +99,7 @@ def _available(sites: list[SiteFiles]) -> list[str]:
     wrong: list[UserError] = []
     for site in sites:
         try:
-            inside = grey_stack(read_stack(site.paths[0])).channels
+            inside = grey_stack(read_stack(site.paths[0], reading)).channels
         except UserError as error:  # it is reported when the site is annotated
             wrong.append(error)
             continue

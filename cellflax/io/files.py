@@ -13,9 +13,9 @@ from cellflax.home import expand_home
 from cellflax.io.glob_paths import glob_paths
 from cellflax.io.names import stem_of
 from cellflax.io.readers import format_names, is_image, scene_names
+from cellflax.io.reading import Reading
 from cellflax.io.records import not_results
 from cellflax.io.results import safe_names
-from cellflax.io.scene import Reading
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def cells_input(config: QuantifyConfig, failures: Failures) -> tuple[Recording, 
         raise UserError("predicted is not given; add predicted=DIR, the output of cellflax.predict, or tracks=DIR")
     if config.image is None:
         return recording, None
-    image = planes("image", config.image, recording, config.pair)
+    image = planes("image", config.image, recording, config.pair, config.reading(), config.image_channel)
     return recording.with_sizes_um(image.size_um), image.read
 
 
@@ -74,7 +74,7 @@ def ktr_input(config: QuantifyConfig, failures: Failures) -> KtrInput:
         labelled = tracked_recording(config) if config.tracks else _predicted_recording(config, failures)
         recording = labelled or image_recording(*_require_nuclei(config), config.pixel_size_um, failures)
         nuclei, cells = _nuclei(config, recording), None if labelled is None else labelled.labels
-    reporter = planes("reporter", config.reporter, recording, config.pair)
+    reporter = planes("reporter", config.reporter, recording, config.pair, config.reading(), config.reporter_channel)
     recording = recording.with_sizes_um(reporter.size_um)
     return KtrInput(recording, reporter.read, nuclei, cells, tracked)
 
@@ -124,7 +124,7 @@ def _nuclei(config: QuantifyConfig, recording: Recording) -> Callable[[int], np.
     if option == "nuclei":
         labels = label_planes(option, text, recording, config.pair)
         return lambda i: cells_of(labels(i))
-    nuclear = planes(option, text, recording, config.pair)
+    nuclear = planes(option, text, recording, config.pair, config.reading(), config.nuclear_channel)
     given = config.pixel_size_um
     return lambda i: nuclei_seeds(nuclear.read(i), config.seeds, given or nuclear.size_um(i))
 
@@ -132,5 +132,5 @@ def _nuclei(config: QuantifyConfig, recording: Recording) -> Callable[[int], np.
 def _read_nuclei(config: QuantifyConfig, file: Path) -> np.ndarray:
     if config.nuclei is not None:
         return cells_of(read_labels(file))
-    pixels, size = read_plane(file)
+    pixels, size = read_plane(file, "nuclear", config.reading(), config.nuclear_channel)
     return nuclei_seeds(pixels, config.seeds, config.pixel_size_um or size)
