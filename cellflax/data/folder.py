@@ -179,7 +179,7 @@ def _labels_of(images: list[ImageFiles], label_files: list[Path]) -> dict[str, P
         if files.name not in matching.files:
             others = f" ({unused[0].name} has no image either)" if unused else ""
             predicted = files.paths[0].with_name(results.result_file(files.name, results.LABELS))
-            if predicted.is_file():
+            if predicted.is_file() and not not_results([predicted]):
                 raise UserError(
                     f"{files.paths[0]}: no label image; {predicted.name} is what cellflax predicted. Copy it to "
                     f"{files.name}_masks.tif, corrected, to train on it"
