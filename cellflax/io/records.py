@@ -14,7 +14,7 @@ from cellflax.io import results
 FILES, COMMAND, CHECKSUMS = RECORD_KEYS = ("files", "command", "checksums")
 
 
-def earlier_files(output: Path, overwrite: bool, key: str, command: str) -> list[str]:
+def earlier_files(output: Path, overwrite: bool, key: str, command: str, remedy: str = "") -> list[str]:
     """Files of the set in a directory, which may be replaced; none if there is no set.
 
     Args:
@@ -22,6 +22,7 @@ def earlier_files(output: Path, overwrite: bool, key: str, command: str) -> list
         overwrite: whether a set of this command may be replaced.
         key: the argument's name, for errors.
         command: whose set it would be.
+        remedy: what else the user can do about an earlier set, for the error.
 
     Raises:
         UserError: if there is a set that may not be replaced, or a file of it was changed by hand since.
@@ -41,7 +42,7 @@ def earlier_files(output: Path, overwrite: bool, key: str, command: str) -> list
     if not overwrite:
         raise UserError(
             f"{key}={output}: holds the results of an earlier run; give another directory, or add overwrite=true to "
-            "replace them"
+            f"replace them{remedy}"
         )
     for name, recorded in content.get(CHECKSUMS, {}).items():
         if name in content[FILES] and (output / name).is_file() and checksum(output / name) != recorded:
