@@ -70,8 +70,8 @@ def test_predictions_are_not_annotated(folder):
 
 
 def test_predictions_are_not_measured_as_images(folder):
-    options = {"predicted": str(folder / "*_labels.tif"), "image": str(folder), "output": str(folder / "out")}
-    metrics = quantify(QuantifyConfig(method=QuantifyMethod.cells, **options))
+    labels, out = str(folder / "*_labels.tif"), str(folder / "out")
+    metrics = quantify(QuantifyConfig(method=QuantifyMethod.cells, predicted=labels, image=str(folder), output=out))
     assert (metrics["n_images"], metrics["failed"]) == (2, {})
 
 
