@@ -48,7 +48,7 @@ def open_npy(path: Path) -> Iterator[Sequence[Scene]]:
             f"{path}: damaged or incomplete (declares {declared} bytes of pixels and holds {held}); copy or export it "
             "again"
         )
-    if len(shape) < 2 or 0 in shape:
+    if len(shape) < 2 or min(shape) < 1:
         raise UserError(f"{path}: an array of shape {shape} is no image; save rows and columns")
     if len(shape) - 2 > len(_LETTERS):
         raise UserError(f"{path}: an array of {len(shape)} axes is not supported; save one image")

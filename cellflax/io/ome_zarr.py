@@ -5,6 +5,7 @@ https://ngff.openmicroscopy.org/0.5
 
 import functools
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,9 +18,10 @@ from cellflax.io.movie_time import regular_times_s
 from cellflax.io.reader import Reader
 from cellflax.io.scene import Scene
 from cellflax.io.zarr_metadata import ZarrImage, channel_names, check_version, read_images, validated
-from cellflax.io.zarr_store import ZarrArray, child, read_group
+from cellflax.io.zarr_store import MOST_EMPTY, ZarrArray, child, read_group
 
 _SERIES = "bioformats2raw.layout"
+_MOST_FRAMES = 1 << 20
 _KINDS = ("multiscales", "plate", "well", "labels", _SERIES)
 
 
@@ -111,6 +113,10 @@ def _scene(path: Path, name: str, folder: Path, group: Mapping[str, Any], image:
                 "focal planes as z and time as t"
             )
     sizes = {letter: array.shape[places[letter]] if letter in places else 1 for letter in "TCZYX"}
+    if sizes["T"] > _MOST_FRAMES:
+        raise UserError(f"{path}: damaged or incomplete (declares {sizes['T']} frames); copy or export it again")
+    if math.prod(array.shape) // max(sizes["T"], 1) * array.dtype.itemsize > MOST_EMPTY:
+        array.check({places["T"]: 0} if "T" in places else {})
     transposed = places["Y"] > places["X"]
 
     def read(t: int, c: int, z: int) -> np.ndarray:

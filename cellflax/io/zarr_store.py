@@ -23,12 +23,12 @@ from cellflax.io.notices import warn
 # The most bytes that one stored byte can stand for: zstd packs 128 KiB of one value into 4 bytes.
 _RATIO = 1 << 16
 _MOST_METADATA = 64 << 20  # bytes of a JSON file
-_MOST_CHUNKS = 1 << 20  # of one plane
+_MOST_CHUNKS = 1 << 20  # of one frame
 _MOST_CHUNK = 1 << 30  # bytes; decoding takes the memory of whole chunks
 # What is kept of decoded chunks that hold more than the plane that is read, and so may be wanted next.
 _MOST_KEPT = 128 << 20
-# Bytes of a plane that may be larger than what is stored of it can stand for: missing chunks are one value.
-_MOST_EMPTY = 1 << 30
+# Bytes of a frame that need not be stored: missing chunks are one value.
+MOST_EMPTY = 1 << 30
 
 
 def read_group(folder: Path) -> dict[str, Any] | None:
@@ -115,7 +115,7 @@ class ZarrArray:
             UserError: if it declares more than it holds, or takes far more memory than the plane.
         """
         index = tuple(at.get(axis, slice(None)) for axis in range(len(self.shape)))
-        missing = self._check_chunks(at)
+        missing = self.check(at)
         store = self._open(at)
         if missing:
             fill = 0 if store.fill_value is None else store.fill_value
@@ -149,18 +149,28 @@ class ZarrArray:
 
     def _opened(self, kept: int) -> tensorstore.TensorStore:
         context = {"cache_pool": {"total_bytes_limit": kept}, "data_copy_concurrency": {"limit": 2}}
-        spec: dict[str, Any] = {"driver": self._driver, "kvstore": {"driver": "file", "path": f"{self._folder.absolute()}/"}}
-        spec["recheck_cached_data"] = "open"
+        store = {"driver": "file", "path": f"{self._folder.absolute()}/"}
+        spec = {"driver": self._driver, "kvstore": store, "recheck_cached_data": "open"}
         return tensorstore.open(spec, open=True, read=True, context=tensorstore.Context(context)).result()
 
-    def _check_chunks(self, at: Mapping[int, int]) -> int:
-        """Check what is stored of a plane before memory is claimed for it; the number of missing chunks."""
+    def check(self, at: Mapping[int, int]) -> int:
+        """Check what is stored of a part of the array before memory is claimed for it.
+
+        Args:
+            at: as for `plane`; other axes may be left free too.
+
+        Returns:
+            The number of chunks that are missing.
+
+        Raises:
+            UserError: if it declares more than it can hold, or a chunk is no file.
+        """
         ranges = []
         for axis, (length, chunk) in enumerate(zip(self.shape, self._chunk, strict=True)):
             ranges.append((at[axis] // chunk,) if axis in at else range(-(-length // chunk)))
         count = math.prod(map(len, ranges))
         if count > _MOST_CHUNKS:
-            raise UserError(f"{self._path}: {count} chunks for a plane are too many; export it with larger chunks")
+            raise UserError(f"{self._path}: {count} chunks of a frame are too many; export it with larger chunks")
         stored = missing = 0
         start = str(self._folder) + os.sep + "".join(f"{part}{self._separator}" for part in self._prefix)
         for place in itertools.product(*ranges):
@@ -175,7 +185,7 @@ class ZarrArray:
             stored += status.st_size
         lengths = (length for axis, length in enumerate(self.shape) if axis not in at)
         declared = math.prod(lengths) * self.dtype.itemsize
-        require_plausible_size(self._path, declared, max(stored * _RATIO, _MOST_EMPTY))
+        require_plausible_size(self._path, declared, max(stored * _RATIO, MOST_EMPTY))
         return missing
 
 
