@@ -13,8 +13,8 @@ from cellflax.home import expand_home
 from cellflax.io.glob_paths import glob_paths
 from cellflax.io.names import stem_of
 from cellflax.io.readers import format_names, is_image, is_image_folder, scene_names
+from cellflax.io.reading import Reading
 from cellflax.io.results import safe_names
-from cellflax.io.scene import Reading
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from cellflax.io.files import ImageFiles
 from cellflax.io.images import Image, frame_image, label_plane, read_labels, stack_channels
 from cellflax.io.movie_time import TimeAxis
 from cellflax.io.readers import open_scene
-from cellflax.io.scene import Reading, Scene, TimeFrom, with_time_axis
+from cellflax.io.reading import Reading, TimeFrom
+from cellflax.io.scene import Scene, with_time_axis
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ import numpy as np
 from cellflax.errors import BlankError, ContentError, UserError
 from cellflax.io.files import ImageFiles, find_images, group_channels, list_files
 from cellflax.io.readers import open_scene
-from cellflax.io.scene import Reading, Scene
+from cellflax.io.reading import Reading
+from cellflax.io.scene import Scene
 from cellflax.io.stack import NamesFrom, Stack, default_channel_names, plane_names
 from cellflax.io.tiff_output import write_image, write_labels, write_probability
 from cellflax.labels import whole_numbers
@@ -68,7 +69,7 @@ def read_image(path: str | Path, channel: int | str | None = None, reading: Read
         UserError: if the file is missing, damaged, of another format, or holds a movie or several images.
     """
     with open_scene(Path(path), reading) as scene:
-        image = frame_image(_still(scene), 0, reading)
+        image = frame_image(_still(scene, reading), 0, reading)
     return image if channel is None else channels_of(image, [channel])
 
 
@@ -96,12 +97,14 @@ def pixel_size_of(path: str | Path) -> float | None:
         return scene.pixel_size_um
 
 
-def _still(scene: Scene) -> Scene:
+def _still(scene: Scene, reading: Reading | None = None) -> Scene:
     if scene.n_frames > 1:
         unnamed = ", by an axis that the file leaves unnamed" if scene.unnamed == "T" else ""
+        remedy = "save single frames (focal planes as the axis Z)"
+        if reading is not None and reading.prefix is not None:
+            remedy = f"save single frames, or if they are focal planes, add {reading.prefix}time_axis=none"
         raise UserError(
-            f"{scene.path}: a movie of {scene.n_frames} frames{unnamed}, where one image is needed; save single frames "
-            "(focal planes as the axis Z)"
+            f"{scene.path}: a movie of {scene.n_frames} frames{unnamed}, where one image is needed; {remedy}"
         )
     return scene
 
@@ -112,21 +115,28 @@ def channels_of(image: Image, wanted: Sequence[int | str]) -> Image:
     Raises:
         UserError: if it lacks one.
     """
-    indices = []
-    for channel in wanted:
-        same = [i for i, name in enumerate(image.channels) if name == channel] or [
-            i for i, name in enumerate(image.channels) if name.lower() == str(channel).lower()
-        ]
-        if len(same) != 1 and str(channel).isdecimal() and int(channel) < len(image.channels):
-            same = [int(channel)]
-        if len(same) != 1:
-            raise UserError(
-                f"{image.path}: no channel {channel}; it has {', '.join(image.channels)}. channels= takes parts of the "
-                "file names, or names or indices of channels in a file"
-            )
-        indices += same
+    indices = [channel_index(image.channels, channel, image.path) for channel in wanted]
     names = tuple(image.channels[i] for i in indices)
     return replace(image, pixels=image.pixels[..., indices], channels=names)
+
+
+def channel_index(channels: Sequence[str], wanted: int | str, source: str | Path) -> int:
+    """The place of a channel among others, by its name (in any case of letters where that is clear) or its index.
+
+    Raises:
+        UserError: if there is none.
+    """
+    same = [i for i, name in enumerate(channels) if name == wanted] or [
+        i for i, name in enumerate(channels) if name.lower() == str(wanted).lower()
+    ]
+    if len(same) != 1 and str(wanted).isdecimal() and int(wanted) < len(channels):
+        same = [int(wanted)]
+    if len(same) != 1:
+        raise UserError(
+            f"{source}: no channel {wanted}; it has {', '.join(channels)}. Channels are parts of the file names, or "
+            "names or indices of channels in a file"
+        )
+    return same[0]
 
 
 def read_stack(path: str | Path, reading: Reading | None = None) -> Stack:
@@ -136,7 +146,7 @@ def read_stack(path: str | Path, reading: Reading | None = None) -> Stack:
         UserError: as `read_image`.
     """
     with open_scene(Path(path), reading) as scene:
-        return _still(scene).frame(0, (reading or Reading()).z)
+        return _still(scene, reading).frame(0, (reading or Reading()).z)
 
 
 def read_labels(path: str | Path) -> np.ndarray:

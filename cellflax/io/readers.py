@@ -19,7 +19,8 @@ from cellflax.io.npy import NPY
 from cellflax.io.ome_zarr import OME_ZARR
 from cellflax.io.png import PNG
 from cellflax.io.reader import Reader, read_start
-from cellflax.io.scene import Reading, Scene, choose_scene, with_time_axis
+from cellflax.io.reading import Reading
+from cellflax.io.scene import Scene, choose_scene, with_time_axis
 from cellflax.io.tiff import TIFF
 
 READERS: tuple[Reader, ...] = (
@@ -93,7 +94,7 @@ def open_scene(path: Path, reading: Reading | None = None, *, as_labels: bool = 
     """
     reading = reading or Reading()
     with open_file(path, as_labels=as_labels) as scenes:
-        yield with_time_axis(choose_scene(scenes, reading.scene), reading.time_axis)
+        yield with_time_axis(choose_scene(scenes, reading), reading.time_axis)
 
 
 def scene_names(path: Path) -> list[str]:

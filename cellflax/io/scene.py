@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from cellflax.errors import UserError
 from cellflax.io.damage import DAMAGED, decoding
 from cellflax.io.movie_time import regular_times_s
+from cellflax.io.reading import Reading, TimeFrom
 from cellflax.io.stack import NamesFrom, Stack, default_channel_names
 
 
@@ -106,36 +106,6 @@ class Scene:
         return regular_times_s(self.n_frames, frame_interval_s) if frame_interval_s is not None else self.read_times()
 
 
-class TimeFrom(Enum):
-    """The axis of a file that is time: its own, or focal planes or channels; with `none` its time is focal planes."""
-
-    T = "T"
-    Z = "Z"
-    C = "C"
-    none = "none"
-
-
-@dataclass(kw_only=True)
-class Reading:
-    """How the images of a file are read: what the user says of it.
-
-    Attributes:
-        scene: name or number of the one position or scene to read of files with several; empty for all, each an image
-            of its own.
-        z: focal planes: `all` as channels, their maximum `max`, their `mean`, or the number of one, from 0.
-        time_axis: axis of the files that is time: T, or Z or C where a microscope saved frames as focal planes or
-            channels; `none` where what counts as time are focal planes.
-    """
-
-    scene: str = ""
-    z: str = "all"
-    time_axis: TimeFrom = TimeFrom.T
-
-    def __post_init__(self) -> None:
-        if self.z not in ("all", "max", "mean") and not self.z.isdecimal():
-            raise UserError(f"z={self.z}: must be all, max, mean or the number of a focal plane, from 0")
-
-
 def with_time_axis(scene: Scene, axis: TimeFrom) -> Scene:
     """The scene with another of its axes as time, see `Reading.time_axis`.
 
@@ -192,12 +162,13 @@ def scene_of(path: Path, stack: Stack, pixel_size_from: str = "") -> Scene:
     )
 
 
-def choose_scene(scenes: Sequence[Scene], wanted: str) -> Scene:
-    """The scene of a name or number.
+def choose_scene(scenes: Sequence[Scene], reading: Reading) -> Scene:
+    """The scene that is to be read.
 
     Raises:
-        UserError: if there is none, or several where none is named.
+        UserError: if there is no such scene, or several where none is named.
     """
+    wanted = reading.scene
     if not wanted and len(scenes) == 1:
         return scenes[0]
     found = [scene for scene in scenes if scene.name == wanted]
@@ -205,10 +176,13 @@ def choose_scene(scenes: Sequence[Scene], wanted: str) -> Scene:
         found = [scenes[int(wanted)]]
     if len(found) != 1:
         names = ", ".join(f"{scene.name or i} {scene.shape}" for i, scene in enumerate(scenes[:6]))
-        what = f"no scene {wanted} among" if wanted else "holds"
+        remedy = "save each as a file of its own"
+        if reading.prefix is not None:
+            remedy = f"choose one with {reading.prefix}scene=..., by its name or number"
         raise UserError(
-            f"{scenes[0].path}: {what} {len(scenes)} images (positions, scenes or sizes): {names}"
-            f"{', ...' if len(scenes) > 6 else ''}; choose one with scene=..., by its name or number"
+            f"{scenes[0].path}: {f'no scene {wanted} among' if wanted else 'holds'} {len(scenes)} images (positions, "
+            f"scenes or sizes): {names}{', ...' if len(scenes) > 6 else ''}; "
+            f"{remedy}"
         )
     return found[0]
 
