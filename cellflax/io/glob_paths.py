@@ -55,7 +55,7 @@ def _matches(place: Path, part: str) -> list[Path]:
 
 
 def _below(top: Path, is_whole: Callable[[Path], bool]) -> Iterator[Path]:
-    """A folder and everything below it except hidden names and parts of wholes, each real folder once, nearest first."""
+    """A folder and all below it except hidden names and parts of wholes, each real folder once, the nearest first."""
     seen: set[tuple[int, int]] = set()
     # Links wait until all real folders are listed: a file is found by its own path, not by a link's.
     folders, links = [top], []

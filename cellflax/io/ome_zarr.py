@@ -1,4 +1,4 @@
-"""OME-Zarr 0.4 and 0.5: folders of images, plates, labels and series, as microscopes, bioformats2raw and ome-zarr write.
+"""OME-Zarr 0.4 and 0.5: folders of images, plates, labels and series, as bioformats2raw and ome-zarr write them.
 
 https://ngff.openmicroscopy.org/0.5
 """

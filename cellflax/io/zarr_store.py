@@ -1,7 +1,7 @@
 """Zarr folders of versions 2 and 3: attributes of groups, and arrays of which single planes are read by TensorStore.
 
-Nothing in a folder leads elsewhere: names of groups and arrays stay below it, and TensorStore gets the place of an array
-from here, never from the file.
+Nothing in a folder leads elsewhere: names of groups and arrays stay below it, and TensorStore gets the place of an
+array from here, never from the file.
 """
 
 import itertools
@@ -24,7 +24,7 @@ from cellflax.io.notices import warn
 _RATIO = 1 << 16
 _MOST_METADATA = 64 << 20  # bytes of a JSON file
 _MOST_CHUNKS = 1 << 20  # of one frame
-_MOST_CHUNK = 1 << 30  # bytes; decoding takes the memory of whole chunks
+_MOST_CHUNK = 1 << 29  # bytes; decoding takes the memory of whole chunks, two at a time
 # What is kept of decoded chunks that hold more than the plane that is read, and so may be wanted next.
 _MOST_KEPT = 128 << 20
 # Bytes of a frame that need not be stored: missing chunks are one value.
@@ -103,7 +103,9 @@ class ZarrArray:
         try:
             self.dtype = np.dtype(kind)
         except TypeError as error:
-            raise UserError(f"{path}: pixels of type {kind!r:.60} are not supported; save integers or floats") from error
+            raise UserError(
+                f"{path}: pixels of type {kind!r:.60} are not supported; save integers or floats"
+            ) from error
 
     def plane(self, at: Mapping[int, int]) -> np.ndarray:
         """The values at one place along some axes, and all along the others.
@@ -133,9 +135,10 @@ class ZarrArray:
         """
         if self._store is None:
             store = self._opened(0)
-            chunk = tuple(store.chunk_layout.read_chunk.shape or ())  # a part of what is stored together in a shard
+            # Of a shard, which is one file, a part.
+            chunk = tuple(int(n or 0) for n in store.chunk_layout.read_chunk.shape or ())
             size = math.prod(chunk) * self.dtype.itemsize
-            if tuple(store.shape) != self.shape or len(chunk) != len(self.shape):
+            if tuple(store.shape) != self.shape or len(chunk) != len(self.shape) or min(chunk) < 1:
                 raise UserError(f"{self._path}: damaged or incomplete (shape {store.shape}); copy or export it again")
             if size > _MOST_CHUNK:
                 raise UserError(
@@ -200,7 +203,7 @@ def _read_json(file: Path) -> dict[str, Any]:
             raise UserError(f"{file}: metadata of more than {_MOST_METADATA} bytes; export the image again")
         metadata = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{file}: damaged or incomplete ({str(error):.100}); copy or export it again") from error
+        raise UserError(f"{file}: damaged or incomplete ({error!s:.100}); copy or export it again") from error
     if not isinstance(metadata, dict):
         raise UserError(f"{file}: damaged or incomplete (no JSON object); copy or export it again")
     return metadata

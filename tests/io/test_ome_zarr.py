@@ -86,7 +86,9 @@ def change_array(folder: Path, **values) -> Path:
 
 
 def chunks_of(folder: Path) -> list[Path]:
-    return sorted(file for file in (folder / "s0").rglob("*") if file.is_file() and not file.name.startswith((".z", "z")))
+    return sorted(
+        file for file in (folder / "s0").rglob("*") if file.is_file() and not file.name.startswith((".z", "z"))
+    )
 
 
 def scene(path: Path) -> Scene:
@@ -148,7 +150,9 @@ def test_units_of_length(unit, scale, size, tmp_path):
     assert scene(write(tmp_path / "a.zarr", pixels(30, 20), "yx", **options)).pixel_size_um == pytest.approx(size)
 
 
-@pytest.mark.parametrize(("unit", "interval"), [("millisecond", 0.18), ("minute", 10_800), ("hour", 648_000), ("", None)])
+@pytest.mark.parametrize(
+    ("unit", "interval"), [("millisecond", 0.18), ("minute", 10_800), ("hour", 648_000), ("", None)]
+)
 def test_units_of_time(unit, interval, tmp_path):
     units = {"t": unit} if unit else {}
     times = scene(write(tmp_path / "a.zarr", pixels(3, 30, 20), "tyx", axes_units=units)).times_s()
@@ -173,7 +177,7 @@ def test_scales_of_all_arrays_and_of_each_multiply(version, tmp_path):
 
 def test_oblong_pixels_are_refused(tmp_path):
     path = write(tmp_path / "a.zarr", pixels(30, 20), "yx", scale={"y": 0.2, "x": 0.3})
-    with pytest.raises(UserError, match="pixels are 0.3 x 0.2 um"):
+    with pytest.raises(UserError, match=r"pixels are 0.3 x 0.2 um"):
         scene(path)
 
 
@@ -403,7 +407,7 @@ def test_metadata_lead_nowhere_else(name, version, tmp_path):
     write(tmp_path / "other", pixels(30, 20), "yx", version)
     path = write(tmp_path / "a.zarr", pixels(30, 20), "yx", version)
     change(path, lambda ome: ome["multiscales"][0]["datasets"][0].update(path=name))
-    with pytest.raises(UserError, match="no place within it|no valid OME-Zarr"):
+    with pytest.raises(UserError, match=r"no place within it|no valid OME-Zarr"):
         read_image(path)
 
 
@@ -412,12 +416,11 @@ def test_a_store_named_in_an_array_is_not_opened(version, tmp_path):
     array = pixels(30, 20)[::-1]
     path = write(tmp_path / "a.zarr", array, "yx", version, scale_factors=[])
     change_array(path, kvstore={"driver": "file", "path": f"{other}/s0/"}, path="../other/s0")
-    try:
-        found = read_image(path).pixels[..., 0]
-    except UserError as error:  # unknown words are refused
-        assert "damaged or incomplete" in str(error)
+    if version == "0.4":  # which ignores unknown words
+        np.testing.assert_array_equal(read_image(path).pixels[..., 0], array)
     else:
-        np.testing.assert_array_equal(found, array)
+        with pytest.raises(UserError, match="damaged or incomplete"):
+            read_image(path)
 
 
 @pytest.mark.parametrize(
@@ -447,7 +450,7 @@ def test_implausible_sizes_are_refused(shape, chunk, message, version, tmp_path)
 def test_other_types_are_refused(kind, version, tmp_path):
     path = write(tmp_path / "a.zarr", pixels(30, 20), "yx", version, scale_factors=[])
     change_array(path, **{"dtype" if version == "0.4" else "data_type": kind})
-    with pytest.raises(UserError, match="are not supported|damaged or incomplete"):
+    with pytest.raises(UserError, match=r"are not supported|damaged or incomplete"):
         read_image(path)
 
 

@@ -88,9 +88,9 @@ def test_folders_list_it_and_messages_name_it(tmp_path):
         (tmp_path / name).touch()
     assert [path.name for path in images_in(tmp_path)] == ["a.toy", "b.tif", "c.TOY2"]
     assert [path.name for path in list_files(f"{tmp_path}/*")] == ["a.toy", "b.tif", "c.TOY2"]
-    with pytest.raises(UserError, match="no TIFF, PNG, .* or Toy images in this folder"):
+    with pytest.raises(UserError, match=r"no TIFF, PNG, .* or Toy images in this folder"):
         list_files(tmp_path / "empty")
-    with pytest.raises(UserError, match="no such TIFF, PNG, .* or Toy file, folder or pattern"):
+    with pytest.raises(UserError, match=r"no such TIFF, PNG, .* or Toy file, folder or pattern"):
         list_files(tmp_path / "nothing")
     (tmp_path / "d.txt").write_text("some text")
     with pytest.raises(UserError, match=r"d.txt: its content is not TIFF, PNG, .* or Toy; convert it"):
