@@ -59,16 +59,16 @@ def tiff_times_s(tiff: tifffile.TiffFile, n_frames: int) -> np.ndarray | None:
     """
     if tiff.is_lsm:
         stamps = np.asarray((tiff.lsm_metadata or {}).get("TimeStamps", []), float)
-        return _rising(stamps, n_frames)
+        return rising_times_s(stamps, n_frames)
     if tiff.is_stk:
         created = np.asarray((tiff.stk_metadata or {}).get("DatetimeCreated", []), "datetime64[ms]")
-        return _rising(created.astype(float) / 1000, n_frames)
+        return rising_times_s(created.astype(float) / 1000, n_frames)
     metadata = tiff.imagej_metadata or {}
     interval = float(metadata.get("finterval", 0)) * SECONDS_PER_UNIT.get(str(metadata.get("tunit", "s")).lower(), 0.0)
     return interval * np.arange(n_frames) if interval > 0 else None
 
 
-def _rising(stamps: np.ndarray, n_frames: int) -> np.ndarray | None:
+def rising_times_s(stamps: np.ndarray, n_frames: int) -> np.ndarray | None:
     """Time stamps from the first on; None if they are not one for each frame, or do not rise."""
     return stamps - stamps[0] if len(stamps) == n_frames > 1 and (np.diff(stamps) > 0).all() else None
 

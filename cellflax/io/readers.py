@@ -12,9 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from cellflax.errors import UserError
+from cellflax.io.czi import CZI
 from cellflax.io.damage import DAMAGED, decoding
 from cellflax.io.ics import ICS
 from cellflax.io.jpeg import JPEG
+from cellflax.io.lif import LIF
+from cellflax.io.nd2 import ND2
 from cellflax.io.npy import NPY
 from cellflax.io.ome_zarr import OME_ZARR
 from cellflax.io.png import PNG
@@ -30,6 +33,9 @@ READERS: tuple[Reader, ...] = (
     JPEG,
     NPY,
     OME_ZARR,
+    CZI,
+    ND2,
+    LIF,
 )
 
 

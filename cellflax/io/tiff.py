@@ -35,7 +35,7 @@ def open_tiff_images(path: Path) -> Iterator[Sequence[Scene]]:
             pixels.
     """
     with open_tiff(path) as (tiff, images):
-        yield [_scene(path, tiff, image, TiffMetadata(path, tiff, i, len(images))) for i, image in enumerate(images)]
+        yield [_scene(path, tiff, image, TiffMetadata(path, tiff, image)) for image in images]
 
 
 TIFF = Reader(
