@@ -80,7 +80,8 @@ class Journal:
         for line in lines:
             with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):  # the last line may be cut off
                 entry = json.loads(line)
-                journal.done[str(entry.pop("image"))] = Done(**entry)
+                image = str(entry.pop("image"))
+                journal.done[image] = Done(**entry)
         return journal
 
     def cells(self, image: str) -> Path:

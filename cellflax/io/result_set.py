@@ -40,6 +40,10 @@ class ResultSet:
         self._output, self._earlier, self._key = output, list(earlier), key
         self.published = False
 
+    def file(self, name: str) -> Path:
+        """Where a result is: in the hidden directory, or published by the run that is resumed."""
+        return self.folder / name if (self.folder / name).exists() else self._output / name
+
     def publish(self, record: dict[str, Any]) -> None:
         """Move the files in, in place of the earlier set, and write `provenance.json`, which lists them.
 
