@@ -166,11 +166,11 @@ def _finished(sources: dict[str, Source], found: ResultSet, config: PredictConfi
             f"input={config.input}: lacks {gone[0]}{f' and {len(gone) - 1} more' if len(gone) > 1 else ''}, which the "
             f"run in {config.output} has segmented; resume=true needs the same images, and others besides"
         )
-    for name, entry in list(journal.done.items()):
-        if entry.inputs != sources[name].states():
+    for name, done in list(journal.done.items()):
+        if done.inputs != sources[name].states():
             say(f"{name}: its file was changed since, so that it is segmented again")
             journal.forget(name)
-    finished = {name for name, entry in journal.done.items() if not entry.failed}
+    finished = {name for name, done in journal.done.items() if not done.failed}
     if config.resume:
         say(f"resume: {len(finished)} of {len(sources)} images are finished already")
     return finished
@@ -191,14 +191,15 @@ def _publish(
     """
     journal = found.journal
     journal.done = {name: journal.done[name] for name in names if name in journal.done}
+    journal.free_room()
     table = found.folder / (results.CELLS if ended else results.PARTIAL_CELLS)
     with writing(table):
         join_tables(table, [journal.cells(name) for name in journal.done])
     if ended:
         save_overlay(found.folder / results.OVERLAY, batch.panels)
     wrong: dict[str, str] = {}
-    for entry in journal.done.values():
-        wrong |= entry.blank | entry.failed
+    for done in journal.done.values():
+        wrong |= done.blank | done.failed
     wrong |= batch.unusable
     complete = ended and not batch.unusable
     record = provenance(networks.model, networks.nuclei_model, config, list(journal.done), wrong, complete)

@@ -11,7 +11,6 @@ from typing import Self, TextIO
 
 from tqdm import tqdm
 
-
 FEW = 20  # images that have a line each
 
 

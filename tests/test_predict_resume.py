@@ -116,7 +116,11 @@ def test_killed_half_way_and_completed(run, trained, fields, tmp_path, monkeypat
         assert "resume=true completes them" in result.err
         done = set(record(out)["images"])
         assert record(out)["complete"] is False
-        assert names_in(out) == ["cells.partial.csv", *(f"{name}_labels.tif" for name in sorted(done)), "provenance.json"]
+        assert names_in(out) == [
+            "cells.partial.csv",
+            *(f"{name}_labels.tif" for name in sorted(done)),
+            "provenance.json",
+        ]
         assert set(pd.read_csv(out / "cells.partial.csv")["image"]) == done
     assert 7 <= len(done) < 17
 
@@ -179,7 +183,14 @@ def test_a_full_disk_and_then_room(run, fields, tmp_path, monkeypatch):
     again = segmented(monkeypatch)
     assert run("resume=true").status == 0
     assert again == ["c"]
-    assert names_in(out) == ["a_labels.tif", "b_labels.tif", "c_labels.tif", "cells.csv", "overlay.png", "provenance.json"]
+    assert names_in(out) == [
+        "a_labels.tif",
+        "b_labels.tif",
+        "c_labels.tif",
+        "cells.csv",
+        "overlay.png",
+        "provenance.json",
+    ]
 
 
 def test_no_room_for_the_table_either(run, fields, tmp_path, monkeypatch):

@@ -12,11 +12,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
 from typing import Any, Self
 
-from cellflax.atomic import replacing
+from cellflax.atomic import replacing, reserve
 from cellflax.io.table_parts import columns_of, split_table
 from cellflax.io.tiff import writing
 
-_JOURNAL, _CELLS = "journal.jsonl", "cells"
+_JOURNAL, _CELLS, _ROOM = "journal.jsonl", "cells", "room"
+_ROOM_STEP = 1 << 16  # bytes
+_ROOM_PER_IMAGE = 1 << 12  # bytes; for provenance.json, which is written twice
 
 # Size in bytes, and CRC-32 (of results) or time of the last change in nanoseconds (of inputs).
 State = list[int]
@@ -49,7 +51,9 @@ class Done:
         lists = (self.columns, self.cells, *self.inputs.values(), *self.files.values())
         if not all(isinstance(table, dict) for table in tables) or not all(isinstance(part, list) for part in lists):
             raise ValueError("not a finished image")
-        if not isinstance(self.rows, int) or any(PurePath(name).parts != (name,) or name == ".." for name in self.files):
+        if not isinstance(self.rows, int) or any(
+            PurePath(name).parts != (name,) or name == ".." for name in self.files
+        ):
             raise ValueError("not a finished image")
 
 
@@ -68,6 +72,7 @@ class Journal:
 
     def __init__(self, folder: Path, run: dict[str, Any]):
         self._folder, self.run, self.done, self.added = folder, run, dict[str, Done](), 0
+        self._cells_bytes = 0
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:
@@ -78,7 +83,9 @@ class Journal:
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
         for line in lines:
-            with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):  # the last line may be cut off
+            with suppress(
+                ValueError, KeyError, TypeError, AttributeError, RecursionError
+            ):  # the last line may be cut off
                 entry = json.loads(line)
                 image = str(entry.pop("image"))
                 journal.done[image] = Done(**entry)
@@ -99,6 +106,7 @@ class Journal:
         lines = [json.dumps({"run": self.run}), *(_line(image, entry) for image, entry in done.items())]
         with writing(self._folder / _JOURNAL), replacing(self._folder / _JOURNAL) as temporary:
             temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        self._claim_room(sum(self.cells(image).stat().st_size for image in done))
 
     def add(
         self, image: str, inputs: dict[str, State], files: Iterable[Path], blank: dict[str, str], failed: dict[str, str]
@@ -111,10 +119,26 @@ class Journal:
         columns, rows = columns_of(self.cells(image))
         states = {file.name: state_of(file) for file in files}
         entry = Done(inputs, states, rows, columns, state_of(self.cells(image)), blank, failed)
+        self._claim_room(entry.cells[0])
         with writing(self._folder / _JOURNAL), (self._folder / _JOURNAL).open("a", encoding="utf-8") as file:
             file.write(_line(image, entry) + "\n")
         self.done[image] = entry
         self.added += 1
+
+    def free_room(self) -> None:
+        """Give back the room that is kept for publishing: on a full disk, the table of what is finished needs it."""
+        (self._folder / _ROOM).unlink(missing_ok=True)
+
+    def _claim_room(self, more: int) -> None:
+        """Keep as much of the disk as publishing takes besides the images, with `more` bytes of cells."""
+        self._cells_bytes += more
+        needed = self._cells_bytes * 5 // 4 + (len(self.done) + 1) * _ROOM_PER_IMAGE
+        room, size = self._folder / _ROOM, -(-needed // _ROOM_STEP) * _ROOM_STEP
+        with writing(room):
+            if not room.exists() or room.stat().st_size < size:
+                with room.open("ab") as file:
+                    file.truncate(size)
+                reserve(room)
 
     def forget(self, image: str) -> None:
         """Take an image off, and remove what is hidden of it."""

@@ -153,8 +153,8 @@ def _announce(output: Path, leftovers: Sequence[Unfinished]) -> None:
         journal = Journal.read(folder.path)
         if journal is not None and journal.done:
             say(
-                f"{output}: a run that was killed left {len(journal.done)} finished images, which are removed when this "
-                "run ends; to go on from them, stop it and add resume=true"
+                f"{output}: a run that was killed left {len(journal.done)} finished images, which are removed when "
+                "this run ends; to go on from them, stop it and add resume=true"
             )
         else:
             say(f"{output}: removed what a run that was killed left there")

@@ -1,5 +1,6 @@
 """Find what an earlier run finished: in the hidden folder of a run that was killed, and in a published set."""
 
+import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,12 +39,18 @@ class Resumption:
             journal: journal of the run.
             output: directory of the results.
             earlier: files of the set that is there.
+
+        Raises:
+            UserError: if the published table does not fit the record of the images.
         """
         there = {name for entry in self.done.values() for name in entry.files}
         missing = {name for name in there if not (output / name).is_file()}
         done = {image: entry for image, entry in self.done.items() if not missing & entry.files.keys()}
         if self.table is not None and self.done:
-            journal.take_cells(output / self.table, self.done)
+            try:
+                journal.take_cells(output / self.table, self.done)
+            except (ValueError, csv.Error) as error:
+                raise UserError(f"{error}, against {results.PROVENANCE}; begin anew with overwrite=true") from error
         if self.folder is None:
             return done
         before = Journal.read(self.folder.path)

@@ -109,9 +109,8 @@ class Networks:
             nuclei = find_nuclei(self.model, image, self.how, self.inference, self.nuclei_model)
         return segment(self.model, image, nuclei, self.how, self.inference, maps, on_block)
 
-
     def identity(self) -> dict[str, Any]:
-        """What tells these networks from others, as JSON: the checkpoints by the sums of their weights, not by place."""
+        """What tells these networks from others, wherever they are: steps and sums of the weights, as JSON."""
         return {
             "checkpoint": _identity(self.model),
             "nuclei_checkpoint": None if self.nuclei_model is None else _identity(self.nuclei_model),
