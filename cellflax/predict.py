@@ -20,12 +20,13 @@ from cellflax.config import entry, to_json
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
 from cellflax.io import results
-from cellflax.io.images import group_channels, list_files
+from cellflax.io.images import find_images, list_files
 from cellflax.io.pairs import PairBy, partners
+from cellflax.io.reading import ReadingOptions
 from cellflax.io.result_set import ResultSet, result_set, without_results
 from cellflax.io.resuming import RESUME
 from cellflax.io.table_parts import join_tables
-from cellflax.io.tiff import writing
+from cellflax.io.tiff_output import writing
 from cellflax.pictures.overlay import save_overlay
 from cellflax.prediction.batch import Batch, Source
 from cellflax.prediction.files import expected_files, provenance
@@ -36,7 +37,7 @@ from cellflax.progress import Progress, say
 
 
 @dataclass
-class PredictConfig(PredictionSettings):
+class PredictConfig(ReadingOptions, PredictionSettings):
     """Options of `cellflax.predict`.
 
     Attributes:
@@ -105,7 +106,7 @@ def predict(config: PredictConfig) -> None:
     files = list_files(config.input)
     if len(files) > 1 or not Path(config.input).expanduser().is_file():
         files = without_results(f"input={config.input}", files)  # of an earlier run beside the images
-    images = group_channels(files, channel_parts(config.channels, model.channels))
+    images = find_images(files, channel_parts(config.channels, model.channels), config.reading(model.focal_planes))
     nuclei = partners("nuclei", config.nuclei, {image.name: image.paths[0] for image in images}, config.pair)
     sources = {image.name: Source(image, nuclei.get(image.name)) for image in images}
     expected = expected_files(sources, maps=config.save_probability, uncertainty=networks.has_uncertainty)

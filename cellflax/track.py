@@ -28,6 +28,7 @@ from cellflax.errors import UserError
 from cellflax.io import results
 from cellflax.io.movies import ImageMovie, LabelMovie, read_image_movie, read_label_movie
 from cellflax.io.pairs import PairBy
+from cellflax.io.reading import ReadingOptions
 from cellflax.io.tables import write_table
 from cellflax.jsonfile import write_json
 from cellflax.measure.tracks import graph_tables, track_table
@@ -45,7 +46,7 @@ _FILES = (
 
 
 @dataclass
-class TrackConfig(TrackerConfig):
+class TrackConfig(ReadingOptions, TrackerConfig):
     """Options of `cellflax.track`.
 
     Attributes:
@@ -75,6 +76,7 @@ class TrackConfig(TrackerConfig):
     division_tolerance: int = 1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check(self, "", above(0), "frame_interval_s", "pixel_size_um")
         check(self, "", at_least(0), "division_tolerance")
 
@@ -164,7 +166,8 @@ def _write_tables(
 
 
 def _read_images(config: TrackConfig, text: str, movie: LabelMovie) -> ImageMovie:
-    images = read_image_movie(text, frame_interval_s=config.frame_interval_s, pair=config.pair, labels=movie)
+    options: dict[str, Any] = {"frame_interval_s": config.frame_interval_s, "pair": config.pair}
+    images = read_image_movie(text, labels=movie, reading=config.reading(), **options)
     if images.pixels.shape[:3] != movie.labels.shape:
         raise UserError(
             f"images={text}: {_described(images.pixels.shape)}, but input={movie.source} has "

@@ -31,6 +31,7 @@ class AnnotateConfig:
         cell: channel of the stain of whole cells or cytoplasm; null labels only nuclei.
         images: channels that a network will learn from, with all their planes; empty means all except the stains, or
             the nuclear stain if there is nothing else.
+        scene: name or number (from 0) of the position or scene to read of files with several.
         output: new directory for the results.
         pixel_size_um: edge of a pixel of all images, if the files do not say.
         save_illumination: also write the fitted background of every plane, `illumination/<site>_<stain>[_z<n>].tif`.
@@ -46,6 +47,7 @@ class AnnotateConfig:
     nuclear: str | None = None
     cell: str | None = None
     images: list[str] = field(default_factory=list)
+    scene: str | None = None
     output: str = "annotated"
     pixel_size_um: float | None = None
     save_illumination: bool = False

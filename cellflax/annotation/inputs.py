@@ -10,6 +10,7 @@ from cellflax.annotation.config import AnnotateConfig
 from cellflax.annotation.files import simulation_note
 from cellflax.errors import UserError
 from cellflax.io.images import read_stack
+from cellflax.io.reading import Reading
 from cellflax.io.site_images import SiteImages, read_site
 from cellflax.io.sites import SiteFiles, check_sites, find_sites
 from cellflax.io.stack import grey_stack
@@ -25,12 +26,14 @@ class Inputs:
         stains: channel of each stain.
         images: channels to learn from.
         pixel_size_um: edge of a pixel, if the files do not say.
+        reading: how to read the files.
     """
 
     sites: list[SiteFiles]
     stains: dict[str, str]
     images: list[str]
     pixel_size_um: float | None
+    reading: Reading
 
     @property
     def simulation_note(self) -> str | None:
@@ -45,7 +48,7 @@ class Inputs:
         """
         first: SiteImages | None = None
         for site in self.sites:
-            content = read_site(site, dict.fromkeys([*self.stains.values(), *self.images]))
+            content = read_site(site, dict.fromkeys([*self.stains.values(), *self.images]), self.reading)
             first = first or content
             for name, channel in content.channels.items():
                 planes, usual = len(channel.planes), len(first.channels[name].planes)
@@ -76,7 +79,8 @@ def find_inputs(config: AnnotateConfig) -> Inputs:
         if not getattr(config, key):
             raise UserError(f"{key} is not given; add {key}=...")
     sites = find_sites(config.input, config.pattern)
-    channels = _available(sites)
+    reading = Reading(scene=config.scene or "", prefix="")
+    channels = _available(sites, reading)
     nuclear = config.nuclear
     if nuclear is None:
         if len(channels) > 1:
@@ -85,13 +89,13 @@ def find_inputs(config: AnnotateConfig) -> Inputs:
     stains = {NUCLEAR: nuclear} | ({} if config.cell is None else {CELL: config.cell})
     images = config.images or [name for name in channels if name not in stains.values()] or [nuclear]
     check_sites(sites, dict.fromkeys([*stains.values(), *images]))
-    return Inputs(sites, stains, images, config.pixel_size_um)
+    return Inputs(sites, stains, images, config.pixel_size_um, reading)
 
 
-def _available(sites: list[SiteFiles]) -> list[str]:
+def _available(sites: list[SiteFiles], reading: Reading) -> list[str]:
     """Channels in the file names, else those of the first file; a single one there needs no name."""
     names = sorted({name for site in sites for name in site.files})
     if names != [""]:
         return names
-    inside = grey_stack(read_stack(sites[0].paths[0])).channels
+    inside = grey_stack(read_stack(sites[0].paths[0], reading)).channels
     return [""] if len(inside) == 1 else list(inside)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -14,9 +15,10 @@ from cellflax.data.folds import PartOptions, divide
 from cellflax.data.pixel_classes import Annotation, pixel_classes
 from cellflax.errors import UserError
 from cellflax.io.files import images_in
-from cellflax.io.images import Image, ImageFiles, group_channels, list_files, read_channels, read_labels
+from cellflax.io.images import Image, ImageFiles, find_images, list_files, read_channels, read_labels
 from cellflax.io.name_matching import Matching, match_names
 from cellflax.io.names import comparable, shorter_stems, stem_of
+from cellflax.io.reading import Reading, ReadingOptions
 from cellflax.labels import cells_of
 
 # Names of folders in lower case, as people call them.
@@ -28,7 +30,7 @@ _NUCLEUS_SUFFIX = re.compile(r"(?<=.)[-_. ](nuclei|nucleus)$", re.IGNORECASE)
 
 
 @dataclass
-class FolderData(PartOptions, DataConfig):
+class FolderData(ReadingOptions, PartOptions, DataConfig):
     """Images and their label images.
 
     The folder has either `x.tif` beside `x_masks.tif` (or `_mask`, `_labels`, `_label`, `_gt`, Cellpose's `_cp_masks`),
@@ -46,6 +48,8 @@ class FolderData(PartOptions, DataConfig):
         edge_px: width of the edge class in pixels, if there is one.
     """
 
+    prefix: ClassVar[str] = "data."
+
     root: str | None = None
     channels: list[str] = field(default_factory=list)
     annotation: Annotation = Annotation.boundaries
@@ -60,6 +64,15 @@ class FolderData(PartOptions, DataConfig):
         return load_folder(self)
 
 
+@dataclass(frozen=True)
+class DataSetFiles:
+    """The files of a data set: its images, and for each image's name the label images of the cells and the nuclei."""
+
+    images: list[ImageFiles]
+    labels: dict[str, Path]
+    nuclei: dict[str, Path]
+
+
 def load_folder(config: FolderData) -> Dataset:
     """Read the folder; every image needs its label image and vice versa."""
     if config.root is None:
@@ -67,10 +80,9 @@ def load_folder(config: FolderData) -> Dataset:
     root = Path(config.root).expanduser()
     if not root.is_dir():
         raise UserError(f"data.root={config.root}: no such folder")
-    data_sets = _data_sets(root)
+    data_sets = find_data_sets(root, config.channels, config.reading())
     examples, channels, simulated = [], (), False
-    for data_set, folder in data_sets.items():
-        found = _find(folder, config.channels)
+    for data_set, found in data_sets.items():
         simulated |= any((path.parent / SIMULATED_NOTE).exists() for files in found.images for path in files.paths)
         for files in found.images:
             image = read_channels(files)
@@ -94,6 +106,20 @@ def load_folder(config: FolderData) -> Dataset:
     )
 
 
+def find_data_sets(root: Path, channels: list[str], reading: Reading) -> dict[str, DataSetFiles]:
+    """The files of the data sets in a folder, by the names of the data sets.
+
+    Args:
+        root: the folder.
+        channels: as in `FolderData`.
+        reading: how to read the images.
+
+    Raises:
+        UserError: if a folder is no data set, or an image lacks its label image.
+    """
+    return {name: _find(folder, channels, reading) for name, folder in _data_sets(root).items()}
+
+
 def _data_sets(root: Path) -> dict[str, Path]:
     """Folders of the data sets by name: the folder itself, or its sub-folders if it has no images."""
     folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
@@ -113,16 +139,7 @@ def _source(root: Path, data_sets: list[str], count: int, simulated: bool) -> st
     return f"{root.resolve().name}{names}, {count} image{'s' * (count > 1)} {kind}"
 
 
-@dataclass(frozen=True)
-class _Found:
-    """The files of a data set: its images, and for each image's name the label images of the cells and the nuclei."""
-
-    images: list[ImageFiles]
-    labels: dict[str, Path]
-    nuclei: dict[str, Path]
-
-
-def _find(root: Path, channels: list[str]) -> _Found:
+def _find(root: Path, channels: list[str], reading: Reading) -> DataSetFiles:
     image_folders = _folders(root, _IMAGE_FOLDERS)
     if len(image_folders) > 1:
         raise UserError(
@@ -141,8 +158,8 @@ def _find(root: Path, channels: list[str]) -> _Found:
         files = [file for file in files if file not in set(label_files)]
         nucleus_files = [file for file in files if _is_nuclei(file, labelled, channels)]
         image_files = [file for file in files if file not in set(nucleus_files)]
-    images = group_channels(image_files, channels)
-    return _Found(images, _labels_of(images, label_files), _nuclei_of(images, nucleus_files))
+    images = find_images(image_files, channels, reading)
+    return DataSetFiles(images, _labels_of(images, label_files), _nuclei_of(images, nucleus_files))
 
 
 def _labels_of(images: list[ImageFiles], label_files: list[Path]) -> dict[str, Path]:
@@ -203,7 +220,7 @@ def _is_nuclei(file: Path, labelled: set[str], channels: list[str]) -> bool:
     return not any(channel.lower() in suffix[0].lower() for channel in channels)
 
 
-def _example(name: str, image: Image, found: _Found, config: FolderData) -> Example:
+def _example(name: str, image: Image, found: DataSetFiles, config: FolderData) -> Example:
     nuclei = None
     if name in found.nuclei:
         nuclei = _read_instances(found.nuclei[name], image, "nucleus")

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from cellflax.errors import UserError
-from cellflax.io.images import read_image
-from cellflax.io.movie_file import is_movie, open_movie
+from cellflax.io.images import frame_image
 from cellflax.io.pair_arrays import read_pair
 from cellflax.io.pairs import Pair
+from cellflax.io.readers import open_scene
 from cellflax.metrics.overlap import CellAccuracy, compared_cells, crop_border
 from cellflax.pictures.overlay import Panel
 
@@ -49,7 +49,5 @@ def _panel(pair: Pair, accuracy: CellAccuracy, border: int, erode_reference: boo
 
 def _background(path: Path, t: int | None) -> np.ndarray:
     """The first channel of an image, or of a frame of a movie, (H, W)."""
-    if t is None or not is_movie(path):
-        return read_image(path).pixels[..., 0]
-    with open_movie(path) as movie:
-        return movie.frame(t)[..., 0]
+    with open_scene(path) as scene:
+        return frame_image(scene, t if t is not None and scene.n_frames > 1 else 0).pixels[..., 0]

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from cellflax.atomic import replacing, reserve
 from cellflax.io.table_parts import columns_of, split_table
-from cellflax.io.tiff import writing
+from cellflax.io.tiff_output import writing
 
 _JOURNAL, _CELLS, _ROOM = "journal.jsonl", "cells", "room"
 _ROOM_STEP = 1 << 16  # bytes
@@ -210,12 +210,18 @@ def is_whole(file: Path, state: State) -> bool:
 
 
 def input_states(files: Iterable[Path]) -> dict[str, State]:
-    """By name, size and time of the last change of files; those that cannot be seen are left out."""
+    """By name, size and time of the last change of files; those that cannot be seen are left out.
+
+    A folder that is an image has the size of all its files, and the time of the newest.
+    """
     states = {}
     for file in files:
         with suppress(OSError):
-            status = file.stat()
-            states[file.name] = [status.st_size, status.st_mtime_ns]
+            parts = [part.stat() for part in (file.rglob("*") if file.is_dir() else [file])]
+            states[file.name] = [
+                sum(part.st_size for part in parts),
+                max((part.st_mtime_ns for part in parts), default=0),
+            ]
     return states
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from cellflax.errors import UserError
-from cellflax.io.images import label_plane, read_labels
-from cellflax.io.movie_file import is_movie, open_label_movie
+from cellflax.io.frames import is_movie, label_frame, open_label_movie
+from cellflax.io.images import read_labels
 from cellflax.io.pairs import Pair
 from cellflax.labels import is_mask
 
@@ -17,7 +17,7 @@ def _read_frame(path: Path, t: int | None) -> np.ndarray:
     if t is None or not is_movie(path):
         return read_labels(path)
     with open_label_movie(path) as movie:
-        return label_plane(movie.frame(t), f"{path}, frame {t}")
+        return label_frame(movie, t)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cellflax.errors import UserError
 from cellflax.io.files import list_files
-from cellflax.io.movie_file import is_movie, open_label_movie
+from cellflax.io.frames import is_movie, open_label_movie
 from cellflax.io.movies import frame_files
 from cellflax.io.pairs import Pair, PairBy, match_frames, pair_files
 

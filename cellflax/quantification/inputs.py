@@ -42,7 +42,7 @@ def cells_input(config: QuantifyConfig) -> tuple[Recording, Callable[[int], np.n
         raise UserError("predicted is not given; add predicted=DIR, the output of cellflax.predict, or tracks=DIR")
     if config.image is None:
         return recording, None
-    image = planes("image", config.image, recording, config.pair)
+    image = planes("image", config.image, recording, config.pair, config.reading(), config.image_channel)
     return recording.with_sizes_um(image.size_um), image.read
 
 
@@ -68,7 +68,7 @@ def ktr_input(config: QuantifyConfig) -> KtrInput:
         labelled = tracked_recording(config) if config.tracks else _predicted_recording(config)
         recording = labelled or image_recording(*_require_nuclei(config), config.pixel_size_um)
         nuclei, cells = _nuclei(config, recording), None if labelled is None else labelled.labels
-    reporter = planes("reporter", config.reporter, recording, config.pair)
+    reporter = planes("reporter", config.reporter, recording, config.pair, config.reading(), config.reporter_channel)
     recording = recording.with_sizes_um(reporter.size_um)
     return KtrInput(recording, reporter.read, nuclei, cells, tracked)
 
@@ -118,7 +118,7 @@ def _nuclei(config: QuantifyConfig, recording: Recording) -> Callable[[int], np.
     if option == "nuclei":
         labels = label_planes(option, text, recording, config.pair)
         return lambda i: cells_of(labels(i))
-    nuclear = planes(option, text, recording, config.pair)
+    nuclear = planes(option, text, recording, config.pair, config.reading(), config.nuclear_channel)
     given = config.pixel_size_um
     return lambda i: nuclei_seeds(nuclear.read(i), config.seeds, given or nuclear.size_um(i))
 
@@ -126,5 +126,5 @@ def _nuclei(config: QuantifyConfig, recording: Recording) -> Callable[[int], np.
 def _read_nuclei(config: QuantifyConfig, file: Path) -> np.ndarray:
     if config.nuclei is not None:
         return cells_of(read_labels(file))
-    pixels, size = read_plane(file)
+    pixels, size = read_plane(file, "nuclear", config.reading(), config.nuclear_channel)
     return nuclei_seeds(pixels, config.seeds, config.pixel_size_um or size)

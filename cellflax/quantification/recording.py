@@ -12,8 +12,8 @@ import pandas as pd
 
 from cellflax.errors import UserError
 from cellflax.io import results
-from cellflax.io.images import label_plane, read_image, read_labels
-from cellflax.io.movie_file import is_movie, open_label_movie
+from cellflax.io.frames import is_movie, label_frame, open_label_movie
+from cellflax.io.images import pixel_size_of, read_labels
 from cellflax.io.names import natural_key, stem_of
 from cellflax.io.pairs import PairBy, by_stem, match_frames
 from cellflax.io.predictions import cells_of_image, read_cells
@@ -159,7 +159,7 @@ def _of_one_movie(frames: list[RecordedFrame]) -> list[RecordedFrame]:
 def _frames(file: Path, stem: str, name: str, known: pd.DataFrame, pixel_size_um: float | None) -> list[RecordedFrame]:
     """The one frame of an image, or those of a movie, whose rows of `known` have a column `frame`."""
     if not is_movie(file):
-        size = pixel_size_um or read_image(file).pixel_size_um
+        size = pixel_size_um or pixel_size_of(file)
         key: dict[str, Any] = {results.IMAGE: name}
         return [RecordedFrame(str(file), stem, lambda: read_labels(file), key, known, size, file=file)]
     if results.FRAME not in known:
@@ -171,7 +171,7 @@ def _frames(file: Path, stem: str, name: str, known: pd.DataFrame, pixel_size_um
     def labels() -> np.ndarray:
         # All at once: opening the file for every frame costs a pass over all of its frames.
         with open_label_movie(file) as movie:
-            return np.stack([label_plane(movie.frame(t), f"{file}, frame {t}") for t in range(movie.n_frames)])
+            return np.stack([label_frame(movie, t) for t in range(movie.n_frames)])
 
     frames = []
     for t in range(n_frames):

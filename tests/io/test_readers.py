@@ -13,7 +13,7 @@ from cellflax.errors import UserError
 from cellflax.io import readers
 from cellflax.io.files import images_in, list_files
 from cellflax.io.images import read_image, read_labels
-from cellflax.io.reader import Reader
+from cellflax.io.reader import Reader, read_whole
 from cellflax.io.stack import Stack, default_channel_names
 from tests.commands import run_command
 
@@ -34,8 +34,8 @@ def read_toy(path: Path) -> Stack:
     return Stack(pixels, default_channel_names(channels), 1.3)
 
 
-TOY = Reader("Toy", (".toy", ".toy2"), read_toy, lambda start: start.startswith(MARK))
-UNMARKED = Reader("Toy", (".toy",), read_toy)
+TOY = Reader("Toy", (".toy", ".toy2"), read_whole(read_toy), lambda start: start.startswith(MARK))
+UNMARKED = Reader("Toy", (".toy",), read_whole(read_toy))
 
 
 @pytest.fixture
