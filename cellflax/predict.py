@@ -28,7 +28,7 @@ from cellflax.io.resuming import RESUME
 from cellflax.io.table_parts import join_tables
 from cellflax.io.tiff_output import writing
 from cellflax.pictures.overlay import save_overlay
-from cellflax.prediction.batch import Batch, Source
+from cellflax.prediction.batch import ImageBatch, Source
 from cellflax.prediction.files import expected_files, provenance
 from cellflax.prediction.inputs import channel_parts, warn_of_simulation
 from cellflax.prediction.networks import Networks, PredictionSettings, load_networks
@@ -115,7 +115,7 @@ def predict(config: PredictConfig) -> None:
     with result_set(config.output, config.overwrite, expected, run=run, resume=config.resume) as found:
         finished = _finished(sources, found, config)
         with Progress(len(sources), len(finished), unit="images") as bar:
-            batch = Batch(
+            batch = ImageBatch(
                 networks,
                 found.folder,
                 found.journal,
@@ -178,7 +178,7 @@ def _finished(sources: dict[str, Source], found: ResultSet, config: PredictConfi
 
 
 def _publish(
-    found: ResultSet, networks: Networks, config: PredictConfig, names: list[str], batch: Batch, ended: bool
+    found: ResultSet, networks: Networks, config: PredictConfig, names: list[str], batch: ImageBatch, ended: bool
 ) -> None:
     """Complete the set with the table, the overlay and the provenance.
 

@@ -70,13 +70,13 @@ def assert_same_results(one: Path, other: Path) -> None:
 def segmented(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the images that are opened to be segmented from now on."""
     names: list[str] = []
-    segment = batch.Batch.segment
+    segment = batch.ImageBatch.segment
 
     def noted(self, source):
         names.append(source.files.name)
         segment(self, source)
 
-    monkeypatch.setattr(batch.Batch, "segment", noted)
+    monkeypatch.setattr(batch.ImageBatch, "segment", noted)
     return names
 
 

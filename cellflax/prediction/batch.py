@@ -39,7 +39,7 @@ class Source:
         return input_states([*self.files.paths, *([] if self.nuclei is None else [self.nuclei])])
 
 
-class Batch:
+class ImageBatch:
     """Segments images, and keeps what is wrong with some of them.
 
     Args:
