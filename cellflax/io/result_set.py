@@ -1,12 +1,13 @@
 """What one run of a command leaves in its directory: one set, never mixed with another run's, never taken for input.
 
-A run writes to a hidden folder in its directory. At the end, the files are moved in and `provenance.json` lists them.
-By that list a later run knows what cellflax wrote there: nothing else is ever replaced or removed.
+A run writes to a hidden folder in its directory. At the end, the files are moved in and the command's record
+(`results.RECORDS`) lists them. By that list a later run knows what the command wrote there: nothing else is ever
+replaced or removed. Each command has a record of its own, so that several can write to one directory.
 
 A command that notes in the journal which images are finished can go on where a run of it was ended (`io.resuming`).
 """
 
-import json
+import errno
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -14,15 +15,23 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cellflax.atomic import output_directory
-from cellflax.errors import UserError
+from cellflax.errors import OutputError, UserError
 from cellflax.io import results
 from cellflax.io.journal import Journal
+from cellflax.io.records import (
+    CHECKSUMS,
+    COMMAND,
+    FILES,
+    checksum,
+    earlier_files,
+    files_below,
+    not_results,
+    refuse_others,
+)
 from cellflax.io.resuming import RESUME, Resumption, find_resumption
 from cellflax.io.unfinished import Unfinished, left_behind
 from cellflax.jsonfile import write_json
 from cellflax.progress import say
-
-_FILES = "files"  # key of provenance.json
 
 
 class ResultSet:
@@ -35,44 +44,74 @@ class ResultSet:
         published: whether it is published.
     """
 
-    def __init__(self, output: Path, folder: Path, earlier: Sequence[str], key: str, journal: Journal, replaces: bool):
+    def __init__(
+        self,
+        output: Path,
+        folder: Path,
+        earlier: Sequence[str],
+        key: str,
+        command: str,
+        journal: Journal,
+        replaces: bool,
+    ):
         self.folder, self.replaces, self.journal = folder, replaces, journal
-        self._output, self._earlier, self._key = output, list(earlier), key
+        self._output, self._earlier, self._key, self._command = output, list(earlier), key, command
         self.published = False
 
     def file(self, name: str) -> Path:
         """Where a result is: in the hidden directory, or published by the run that is resumed."""
         return self.folder / name if (self.folder / name).exists() else self._output / name
 
-    def publish(self, record: dict[str, Any]) -> None:
-        """Move the files in, in place of the earlier set, and write `provenance.json`, which lists them.
+    def publish(self, record: dict[str, Any], *, keep_edits: bool = False) -> None:
+        """Move the files in, in place of the earlier set, and write the record, which lists them.
 
-        A run that is killed meanwhile leaves a `provenance.json` that is not complete, and lists all that is there.
+        A run that is killed meanwhile leaves a record that is not complete, and lists all that is there.
 
         Args:
-            record: what else `provenance.json` says of the results; `complete` is true unless it says otherwise.
+            record: what else the record says of the results; `complete` is true unless it says otherwise.
+            keep_edits: record the files' checksums too, so that `overwrite=true` never replaces one that was changed
+                by hand since.
 
         Raises:
             UserError: if a file of another origin has a result's name.
         """
-        new = sorted(file.relative_to(self.folder).as_posix() for file in self.folder.rglob("*") if file.is_file())
-        refuse_others(self._output, new, self._earlier, self._key)
+        new = [name for name in files_below(self.folder) if name != self._record.name]
+        refuse_others(self._output, new, self._earlier, self._key, self._command)
         there = {name for entry in self.journal.done.values() for name in entry.files}  # or new
-        provenance = {"complete": True, **record, _FILES: sorted({*new, *there})}
-        everything = sorted({*self._earlier, *new, *there} - {results.PROVENANCE})
+        provenance = {"complete": True, **record, COMMAND: self._command, FILES: sorted({*new, *there})}
+        if keep_edits:
+            provenance[CHECKSUMS] = {name: checksum(self.folder / name) for name in new}
+        everything = sorted({*self._earlier, *new, *there} - {self._record.name})
         moving = {RESUME: self.journal.recorded()} if RESUME in record else {}
-        write_json(self._output / results.PROVENANCE, {**provenance, "complete": False, **moving, _FILES: everything})
-        for name in new:
-            (self._output / name).parent.mkdir(parents=True, exist_ok=True)
-            os.replace(self.folder / name, self._output / name)
-        for name in sorted(set(self._earlier) - {*new, *there, results.PROVENANCE}):
-            file = self._output / name
-            file.unlink(missing_ok=True)
-            with suppress(OSError):  # other files are in it
-                if file.parent != self._output:
-                    file.parent.rmdir()
-        write_json(self._output / results.PROVENANCE, provenance)
+        write_json(self._record, {**provenance, "complete": False, **moving, FILES: everything})
+        self._move_in(new)
+        for name in sorted(set(self._earlier) - {*new, *there, self._record.name}):
+            self._remove(name)
+        write_json(self._record, provenance)
         self.published = True
+
+    @property
+    def _record(self) -> Path:
+        return self._output / results.RECORDS[self._command]
+
+    def _move_in(self, names: Sequence[str]) -> None:
+        """Move the files to their places; a folder that is new there in one step, as a checkpoint must appear."""
+        for name in names:
+            top = PurePosixPath(name).parts[0]
+            source = self.folder / name
+            if source.parent != self.folder and not os.path.lexists(self._output / top):
+                os.replace(self.folder / top, self._output / top)
+            elif source.exists():  # not yet moved with its folder
+                (self._output / name).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(source, self._output / name)
+
+    def _remove(self, name: str) -> None:
+        """Remove a file of the earlier set, and the folders that are empty without it."""
+        file = self._output / name
+        file.unlink(missing_ok=True)
+        with suppress(OSError):  # other files are in it
+            for folder in list(file.relative_to(self._output).parents)[:-1]:
+                (self._output / folder).rmdir()
 
 
 @contextmanager
@@ -82,6 +121,7 @@ def result_set(
     expected: Iterable[str] = (),
     key: str = "output",
     command: str = "predict",
+    inputs: Iterable[Path] = (),
     *,
     run: dict[str, Any] | None = None,
     resume: bool = False,
@@ -93,19 +133,21 @@ def result_set(
 
     Args:
         output: directory of the results; it may hold other files, such as the images.
-        overwrite: whether the set may replace one that cellflax wrote there.
+        overwrite: whether the set may replace one that this command wrote there.
         expected: names of files that will be written, as far as they are known: it is reported before the work, not
             after it, if they cannot be.
         key: the argument's name, for errors.
-        command: the command.
+        command: whose set it is, one of `results.RECORDS`.
+        inputs: files that the run reads.
         run: what the results depend on besides the images, as JSON; None for a command that cannot be resumed.
         resume: go on with what an earlier run of the same `run` finished, whether it was published or not; without
             one, begin anew.
 
     Raises:
-        UserError: if there is an earlier set that may not be replaced, a file of another origin has a result's name,
-            the directory cannot be made, a living run of this command writes there, or what is to be resumed is of
-            another `run`.
+        UserError: if there is an earlier set that may not be replaced, or would be although the run reads it, a file of
+            another origin has a result's name, the directory cannot be made, a living run of this command writes there,
+            or what is to be resumed is of another `run`.
+        OutputError: if the disk is full.
     """
     given, is_new = Path(output), not Path(output).exists()
     with ExitStack() as stack:
@@ -119,8 +161,9 @@ def result_set(
         if resume and run is not None:
             found = find_resumption(given, leftovers, run, overwrite, key)
         remedy = "" if run is None else ", or resume=true to complete them"
-        earlier = _earlier_files(given, overwrite or found.published, key, remedy)
-        refuse_others(given, expected, earlier, key)
+        earlier = earlier_files(given, overwrite or found.published, key, command, remedy)
+        refuse_others(given, expected, earlier, key, command)
+        _refuse_inputs(given, inputs, earlier, key)
         target = output_directory(given, key)
         if is_new:
             stack.callback(_remove_if_empty, target)
@@ -130,21 +173,33 @@ def result_set(
             raise UserError(f"{key}={given}: cannot be written to ({error.strerror}); give another") from error
         stack.callback(folder.release)
         journal = Journal(folder.path, run or {})
-        made = ResultSet(target, folder.results, earlier, key, journal, bool(earlier) and not found.published)
+        made = ResultSet(target, folder.results, earlier, key, command, journal, bool(earlier) and not found.published)
         others = [other for other in leftovers if other is not found.folder]
         _announce(given, others)
         try:
             if run is not None:
                 journal.start(found.take_up(journal, target, earlier))
             yield made
-        except BaseException:
+        except BaseException as error:
             if not made.published and (journal.added or found.folder is not None):
                 say(f"{len(journal.done)} finished images are kept in {folder.path}; resume=true goes on from there")
             else:
                 folder.remove()
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                line = f"{key}={given}: cannot be written ({error.strerror}); make room, or give another"
+                raise OutputError(line) from error
             raise
         for each in (folder, *others):
             each.remove()
+
+
+def _refuse_inputs(output: Path, inputs: Iterable[Path], earlier: Sequence[str], key: str) -> None:
+    replaced = {(output / name).resolve() for name in earlier}
+    for file in inputs:
+        if file.resolve() in replaced:
+            raise UserError(
+                f"{key}={output}: overwrite=true would replace {file}, which is read; give another directory"
+            )
 
 
 def _announce(output: Path, leftovers: Sequence[Unfinished]) -> None:
@@ -167,7 +222,7 @@ def _remove_if_empty(folder: Path) -> None:
 
 
 def without_results(option: str, files: Sequence[Path]) -> list[Path]:
-    """Files without those that a command of cellflax wrote, by the `provenance.json` beside them.
+    """Files without those that a command of cellflax wrote, by the records beside them.
 
     Args:
         option: the argument that named the files, for the error.
@@ -176,64 +231,10 @@ def without_results(option: str, files: Sequence[Path]) -> list[Path]:
     Raises:
         UserError: if all are results.
     """
-    written = {folder: set(_listed(folder) or ()) for folder in {file.parent for file in files}}
-    left = [file for file in files if file.name not in written[file.parent]]
+    left = not_results(files)
     if files and not left:
         raise UserError(
             f"{option}: all {len(files)} images in {files[0].parent} are results of cellflax; give the images that "
             "were segmented, or one of these by its own name"
         )
     return left
-
-
-def refuse_others(output: Path, names: Iterable[str], earlier: Iterable[str], key: str = "output") -> None:
-    """Refuse to replace files that are not of an earlier set.
-
-    Raises:
-        UserError: naming the first.
-    """
-    known = set(earlier)
-    for name in names:
-        if name not in known and os.path.lexists(output / name):
-            raise UserError(
-                f"{key}={output}: {name} is there already, and {results.PROVENANCE} does not say that cellflax wrote "
-                "it; give another directory, or move the file away"
-            )
-
-
-def _earlier_files(output: Path, overwrite: bool, key: str, remedy: str) -> list[str]:
-    """Files of the set in a directory, which may be replaced; none if there is no set."""
-    if not os.path.lexists(output / results.PROVENANCE):
-        return []
-    files = _listed(output)
-    if files is None:
-        raise UserError(
-            f"{key}={output}: {results.PROVENANCE} there does not list the files of its run, so they cannot be told "
-            "from others; give another directory"
-        )
-    if not overwrite:
-        raise UserError(
-            f"{key}={output}: holds the results of an earlier run; give another directory, or add overwrite=true to "
-            f"replace them{remedy}"
-        )
-    return [*files, results.PROVENANCE]
-
-
-def _listed(folder: Path) -> list[str] | None:
-    """Files that the `provenance.json` of a folder lists, relative to it; None if there is no such list."""
-    try:
-        record = json.loads((folder / results.PROVENANCE).read_text(encoding="utf-8"))
-        files = record[_FILES] if "cellflax" in record else None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
-    if not isinstance(files, list) or not all(isinstance(name, str) and _is_below(folder, name) for name in files):
-        return None
-    return files
-
-
-def _is_below(folder: Path, name: str) -> bool:
-    """Whether a name from a file stays within its folder: nothing that is read chooses what is removed."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or not path.parts or ".." in path.parts or "\0" in name:
-        return False
-    return (folder / path).parent.resolve().is_relative_to(folder.resolve())

@@ -21,12 +21,12 @@ class TiffMetadata:
     Args:
         path: the file.
         tiff: the same, open.
-        number: which of its images it is.
-        count: number of its images.
+        series: the image.
     """
 
-    def __init__(self, path: Path, tiff: tifffile.TiffFile, number: int, count: int):
-        self._path, self._tiff = path, tiff
+    def __init__(self, path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries):
+        self._path, self._tiff, self._page = path, tiff, series.keyframe
+        count, number = len(tiff.series), next(i for i, other in enumerate(tiff.series) if other is series)
         self._image: ElementTree.Element | None = None
         if tiff.is_ome:
             images = self._known("metadata", lambda: images_of(tiff.ome_metadata or "<OME/>")) or []
@@ -107,7 +107,7 @@ class TiffMetadata:
 
     def _sizes_um(self) -> tuple[float, float] | None:
         tiff = self._tiff
-        page = tiff.pages.first
+        page = self._page
         if tiff.is_ome:
             pixels = self._pixels()
             return None if pixels is None else _ome_sizes_um(pixels)
@@ -117,7 +117,7 @@ class TiffMetadata:
             return (sizes[0], sizes[1]) if all(sizes) else None
         if tiff.is_stk:
             metadata = tiff.stk_metadata or {}
-            scale = UM_PER_UNIT.get(str(metadata.get("CalibrationUnits", "")).lower().strip("\0 "))
+            scale = UM_PER_UNIT.get(_stk_unit(metadata))
             sizes = [float(metadata.get(f"{axis}Calibration", 0)) for axis in "XY"]
             known = scale is not None and metadata.get("SpatialCalibration", True) and all(sizes)
             return (scale * sizes[0], scale * sizes[1]) if known and scale else None
@@ -143,6 +143,11 @@ class TiffMetadata:
             step = float(pixels.get("PhysicalSizeZ", 0)) * unit
         elif self._tiff.is_lsm:
             step = 1e6 * float((self._tiff.lsm_metadata or {}).get("VoxelSizeZ", 0))
+        elif self._tiff.is_stk:
+            metadata = self._tiff.stk_metadata or {}
+            steps = np.asarray(metadata.get("ZDistance", []), float)  # in the unit of the pixel size
+            if len(steps) == planes and UM_PER_UNIT.get(_stk_unit(metadata)) == 1 and (steps > 0).all():
+                return tuple(np.concatenate([[0.0], np.cumsum(steps[:-1])]).tolist()) if planes > 1 else None
         elif self._tiff.is_imagej:
             metadata = self._tiff.imagej_metadata or {}
             step = float(metadata.get("spacing", 0)) * UM_PER_UNIT.get(str(metadata.get("unit", "")).lower(), 0)
@@ -153,6 +158,10 @@ class TiffMetadata:
             pixels = self._pixels()
             return None if pixels is None else ome_times_s(self._path, pixels, n_frames)
         return tiff_times_s(self._tiff, n_frames)
+
+
+def _stk_unit(metadata: dict[str, Any]) -> str:
+    return str(metadata.get("CalibrationUnits", "")).lower().strip("\0 ")
 
 
 def _ome_sizes_um(pixels: ElementTree.Element) -> tuple[float, float] | None:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-_PREFIX = ".unfinished."
+UNFINISHED = ".unfinished."  # begins the name of the folder
 _LOCK = "run.lock"
 
 
@@ -35,7 +35,7 @@ class Unfinished:
             OSError: if it cannot be made.
         """
         while True:
-            path = Path(tempfile.mkdtemp(dir=target, prefix=_PREFIX))
+            path = Path(tempfile.mkdtemp(dir=target, prefix=UNFINISHED))
             try:
                 lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
             except FileNotFoundError:  # another run took the empty folder for one that was left behind
@@ -99,7 +99,7 @@ def left_behind(target: Path, command: str) -> list[Unfinished]:
     """
     found: list[Unfinished] = []
     try:
-        for path in sorted(target.glob(f"{_PREFIX}*")):
+        for path in sorted(target.glob(f"{UNFINISHED}*")):
             with suppress(OSError):  # of a run that was killed as it began
                 path.rmdir()
                 continue
