@@ -53,9 +53,9 @@ def main() -> None:
     print_table(columns, [[str(value) for value in row]])
 
 
-def write_image(path: Path, size: int) -> int:
+def write_image(path: Path, size: int, seed: int = 0) -> int:
     """Write a uint16 image of discs in rows on noise; return the number of discs."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     count = size // SPACING
     rows, columns = np.indices((SPACING, SPACING)) - (SPACING - 1) / 2
     pixels = rng.integers(900, 1100, (size, size), np.uint16)

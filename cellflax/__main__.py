@@ -5,12 +5,13 @@ import sys
 from difflib import get_close_matches
 
 from cellflax.commands import COMMANDS, overview
+from cellflax.interruption import ending_in_one_line
 from cellflax.progress import closing_pipe_ends
 
 
 def main() -> None:
     """List the commands, or run one of them; only what it needs is imported."""
-    with closing_pipe_ends():
+    with closing_pipe_ends(), ending_in_one_line():
         name, *arguments = sys.argv[1:] or ["--help"]
         if name in ("--help", "-h"):
             print(overview())

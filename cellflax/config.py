@@ -32,6 +32,7 @@ from cellflax.composition import check_all_compositions
 from cellflax.config_errors import error_line
 from cellflax.errors import UserError
 from cellflax.home import expand_home
+from cellflax.interruption import ending_in_one_line
 from cellflax.overrides import as_typed, quoted
 from cellflax.progress import closing_pipe_ends, end_if_pipe_closed
 from cellflax.schemas import GROUPS, SCHEMA_SUFFIX, field_types, from_json, group_types, to_json, unknown_key
@@ -84,7 +85,7 @@ def entry[T](
     def decorate(function: Callable[[T], float | None]) -> Callable[[], None]:
         @functools.wraps(function)
         def main() -> None:
-            with closing_pipe_ends():
+            with closing_pipe_ends(), ending_in_one_line():
                 if asks_for_help(sys.argv[1:]):
                     docstring = sys.modules[function.__module__].__doc__ or ""
                     print(command_help(name, schema, config_directory(), pkgutil.resolve_name, docstring), end="")
@@ -146,9 +147,6 @@ class _Command[T]:
 
             job.__module__ = f"cellflax.{self.name}"  # Hydra names the job after it
             hydra.main(version_base="1.3", config_path=str(config_directory()), config_name=self.name)(job)()
-        except KeyboardInterrupt:
-            print("error: interrupted", file=sys.stderr)
-            sys.exit(130)
         except Exception as error:
             end_if_pipe_closed(error)
             # Before a job starts, Hydra raises plain ValueError for some unusable arguments.

@@ -12,28 +12,28 @@ disagreement is the uncertainty of each cell.
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import pandas as pd
-
+import cellflax
 from cellflax.checks import above, check
-from cellflax.config import entry
+from cellflax.config import entry, to_json
 from cellflax.device import set_up_jax
-from cellflax.errors import BlankError, ContentError, OutputError, UserError
+from cellflax.errors import UserError
 from cellflax.io import results
-from cellflax.io.frames import Frames
-from cellflax.io.images import ImageFiles, find_images, list_files
+from cellflax.io.images import find_images, list_files
 from cellflax.io.pairs import PairBy, partners
 from cellflax.io.reading import ReadingOptions
 from cellflax.io.result_set import ResultSet, result_set, without_results
-from cellflax.pictures.overlay import Panel, save_overlay
-from cellflax.prediction.files import ResultFiles, expected_files, frame_cells, panel, provenance, write_cells
-from cellflax.prediction.inputs import channel_parts, open_images, open_nuclei, warn_of_simulation
+from cellflax.io.resuming import RESUME
+from cellflax.io.table_parts import join_tables
+from cellflax.io.tiff_output import writing
+from cellflax.pictures.overlay import save_overlay
+from cellflax.prediction.batch import ImageBatch, Source
+from cellflax.prediction.files import expected_files, provenance
+from cellflax.prediction.inputs import channel_parts, warn_of_simulation
 from cellflax.prediction.networks import Networks, PredictionSettings, load_networks
 from cellflax.prediction.trained import TrainedModel
-from cellflax.progress import say
-
-_MAX_PANELS = 6
+from cellflax.progress import Progress, say
 
 
 @dataclass
@@ -56,6 +56,8 @@ class PredictConfig(ReadingOptions, PredictionSettings):
         frame_interval_s: time between the frames of all movies; overrides the files.
         overwrite: whether to replace the results of an earlier run in `output`, which is refused otherwise; other
             files there stay.
+        resume: whether to go on with what an earlier run with the same settings and checkpoint finished in `output`,
+            however it was ended; without such a run, begin anew. Images whose files were changed are segmented again.
         save_probability: also write `<name>_probability.tif` (CYX, float32) and, if there are any,
             `<name>_uncertainty.tif` (YX, float32) and the nuclei as `<name>_seeds.tif`. In movies, T comes first.
     """
@@ -69,6 +71,7 @@ class PredictConfig(ReadingOptions, PredictionSettings):
     pixel_size_um: float | None = None
     frame_interval_s: float | None = None
     overwrite: bool = False
+    resume: bool = False
     save_probability: bool = False
 
     def __post_init__(self):
@@ -84,13 +87,13 @@ def main(config: PredictConfig) -> None:
     predict(config)
 
 
-def predict(config: PredictConfig) -> pd.DataFrame:
-    """Segment images and write the results; returns the table of all cells.
+def predict(config: PredictConfig) -> None:
+    """Segment images and write the results.
 
     Raises:
         UserError: if the checkpoint cannot be used, or nothing can be written: the results of the images before
-            stay, and the table of their cells is called `cells.partial.csv`, unless they would replace an earlier
-            set. Also if images cannot be used: at the end, when the others are done.
+            stay, and the table of their cells is called `cells.partial.csv`; if they would replace an earlier set, they
+            stay hidden until `resume`. Also if images cannot be used: at the end, when the others are done.
     """
     for key in ("checkpoint", "input"):
         if not getattr(config, key):
@@ -105,127 +108,118 @@ def predict(config: PredictConfig) -> pd.DataFrame:
         files = without_results(f"input={config.input}", files)  # of an earlier run beside the images
     images = find_images(files, channel_parts(config.channels, model.channels), config.reading(model.focal_planes))
     nuclei = partners("nuclei", config.nuclei, {image.name: image.paths[0] for image in images}, config.pair)
-    options = {"maps": config.save_probability, "uncertainty": networks.has_uncertainty}
-    expected = expected_files((image.name for image in images), **options)
+    sources = {image.name: Source(image, nuclei.get(image.name)) for image in images}
+    expected = expected_files(sources, maps=config.save_probability, uncertainty=networks.has_uncertainty)
 
-    batch = _Batch(networks, config)
-    with result_set(config.output, config.overwrite, expected) as found:
-        try:
-            for image in images:
-                batch.segment(image, nuclei.get(image.name), found.folder)
-        except BaseException:  # a full disk, an interruption: no other image can be segmented
-            if batch.tables and not found.replaces:  # an earlier set stays whole
-                with suppress(OSError, UserError):  # the disk may be full; what is reported is why it ended
-                    batch.publish(found, ended=False)
-            raise
-        if not batch.tables:
-            raise batch.error()
-        table = batch.publish(found, ended=True)
+    run = {"cellflax": cellflax.__version__, **networks.identity(), "settings": _settings(config)}
+    with result_set(config.output, config.overwrite, expected, run=run, resume=config.resume) as found:
+        finished = _finished(sources, found, config)
+        with Progress(len(sources), len(finished), unit="images") as bar:
+            batch = ImageBatch(
+                networks,
+                found.folder,
+                found.journal,
+                bar,
+                maps=config.save_probability,
+                pixel_size_um=config.pixel_size_um,
+                frame_interval_s=config.frame_interval_s,
+            )
+            try:
+                for name, source in sources.items():
+                    if name in finished:
+                        batch.show(source, found.file(results.result_file(name, results.LABELS)))
+                    else:
+                        batch.segment(source)
+                        bar.done(name)
+            except BaseException:  # a full disk, an interruption: no other image can be segmented
+                if found.journal.done and not found.replaces:  # an earlier set stays whole
+                    with suppress(OSError, UserError):  # the disk may be full; what is reported is why it ended
+                        _publish(found, networks, config, list(sources), batch, ended=False)
+                        say(f"results so far: {config.output}; the same command with resume=true completes them")
+                raise
+        if not found.journal.done:
+            raise _error(batch.unusable, None)
+        _publish(found, networks, config, list(sources), batch, ended=True)
     say(f"results: {config.output}")
     if batch.unusable:
-        raise batch.error()
-    return table
+        raise _error(batch.unusable, config.output)
 
 
-class _Batch:
-    """Images that are segmented one after the other, and what is wrong with some of them.
+def _settings(config: PredictConfig) -> dict[str, Any]:
+    """Settings that the result of an image depends on: not where files are, which are known by size and time."""
+    given = to_json(config)
+    places = {"checkpoint", "step", "nuclei_checkpoint", "input", "output", "overwrite", "resume"}
+    return {key: value for key, value in given.items() if key not in places} | {
+        "nuclei": None if config.nuclei is None else "given"
+    }
+
+
+def _finished(sources: dict[str, Source], found: ResultSet, config: PredictConfig) -> set[str]:
+    """Images that need not be segmented again; those whose files changed are taken off the journal.
+
+    Raises:
+        UserError: if images of the run that is resumed are not in the input any more.
+    """
+    journal = found.journal
+    gone = [name for name in journal.done if name not in sources]
+    if gone:
+        raise UserError(
+            f"input={config.input}: lacks {gone[0]}{f' and {len(gone) - 1} more' if len(gone) > 1 else ''}, which the "
+            f"run in {config.output} has segmented; resume=true needs the same images, and others besides"
+        )
+    for name, done in list(journal.done.items()):
+        if done.inputs != sources[name].states():
+            say(f"{name}: its file was changed since, so that it is segmented again")
+            journal.forget(name)
+    finished = {name for name, done in journal.done.items() if not done.failed}
+    if config.resume:
+        say(f"resume: {len(finished)} of {len(sources)} images are finished already")
+    return finished
+
+
+def _publish(
+    found: ResultSet, networks: Networks, config: PredictConfig, names: list[str], batch: ImageBatch, ended: bool
+) -> None:
+    """Complete the set with the table, the overlay and the provenance.
 
     Args:
-        networks: what segments them.
+        found: the set, which holds the images.
+        networks: what segmented them.
         config: options of the command.
-
-    Attributes:
-        tables: cells of each image that was segmented.
-        unusable: by image or frame, what was wrong with it.
+        names: all images of the input, in order.
+        batch: what was wrong with some.
+        ended: whether all images were tried.
     """
+    journal = found.journal
+    journal.done = {name: journal.done[name] for name in names if name in journal.done}
+    journal.free_room()
+    table = found.folder / (results.CELLS if ended else results.PARTIAL_CELLS)
+    with writing(table):
+        join_tables(table, [journal.cells(name) for name in journal.done])
+    if ended:
+        save_overlay(found.folder / results.OVERLAY, batch.panels)
+    wrong: dict[str, str] = {}
+    for done in journal.done.values():
+        wrong |= done.blank | done.failed
+    wrong |= batch.unusable
+    complete = ended and not batch.unusable
+    record = provenance(networks.model, networks.nuclei_model, config, list(journal.done), wrong, complete)
+    found.publish({**record, RESUME: journal.recorded(table)})
 
-    def __init__(self, networks: Networks, config: PredictConfig):
-        self._networks, self._config = networks, config
-        self.tables: list[pd.DataFrame] = []
-        self.unusable: dict[str, str] = {}
-        self._blank: dict[str, str] = {}
-        self._done: list[str] = []
-        self._panels: list[Panel] = []
 
-    def segment(self, files: ImageFiles, nuclei: Path | None, folder: Path) -> None:
-        """Segment one image or movie into a folder; one that cannot be used is noted.
+def _error(unusable: dict[str, str], output: str | None) -> UserError:
+    """What to report at the end about what could not be used.
 
-        Raises:
-            OutputError: if a result cannot be written.
-        """
-        config = self._config
-        try:
-            with open_images(files, self._networks.model, config.pixel_size_um, config.frame_interval_s) as frames:
-                self.tables.append(self._segment_frames(frames, nuclei, folder))
-            self._done.append(files.name)
-        except OutputError:
-            raise
-        except UserError as error:
-            self.unusable[files.name] = str(error)
-            say(f"not segmented: {error}")
-
-    def publish(self, found: ResultSet, ended: bool) -> pd.DataFrame:
-        """Complete the set with the table, the overlay and the provenance; returns the table.
-
-        Args:
-            found: the set, which holds the images.
-            ended: whether all images were tried.
-        """
-        networks = self._networks
-        table = pd.concat(self.tables, ignore_index=True)
-        write_cells(found.folder / (results.CELLS if ended else results.PARTIAL_CELLS), table)
-        if ended:
-            save_overlay(found.folder / results.OVERLAY, self._panels)
-        wrong = {**self._blank, **self.unusable}
-        complete = ended and not self.unusable
-        found.publish(provenance(networks.model, networks.nuclei_model, self._config, self._done, wrong, complete))
-        return table
-
-    def error(self) -> UserError:
-        """What to report at the end about what could not be used."""
-        first, *more = self.unusable.values()
-        if not self.tables and not more:
-            return UserError(first)
-        rest = f" (and {len(more)} more, see above)" if more else ""
-        others = f"the others are in {self._config.output}" if self.tables else "nothing is written"
-        return UserError(f"{1 + len(more)} images or frames were not segmented, {others}: {first}{rest}")
-
-    def _segment_frames(self, frames: Frames, nuclei: Path | None, folder: Path) -> pd.DataFrame:
-        """Segment an image or all frames of a movie, write the results, and return the table of their cells.
-
-        A frame that cannot be analysed has no cells; unless it is blank, that is noted as for an image. Some of the
-        frames are kept for the overlay.
-
-        Raises:
-            UserError: if the image, or all frames of a movie, cannot be used.
-        """
-        networks, panels = self._networks, self._panels
-        options = {"maps": self._config.save_probability, "uncertainty": networks.has_uncertainty}
-        files = ResultFiles(folder, frames, networks.model.class_names, **options)
-        shown = set(np.linspace(0, frames.count - 1, min(frames.count, _MAX_PANELS - len(panels)), dtype=int).tolist())
-        tables: list[pd.DataFrame] = []
-        blank: dict[str, str] = {}
-        unusable: dict[str, str] = {}
-        with open_nuclei(nuclei, frames) as read_nuclei, files:
-            for t in range(frames.count):
-                title = frames.name if frames.time is None else f"{frames.name}, frame {t}"
-                try:
-                    image = frames.read(t)
-                    result = networks.segment(image, read_nuclei(t, image), files.maps(t, image))
-                except ContentError as error:
-                    (blank if isinstance(error, BlankError) else unusable)[title] = str(error)
-                    if len(blank) + len(unusable) == frames.count:
-                        raise
-                    say(f"warning: no cells in this frame: {error}")
-                    continue
-                files.write(t, image, result)
-                tables.append(frame_cells(frames, t, result.cells))
-                if t in shown:
-                    panels.append(panel(title, result.labels, image.pixels[..., 0]))
-                say(f"{title}: {len(result.cells)} cells")
-        self._blank |= blank
-        self.unusable |= unusable
-        return pd.concat(tables, ignore_index=True)
+    Args:
+        unusable: by image or frame, what was wrong with it.
+        output: where the others are, if there are any.
+    """
+    first, *more = unusable.values()
+    if output is None and not more:
+        return UserError(first)
+    rest = f" (and {len(more)} more, see above)" if more else ""
+    others = "nothing is written" if output is None else f"the others are in {output}"
+    return UserError(f"{1 + len(more)} images or frames were not segmented, {others}: {first}{rest}")
 
 
 def _announce(model: TrainedModel, device: str) -> None:

@@ -11,10 +11,13 @@ from typing import Self, TextIO
 
 from tqdm import tqdm
 
+FEW = 20  # images that have a line each
+
 
 def say(line: str) -> None:
-    """Print a line to standard error at once; standard output is for results."""
-    print(line, file=sys.stderr, flush=True)
+    """Print a line to standard error at once, above a bar if there is one; standard output is for results."""
+    tqdm.write(line, file=sys.stderr)
+    sys.stderr.flush()
 
 
 @contextlib.contextmanager
@@ -57,12 +60,20 @@ def _has_no_reader(stream: TextIO) -> bool:
 class Progress:
     """How far a loop is, with its rate and the time left: a bar on a terminal, else a line now and then.
 
+    Of a batch of images:
+
+        with Progress(len(images), unit="images") as bar:
+            for image in images:
+                ...  # bar.part("block", done, of_all) within a large image
+                bar.done(image.name)
+
     Args:
         total: number of steps of the whole run.
         initial: steps done before (a resumed run).
         line_seconds: seconds between two lines where there is no terminal.
         stream: where to print; standard error by default.
         clock: seconds since any fixed moment.
+        unit: what the steps are, in the plural.
     """
 
     def __init__(
@@ -72,13 +83,16 @@ class Progress:
         line_seconds: float = 30.0,
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
+        unit: str = "steps",
     ):
         self._stream = stream or sys.stderr
         self._clock, self._line_seconds, self._total = clock, line_seconds, total
-        self._first: tuple[int, float] | None = None
-        self._last_line = clock()
+        self._units, self._unit = unit, unit.removesuffix("s")
+        self._step, self._noted = initial, 0
+        self._first: tuple[float, float] | None = None
+        self._started = self._last_line = clock()
         self._bar = (
-            tqdm(total=total, initial=initial, file=self._stream, dynamic_ncols=True, unit="step")
+            tqdm(total=total, initial=initial, file=self._stream, dynamic_ncols=True, unit=self._unit)
             if self._stream.isatty()
             else None
         )
@@ -91,16 +105,33 @@ class Progress:
 
     def update(self, step: int, text: str = "") -> None:
         """Say that `step` steps are done, with a short text (the loss)."""
-        if self._bar is not None:
-            self._bar.set_postfix_str(text, refresh=False)
-            self._bar.update(step - self._bar.n)
-            return
-        now = self._clock()
-        if self._first is None:
-            self._first = (step, now)  # the first step compiles; the rate is that of the others
-        if now - self._last_line >= self._line_seconds or step >= self._total:
-            self._last_line = now
-            print(self._line(step, now, text), file=self._stream, flush=True)
+        self._step = step
+        self._show(step, text, is_last=step >= self._total)
+
+    def done(self, text: str = "") -> None:
+        """Say that one more image is done, with a short text (its name)."""
+        self._step += 1
+        long = self._total > FEW or self._last_line > self._started
+        self._show(self._step, text, is_last=long and self._step >= self._total)
+
+    def part(self, unit: str, done: int, total: int) -> None:
+        """Say how much of the next image is done.
+
+        Args:
+            unit: what its parts are: block, frame.
+            done: number of parts that are done.
+            total: number of all.
+        """
+        if done < total:  # else the image itself is
+            self._show(self._step + done / total, f"{unit} {done}/{total}")
+
+    def brief(self, text: str) -> None:
+        """Print a line of its own about an image; after the first 20, the progress says enough."""
+        self._noted += 1
+        if self._noted <= FEW:
+            self.note(text)
+        if self._noted == FEW < self._total:
+            self.note(f"the others of {self._total} {self._units} have no line of their own")
 
     def note(self, text: str) -> None:
         """Print a line of its own (a validation result) without disturbing the bar."""
@@ -114,10 +145,31 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
 
-    def _line(self, step: int, now: float, text: str) -> str:
-        line = f"step {step}/{self._total}"
-        first_step, first_time = self._first or (step, now)
-        if step > first_step and now > first_time:
-            rate = (step - first_step) / (now - first_time)
-            line += f", {rate:.3g} steps/s, {tqdm.format_interval((self._total - step) / rate)} left"
-        return f"{line}, {text}" if text else line
+    def _show(self, position: float, text: str, is_last: bool = False) -> None:
+        now = self._clock()
+        if self._bar is not None:
+            left = self._left(position, now) if position > self._step else ""
+            self._bar.set_postfix_str(f"{text}{left}", refresh=position > self._step)
+            self._bar.update(self._step - self._bar.n)
+        elif now - self._last_line >= self._line_seconds or is_last:
+            self._last_line = now
+            line = f"{self._unit} {self._step}/{self._total}{self._rate(position, now)}{self._left(position, now)}"
+            print(f"{line}, {text}" if text else line, file=self._stream, flush=True)
+        if self._first is None:
+            self._first = (position, now)  # the first step compiles; the rate is that of the others
+
+    def _rate(self, position: float, now: float) -> str:
+        """The rate so far, as a part of a line; empty if it is unknown."""
+        rate = self._per_second(position, now)
+        if rate is None:
+            return ""
+        return f", {rate:.3g} {self._units}/s" if rate >= 0.1 else f", {1 / rate:.3g} s per {self._unit}"
+
+    def _left(self, position: float, now: float) -> str:
+        """The time left, as a part of a line; empty if it is unknown."""
+        rate = self._per_second(position, now)
+        return "" if rate is None else f", {tqdm.format_interval((self._total - position) / rate)} left"
+
+    def _per_second(self, position: float, now: float) -> float | None:
+        first, since = self._first or (position, now)
+        return (position - first) / (now - since) if position > first and now > since else None

@@ -19,6 +19,8 @@ from tests.commands import run_command
             "| 3 x 3, 32 -> 32; ",
         ),
         ("predict_memory", ["--size", "200"], "| 200 x 200 | 2048 | False | 25 | 25 |"),
+        ("batch", ["--images", "3", "--size", "64"], "| 3 |"),
+        ("interruption", ["--images", "4", "--bad", "1"], "| bad images alone | 1 | 3 |"),
         (
             "fcn",
             ["--size", "96", "--crop", "16", "--batch", "2", "--rounds", "1"],

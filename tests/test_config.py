@@ -207,6 +207,8 @@ def test_command_from_any_directory_without_jax(tmp_path, files):
             "error: job input=a model.width=0: model.width must be positive, got 0\n",
         ),
         (["fail_with=interrupt"], 130, "error: interrupted\n"),
+        (["fail_with=terminate"], 143, "error: ended by SIGTERM\n"),
+        (["-m", "fail_with=terminate,interrupt"], 143, "error: ended by SIGTERM\n"),
     ],
 )
 def test_exit_status(tmp_path, files, arguments, status, err):

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "cellflax"
 # Every room of the house (a module or folder of cellflax/), from the ground floor up, as ARCHITECTURE.md draws them.
 # A room imports rooms of lower ranks alone: none of its own rank, none above.
 RANKS = (
-    "errors schema_source home",
+    "errors schema_source home interruption",
     "atomic checks commands wholefile",
     "jsonfile labels progress device",
     "schemas models io simulation",

@@ -1,6 +1,7 @@
 """`cellflax.predict` on movies, and what `track` and `quantify` read of its results."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +145,28 @@ def test_a_frame_that_cannot_be_used_is_told_at_the_end(trained, root, tmp_path)
     assert "a_phase.tif, frame 1: channel phase contains NaN" in result.error
     assert len(read(tmp_path / "out" / "a_labels.tif")) == N_FRAMES
     assert json.loads((tmp_path / "out" / "provenance.json").read_text())["complete"] is False
+
+
+def test_resume_tries_a_movie_with_a_bad_frame_again(trained, root, tmp_path):
+    out = tmp_path / "out"
+    spoilt(root, tmp_path, [1], np.nan)
+    (tmp_path / "b").mkdir()
+    for file in spoilt(root, tmp_path / "b", [2], 7).parent.iterdir():  # a finished movie with a blank frame
+        file.rename(tmp_path / file.name.replace("a_", "b_"))
+    assert segmented(trained.path, tmp_path / "*.tif", out).status == 1
+    failed = ["a, frame 1", "b, frame 2"]
+    table = (out / "cells.csv").read_text()
+    again = segmented(trained.path, tmp_path / "*.tif", out, "resume=true")
+    assert again.status == 1
+    assert "resume: 1 of 2 images are finished already" in again.err
+    assert sorted(json.loads((out / "provenance.json").read_text())["failed"]) == failed
+    assert (out / "cells.csv").read_text() == table
+    for channel in ("phase", "nuclear"):
+        shutil.copy(root / "movie" / f"a_{channel}.tif", tmp_path)
+    assert segmented(trained.path, tmp_path / "*.tif", out, "resume=true").status == 0
+    provenance = json.loads((out / "provenance.json").read_text())
+    assert (provenance["complete"], list(provenance["failed"])) == (True, ["b, frame 2"])
+    assert [bool(frame.any()) for frame in read(out / "a_labels.tif")] == [True] * N_FRAMES
 
 
 def test_a_movie_of_blank_frames_leaves_nothing(trained, root, tmp_path):

@@ -36,3 +36,52 @@ def test_progress_on_a_terminal_is_a_bar():
     assert "10/10" in stream.getvalue()
     assert "loss 0.25" in stream.getvalue()
     assert "validation 0.8\n" in stream.getvalue()
+
+
+def test_a_long_batch_of_images_has_few_lines():
+    now, stream = 0.0, io.StringIO()
+    with Progress(1000, line_seconds=30, stream=stream, clock=lambda: now, unit="images") as bar:
+        for index in range(1000):
+            now += 0.5
+            bar.brief(f"i{index}: 3 cells")
+            bar.done(f"i{index}")
+    lines = stream.getvalue().splitlines()
+    assert lines[:20] == [f"i{index}: 3 cells" for index in range(20)]
+    assert lines[20] == "the others of 1000 images have no line of their own"
+    assert lines[21] == "image 60/1000, 2 images/s, 07:50 left, i59"
+    assert lines[-1] == "image 1000/1000, 2 images/s, 00:00 left, i999"
+    assert len(lines) < 45
+
+
+def test_blocks_of_a_large_image_count():
+    now, stream = 0.0, io.StringIO()
+    with Progress(2, line_seconds=30, stream=stream, clock=lambda: now, unit="images") as bar:
+        for block in range(1, 5):
+            now += 20
+            bar.part("block", block, 4)
+        bar.done("a")
+    assert stream.getvalue().splitlines() == [
+        "image 0/2, 80 s per image, 02:00 left, block 2/4",
+        "image 1/2, 80 s per image, 01:20 left, a",
+    ]
+
+
+def test_a_short_batch_has_no_lines_of_progress():
+    stream = io.StringIO()
+    with Progress(2, stream=stream, unit="images") as bar:
+        for name in "ab":
+            bar.brief(f"{name}: 3 cells")
+            bar.done(name)
+    assert stream.getvalue() == "a: 3 cells\nb: 3 cells\n"
+
+
+def test_images_on_a_terminal_are_a_bar_below_the_first_lines():
+    stream = Terminal()
+    with Progress(40, stream=stream, unit="images") as bar:
+        for index in range(40):
+            bar.brief(f"i{index}: 3 cells")
+            bar.part("block", 1, 2)
+            bar.done(f"i{index}")
+    assert "i19: 3 cells\n" in stream.getvalue()
+    assert "i20: 3 cells" not in stream.getvalue()
+    assert "40/40" in stream.getvalue()

@@ -1,6 +1,7 @@
 """A small command, with its configuration files, on which the configuration mechanism is tested."""
 
 import os
+import signal
 import sys
 from dataclasses import dataclass, field
 from enum import Enum
@@ -100,6 +101,8 @@ def main(config: Toy) -> float:
         raise RuntimeError("a bug")
     if config.fail_with == "interrupt":
         raise KeyboardInterrupt
+    if config.fail_with == "terminate":
+        signal.raise_signal(signal.SIGTERM)
     if config.fail_with == "OSError":
         os.listdir("/no/such/directory")
     print(config)

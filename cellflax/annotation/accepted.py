@@ -13,9 +13,10 @@ from cellflax.annotation.files import (
 from cellflax.errors import UserError
 from cellflax.io import results
 from cellflax.io.records import RECORD_KEYS
-from cellflax.io.result_set import UNFINISHED, ResultSet, result_set
+from cellflax.io.result_set import ResultSet, result_set
 from cellflax.io.tables import read_table
 from cellflax.jsonfile import read_json
+from cellflax.io.unfinished import UNFINISHED
 
 _ANSWERS = {"yes": True, "no": False}
 

@@ -3,20 +3,21 @@
 A run writes to a hidden folder in its directory. At the end, the files are moved in and the command's record
 (`results.RECORDS`) lists them. By that list a later run knows what the command wrote there: nothing else is ever
 replaced or removed. Each command has a record of its own, so that several can write to one directory.
+
+A command that notes in the journal which images are finished can go on where a run of it was ended (`io.resuming`).
 """
 
 import errno
 import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cellflax.atomic import output_directory
 from cellflax.errors import OutputError, UserError
 from cellflax.io import results
+from cellflax.io.journal import Journal
 from cellflax.io.records import (
     CHECKSUMS,
     COMMAND,
@@ -27,9 +28,10 @@ from cellflax.io.records import (
     not_results,
     refuse_others,
 )
+from cellflax.io.resuming import RESUME, Resumption, find_resumption
+from cellflax.io.unfinished import Unfinished, left_behind
 from cellflax.jsonfile import write_json
-
-UNFINISHED = ".unfinished."  # begins the name of the folder that a run writes to; a killed process leaves it
+from cellflax.progress import say
 
 
 class ResultSet:
@@ -37,12 +39,28 @@ class ResultSet:
 
     Attributes:
         folder: hidden directory to write them to.
-        replaces: whether there is an earlier set, which stays until this one is published.
+        replaces: whether there is an earlier set of another run, which stays until this one is published.
+        journal: the images that are finished, of a command that notes them.
+        published: whether it is published.
     """
 
-    def __init__(self, output: Path, folder: Path, earlier: Sequence[str], key: str, command: str):
-        self.folder, self.replaces = folder, bool(earlier)
+    def __init__(
+        self,
+        output: Path,
+        folder: Path,
+        earlier: Sequence[str],
+        key: str,
+        command: str,
+        journal: Journal,
+        replaces: bool,
+    ):
+        self.folder, self.replaces, self.journal = folder, replaces, journal
         self._output, self._earlier, self._key, self._command = output, list(earlier), key, command
+        self.published = False
+
+    def file(self, name: str) -> Path:
+        """Where a result is: in the hidden directory, or published by the run that is resumed."""
+        return self.folder / name if (self.folder / name).exists() else self._output / name
 
     def publish(self, record: dict[str, Any], *, keep_edits: bool = False) -> None:
         """Move the files in, in place of the earlier set, and write the record, which lists them.
@@ -59,15 +77,18 @@ class ResultSet:
         """
         new = [name for name in files_below(self.folder) if name != self._record.name]
         refuse_others(self._output, new, self._earlier, self._key, self._command)
-        provenance = {"complete": True, **record, COMMAND: self._command, FILES: new}
+        there = {name for entry in self.journal.done.values() for name in entry.files}  # or new
+        provenance = {"complete": True, **record, COMMAND: self._command, FILES: sorted({*new, *there})}
         if keep_edits:
             provenance[CHECKSUMS] = {name: checksum(self.folder / name) for name in new}
-        everything = sorted({*self._earlier, *new} - {self._record.name})
-        write_json(self._record, {**provenance, "complete": False, FILES: everything})
+        everything = sorted({*self._earlier, *new, *there} - {self._record.name})
+        moving = {RESUME: self.journal.recorded()} if RESUME in record else {}
+        write_json(self._record, {**provenance, "complete": False, **moving, FILES: everything})
         self._move_in(new)
-        for name in sorted(set(self._earlier) - {*new, self._record.name}):
+        for name in sorted(set(self._earlier) - {*new, *there, self._record.name}):
             self._remove(name)
         write_json(self._record, provenance)
+        self.published = True
 
     @property
     def _record(self) -> Path:
@@ -101,8 +122,14 @@ def result_set(
     key: str = "output",
     command: str = "predict",
     inputs: Iterable[Path] = (),
+    *,
+    run: dict[str, Any] | None = None,
+    resume: bool = False,
 ) -> Iterator[ResultSet]:
-    """Begin a set of results; what is not published when the block ends is removed.
+    """Begin a set of results; what is not published when the block ends is removed, unless images are finished.
+
+    What a run of this command left behind when it was killed is removed, and a line says so. If images are finished in
+    it, it stays until this set is published, so that the user can still resume it instead.
 
     Args:
         output: directory of the results; it may hold other files, such as the images.
@@ -112,38 +139,86 @@ def result_set(
         key: the argument's name, for errors.
         command: whose set it is, one of `results.RECORDS`.
         inputs: files that the run reads.
+        run: what the results depend on besides the images, as JSON; None for a command that cannot be resumed.
+        resume: go on with what an earlier run of the same `run` finished, whether it was published or not; without
+            one, begin anew.
 
     Raises:
         UserError: if there is an earlier set that may not be replaced, or would be although the run reads it, a file of
-            another origin has a result's name, or the directory cannot be made.
+            another origin has a result's name, the directory cannot be made, a living run of this command writes there,
+            or what is to be resumed is of another `run`.
         OutputError: if the disk is full.
     """
-    given = Path(output)
-    earlier = earlier_files(given, overwrite, key, command)
-    refuse_others(given, expected, earlier, key, command)
-    replaced = {(given / name).resolve() for name in earlier}
+    given, is_new = Path(output), not Path(output).exists()
+    with ExitStack() as stack:
+        try:
+            leftovers = left_behind(given, command)
+        except BlockingIOError as error:
+            raise UserError(f"{key}={given}: cellflax {command} is writing there; give another, or wait") from error
+        for folder in leftovers:
+            stack.callback(folder.release)
+        found = Resumption()
+        if resume and run is not None:
+            found = find_resumption(given, leftovers, run, overwrite, key)
+        remedy = "" if run is None else ", or resume=true to complete them"
+        earlier = earlier_files(given, overwrite or found.published, key, command, remedy)
+        refuse_others(given, expected, earlier, key, command)
+        _refuse_inputs(given, inputs, earlier, key)
+        target = output_directory(given, key)
+        if is_new:
+            stack.callback(_remove_if_empty, target)
+        try:
+            folder = found.folder or Unfinished.make(target, command)
+        except OSError as error:
+            raise UserError(f"{key}={given}: cannot be written to ({error.strerror}); give another") from error
+        stack.callback(folder.release)
+        journal = Journal(folder.path, run or {})
+        made = ResultSet(target, folder.results, earlier, key, command, journal, bool(earlier) and not found.published)
+        others = [other for other in leftovers if other is not found.folder]
+        _announce(given, others)
+        try:
+            if run is not None:
+                journal.start(found.take_up(journal, target, earlier))
+            yield made
+        except BaseException as error:
+            if not made.published and (journal.added or found.folder is not None):
+                say(f"{len(journal.done)} finished images are kept in {folder.path}; resume=true goes on from there")
+            else:
+                folder.remove()
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                line = f"{key}={given}: cannot be written ({error.strerror}); make room, or give another"
+                raise OutputError(line) from error
+            raise
+        for each in (folder, *others):
+            each.remove()
+
+
+def _refuse_inputs(output: Path, inputs: Iterable[Path], earlier: Sequence[str], key: str) -> None:
+    replaced = {(output / name).resolve() for name in earlier}
     for file in inputs:
         if file.resolve() in replaced:
             raise UserError(
-                f"{key}={given}: overwrite=true would replace {file}, which is read; give another directory"
+                f"{key}={output}: overwrite=true would replace {file}, which is read; give another directory"
             )
-    is_new = not given.exists()
-    target = output_directory(given, key)
-    try:
-        folder = Path(tempfile.mkdtemp(dir=target, prefix=UNFINISHED))
-    except OSError as error:
-        raise UserError(f"{key}={given}: cannot be written to ({error.strerror}); give another") from error
-    try:
-        yield ResultSet(target, folder, earlier, key, command)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise OutputError(f"{key}={given}: cannot be written ({error.strerror}); make room, or give another") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        if is_new:
-            with suppress(OSError):  # it is not empty: something was published
-                target.rmdir()
+
+
+def _announce(output: Path, leftovers: Sequence[Unfinished]) -> None:
+    """Say what killed runs left behind, and remove it at once where no image is finished."""
+    for folder in leftovers:
+        journal = Journal.read(folder.path)
+        if journal is not None and journal.done:
+            say(
+                f"{output}: a run that was killed left {len(journal.done)} finished images, which are removed when "
+                "this run ends; to go on from them, stop it and add resume=true"
+            )
+        else:
+            say(f"{output}: removed what a run that was killed left there")
+            folder.remove()
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):  # something was published
+        folder.rmdir()
 
 
 def without_results(option: str, files: Sequence[Path]) -> list[Path]:

@@ -17,7 +17,6 @@ from cellflax.io import results
 from cellflax.io.frames import Frames
 from cellflax.io.images import Image, write_labels
 from cellflax.io.label_movie_file import LabelMovieWriter
-from cellflax.io.tables import write_table
 from cellflax.io.tiff_maps import MapWriter
 from cellflax.pictures.overlay import Panel
 from cellflax.prediction.segment import Maps, Segmentation
@@ -28,6 +27,9 @@ _PANEL_PX = 1600  # largest edge that pictures.overlay.outline_overlay shows of 
 
 class ResultFiles:
     """The files of one image or movie; a context manager, at whose end movies and maps are complete.
+
+    Attributes:
+        written: the files so far.
 
     Args:
         output: directory.
@@ -46,6 +48,7 @@ class ResultFiles:
         self._maps: dict[str, MapWriter] = {}
         self._movies: dict[str, LabelMovieWriter] = {}
         self._open = ExitStack()
+        self.written: list[Path] = []
 
     def __enter__(self) -> "ResultFiles":
         return self
@@ -88,7 +91,10 @@ class ResultFiles:
         self._movies[kind].write(labels, t)
 
     def _path(self, kind: str) -> Path:
-        return self._output / results.result_file(self._name, kind)
+        file = self._output / results.result_file(self._name, kind)
+        if file not in self.written:
+            self.written.append(file)
+        return file
 
 
 def panel(name: str, labels: np.ndarray, plane: np.ndarray) -> Panel:
@@ -105,14 +111,6 @@ def frame_cells(frames: Frames, t: int, cells: pd.DataFrame) -> pd.DataFrame:
         if frames.time.times_s is not None:
             key[results.TIME_S] = frames.time.times_s[t]
     return pd.concat([pd.DataFrame(key, index=cells.index), cells], axis=1)
-
-
-def write_cells(path: Path, cells: pd.DataFrame) -> None:
-    """Write the table of the cells of all images; the columns that locate a cell come first."""
-    keys = [name for name in (results.IMAGE, results.FRAME, results.TIME_S) if name in cells]
-    if results.FRAME in keys:
-        cells = cells.astype({results.FRAME: "Int64"})  # empty for an image among movies
-    write_table(path, cells.reindex(columns=[*keys, *cells.columns.drop(keys)]))
 
 
 def expected_files(names: Iterable[str], *, maps: bool, uncertainty: bool) -> list[str]:

@@ -1,5 +1,7 @@
 """Trained networks with the settings they segment by: what `cellflax.predict` and `cellflax.load` share."""
 
+import json
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from cellflax.checks import above, at_least, check
 from cellflax.errors import UserError
 from cellflax.inference.settings import Inference, Tiling
 from cellflax.io.images import Image
-from cellflax.prediction.segment import Maps, Segmentation, find_nuclei, segment
+from cellflax.prediction.segment import Maps, OnBlock, Segmentation, find_nuclei, segment
 from cellflax.prediction.trained import TrainedModel, load_model
 from cellflax.refine import RefineConfig
 from cellflax.training.config import TRANSFORM_COUNTS
@@ -92,17 +94,27 @@ class Networks:
         if not self.how.takes_seeds:
             raise UserError(f"{given} has no use without seeds; add refine=watershed or leave it out")
 
-    def segment(self, image: Image, nuclei: np.ndarray | None, maps: Maps | None = None) -> Segmentation:
+    def segment(
+        self, image: Image, nuclei: np.ndarray | None, maps: Maps | None = None, on_block: OnBlock | None = None
+    ) -> Segmentation:
         """Segment one image, by its nuclei if they are given, else by those that the networks find.
 
         Args:
             image: (H, W, C) raw intensities, channels in the model's order.
             nuclei: (H, W) labels, or None.
             maps: as in `segment.segment`.
+            on_block: as in `segment.segment`.
         """
         if nuclei is None:
             nuclei = find_nuclei(self.model, image, self.how, self.inference, self.nuclei_model)
-        return segment(self.model, image, nuclei, self.how, self.inference, maps)
+        return segment(self.model, image, nuclei, self.how, self.inference, maps, on_block)
+
+    def identity(self) -> dict[str, Any]:
+        """What tells these networks from others, wherever they are: steps and sums of the weights, as JSON."""
+        return {
+            "checkpoint": _identity(self.model),
+            "nuclei_checkpoint": None if self.nuclei_model is None else _identity(self.nuclei_model),
+        }
 
 
 def load_networks(checkpoint: str | Path, settings: PredictionSettings) -> Networks:
@@ -127,3 +139,8 @@ def load_networks(checkpoint: str | Path, settings: PredictionSettings) -> Netwo
     if nuclei_model is not None:
         networks.require_use_of_nuclei(f"nuclei_checkpoint={settings.nuclei_checkpoint}")
     return networks
+
+
+def _identity(model: TrainedModel) -> dict[str, Any]:
+    weights = json.dumps(model.record["crc32"], sort_keys=True).encode()
+    return {"step": model.step, "weights": f"{zlib.crc32(weights):08x}"}

@@ -26,6 +26,8 @@ from cellflax.schemas import kind_of
 
 # Takes the maps of one part of the image: where it is, (h, w, K) probabilities, and (h, w) uncertainty if there is any.
 Maps = Callable[[Window, np.ndarray, np.ndarray | None], None]
+# Takes the number of blocks that are done, and of all.
+OnBlock = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ def segment(
     how: RefineConfig,
     inference: Inference,
     maps: Maps | None = None,
+    on_block: OnBlock | None = None,
 ) -> Segmentation:
     """Segment one image.
 
@@ -66,6 +69,7 @@ def segment(
         inference: tiles, transforms, blocks.
         maps: receives, part by part, the mean over networks and transforms, and the disagreement between the networks
             (between the transforms if there is one network).
+        on_block: called after each block.
 
     Raises:
         UserError: naming the image, if its pixel size is needed and unknown.
@@ -107,6 +111,8 @@ def segment(
         if maps is not None:
             core = inside(place.core, place.window)
             maps(place.core, probability[core], None if uncertainty is None else uncertainty[core])
+        if on_block is not None:
+            on_block(index + 1, len(places))
     seeds = seeds if nuclei is None else nuclei.labels
     return Segmentation(mosaic.labels, seeds, pd.concat(tables, ignore_index=True))
 

@@ -1,12 +1,17 @@
 """One set of results in a directory: whole, never mixed with others, never taken for input."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from cellflax.errors import UserError
 from cellflax.io.result_set import result_set, without_results
+from cellflax.io.table_parts import columns_of, join_tables, split_table
+from cellflax.io.unfinished import Unfinished
+from tests.commands import REPOSITORY
 
 
 def publish(output: Path, *names: str, overwrite: bool = False) -> None:
@@ -81,3 +86,59 @@ def test_results_are_not_input(tmp_path):
     assert [file.name for file in without_results("input", files)] == ["a.tif", "b.tif"]
     with pytest.raises(UserError, match="input: all 1 images"):
         without_results("input", [tmp_path / "a_labels.tif"])
+
+
+@pytest.fixture
+def left(tmp_path):
+    """The hidden folder of a run that was killed."""
+    code = (
+        "import os, sys; from cellflax.io.result_set import result_set\n"
+        "with result_set(sys.argv[1], False) as found:\n"
+        "    (found.folder / 'a.csv').write_text('half'); print(found.folder, flush=True); os.kill(os.getpid(), 9)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "out")]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    return Path(done.stdout.strip()).parent
+
+
+def test_what_a_killed_run_left_is_named_and_removed(left, capsys):
+    assert names_in(left) == ["results/a.csv", "run.lock"]
+    publish(left.parent, "b.csv")
+    assert "removed what a run that was killed left there" in capsys.readouterr().err
+    assert names_in(left.parent) == ["b.csv", "provenance.json"]
+
+
+def test_what_others_use_or_wrote_stays(left):
+    foreign = left.with_name(".unfinished.mine")
+    foreign.mkdir()
+    (foreign / "notes.txt").write_text("mine")
+    lock = Unfinished.claim(left, "predict")
+    assert lock is not None  # as a living run has it
+    with pytest.raises(UserError, match="is writing there"):
+        publish(left.parent, "b.csv")
+    with result_set(left.parent, False, command="quantify") as found:  # another command does not mind
+        (found.folder / "c.csv").write_text("c")
+    assert (left / "results" / "a.csv").exists()
+    lock.release()
+    publish(left.parent, "b.csv")
+    assert not left.exists()
+    assert (foreign / "notes.txt").exists()
+
+
+def test_parts_of_a_table(tmp_path):
+    parts = [tmp_path / name for name in ("1.csv", "2.csv", "3.csv")]
+    parts[0].write_text("image,label,area_px\na,1,0.30000000000000004\n")
+    parts[1].write_text('image,frame,label,area_px,area_um2\n"b,c",0,1,5,1e-07\n')
+    parts[2].write_text("image,label,area_px\n")
+    for order in (parts, parts[::-1]):
+        join_tables(tmp_path / "all.csv", order)
+        head = (tmp_path / "all.csv").read_text().splitlines()[0]
+        assert head == "image,frame,label,area_px,area_um2"
+    join_tables(tmp_path / "all.csv", parts)
+    assert (tmp_path / "all.csv").read_text().splitlines()[1:] == ["a,,1,0.30000000000000004,", '"b,c",0,1,5,1e-07']
+    texts = [part.read_text() for part in parts]
+    again = [(part, *columns_of(part)) for part in parts]
+    split_table(tmp_path / "all.csv", again)
+    assert [part.read_text() for part in parts] == texts
+    with pytest.raises(ValueError, match="too many rows"):
+        split_table(tmp_path / "all.csv", again[:1])
