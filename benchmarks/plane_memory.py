@@ -58,7 +58,14 @@ def main() -> None:
         count, plane, grown = (int(word) for word in result.stdout.split())
         megabytes = [plane / 1e6, count * plane / 1e6, grown * 1024 / 1e6]
         rows.append([form, str(count), *(f"{value:.1f}" for value in megabytes), f"{seconds:.1f}"])
-    columns = ["format", "frames", "one plane (MB)", "movie (MB)", "peak memory of a plane (MB)", "seconds with start-up"]
+    columns = [
+        "format",
+        "frames",
+        "one plane (MB)",
+        "movie (MB)",
+        "peak memory of a plane (MB)",
+        "seconds with start-up",
+    ]
     print_table(columns, rows)
 
 
