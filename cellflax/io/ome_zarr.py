@@ -31,7 +31,7 @@ def is_ome_zarr(folder: Path) -> bool:
         return True
     try:
         group = read_group(folder)
-    except UserError:
+    except (UserError, OSError):  # damaged, or not to be looked into
         return False
     return group is not None and any(kind in group for kind in _KINDS)
 

@@ -140,8 +140,8 @@ def validated(path: Path, kind: str, content: Any, version: str) -> Any:
             return getattr(yaozarrs.v04 if version == "0.4" else yaozarrs.v05, kind).model_validate(content)
         except ValidationError as error:
             first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
-            reason = str(first["msg"]).splitlines()[0]
+            place = ".".join(str(part) for part in first["loc"] if len(str(part)) < 40)
+            reason = str(first["msg"]).splitlines()[0][:100]
             raise UserError(
                 f"{path}: its metadata are no valid OME-Zarr {version} ({place}: {reason}); export it again"
             ) from error

@@ -8,6 +8,7 @@ import itertools
 import json
 import math
 import os
+import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -126,7 +127,7 @@ class ZarrArray:
                 f"{self._path}: lacks some chunks of pixels, which by the format are {fill}; if their files were lost "
                 "in copying, copy it again"
             )
-        return np.asarray(store[index].read().result())
+        return np.asarray(_result(store[index].read()))
 
     def _open(self, at: Mapping[int, int]) -> tensorstore.TensorStore:
         """The open array, with a cache of a plane's chunks where they hold other planes too.
@@ -155,7 +156,7 @@ class ZarrArray:
         context = {"cache_pool": {"total_bytes_limit": kept}, "data_copy_concurrency": {"limit": 2}}
         store = {"driver": "file", "path": f"{self._folder.absolute()}/"}
         spec = {"driver": self._driver, "kvstore": store, "recheck_cached_data": "open"}
-        return tensorstore.open(spec, open=True, read=True, context=tensorstore.Context(context)).result()
+        return _result(tensorstore.open(spec, open=True, read=True, context=tensorstore.Context(context)))
 
     def check(self, at: Mapping[int, int]) -> int:
         """Check what is stored of a part of the array before memory is claimed for it.
@@ -191,6 +192,14 @@ class ZarrArray:
         declared = math.prod(lengths) * self.dtype.itemsize
         require_plausible_size(self._path, declared, max(stored * _RATIO, MOST_EMPTY))
         return missing
+
+
+def _result[T](future: tensorstore.Future[T]) -> T:
+    """What TensorStore reads; its errors without what they repeat of the request."""
+    try:
+        return future.result()
+    except ValueError as error:
+        raise ValueError(re.split(r" \[(?:tensorstore_spec|source locations)=", str(error))[0][:200]) from error
 
 
 def _read_json(file: Path) -> dict[str, Any]:

@@ -268,6 +268,7 @@ _NPZ = (mutate.gigabytes, *BYTES)
 _STORED = ("run/checkpoints/*/_CHECKPOINT_METADATA", "run/checkpoints/*/state/**/*")
 
 # One line for each format: add new ones here.
+_ZARR_JSON = ("image.zarr/zarr.json", "image.zarr/.zattrs", "image.zarr/0/zarr.json", "image.zarr/0/.zarray")
 FORMATS: tuple[Format, ...] = (
     _tiff("grey", samples.PIXELS),
     _tiff("big-endian", samples.PIXELS, byteorder=">"),
@@ -292,6 +293,14 @@ FORMATS: tuple[Format, ...] = (
     _ics("version 1", samples.ics(1)),
     _ics("version 2", samples.ics(2)),
     _ics("gzip", samples.ics(2, packed=True)),
+    Format("NPY, grey", samples.npy(samples.PIXELS), ("image.npy",), _images("image.npy")),
+    Format("NPY, movie", samples.npy(_MOVIE_PIXELS), ("image.npy",), (image("image.npy"),)),
+    Format("JPEG, grey", samples.jpeg(samples.PIXELS.astype(np.uint8)), ("image.jpg",), (image("image.jpg"),)),
+    Format("JPEG, colours", samples.jpeg(samples.RGB, progressive=True), ("image.jpg",), (image("image.jpg"),)),
+    Format("OME-Zarr 0.4, metadata", samples.ome_zarr("0.4"), _ZARR_JSON, (image("image.zarr"),), _RECORDS),
+    Format("OME-Zarr 0.5, metadata", samples.ome_zarr("0.5"), _ZARR_JSON, (image("image.zarr"),), _RECORDS),
+    Format("OME-Zarr 0.4, chunks", samples.ome_zarr("0.4"), ("image.zarr/0/[0-9]*",), (image("image.zarr"),)),
+    Format("OME-Zarr 0.5, chunks", samples.ome_zarr("0.5"), ("image.zarr/0/c/*/*/*",), (image("image.zarr"),)),
     Format("table of cells", samples.predicted, ("cells.csv",), (predicted,), _TABLES),
     Format("record of predictions", samples.predicted, ("provenance.json",), (predicted, earlier_results), _RECORDS),
     Format("table of tracks", samples.tracked, ("tracks.csv",), (tracked,), _TABLES),

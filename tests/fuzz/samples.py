@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorstore
 import tifffile
 from PIL import Image
 
@@ -36,6 +37,49 @@ def png(pixels: np.ndarray, mode: str | None = None) -> Callable[[Path], None]:
     def make(folder: Path) -> None:
         picture = Image.fromarray(pixels)
         (picture if mode is None else picture.quantize(16)).save(folder / "image.png")
+
+    return make
+
+
+def npy(pixels: np.ndarray) -> Callable[[Path], None]:
+    """A maker of `image.npy`."""
+    return lambda folder: np.save(folder / "image.npy", pixels)
+
+
+def jpeg(pixels: np.ndarray, progressive: bool = False) -> Callable[[Path], None]:
+    """A maker of `image.jpg`."""
+    return lambda folder: Image.fromarray(pixels).save(folder / "image.jpg", progressive=progressive)
+
+
+def ome_zarr(version: str, chunk: int = 16) -> Callable[[Path], None]:
+    """A maker of `image.zarr`, three channels in square chunks."""
+    axes = [{"name": name, "type": kind} for name, kind in (("c", "channel"), ("y", "space"), ("x", "space"))]
+    scale = [{"type": "scale", "scale": [1, 0.5, 0.5]}]
+    image = {"version": version, "axes": axes, "datasets": [{"path": "0", "coordinateTransformations": scale}]}
+    names = {"channels": [{"label": name} for name in ("a", "b", "c")]}
+
+    def make(folder: Path) -> None:
+        path = folder / "image.zarr"
+        path.mkdir()
+        ome = {"version": version, "multiscales": [image], "omero": names}
+        driver, chunks = "zarr", [1, chunk, chunk]
+        metadata: dict[str, Any] = {
+            "shape": THREE.shape,
+            "dtype": "<u2",
+            "chunks": chunks,
+            "compressor": {"id": "zlib"},
+        }
+        if version == "0.4":
+            (path / ".zgroup").write_text('{"zarr_format": 2}')
+            (path / ".zattrs").write_text(json.dumps(ome))
+        else:
+            driver, grid = "zarr3", {"name": "regular", "configuration": {"chunk_shape": chunks}}
+            codecs = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "zstd"}]
+            metadata = {"shape": THREE.shape, "data_type": "uint16", "chunk_grid": grid, "codecs": codecs}
+            group = {"zarr_format": 3, "node_type": "group", "attributes": {"ome": ome}}
+            (path / "zarr.json").write_text(json.dumps(group))
+        spec = {"driver": driver, "kvstore": {"driver": "file", "path": f"{path}/0/"}, "metadata": metadata}
+        tensorstore.open(spec, create=True).result()[...] = THREE
 
     return make
 
