@@ -40,7 +40,7 @@ def open_regular(path: Path, remedy: str) -> BinaryIO:
         raise
 
 
-def read_whole(path: Path, remedy: str, most_bytes: int) -> bytearray:
+def read_content(path: Path, remedy: str, most_bytes: int) -> bytearray:
     """Content of a regular file.
 
     Args:
@@ -70,9 +70,9 @@ def read_utf8(path: Path, remedy: str, most_bytes: int) -> str:
     """Text of a regular file in UTF-8, with or without a byte order mark.
 
     Raises:
-        UserError: as `read_whole`, and, with the number of the line, for bytes that are no text (NUL, not UTF-8).
+        UserError: as `read_content`, and, with the number of the line, for bytes that are no text (NUL, not UTF-8).
     """
-    content = read_whole(path, remedy, most_bytes)
+    content = read_content(path, remedy, most_bytes)
     require_utf8(path, content, remedy)
     return content.decode("utf-8-sig")
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from cellflax.atomic import replacing
 from cellflax.errors import UserError
-from cellflax.wholefile import read_whole, require_utf8
+from cellflax.wholefile import read_content, require_utf8
 
 # A spreadsheet computes a cell that begins so, as a formula. An apostrophe in front makes it text; as many as there
 # are already count as part of the text, so that each text has one escaped form.
@@ -63,7 +63,7 @@ def read_table(
         UserError: if the file cannot be read, is not UTF-8, or lacks a column, or a value is no such number. It names
             the file and the line.
     """
-    content = read_whole(path, remedy, _MOST_BYTES)
+    content = read_content(path, remedy, _MOST_BYTES)
     require_utf8(path, content, f"save the table as CSV in UTF-8, or {remedy}")
     head = re.split(rb"[\r\n]", content, maxsplit=1)[0]
     separator = max(",;\t", key=lambda character: head.count(character.encode()))

@@ -20,7 +20,7 @@ import tensorstore
 from cellflax.errors import UserError
 from cellflax.io.damage import require_plausible_size
 from cellflax.io.notices import warn
-from cellflax.wholefile import read_whole
+from cellflax.wholefile import read_content
 
 # The most bytes that one stored byte can stand for: zstd packs 128 KiB of one value into 4 bytes.
 _RATIO = 1 << 16
@@ -211,7 +211,7 @@ def _read_json(file: Path) -> dict[str, Any]:
     try:
         if file.stat().st_size > _MOST_METADATA:
             raise UserError(f"{file}: metadata of more than {_MOST_METADATA} bytes; export the image again")
-        metadata = json.loads(read_whole(file, "copy or export it again", _MOST_METADATA))
+        metadata = json.loads(read_content(file, "copy or export it again", _MOST_METADATA))
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{file}: damaged or incomplete ({error!s:.100}); copy or export it again") from error
     if not isinstance(metadata, dict):

@@ -21,7 +21,7 @@ from cellflax.labels import label_values
 from cellflax.tracking.cells import MovieCells
 from cellflax.tracking.lineage import Lineage
 from cellflax.tracking.lookup import Lookup
-from cellflax.wholefile import read_whole
+from cellflax.wholefile import read_content
 
 _MOST_TRACKS = 65535  # the format's masks are uint16
 _TABLES = (results.CTC_TRUE_TRACKS, results.CTC_TRACKS)
@@ -145,7 +145,7 @@ def _require_every_frame(files: list[Path]) -> None:
 
 def _read_table(path: Path) -> pd.DataFrame:
     """The lines L B E P; blank lines do not count."""
-    lines = read_whole(path, "write the table again", _MOST_BYTES).splitlines()
+    lines = read_content(path, "write the table again", _MOST_BYTES).splitlines()
     rows = []
     for number, line in enumerate(lines, start=1):
         words = line.split()
