@@ -39,10 +39,10 @@ def write_czi(path: Path, tiles: list[dict], xml: str = "", stamps: list[float] 
     content = bytearray(_segment("ZISRAWFILE", bytes(512)))
     entries = b""
     for one in tiles:
-        position, entry = len(content), _entry(one, len(content))
-        head = struct.pack("<iiq", 0, 0, len(one["data"])) + entry
-        content += _segment("ZISRAWSUBBLOCK", head.ljust(16 + max(240, len(entry)), b"\0") + one["data"])
-        assert position == len(content) - len(content[position:])
+        entry = _entry(one, len(content))
+        more = one.get("attachment", b"")
+        head = struct.pack("<iiq", 0, len(more), len(one["data"])) + entry
+        content += _segment("ZISRAWSUBBLOCK", head.ljust(16 + max(240, len(entry)), b"\0") + one["data"] + more)
         entries += entry
     attachments = 0
     if stamps is not None:

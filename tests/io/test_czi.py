@@ -43,6 +43,32 @@ def test_stamps_that_do_not_rise_or_may_be_dates_say_nothing(tmp_path, stamps):
         assert scene.times_s() is None
 
 
+def test_the_interval_of_a_file_without_stamps(tmp_path):
+    interval = (
+        "<T><Positions><Interval><Start>0</Start><Increment>30</Increment></Interval></Positions></T></Dimensions>"
+    )
+    xml = czi_xml(["phase"]).replace("</Dimensions>", interval)
+    tiles = [tile(MOVIE[t, 0, 0], T=t) for t in range(3)]
+    with open_file(write_czi(tmp_path / "a.czi", tiles, xml)) as (scene,):
+        assert scene.times_s().tolist() == [0, 30, 60]
+    with open_file(write_czi(tmp_path / "a.czi", tiles, xml, [0.0, 31.0, 63.0])) as (scene,):
+        assert scene.times_s().tolist() == [0, 31, 63]
+
+
+def test_tiles_over_which_a_mask_lies(tmp_path):
+    """What a mask leaves out is no pixel: the tile below shows."""
+    below, above = random_pixels(8, 16), random_pixels(8, 16)
+    mask = np.arange(8 * 16).reshape(8, 16) % 3 > 0
+    guid = b"g\xea\xe3\xcb\xfc[+I\xa1j\xec\xe3x\x03\x14H"
+    bits = struct.pack("<IIII", 16, 8, 0, 2) + np.packbits(mask, axis=1).tobytes()
+    attachment = guid + struct.pack("<i", len(bits)) + bits
+    tiles = [tile(below, M=0), {**tile(above, M=1), "attachment": attachment}]
+    expected = np.where(mask, above, below)
+    path = write_czi(tmp_path / "a.czi", tiles)
+    np.testing.assert_array_equal(czifile.imread(path), expected)
+    np.testing.assert_array_equal(read_image(path).pixels[..., 0], expected)
+
+
 @pytest.mark.parametrize("dtype", ["u1", "u2", "f4"])
 def test_types_of_pixels(tmp_path, dtype):
     pixels = random_pixels(7, 9, dtype=dtype)

@@ -30,14 +30,14 @@ WELLS = {
 }
 
 
-def _positions(path, **options):
-    with tifffile.TiffWriter(path, ome=True) as tiff:
+def _positions(path, byteorder="<", **options):
+    with tifffile.TiffWriter(path, ome=True, byteorder=byteorder) as tiff:
         for (name, metadata), pixels in zip(WELLS.items(), (MOVIE, STILL), strict=True):
             tiff.write(pixels, photometric="minisblack", metadata={"Name": name, **metadata}, **options)
     return path
 
 
-@pytest.mark.parametrize("options", [{}, {"compression": "zlib"}, {"tile": (16, 16)}])
+@pytest.mark.parametrize("options", [{}, {"compression": "zlib"}, {"tile": (16, 16)}, {"byteorder": ">"}])
 def test_positions_of_ome_have_their_own_metadata(tmp_path, options):
     path = _positions(tmp_path / "a.ome.tif", **options)
     with open_file(path) as (movie, still):
@@ -49,6 +49,7 @@ def test_positions_of_ome_have_their_own_metadata(tmp_path, options):
         assert still.times_s() is None
     np.testing.assert_array_equal(frames_of(path, 0)[:, :, 0], MOVIE)
     np.testing.assert_array_equal(frames_of(path, 1)[0, 0], STILL)
+    assert frames_of(path, 1).dtype == np.dtype("=u2")
     images = find_images([path])
     assert [image.name for image in images] == ["a_B2", "a_B3"]
     assert read_image(path, reading=images[1].reading).pixel_size_um == 1.3
