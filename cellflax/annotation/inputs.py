@@ -1,8 +1,7 @@
 """The sites that `cellflax.annotate` works on, which channels are stains, and the pixels of one site at a time."""
 
 import dataclasses
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -34,30 +33,30 @@ class Inputs:
     images: list[str]
     pixel_size_um: float | None
     reading: Reading
+    # By channel, the first site that was read, and its number of planes.
+    _usual_planes: dict[str, tuple[str, int]] = field(default_factory=dict, init=False)
 
     @property
     def simulation_note(self) -> str | None:
         """The note beside simulated images, if they are."""
         return simulation_note({path.parent for site in self.sites for path in site.paths})
 
-    def read(self) -> Iterator[tuple[SiteFiles, SiteImages]]:
-        """Read site after site.
+    def read(self, site: SiteFiles) -> SiteImages:
+        """Read one site.
 
         Raises:
-            UserError: for the first site that cannot be used, or has a different number of planes from the first site.
+            UserError: if it cannot be used, or has a different number of planes from the first site that was read.
         """
-        first: SiteImages | None = None
-        for site in self.sites:
-            content = read_site(site, dict.fromkeys([*self.stains.values(), *self.images]), self.reading)
-            first = first or content
-            for name, channel in content.channels.items():
-                planes, usual = len(channel.planes), len(first.channels[name].planes)
-                if planes != usual:
-                    raise UserError(
-                        f"site {site.name}: {planes} planes of channel {name}, site {self.sites[0].name} has {usual}; "
-                        "all sites must have the same planes"
-                    )
-            yield site, dataclasses.replace(content, pixel_size_um=content.pixel_size_um or self.pixel_size_um)
+        content = read_site(site, dict.fromkeys([*self.stains.values(), *self.images]), self.reading)
+        for name, channel in content.channels.items():
+            planes = len(channel.planes)
+            first, usual = self._usual_planes.setdefault(name, (site.name, planes))
+            if planes != usual:
+                raise UserError(
+                    f"site {site.name}: {planes} planes of channel {name}, site {first} has {usual}; "
+                    "all sites must have the same planes"
+                )
+        return dataclasses.replace(content, pixel_size_um=content.pixel_size_um or self.pixel_size_um)
 
     def stain_planes(self, site: SiteImages) -> Stains:
         """The stains of a site."""
@@ -93,9 +92,16 @@ def find_inputs(config: AnnotateConfig) -> Inputs:
 
 
 def _available(sites: list[SiteFiles], reading: Reading) -> list[str]:
-    """Channels in the file names, else those of the first file; a single one there needs no name."""
+    """Channels in the file names, else those of the first file that can be read; a single one there needs no name."""
     names = sorted({name for site in sites for name in site.files})
     if names != [""]:
         return names
-    inside = grey_stack(read_stack(sites[0].paths[0], reading)).channels
-    return [""] if len(inside) == 1 else list(inside)
+    wrong: list[UserError] = []
+    for site in sites:
+        try:
+            inside = grey_stack(read_stack(site.paths[0], reading)).channels
+        except UserError as error:  # it is reported when the site is annotated
+            wrong.append(error)
+            continue
+        return [""] if len(inside) == 1 else list(inside)
+    raise wrong[0]

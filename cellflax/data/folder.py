@@ -14,11 +14,14 @@ from cellflax.data.example import SIMULATED_NOTE, Dataset, Example
 from cellflax.data.folds import PartOptions, divide
 from cellflax.data.pixel_classes import Annotation, pixel_classes
 from cellflax.errors import UserError
+from cellflax.io import results
 from cellflax.io.files import images_in
 from cellflax.io.images import Image, ImageFiles, find_images, list_files, read_channels, read_labels
 from cellflax.io.name_matching import Matching, match_names
 from cellflax.io.names import comparable, shorter_stems, stem_of
 from cellflax.io.reading import Reading, ReadingOptions
+from cellflax.io.records import not_results
+from cellflax.io.result_set import without_results
 from cellflax.labels import cells_of
 
 # Names of folders in lower case, as people call them.
@@ -149,10 +152,12 @@ def _find(root: Path, channels: list[str], reading: Reading) -> DataSetFiles:
         folders = _folders(root, _LABEL_FOLDERS)
         if len(folders) != 1:
             raise UserError(f"{root}: beside {image_folders[0].name} there must be one folder, labels or masks")
-        image_files, label_files = list_files(image_folders[0]), list_files(folders[0])
+        image_files = without_results(f"data.root={root}", list_files(image_folders[0]))
+        label_files = list_files(folders[0])
+        label_files = not_results(label_files) or label_files
         nucleus_files = [file for folder in _folders(root, _NUCLEUS_FOLDERS) for file in list_files(folder)]
     else:
-        files = list_files(root)
+        files = without_results(f"data.root={root}", list_files(root))
         label_files = [file for file in files if _LABEL_SUFFIX.search(stem_of(file))]
         labelled = {comparable(_LABEL_SUFFIX.sub("", stem_of(file))) for file in label_files}
         files = [file for file in files if file not in set(label_files)]
@@ -173,6 +178,12 @@ def _labels_of(images: list[ImageFiles], label_files: list[Path]) -> dict[str, P
     for files in images:
         if files.name not in matching.files:
             others = f" ({unused[0].name} has no image either)" if unused else ""
+            predicted = files.paths[0].with_name(results.result_file(files.name, results.LABELS))
+            if predicted.is_file() and not not_results([predicted]):
+                raise UserError(
+                    f"{files.paths[0]}: no label image; {predicted.name} is what cellflax predicted. Copy it to "
+                    f"{files.name}_masks.tif, corrected, to train on it"
+                )
             raise UserError(
                 f"{files.paths[0]}: no label image; name it {files.name}_masks.tif, or put {files.name}.tif "
                 f"into labels/ beside images/{others}"

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from cellflax.errors import UserError
+from cellflax.io.failures import Failures
 from cellflax.io.images import frame_image
 from cellflax.io.pair_arrays import read_pair
 from cellflax.io.pairs import Pair
@@ -17,32 +18,37 @@ _MAX_PANELS = 6
 
 
 def panels(
-    pairs: Sequence[Pair], accuracy: Mapping[str, CellAccuracy], *, border: int, erode_reference: bool
+    pairs: Sequence[Pair],
+    accuracy: Mapping[str, CellAccuracy],
+    failures: Failures,
+    *,
+    border: int,
+    erode_reference: bool,
 ) -> list[Panel]:
     """At most 6 images, evenly along the ranking by Jaccard index, as they are compared.
 
-    Raises:
-        UserError: if a background picture has another shape than the prediction.
+    A background picture that cannot be used, or has another shape than the prediction, is noted in `failures`.
     """
     ranked = sorted(pairs, key=lambda pair: np.nan_to_num(accuracy[pair.name].mean_jaccard))
     chosen = np.linspace(0, len(ranked) - 1, min(_MAX_PANELS, len(ranked))).round().astype(int)
-    return [_panel(ranked[i], accuracy[ranked[i].name], border, erode_reference) for i in chosen]
+    return [_panel(ranked[i], accuracy[ranked[i].name], failures, border, erode_reference) for i in chosen]
 
 
-def _panel(pair: Pair, accuracy: CellAccuracy, border: int, erode_reference: bool) -> Panel:
+def _panel(pair: Pair, accuracy: CellAccuracy, failures: Failures, border: int, erode_reference: bool) -> Panel:
     arrays = read_pair(pair)
     reference, predicted = compared_cells(
         arrays.reference, arrays.predicted, border=border, erode_reference=erode_reference
     )
     background = None
     if pair.image is not None:
-        pixels = _background(pair.image, pair.frame)
-        if pixels.shape != arrays.predicted.shape:
-            raise UserError(
-                f"{pair.image}: shape {pixels.shape} differs from {arrays.predicted.shape} of "
-                f"{pair.predicted}; give the image that was segmented"
-            )
-        background = crop_border(pixels, border)
+        with failures.of(f"{pair.name} in image"):
+            pixels = _background(pair.image, pair.frame)
+            if pixels.shape != arrays.predicted.shape:
+                raise UserError(
+                    f"{pair.image}: shape {pixels.shape} differs from {arrays.predicted.shape} of "
+                    f"{pair.predicted}; give the image that was segmented"
+                )
+            background = crop_border(pixels, border)
     result = f"Jaccard {accuracy.mean_jaccard:.3f}" if accuracy.n_cells else "no cells to score"
     return Panel(f"{pair.name}: {result}", predicted, reference, background)
 

@@ -14,6 +14,7 @@ from cellflax.io.glob_paths import glob_paths
 from cellflax.io.names import stem_of
 from cellflax.io.readers import format_names, is_image, scene_names
 from cellflax.io.reading import Reading
+from cellflax.io.records import not_results
 from cellflax.io.results import safe_names
 
 
@@ -39,7 +40,8 @@ class ImageFiles:
 def list_files(text: str | Path) -> list[Path]:
     """Image files that FILE | DIR | GLOB stands for, sorted; `**` in a GLOB searches sub-folders.
 
-    Files are recognised by the suffixes in `readers.READERS`; a single FILE may have any suffix.
+    Files are recognised by the suffixes in `readers.READERS`; a single FILE may have any suffix. Figures that cellflax
+    wrote (`overlay.png`) are left out, unless they are named as FILE.
 
     Raises:
         UserError: if there are none.
@@ -56,12 +58,16 @@ def list_files(text: str | Path) -> list[Path]:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """Image files directly in a folder, sorted, without hidden ones; may be empty."""
+    """Image files directly in a folder, sorted, without hidden ones and pictures of results; may be empty."""
     return _images(map(Path, glob.glob(os.path.join(glob.escape(str(folder)), "*"))))
 
 
 def _images(matches: Iterable[Path]) -> list[Path]:
-    return [file for file in sorted(matches) if is_image(file)]
+    """The images among files, without the figures that cellflax drew: no command takes those for an image."""
+    files = [file for file in sorted(matches) if is_image(file)]
+    figures = {file for file in files if file.suffix == ".png"}
+    figures -= set(not_results(figures))
+    return [file for file in files if file not in figures]
 
 
 def group_channels(files: Sequence[Path], channels: Sequence[str] = ()) -> list[ImageFiles]:

@@ -7,6 +7,7 @@ import numpy as np
 
 from cellflax.errors import UserError
 from cellflax.io import results
+from cellflax.io.failures import Failures
 from cellflax.io.files import list_files
 from cellflax.io.images import read_labels
 from cellflax.io.pairs import partners
@@ -35,9 +36,12 @@ def tracked_recording(config: QuantifyConfig) -> Recording:
     return tracks if predicted is None else with_known_of_cells(tracks, predicted, same_cells=True, pair=config.pair)
 
 
-def cells_input(config: QuantifyConfig) -> tuple[Recording, Callable[[int], np.ndarray] | None]:
-    """Cells of `tracks` or `predicted`, and the image to measure within them."""
-    recording = tracked_recording(config) if config.tracks else _predicted_recording(config)
+def cells_input(config: QuantifyConfig, failures: Failures) -> tuple[Recording, Callable[[int], np.ndarray] | None]:
+    """Cells of `tracks` or `predicted`, and the image to measure within them.
+
+    Label images that cannot be opened are noted in `failures`.
+    """
+    recording = tracked_recording(config) if config.tracks else _predicted_recording(config, failures)
     if recording is None:
         raise UserError("predicted is not given; add predicted=DIR, the output of cellflax.predict, or tracks=DIR")
     if config.image is None:
@@ -46,8 +50,10 @@ def cells_input(config: QuantifyConfig) -> tuple[Recording, Callable[[int], np.n
     return recording.with_sizes_um(image.size_um), image.read
 
 
-def ktr_input(config: QuantifyConfig) -> KtrInput:
+def ktr_input(config: QuantifyConfig, failures: Failures) -> KtrInput:
     """Reporter, nuclei and cells of every frame.
+
+    Label images and images of nuclei that cannot be opened are noted in `failures`.
 
     If `nuclei` or `nuclear` are given, `tracks` are the cells. Otherwise `tracks` are the nuclei, and `predicted` their
     cells. Without `tracks`, `predicted` are the cells. Without cells there is no mixture.
@@ -65,8 +71,8 @@ def ktr_input(config: QuantifyConfig) -> KtrInput:
             recording = with_known_of_cells(recording, predicted, same_cells=False, pair=config.pair)
             tracked = "nucleus"
     else:
-        labelled = tracked_recording(config) if config.tracks else _predicted_recording(config)
-        recording = labelled or image_recording(*_require_nuclei(config), config.pixel_size_um)
+        labelled = tracked_recording(config) if config.tracks else _predicted_recording(config, failures)
+        recording = labelled or image_recording(*_require_nuclei(config), config.pixel_size_um, failures)
         nuclei, cells = _nuclei(config, recording), None if labelled is None else labelled.labels
     reporter = planes("reporter", config.reporter, recording, config.pair, config.reading(), config.reporter_channel)
     recording = recording.with_sizes_um(reporter.size_um)
@@ -91,8 +97,8 @@ def input_notes(config: QuantifyConfig) -> list[str]:
     return simulation_notes(folders)
 
 
-def _predicted_recording(config: QuantifyConfig) -> Recording | None:
-    return predicted_recording(config.predicted, config.pixel_size_um) if config.predicted else None
+def _predicted_recording(config: QuantifyConfig, failures: Failures | None = None) -> Recording | None:
+    return predicted_recording(config.predicted, config.pixel_size_um, failures) if config.predicted else None
 
 
 def _nuclear_option(config: QuantifyConfig) -> tuple[str, str] | None:

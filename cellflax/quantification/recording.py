@@ -3,6 +3,7 @@
 import functools
 import re
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pandas as pd
 
 from cellflax.errors import UserError
 from cellflax.io import results
+from cellflax.io.failures import Failures
 from cellflax.io.frames import is_movie, label_frame, open_label_movie
 from cellflax.io.images import pixel_size_of, read_labels
 from cellflax.io.names import natural_key, stem_of
@@ -117,8 +119,13 @@ def nothing_known(on: str = results.LABEL) -> pd.DataFrame:
     return pd.DataFrame({on: np.zeros(0, np.int64)})
 
 
-def predicted_recording(text: str, pixel_size_um: float | None) -> Recording:
+def predicted_recording(text: str, pixel_size_um: float | None, failures: Failures | None = None) -> Recording:
     """Label images and label movies of FILE | DIR | GLOB, with their rows of the `cells.csv` beside them, if any.
+
+    Args:
+        text: FILE | DIR | GLOB.
+        pixel_size_um: edge of a pixel; overrides the files.
+        failures: where files are noted that cannot be opened; without it, the first is an error.
 
     Raises:
         UserError: if there is none, or its table cannot be read.
@@ -131,12 +138,19 @@ def predicted_recording(text: str, pixel_size_um: float | None) -> Recording:
         file, name = files[stem], results.input_name(files[stem])
         known = cells_of_image(tables[file.parent], name) if file.parent in tables else nothing_known()
         known = nothing_known() if known.empty else known  # the table may not list the image
-        frames += _frames(file, stem, name, known, pixel_size_um)
-    return Recording(text, _of_one_movie(frames), None)
+        with failures.of(str(file)) if failures else nullcontext():
+            frames += _frames(file, stem, name, known, pixel_size_um)
+    return _recording(text, frames, failures)
 
 
-def image_recording(option: str, text: str, pixel_size_um: float | None) -> Recording:
+def image_recording(option: str, text: str, pixel_size_um: float | None, failures: Failures | None = None) -> Recording:
     """Images and movies of FILE | DIR | GLOB in which cells have still to be found.
+
+    Args:
+        option: the argument's name, for errors.
+        text: FILE | DIR | GLOB.
+        pixel_size_um: edge of a pixel; overrides the files.
+        failures: as for `predicted_recording`.
 
     Raises:
         UserError: if there are none.
@@ -145,8 +159,15 @@ def image_recording(option: str, text: str, pixel_size_um: float | None) -> Reco
     stems = sorted(files, key=natural_key)
     frames = []
     for stem in stems:
-        frames += _frames(files[stem], stem, stem_of(files[stem]), nothing_known(), pixel_size_um)
-    return Recording(text, _of_one_movie(frames), None)
+        with failures.of(str(files[stem])) if failures else nullcontext():
+            frames += _frames(files[stem], stem, stem_of(files[stem]), nothing_known(), pixel_size_um)
+    return _recording(text, frames, failures)
+
+
+def _recording(source: str, frames: list[RecordedFrame], failures: Failures | None) -> Recording:
+    if failures is not None:
+        failures.require_some(len(frames))
+    return Recording(source, _of_one_movie(frames), None)
 
 
 def _of_one_movie(frames: list[RecordedFrame]) -> list[RecordedFrame]:

@@ -69,7 +69,7 @@ def test_commands_read_it(trained, fields, tmp_path):
     scores = []
     for reference in (tmp_path / "reference", fields / "labels"):
         given = (f"predicted={tmp_path / 'toy'}", f"reference={reference}", f"output={tmp_path / 'score'}")
-        assert run_command(evaluate.main, *given).status == 0
+        assert run_command(evaluate.main, *given, "overwrite=true").status == 0
         scores.append(json.loads((tmp_path / "score/metrics.json").read_text())["pooled"])
     assert scores[0] == scores[1]
     assert scores[0]["n_reference"] > 10
