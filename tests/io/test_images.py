@@ -229,7 +229,7 @@ def _bytes(content: bytes):
         (lambda path: path, r"cannot be opened \(No such file"),
         (lambda path: path.parent, r"a folder, not an image file"),
         (_bytes(b""), r"empty \(0 bytes\)"),
-        (_bytes(b"\xff\xd8\xff\xe0 JPEG"), "not TIFF, PNG or ICS"),
+        (_bytes(b"\xff\xd8\xff\xe0 JPEG"), r"not TIFF, PNG, .*; convert it"),
         (_bytes(b"II*\0" + b"\xff" * 40), "damaged or incomplete"),
         (_truncated, "damaged or incomplete"),
         (_truncated_plain, "damaged or incomplete"),
