@@ -1,6 +1,7 @@
 """Small CZI files, written by hand after Zeiss's description of the format (ZISRAW 1.0)."""
 
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,9 @@ def write_czi(path: Path, tiles: list[dict], xml: str = "", stamps: list[float] 
     return path
 
 
-def czi_xml(channels: list[str], um: tuple[float, float] | None = None, z_um: float = 0, scenes: list[str] = ()) -> str:
+def czi_xml(
+    channels: list[str], um: tuple[float, float] | None = None, z_um: float = 0, scenes: Sequence[str] = ()
+) -> str:
     """The XML of a CZI file; a channel without a name has none in the display settings either."""
     named = "".join(
         f'<Channel Id="Channel:{i}"' + (f' Name="{name}"' if name else "") + "/>" for i, name in enumerate(channels)
