@@ -12,7 +12,7 @@ from cellflax.errors import UserError
 from cellflax.home import expand_home
 from cellflax.io.glob_paths import glob_paths
 from cellflax.io.names import stem_of
-from cellflax.io.readers import format_names, is_image, scene_names
+from cellflax.io.readers import format_names, is_image, is_image_folder, scene_names
 from cellflax.io.reading import Reading
 from cellflax.io.records import not_results
 from cellflax.io.results import safe_names
@@ -49,7 +49,7 @@ def list_files(text: str | Path) -> list[Path]:
     path = Path(expand_home(str(text)))
     if path.is_file() or (path.is_dir() and is_image(path)):
         return [path]
-    images = images_in(path) if path.is_dir() else _images(glob_paths(path))
+    images = images_in(path) if path.is_dir() else _images(glob_paths(path, is_image_folder))
     if images:
         return images
     if path.is_dir():

@@ -20,7 +20,12 @@ _CHANNEL = re.compile(r"(?:c|ch|w|wv|channel|gfp|cy|alexa|af|dapi|hoechst)\d+|[3
 
 
 def stem_of(path: Path) -> str:
-    """The name of an image file without its ending, which may be double (`a.ome.tif`)."""
+    """The name of an image file without its ending, which may be double (`a.ome.tif`).
+
+    Labels within an OME-Zarr bear its name too: `a.zarr/labels/cells` is a_cells.
+    """
+    if path.parent.name == "labels" and path.parent.parent.suffix.lower() == ".zarr":
+        return f"{stem_of(path.parent.parent)}_{path.name}"
     return path.stem[:-4] if path.stem.lower().endswith(".ome") and len(path.stem) > 4 else path.stem
 
 

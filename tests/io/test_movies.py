@@ -175,7 +175,7 @@ def _two_movies(folder):
 @pytest.mark.parametrize(
     ("spoil", "name", "message"),
     [
-        (lambda folder: None, "m.tif", r"no such TIFF, PNG, .* file"),
+        (lambda folder: None, "m.tif", "no such TIFF, PNG, "),
         (_write("m.tif", LABELS[0]), "m.tif", "m.tif: has one frame .* a movie has two or more"),
         (_write("m.tif", LABELS[:1], metadata={"axes": "TYX"}), "m.tif", "has one frame"),
         (_write("m.tif", LABELS, imagej=True, metadata={"axes": "ZYX"}), "m.tif", "not a movie of single planes"),
