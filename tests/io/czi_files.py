@@ -1,6 +1,7 @@
 """Small CZI files, written by hand after Zeiss's description of the format (ZISRAW 1.0)."""
 
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,10 +40,10 @@ def write_czi(path: Path, tiles: list[dict], xml: str = "", stamps: list[float] 
     content = bytearray(_segment("ZISRAWFILE", bytes(512)))
     entries = b""
     for one in tiles:
-        position, entry = len(content), _entry(one, len(content))
-        head = struct.pack("<iiq", 0, 0, len(one["data"])) + entry
-        content += _segment("ZISRAWSUBBLOCK", head.ljust(16 + max(240, len(entry)), b"\0") + one["data"])
-        assert position == len(content) - len(content[position:])
+        entry = _entry(one, len(content))
+        more = one.get("attachment", b"")
+        head = struct.pack("<iiq", 0, len(more), len(one["data"])) + entry
+        content += _segment("ZISRAWSUBBLOCK", head.ljust(16 + max(240, len(entry)), b"\0") + one["data"] + more)
         entries += entry
     attachments = 0
     if stamps is not None:
@@ -63,7 +64,9 @@ def write_czi(path: Path, tiles: list[dict], xml: str = "", stamps: list[float] 
     return path
 
 
-def czi_xml(channels: list[str], um: tuple[float, float] | None = None, z_um: float = 0, scenes: list[str] = ()) -> str:
+def czi_xml(
+    channels: list[str], um: tuple[float, float] | None = None, z_um: float = 0, scenes: Sequence[str] = ()
+) -> str:
     """The XML of a CZI file; a channel without a name has none in the display settings either."""
     named = "".join(
         f'<Channel Id="Channel:{i}"' + (f' Name="{name}"' if name else "") + "/>" for i, name in enumerate(channels)

@@ -1,7 +1,9 @@
 """Small MetaMorph STK and Zeiss LSM files, written by hand."""
 
 import struct
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -62,9 +64,9 @@ def write_stk(
 def write_lsm(
     path: Path,
     pixels: np.ndarray,
-    names: list[str] = (),
+    names: Sequence[str] = (),
     um: tuple[float, float, float] = (0.5, 0.5, 2.0),
-    stamps: list[float] = (),
+    stamps: Sequence[float] = (),
 ) -> Path:
     """An LSM of (T, Z, C, H, W): a page with all channels for each plane, and after each a thumbnail."""
     frames, planes, channels, height, width = pixels.shape
@@ -78,7 +80,7 @@ def write_lsm(
         first = True
         for plane in pixels.reshape(-1, channels, height, width):
             extra = [(34412, 1, len(info), bytes(info), True)] if first else []
-            options = {"planarconfig": "separate"} if channels > 1 else {}
+            options: dict[str, Any] = {"planarconfig": "separate"} if channels > 1 else {}
             tiff.write(plane if channels > 1 else plane[0], photometric="minisblack", metadata=None, contiguous=False,
                        extratags=extra, **options)  # fmt: skip
             tiff.write(np.zeros((8, 8), "u1"), subfiletype=1, metadata=None, contiguous=False, photometric="minisblack")

@@ -13,7 +13,7 @@ from cellflax.io.files import find_images
 from cellflax.io.images import read_image
 from cellflax.io.readers import has_known_suffix, open_file
 from tests.io.czi_files import czi_xml, tile, write_czi
-from tests.io.vendor_files import cuts, flips, frames_of, outcomes, peak_of_a_plane, random_pixels, real_file
+from tests.io.vendor_files import cuts, flips, frames_of, outcomes, peak_of_a_plane, random_pixels, real_file, times_of
 
 MOVIE = random_pixels(3, 2, 4, 20, 30)
 
@@ -30,7 +30,7 @@ def test_axes_names_sizes_and_times(tmp_path):
         assert (scene.channels, scene.origin) == (("DAPI", "GFP"), "file")
         assert (scene.pixel_size_um, scene.pixel_size_from) == (pytest.approx(0.65), "CZI")
         assert scene.z_um == pytest.approx((0, 2, 4, 6))
-        assert scene.times_s().tolist() == [0, 5, 15]
+        assert times_of(scene) == [0, 5, 15]
         assert scene.name == ""
     np.testing.assert_array_equal(frames_of(path), MOVIE)
     np.testing.assert_array_equal(czifile.imread(path).reshape(MOVIE.shape), MOVIE)  # the file is as czifile expects
@@ -41,6 +41,32 @@ def test_axes_names_sizes_and_times(tmp_path):
 def test_stamps_that_do_not_rise_or_may_be_dates_say_nothing(tmp_path, stamps):
     with open_file(_movie(tmp_path / "a.czi", stamps)) as (scene,):
         assert scene.times_s() is None
+
+
+def test_the_interval_of_a_file_without_stamps(tmp_path):
+    interval = (
+        "<T><Positions><Interval><Start>0</Start><Increment>30</Increment></Interval></Positions></T></Dimensions>"
+    )
+    xml = czi_xml(["phase"]).replace("</Dimensions>", interval)
+    tiles = [tile(MOVIE[t, 0, 0], T=t) for t in range(3)]
+    with open_file(write_czi(tmp_path / "a.czi", tiles, xml)) as (scene,):
+        assert times_of(scene) == [0, 30, 60]
+    with open_file(write_czi(tmp_path / "a.czi", tiles, xml, [0.0, 31.0, 63.0])) as (scene,):
+        assert times_of(scene) == [0, 31, 63]
+
+
+def test_tiles_over_which_a_mask_lies(tmp_path):
+    """What a mask leaves out is no pixel: the tile below shows."""
+    below, above = random_pixels(8, 16), random_pixels(8, 16)
+    mask = np.arange(8 * 16).reshape(8, 16) % 3 > 0
+    guid = b"g\xea\xe3\xcb\xfc[+I\xa1j\xec\xe3x\x03\x14H"
+    bits = struct.pack("<IIII", 16, 8, 0, 2) + np.packbits(mask, axis=1).tobytes()
+    attachment = guid + struct.pack("<i", len(bits)) + bits
+    tiles = [tile(below, M=0), {**tile(above, M=1), "attachment": attachment}]
+    expected = np.where(mask, above, below)
+    path = write_czi(tmp_path / "a.czi", tiles)
+    np.testing.assert_array_equal(czifile.imread(path), expected)
+    np.testing.assert_array_equal(read_image(path).pixels[..., 0], expected)
 
 
 @pytest.mark.parametrize("dtype", ["u1", "u2", "f4"])
@@ -74,7 +100,7 @@ def test_scenes_and_mosaics(tmp_path):
     for scene, top in enumerate((100, 700)):
         for m, (rows, columns) in enumerate([(slice(0, 30), slice(0, 25)), (slice(0, 30), slice(20, 40))]):
             place = {"S": scene, "M": m, "Y": top + rows.start, "X": 50 + columns.start}
-            tiles.append(tile(whole[scene, rows, columns], C=0, **place))
+            tiles.append(tile(whole[scene, rows, columns], None, 0, C=0, **place))
     path = write_czi(tmp_path / "a.czi", tiles, czi_xml(["phase"], scenes=["B2", "B3"]))
     with open_file(path) as scenes:
         assert [scene.name for scene in scenes] == ["B2", "B3"]

@@ -12,7 +12,7 @@ from cellflax.io.files import find_images
 from cellflax.io.images import read_image
 from cellflax.io.readers import has_known_suffix, open_file
 from tests.io.lif_files import LifImage, write_lif
-from tests.io.vendor_files import cuts, flips, frames_of, outcomes, peak_of_a_plane, random_pixels
+from tests.io.vendor_files import cuts, flips, frames_of, outcomes, peak_of_a_plane, random_pixels, times_of
 
 MOVIE = random_pixels(3, 2, 4, 20, 30)  # (T, C, Z, H, W)
 EXTENTS = {"X": 29 * 0.5e-6, "Y": 19 * 0.5e-6, "Z": 3 * 2e-6, "T": 2 * 60.0}
@@ -45,7 +45,7 @@ def test_what_the_file_does_not_say_is_unknown(tmp_path):
         assert (scene.pixel_size_um, scene.z_um, scene.times_s()) == (None, None, None)
         assert (scene.channels, scene.origin) == (("channel_0", "channel_1"), "default")
     with open_file(write_lif(tmp_path / "a.lif", [_image(stamps_ms=[])])) as (scene,):
-        assert scene.times_s().tolist() == [0, 60, 120]
+        assert times_of(scene) == [0, 60, 120]
 
 
 @pytest.mark.parametrize("axes", ["TCZYX", "CTZYX", "ZTCYX", "TZCYX", "TZYCX", "TZYXC"])

@@ -1,6 +1,7 @@
 """Nikon ND2: files written by hand, and a real one of CELLFLAX_DATA/vendor against nd2's own reading."""
 
 import sys
+from typing import Any
 
 import nd2
 import numpy as np
@@ -11,7 +12,7 @@ from cellflax.io.files import find_images
 from cellflax.io.images import read_image
 from cellflax.io.readers import has_known_suffix, open_file
 from tests.io.nd2_files import other_loop, positions, time_loop, write_nd2, z_stack
-from tests.io.vendor_files import cuts, flips, frames_of, outcomes, peak_of_a_plane, random_pixels, real_file
+from tests.io.vendor_files import cuts, flips, frames_of, outcomes, peak_of_a_plane, random_pixels, real_file, times_of
 
 MOVIE = random_pixels(3, 2, 4, 20, 30)  # (T, C, Z, H, W)
 FRAMES = np.moveaxis(MOVIE, 1, -1).reshape(12, 20, 30, 2)
@@ -44,7 +45,7 @@ def test_what_the_file_does_not_say_is_unknown(tmp_path):
     loops = [time_loop(3, period_ms=2500.0), z_stack(4, 0.5, bottom_to_top=False)]
     path = write_nd2(tmp_path / "b.nd2", FRAMES, loops, ["", ""], times_ms=[5.0] * 12)
     with open_file(path) as (scene,):
-        assert scene.times_s().tolist() == [0, 2.5, 5]
+        assert times_of(scene) == [0, 2.5, 5]
         assert scene.z_um == (0, -0.5, -1, -1.5)
         assert (scene.channels, scene.origin) == (("channel_0", "channel_1"), "default")
 
@@ -56,7 +57,7 @@ def test_positions_are_scenes(tmp_path):
     path = write_nd2(tmp_path / "a.nd2", pixels.reshape(6, 8, 9, 1), loops, ["phase"], 1.3, times)
     with open_file(path) as scenes:
         assert [scene.name for scene in scenes] == ["0", "1", "2"]  # one has no name
-        assert [scene.times_s()[1] for scene in scenes] == pytest.approx([5, 5, 5.005])
+        assert [times_of(scene)[1] for scene in scenes] == pytest.approx([5, 5, 5.005])
         assert all(scene.channels == ("phase",) and scene.pixel_size_um == 1.3 for scene in scenes)
     for position in range(3):
         np.testing.assert_array_equal(frames_of(path, position)[:, 0, 0], pixels[:, position, ..., 0])
@@ -148,7 +149,8 @@ def test_a_real_file_as_nd2_reads_it():
         assert (scene.channels, scene.origin) == (("5-FAM/pH 9.0", "FM 4-64/2% CHAPS"), "file")
         assert scene.pixel_size_um == pytest.approx(0.167809, abs=1e-6)
         assert scene.z_um == tuple(0.5 * i for i in range(10))
-        stamps = [file.frame_metadata(i).channels[0].time.relativeTimeMs / 1000 for i in (0, 10, 20)]
+        frames: list[Any] = [file.frame_metadata(i) for i in (0, 10, 20)]
+        stamps = [frame.channels[0].time.relativeTimeMs / 1000 for frame in frames]
         assert scene.times_s() == pytest.approx(np.array(stamps) - stamps[0])
         expected = np.moveaxis(file.asarray(), 2, 1)
     np.testing.assert_array_equal(frames_of(path), expected)

@@ -1,6 +1,7 @@
 """Files with several images: positions of OME-TIFF, and several series of a TIFF."""
 
 import json
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from cellflax.io.readers import open_file
 from cellflax.io.scene import Reading
 from tests.commands import run_command
 from tests.io.czi_files import czi_xml, tile, write_czi
-from tests.io.vendor_files import cuts, frames_of, outcomes, peak_of_a_plane, random_pixels
+from tests.io.vendor_files import cuts, frames_of, outcomes, peak_of_a_plane, random_pixels, times_of
 
 MOVIE, STILL = random_pixels(3, 2, 20, 30), random_pixels(4, 16, 18)
 WELLS = {
@@ -30,25 +31,26 @@ WELLS = {
 }
 
 
-def _positions(path, **options):
-    with tifffile.TiffWriter(path, ome=True) as tiff:
+def _positions(path, byteorder: Literal["<", ">"] = "<", **options):
+    with tifffile.TiffWriter(path, ome=True, byteorder=byteorder) as tiff:
         for (name, metadata), pixels in zip(WELLS.items(), (MOVIE, STILL), strict=True):
             tiff.write(pixels, photometric="minisblack", metadata={"Name": name, **metadata}, **options)
     return path
 
 
-@pytest.mark.parametrize("options", [{}, {"compression": "zlib"}, {"tile": (16, 16)}])
+@pytest.mark.parametrize("options", [{}, {"compression": "zlib"}, {"tile": (16, 16)}, {"byteorder": ">"}])
 def test_positions_of_ome_have_their_own_metadata(tmp_path, options):
     path = _positions(tmp_path / "a.ome.tif", **options)
     with open_file(path) as (movie, still):
         assert (movie.name, dict(movie.sizes)) == ("B2", {"T": 3, "C": 2, "Z": 1, "Y": 20, "X": 30})
         assert (movie.channels, movie.pixel_size_um, movie.z_um) == (("phase", "nuclear"), 0.5, None)
-        assert movie.times_s().tolist() == [0, 60, 120]
+        assert times_of(movie) == [0, 60, 120]
         assert (still.name, dict(still.sizes)) == ("B3", {"T": 1, "C": 1, "Z": 4, "Y": 16, "X": 18})
         assert (still.channels, still.pixel_size_um, still.z_um) == (("gfp",), 1.3, (0, 2, 4, 6))
         assert still.times_s() is None
     np.testing.assert_array_equal(frames_of(path, 0)[:, :, 0], MOVIE)
     np.testing.assert_array_equal(frames_of(path, 1)[0, 0], STILL)
+    assert frames_of(path, 1).dtype == np.dtype("=u2")
     images = find_images([path])
     assert [image.name for image in images] == ["a_B2", "a_B3"]
     assert read_image(path, reading=images[1].reading).pixel_size_um == 1.3

@@ -1,5 +1,7 @@
 """MetaMorph STK and Zeiss LSM, written by hand, and all suffixes of TIFF."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import tifffile
@@ -9,7 +11,7 @@ from cellflax.io.files import find_images, list_files
 from cellflax.io.images import read_image
 from cellflax.io.readers import open_file
 from tests.io.stk_lsm_files import write_lsm, write_stk
-from tests.io.vendor_files import cuts, flips, frames_of, outcomes, peak_of_a_plane, random_pixels
+from tests.io.vendor_files import cuts, flips, frames_of, outcomes, peak_of_a_plane, random_pixels, times_of
 
 PLANES = random_pixels(5, 20, 30)
 TIMES = [1000, 4000, 8000, 12000, 20000]
@@ -21,7 +23,7 @@ def test_a_movie_of_metamorph(tmp_path):
     with open_file(path) as (scene,):
         assert dict(scene.sizes) == {"T": 5, "C": 1, "Z": 1, "Y": 20, "X": 30}
         assert (scene.pixel_size_um, scene.pixel_size_from) == (pytest.approx(0.65), "MetaMorph")
-        assert scene.times_s().tolist() == [0, 3, 7, 11, 19]
+        assert times_of(scene) == [0, 3, 7, 11, 19]
         assert (scene.channels, scene.origin, scene.dtype) == (("channel_0",), "default", "u2")
     np.testing.assert_array_equal(frames_of(path)[:, 0, 0], PLANES)
 
@@ -53,7 +55,7 @@ def test_a_series_of_lsm(tmp_path, capsys):
         assert (scene.channels, scene.origin) == (("Ch1-T1", "Ch2-T2"), "file")
         assert (scene.pixel_size_um, scene.pixel_size_from) == (pytest.approx(0.5), "LSM")
         assert scene.z_um == pytest.approx((0, 2, 4, 6))
-        assert scene.times_s().tolist() == [0, 30, 90]
+        assert times_of(scene) == [0, 30, 90]
     np.testing.assert_array_equal(frames_of(path), np.moveaxis(STACK, 2, 1))
     assert capsys.readouterr().err == ""
 
@@ -110,7 +112,7 @@ SUFFIXES = [".tif", ".tiff", ".btf", ".tf2", ".tf8", ".ome.tif", ".ome.tiff", ".
 @pytest.mark.parametrize("suffix", [*SUFFIXES, *map(str.upper, SUFFIXES), ".Ome.Tif"])
 def test_every_suffix_of_tiff_in_any_case(tmp_path, suffix):
     path = tmp_path / f"cell{suffix}"
-    options = {"bigtiff": "btf" in suffix.lower() or "tf8" in suffix.lower()}
+    options: dict[str, Any] = {"bigtiff": "btf" in suffix.lower() or "tf8" in suffix.lower()}
     if "ome" in suffix.lower():
         options |= {"ome": True, "metadata": {"axes": "YX", "PhysicalSizeX": 0.3, "PhysicalSizeY": 0.3}}
     tifffile.imwrite(path, PLANES[0], **options)

@@ -8,6 +8,7 @@ import numpy as np
 
 from cellflax.errors import UserError
 from cellflax.io.readers import open_file
+from cellflax.io.scene import Scene
 
 RNG = np.random.default_rng(0)
 
@@ -25,6 +26,11 @@ def frames_of(path: Path, scene: int = 0) -> np.ndarray:
     with open_file(path) as scenes:
         one = scenes[scene]
         return np.stack([one.frame(t).pixels for t in range(one.n_frames)])
+
+
+def times_of(scene: Scene) -> list[float]:
+    times_s = scene.times_s()
+    return [] if times_s is None else times_s.tolist()
 
 
 def peak_of_a_plane(path: Path) -> int:
