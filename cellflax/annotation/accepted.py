@@ -15,8 +15,8 @@ from cellflax.io import results
 from cellflax.io.records import RECORD_KEYS
 from cellflax.io.result_set import ResultSet, result_set
 from cellflax.io.tables import read_table
-from cellflax.jsonfile import read_json
 from cellflax.io.unfinished import UNFINISHED
+from cellflax.jsonfile import read_json
 
 _ANSWERS = {"yes": True, "no": False}
 
