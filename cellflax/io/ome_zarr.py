@@ -46,11 +46,14 @@ def open_ome_zarr(path: Path) -> Iterator[Sequence[Scene]]:
     Raises:
         UserError: if it holds no image that is supported.
     """
-    yield [
+    scenes = [
         _scene(path, name or image.name, folder, group, image)
         for name, folder, group in _groups(path, path)
         for image in read_images(path, group)
     ]
+    if not scenes:
+        raise UserError(f"{path}: its metadata name no image; copy or export it again")
+    yield scenes
 
 
 OME_ZARR = Reader("OME-Zarr", (), open_ome_zarr, is_folder=is_ome_zarr, several=True)

@@ -379,6 +379,12 @@ def test_what_is_no_ome_zarr(version, tmp_path):
         read_image(path)
 
 
+def test_metadata_without_an_image_are_refused(version, tmp_path):
+    path = change(write(tmp_path / "a.zarr", pixels(30, 20), "yx", version), lambda ome: ome.update(multiscales=[]))
+    with pytest.raises(UserError, match=r"a\.zarr: its metadata name no image"):
+        read_image(path)
+
+
 def test_other_versions_are_refused(tmp_path):
     path = change(write(tmp_path / "a.zarr", pixels(30, 20), "yx"), lambda ome: ome.update(version="0.6"))
     with pytest.raises(UserError, match=r"OME-Zarr of version '0.6' is not supported; convert it to 0.4 or 0.5"):
