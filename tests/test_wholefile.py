@@ -2,12 +2,15 @@
 
 import os
 
+import numpy as np
 import pytest
+import tifffile
 
 from cellflax.errors import UserError
 from cellflax.io.images import read_image
 from cellflax.jsonfile import parse_json, read_json
 from cellflax.wholefile import read_utf8, require_plain_files
+from tests.fuzz.pictures import Tiff
 
 
 @pytest.mark.timeout(20)
@@ -86,3 +89,16 @@ def test_folders_hold_regular_files_alone(tmp_path):
     os.mkfifo(tmp_path / "a" / "pipe")
     with pytest.raises(UserError, match=r"pipe: is not a regular file"):
         require_plain_files(tmp_path, "mend it")
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("bigtiff", [False, True])
+def test_a_tiff_whose_last_of_many_directories_leads_back(tmp_path, bigtiff):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((300, 8, 8), np.uint8), bigtiff=bigtiff, metadata=None, photometric="minisblack")
+    tiff = Tiff(path.read_bytes())
+    directories = list(tiff.directories())
+    tiff.put(directories[-1][2], tiff.word, directories[150][0])
+    path.write_bytes(tiff.content)
+    with pytest.raises(UserError, match=r"a\.tif: damaged .*circle"):
+        read_image(path)

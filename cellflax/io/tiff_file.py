@@ -11,6 +11,7 @@ from cellflax.errors import UserError
 from cellflax.io.damage import require_plausible_size
 from cellflax.io.notices import warn
 from cellflax.io.ome import of_this_file
+from cellflax.io.tiff_chain import refuse_circle
 
 # The most bytes that one compressed byte can stand for. Other compressions count as 65,536.
 _RATIO = {1: 1, 5: 2731, 8: 1040, 32946: 1040, 32773: 64}
@@ -30,6 +31,7 @@ def open_tiff(path: Path) -> Iterator[tuple[tifffile.TiffFile, list[tifffile.Tif
     Raises:
         UserError: if it lacks pixels.
     """
+    refuse_circle(path)
     with ExitStack() as stack:
         tiff = stack.enter_context(_open(path))
         if tiff.is_ome:
