@@ -19,7 +19,8 @@ writes to `output`
 
 The F-score of a reference cell is the Dice index with its one-to-one partner, or 0 if it has none. SM (P3) is
 k * mean best Dice + (1 - k) * 2|P|/(N + M) over N reference cells, M predictions and |P| one-to-one pairs: at the cell
-level over all images together (`pooled`), at the image level as the mean over the images (`image_level`). For the
+level over all images together (`pooled`), at the image level as the mean over the images (`image_level`). Where the
+reference is annotated in parts (`ignore`, `ignore_label`), only these are compared, see docs/evaluate.md. For the
 accuracy index of Van Valen et al. 2016 (P1) as published, give `border=30 erode_reference=true nuclei=FILE`.
 """
 
@@ -38,7 +39,9 @@ from cellflax.evaluation.notes import mask_notes, pair_notes
 from cellflax.evaluation.panels import panels
 from cellflax.evaluation.pixels import PixelScores, roc_table
 from cellflax.evaluation.references import MAIN, check_names, reference_summary, scores_against
+from cellflax.evaluation.sparse import sparse_notes, sparse_reference
 from cellflax.evaluation.uncertainty import uncertainty_table
+from cellflax.ignored import SparseLabels
 from cellflax.io import results
 from cellflax.io.pair_arrays import read_pair
 from cellflax.io.pair_frames import pair_frames
@@ -53,7 +56,7 @@ from cellflax.metrics.uncertainty import error_detection
 from cellflax.pictures.curves import f_score_figure, roc_figure
 from cellflax.pictures.overlay import save_overlay
 
-_INPUTS = ("predicted", "reference", "nuclei", "image", "references", "probability", "reference_nuclei")
+_INPUTS = ("predicted", "reference", "nuclei", "image", "references", "probability", "reference_nuclei", "ignore")
 
 
 @dataclass
@@ -78,6 +81,11 @@ class EvaluateConfig:
         probability: probability maps for ROC, AUC and ACC; null takes `<name>_probability.tif` beside the predicted
             labels, if every image has one. They are compared with the reference as it is, not eroded.
         reference_nuclei: reference labels or masks of nuclei, for the ROC of nuclei.
+        ignore_label: value in the reference that means "not annotated"; null for none. With 0, only the cells that have
+            a number are known, with their outlines.
+        background_label: value in the reference that means background, as 0 does; null for none.
+        ignore: masks, not zero where the reference is not annotated, for all images or some of them; null takes
+            `<name>_ignore.tif` beside the reference, where there is one.
         pair: names pairs files by their names, order in the order of their names.
         output: directory for the results.
     """
@@ -93,6 +101,9 @@ class EvaluateConfig:
     sm_min_jaccard: float = 0.0
     probability: str | None = None
     reference_nuclei: str | None = None
+    ignore_label: int | None = None
+    background_label: int | None = None
+    ignore: str | None = None
     pair: PairBy = PairBy.names
     output: str = "evaluation"
 
@@ -100,6 +111,7 @@ class EvaluateConfig:
         check(self, "", at_least(0), "border")
         check(self, "", within(0, 1), "sm_k", "sm_min_jaccard")
         check_names(self.references)
+        SparseLabels(self.ignore_label, self.background_label).check()
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:
@@ -110,24 +122,29 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     pairs = pair_frames(config.predicted, config.reference, config.nuclei, config.image, config.pair)
     output = output_directory(config.output)
 
+    sparse = sparse_reference(
+        pairs, SparseLabels(config.ignore_label, config.background_label), config.ignore, config.pair
+    )
     comparison = {"border": config.border, "erode_reference": config.erode_reference}
     sm = SmSettings(config.sm_k, config.sm_min_jaccard)
     pixels = PixelScores(pairs, config.probability, config.reference_nuclei, config.border, config.pair)
     masks: set[str] = set()
     scores: dict[str, CellScores] = {}
     for pair in pairs:
-        arrays = read_pair(pair)
+        arrays = read_pair(pair, sparse)
         masks.update(arrays.masks)
-        scores[pair.name] = score_cells(arrays.reference, arrays.predicted, nuclei=arrays.nuclei, sm=sm, **comparison)
-        pixels.add(pair.name, arrays.reference)
+        scores[pair.name] = score_cells(
+            arrays.reference, arrays.predicted, nuclei=arrays.nuclei, ignored=arrays.ignored, sm=sm, **comparison
+        )
+        pixels.add(pair.name, arrays.reference, arrays.ignored)
     pooled = pool(list(scores.values()))
     _require_cells(config, pooled)
     f_scores = {MAIN: {name: score.f_score for name, score in scores.items()}}
     for name, text in config.references.items():
-        f_scores[name] = scores_against(name, text, pairs, pair_by=config.pair, **comparison)
-    drawn = panels(pairs, {name: score.accuracy for name, score in scores.items()}, **comparison)
+        f_scores[name] = scores_against(name, text, pairs, pair_by=config.pair, sparse=sparse, **comparison)
+    drawn = panels(pairs, {name: score.accuracy for name, score in scores.items()}, sparse=sparse, **comparison)
     uncertain, remarks = uncertainty_table(pairs, scores)
-    notes = [*pair_notes(pairs), *mask_notes(masks), *pixels.notes, *remarks]
+    notes = [*pair_notes(pairs), *mask_notes(masks), *sparse_notes(sparse), *pixels.notes, *remarks]
 
     metrics = {**_metrics(config, scores, pooled), "notes": notes}
     if config.references:
@@ -161,6 +178,8 @@ def _metrics(config: EvaluateConfig, scores: Mapping[str, CellScores], pooled: C
             "erode_reference": config.erode_reference,
             "sm_k": config.sm_k,
             "sm_min_jaccard": config.sm_min_jaccard,
+            "ignore_label": config.ignore_label,
+            "background_label": config.background_label,
             "index_over": "reference cells that hold a nucleus" if config.nuclei else "all reference cells",
         },
         "pooled": cell_metrics(pooled),

@@ -12,6 +12,7 @@ from cellflax.errors import UserError
 from cellflax.home import expand_home
 from cellflax.io.glob_paths import glob_paths
 from cellflax.io.names import stem_of
+from cellflax.io.outlines import counts_in_folders
 from cellflax.io.readers import format_names, has_known_suffix
 
 
@@ -32,10 +33,14 @@ class ImageFiles:
     within: tuple[str, ...] = ()
 
 
-def list_files(text: str | Path) -> list[Path]:
+def list_files(text: str | Path, *, outlines: bool = False) -> list[Path]:
     """Image files that FILE | DIR | GLOB stands for, sorted; `**` in a GLOB searches sub-folders.
 
     Files are recognised by the suffixes in `readers.READERS`; a single FILE may have any suffix.
+
+    Args:
+        text: where to look.
+        outlines: whether files of outlines count as well, as they do for labels.
 
     Raises:
         UserError: if there are none.
@@ -43,7 +48,7 @@ def list_files(text: str | Path) -> list[Path]:
     path = Path(expand_home(str(text)))
     if path.is_file():
         return [path]
-    images = images_in(path) if path.is_dir() else _images(glob_paths(path))
+    images = images_in(path, outlines=outlines) if path.is_dir() else _images(glob_paths(path), outlines)
     if images:
         return images
     if path.is_dir():
@@ -51,13 +56,17 @@ def list_files(text: str | Path) -> list[Path]:
     raise UserError(f"{path}: no such {format_names()} file, folder or pattern")
 
 
-def images_in(folder: Path) -> list[Path]:
-    """Image files directly in a folder, sorted, without hidden ones; may be empty."""
-    return _images(map(Path, glob.glob(os.path.join(glob.escape(str(folder)), "*"))))
+def images_in(folder: Path, *, outlines: bool = False) -> list[Path]:
+    """Image files directly in a folder, sorted, without hidden ones; may be empty. `outlines` as in `list_files`."""
+    return _images(map(Path, glob.glob(os.path.join(glob.escape(str(folder)), "*"))), outlines)
 
 
-def _images(matches: Iterable[Path]) -> list[Path]:
-    return [file for file in sorted(matches) if has_known_suffix(file) and file.is_file()]
+def _images(matches: Iterable[Path], outlines: bool) -> list[Path]:
+    return [
+        file
+        for file in sorted(matches)
+        if (has_known_suffix(file) or (outlines and counts_in_folders(file))) and file.is_file()
+    ]
 
 
 def group_channels(files: Sequence[Path], channels: Sequence[str] = ()) -> list[ImageFiles]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from cellflax.errors import BlankError, ContentError, UserError
 from cellflax.io.files import ImageFiles, group_channels, list_files
+from cellflax.io.outlines import has_outlines, read_outlines
 from cellflax.io.readers import read_file
 from cellflax.io.stack import NamesFrom, Stack, default_channel_names, plane_names
 from cellflax.io.tiff import write_image, write_labels, write_probability
@@ -113,14 +114,23 @@ def read_stack(path: str | Path, *, as_labels: bool = False) -> Stack:
     return stack._replace(pixels=pixels.astype(pixels.dtype.newbyteorder("="), copy=False))
 
 
-def read_labels(path: str | Path) -> np.ndarray:
-    """Read a label image or mask, (H, W) int32, 0 = background; values are kept as they are.
+def read_labels(path: str | Path, shape: tuple[int, int] | None = None) -> np.ndarray:
+    """Read a label image or mask, or outlines, (H, W) int32, 0 = background; values are kept as they are.
 
     Of an indexed picture the numbers are the labels, and a colour picture in shades of grey is read as grey.
 
+    Args:
+        path: the file.
+        shape: height and width of the image, which outlines need; not used for others.
+
     Raises:
-        UserError: for several channels, NaN, fractions, negative values or values above 2^31 - 1.
+        UserError: for several channels, NaN, fractions, negative values or values above 2^31 - 1; for outlines as
+            `read_outlines`, or if the shape is unknown.
     """
+    if has_outlines(path):
+        if shape is None:
+            raise UserError(f"{path}: outlines do not say the size of their image; give a label image here")
+        return read_outlines(path, shape)
     stack = read_stack(path, as_labels=True)
     return label_plane(np.moveaxis(stack.pixels.reshape(-1, *stack.pixels.shape[2:]), 0, -1), str(path))
 

@@ -11,6 +11,7 @@ from cellflax.errors import UserError
 from cellflax.io.files import list_files
 from cellflax.io.images import ImageFiles, as_grey, grey_hint, grey_if_equal, read_channels, read_labels
 from cellflax.io.movies import frame_files, read_image_movie, read_label_movie
+from cellflax.io.outlines import has_outlines
 from cellflax.io.pairs import PairBy, match_frames, partners
 from cellflax.quantification.recording import Recording
 
@@ -70,7 +71,7 @@ def label_planes(option: str, text: str, recording: Recording, pair: PairBy) -> 
             )
         return lambda i: labels[i]
     files = companions(option, text, recording, pair)
-    return lambda i: read_labels(files[i])
+    return lambda i: read_labels(files[i], recording.labels(i).shape if has_outlines(files[i]) else None)
 
 
 def _is_one_movie(option: str, text: str, recording: Recording) -> bool:

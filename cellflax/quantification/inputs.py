@@ -9,6 +9,7 @@ from cellflax.errors import UserError
 from cellflax.io import results
 from cellflax.io.files import list_files
 from cellflax.io.images import read_labels
+from cellflax.io.outlines import has_outlines
 from cellflax.io.pairs import partners
 from cellflax.io.predictions import Prediction, find_predictions, simulation_notes
 from cellflax.labels import cells_of
@@ -42,6 +43,7 @@ def cells_input(config: QuantifyConfig) -> tuple[Recording, Callable[[int], np.n
         raise UserError("predicted is not given; add predicted=DIR, the output of cellflax.predict, or tracks=DIR")
     if config.image is None:
         return recording, None
+    recording = _with_shapes("image", config.image, recording, config)
     image = planes("image", config.image, recording, config.pair)
     return recording.with_sizes_um(image.size_um), image.read
 
@@ -66,6 +68,7 @@ def ktr_input(config: QuantifyConfig) -> KtrInput:
             tracked = "nucleus"
     else:
         labelled = tracked_recording(config) if config.tracks else _predicted_recording(config)
+        labelled = labelled and _with_shapes("reporter", config.reporter, labelled, config)
         recording = labelled or image_recording(*_require_nuclei(config), config.pixel_size_um)
         nuclei, cells = _nuclei(config, recording), None if labelled is None else labelled.labels
     reporter = planes("reporter", config.reporter, recording, config.pair)
@@ -80,7 +83,7 @@ def cell_type_input(config: QuantifyConfig) -> tuple[dict[str, Prediction], Call
     predictions = find_predictions(config.predicted)
     option, text = _require_nuclei(config)
     files = partners(option, text, {stem: prediction.file for stem, prediction in predictions.items()}, config.pair)
-    return predictions, lambda stem: _read_nuclei(config, files[stem])
+    return predictions, lambda stem: _read_nuclei(config, files[stem], predictions[stem])
 
 
 def input_notes(config: QuantifyConfig) -> list[str]:
@@ -89,6 +92,14 @@ def input_notes(config: QuantifyConfig) -> list[str]:
     if config.tracks:
         folders.add(Path(config.tracks))
     return simulation_notes(folders)
+
+
+def _with_shapes(option: str, text: str, recording: Recording, config: QuantifyConfig) -> Recording:
+    """The recording with the shapes of these images, where its cells are outlines."""
+    if not recording.has_outlines:
+        return recording
+    images = planes(option, text, recording, config.pair)
+    return recording.with_shapes(lambda i: images.read(i).shape)
 
 
 def _predicted_recording(config: QuantifyConfig) -> Recording | None:
@@ -123,8 +134,9 @@ def _nuclei(config: QuantifyConfig, recording: Recording) -> Callable[[int], np.
     return lambda i: nuclei_seeds(nuclear.read(i), config.seeds, given or nuclear.size_um(i))
 
 
-def _read_nuclei(config: QuantifyConfig, file: Path) -> np.ndarray:
+def _read_nuclei(config: QuantifyConfig, file: Path, prediction: Prediction) -> np.ndarray:
     if config.nuclei is not None:
-        return cells_of(read_labels(file))
+        shape = prediction.read_labels().shape if has_outlines(file) else None
+        return cells_of(read_labels(file, shape))
     pixels, size = read_plane(file)
     return nuclei_seeds(pixels, config.seeds, config.pixel_size_um or size)
