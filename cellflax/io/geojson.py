@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cellflax.errors import UserError
-from cellflax.io.rasterise import Outline
+from cellflax.io.rasterise import CellOutline
 
 # JSON takes about 20 times its size in memory.
 _MOST_BYTES = 2**26
@@ -18,7 +18,7 @@ _KINDS = ("annotation", "cell", "detection")
 _AREA_CLASSES = ("ignore", "region", "background")
 
 
-def read_geojson(path: Path) -> list[Outline]:
+def read_geojson(path: Path) -> list[CellOutline]:
     """Outlines of a FeatureCollection, a list of features, or one feature; there may be none.
 
     A feature is a cell: its polygon or polygons, without their holes. The nucleus that QuPath keeps in a cell
@@ -35,7 +35,7 @@ def read_geojson(path: Path) -> list[Outline]:
             raise UserError(f"{path}: {name} has no geometry; export the cells as GeoJSON again")
         properties = feature.get("properties")
         _require_cell(path, name, properties if isinstance(properties, dict) else {})
-        outlines.append(Outline(name, tuple(_rings(path, name, geometry))))
+        outlines.append(CellOutline(name, tuple(_rings(path, name, geometry))))
         plane = geometry.get("plane")
         if isinstance(plane, dict):
             planes.add(tuple(str(plane.get(axis)) for axis in "czt"))

@@ -17,7 +17,7 @@ _AT_ONCE = 2**20
 
 
 @dataclass(frozen=True)
-class Outline:
+class CellOutline:
     """The outline of one cell.
 
     Attributes:
@@ -30,7 +30,7 @@ class Outline:
     rings: tuple[np.ndarray, ...]
 
 
-def rasterise(outlines: Sequence[Outline], shape: tuple[int, int], path: Path) -> np.ndarray:
+def rasterise(outlines: Sequence[CellOutline], shape: tuple[int, int], path: Path) -> np.ndarray:
     """Number the outlines of a file from 1 in their order, and fill them.
 
     A pixel belongs to an outline if its centre is inside. One that is inside several belongs to the smallest of them
@@ -81,7 +81,7 @@ def rasterise(outlines: Sequence[Outline], shape: tuple[int, int], path: Path) -
     return labels
 
 
-def _extent(outline: Outline, path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _extent(outline: CellOutline, path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Smallest and largest x and y."""
     corners = np.concatenate(outline.rings)
     # Not `abs > _FARTHEST`: NaN must fail too.

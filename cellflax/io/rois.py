@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from cellflax.errors import UserError
-from cellflax.io.rasterise import Outline
+from cellflax.io.rasterise import CellOutline
 from cellflax.io.reader import decoding
 
 # Far more than a lab draws, and so little that a zip which expands to terabytes does no harm.
@@ -26,7 +26,7 @@ def holds_rois(path: Path) -> bool:
         return False
 
 
-def read_rois(path: Path) -> list[Outline]:
+def read_rois(path: Path) -> list[CellOutline]:
     """Outlines of a `.roi` or of a zip of them, in the order of the file; nothing is written to disk.
 
     Raises:
@@ -89,7 +89,7 @@ def _is_visible(name: str) -> bool:
     return not name.startswith("__MACOSX/") and not name.rpartition("/")[2].startswith(".")
 
 
-def _outline(path: Path, name: str, roi: Any) -> Outline:
+def _outline(path: Path, name: str, roi: Any) -> CellOutline:
     called = f"ROI {roi.name or name}"[:100]
     if roi.roitype.name not in _AREAS or roi.subtype.name in ("TEXT", "ARROW", "IMAGE"):
         raise UserError(
@@ -99,7 +99,7 @@ def _outline(path: Path, name: str, roi: Any) -> Outline:
     rings = [ring for ring in rings if len(ring) > 2]
     if not rings:
         raise UserError(f"{path}: {called} has fewer than 3 corners; draw it again")
-    return Outline(called, tuple(rings))
+    return CellOutline(called, tuple(rings))
 
 
 def _require_one_plane(path: Path, rois: list[Any]) -> None:
