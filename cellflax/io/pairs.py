@@ -78,7 +78,7 @@ def by_stem(option: str, text: str) -> dict[str, Path]:
     Raises:
         UserError: if there are none, or two have one stem.
     """
-    files = _preferred(option, _listed(option, text))
+    files = _preferred(option, files_for(option, text))
     found: dict[str, Path] = {}
     for file, stems in zip(files, possible_stems([stem_of(file) for file in files]), strict=True):
         stem = stems[-1]
@@ -95,10 +95,13 @@ def _preferred(option: str, files: list[Path]) -> list[Path]:
     return others or labels if option in _IMAGE_OPTIONS else labels or others
 
 
-def _listed(option: str, text: str) -> list[Path]:
+def files_for(option: str, text: str) -> list[Path]:
     """Files of FILE | DIR | GLOB that an option may take.
 
     Outlines may stand for label images. Masks of what is not annotated (`x_ignore.tif`) are for the option `ignore`.
+
+    Raises:
+        UserError: as `list_files`.
     """
     labels = ("predicted", "reference", "nuclei", "reference_nuclei", "ignore")
     files = list_files(text, outlines=option in labels or option.startswith("references."))
@@ -131,7 +134,7 @@ def partners(
     """
     if text is None:
         return {}
-    files = _listed(option, text)
+    files = files_for(option, text)
     wanted = _preferred(option, files)
     if pair is PairBy.order:
         return _by_order(option, text, pairs, wanted)

@@ -7,10 +7,9 @@ import numpy as np
 
 from cellflax.errors import UserError
 from cellflax.io import results
-from cellflax.io.files import list_files
 from cellflax.io.images import read_labels
 from cellflax.io.outlines import has_outlines
-from cellflax.io.pairs import partners
+from cellflax.io.pairs import files_for, partners
 from cellflax.io.predictions import Prediction, find_predictions, simulation_notes
 from cellflax.labels import cells_of
 from cellflax.quantification.config import QuantifyConfig
@@ -88,7 +87,7 @@ def cell_type_input(config: QuantifyConfig) -> tuple[dict[str, Prediction], Call
 
 def input_notes(config: QuantifyConfig) -> list[str]:
     """A line for every folder of cells that a network trained on simulated images has segmented."""
-    folders = {file.parent for file in list_files(config.predicted)} if config.predicted else set()
+    folders = {file.parent for file in files_for("predicted", config.predicted)} if config.predicted else set()
     if config.tracks:
         folders.add(Path(config.tracks))
     return simulation_notes(folders)
