@@ -114,7 +114,8 @@ def _require_background(root: Path, train: Sequence[Example], config: FolderData
         return
     if not any(((example.classes == background) & _is_annotated(example)).any() for example in train):
         how = (
-            "paint some background in the label images with a value of its own, and add data.background_label=VALUE"
+            "paint some background in the label images with a value of its own and add data.background_label=VALUE, or "
+            "give masks x_ignore.tif in place of data.ignore_label=0"
             if config.ignore_label == 0
             else "leave some background out of what is not annotated"
         )

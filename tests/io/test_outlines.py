@@ -4,6 +4,7 @@ import builtins
 import io
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -284,3 +285,24 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch):
 def test_outlines_need_a_shape(tmp_path):
     with pytest.raises(UserError, match="outlines do not say the size of their image"):
         read_labels(write_geojson(tmp_path / "a.geojson", feature(SQUARE)))
+
+
+def test_outlines_of_a_person(data_root):
+    """The ROIs behind the published reference of Van Valen et al. 2016 lie where it says.
+
+    Its makers took the corners of pixels for their centres, so that it lies half a pixel lower and further right than
+    ImageJ fills the ROIs, and left out the edges of the cells.
+    """
+    folder = data_root / "deepcell" / "validation_data" / "HeLa"
+    reference = read_labels(folder / "Validation" / "hela_validation_interior.tif") > 0
+    height, width = reference.shape
+    cells = read_labels(folder / "RoiSet_HeLa.zip", (height, width))
+    assert cells.max() == 34
+    assert ((cells > 0) & reference).sum() / ((cells > 0) | reference).sum() > 0.94
+    drawn = rois.read_rois(folder / "RoiSet_HeLa.zip")
+    centred = rasterise(
+        [replace(outline, rings=tuple(ring + 0.5 for ring in outline.rings)) for outline in drawn],
+        (height, width),
+        folder,
+    )
+    assert (reference & (centred == 0)).sum() < 10
