@@ -19,16 +19,15 @@ import numpy as np
 import pandas as pd
 
 import cellflax
-from cellflax.annotation.accepted import copy_accepted
+from cellflax.annotation.accepted import annotation_set, copy_accepted
 from cellflax.annotation.config import AnnotateConfig, AnnotationMethod
 from cellflax.annotation.files import write_simulation_note, write_site
 from cellflax.annotation.inputs import find_inputs
 from cellflax.annotation.review import review_line, review_table, write_picture, write_review
-from cellflax.atomic import new_directory
 from cellflax.config import entry, to_json
 from cellflax.errors import UserError
 from cellflax.io import results
-from cellflax.jsonfile import write_json
+from cellflax.io.failures import Failures, failure
 from cellflax.labeling.alkofahi import label_two_channels
 from cellflax.labeling.quality import flag_sites, measure_quality
 from cellflax.labeling.result import CELL, NUCLEAR, Labels, Stains
@@ -38,14 +37,17 @@ from cellflax.progress import say
 
 @entry("annotate", AnnotateConfig)
 def _command(config: AnnotateConfig) -> None:
+    failed: dict[str, str] = {}
     if config.review is not None:
-        accepted, sites = copy_accepted(Path(config.review), Path(config.output))
+        accepted, sites = copy_accepted(Path(config.review), Path(config.output), config.overwrite)
         print(f"{accepted} of {sites} sites accepted")
     else:
-        table = annotate(config)
+        table, failed = _annotate(config)
         print(review_line(table))
         print(f"review: {Path(config.output) / results.REVIEW_PAGE}")
     print(f"results: {config.output}")
+    if failed:
+        raise failure(failed, config.output)
 
 
 def main() -> None:
@@ -69,38 +71,55 @@ def annotate(config: AnnotateConfig) -> pd.DataFrame:
     """Annotate all sites, write the results, and return the review table.
 
     Raises:
-        UserError: if something cannot be used; then nothing is written.
+        UserError: if no site can be used; then nothing is written. Also if some sites cannot be used: at the end, when
+            the others are annotated and the results are written.
     """
+    table, failed = _annotate(config)
+    if failed:
+        raise failure(failed, config.output)
+    return table
+
+
+def _annotate(config: AnnotateConfig) -> tuple[pd.DataFrame, dict[str, str]]:
+    """The review table, and by site that could not be used, what is wrong with it."""
     inputs = find_inputs(config)
     note = inputs.simulation_note
     if note is not None:
         say("SIMULATED DATA: the images are simulated, and all labels are made from them")
     output = Path(config.output)
-    with new_directory(output) as folder:
+    failures = Failures()
+    with annotation_set(output, config.overwrite) as found:
+        folder = found.folder
         records, qualities = {}, []
-        for site, content in inputs.read():
-            stains = inputs.stain_planes(content)
-            labels = label(config, stains, content.pixel_size_um)
-            images = write_site(folder, site.name, content, inputs.images, labels, config.save_illumination)
-            write_picture(folder, site.name, labels, inputs.pictures(content))
-            records[site.name] = {"sources": [str(path) for path in site.paths], "images": images}
-            qualities.append(measure_quality(stains, labels))
-            say(f"{site.name}: {qualities[-1].cells} cells")
+        for site in inputs.sites:
+            with failures.of(site.name):
+                content = inputs.read(site)
+                stains = inputs.stain_planes(content)
+                labels = label(config, stains, content.pixel_size_um)
+                quality = measure_quality(stains, labels)
+                images = write_site(folder, site.name, content, inputs.images, labels, config.save_illumination)
+                write_picture(folder, site.name, labels, inputs.pictures(content))
+                records[site.name] = {"sources": [str(path) for path in site.paths], "images": images}
+                qualities.append(quality)
+                say(f"{site.name}: {quality.cells} cells")
+        failures.require_some(len(records))
         if not any(quality.cells for quality in qualities):
             raise UserError(f"nuclear={inputs.stains[NUCLEAR]}: no nucleus at any site; is it the nuclear stain?")
         table = review_table(list(records), qualities, flag_sites(qualities, config.flags))
-        write_review(folder, output.name, table, simulated=note is not None)
+        write_review(folder, output.name, table, failures.reasons, simulated=note is not None)
         if note is not None:
             write_simulation_note(folder, note)
         provenance = {
             "cellflax": cellflax.__version__,
+            "complete": not failures.reasons,
+            "failed": failures.reasons,
             "simulated": note is not None,
             "settings": to_json(config),
             "stains": inputs.stains,
             "sites": records,
         }
-        write_json(folder / results.PROVENANCE, provenance)
-    return table
+        found.publish(provenance, keep_edits=True)
+    return table, failures.reasons
 
 
 def label(config: AnnotateConfig, stains: Stains, pixel_size_um: float | None) -> Labels:

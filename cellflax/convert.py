@@ -13,16 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import cellflax
-from cellflax.atomic import output_directory
 from cellflax.checks import check
 from cellflax.config import entry, to_json
 from cellflax.conversion.keras1 import PublishedNetwork, read_published, to_module
 from cellflax.data.example import CLASS_NAMES
 from cellflax.device import devices_of_jax
 from cellflax.errors import UserError
+from cellflax.io import results
 from cellflax.io.glob_paths import glob_paths
+from cellflax.io.records import files_below
+from cellflax.io.result_set import result_set
 from cellflax.models.ensemble import stack_members
-from cellflax.training.checkpoint import save_model
+from cellflax.training.checkpoint import DIRECTORY, save_model
 from cellflax.training.config import TRANSFORM_COUNTS, TrainConfig, TrainerConfig
 
 _CO_CULTURE = ("edge", "interior_nih3t3", "interior_mcf10a", "background")
@@ -35,6 +37,7 @@ class ConvertConfig:
     Attributes:
         source: weight files, FILE | DIR | GLOB (a folder stands for its *.h5).
         output: directory of the new checkpoint; it must not hold one.
+        overwrite: whether to replace the checkpoint that an earlier conversion wrote to `output`.
         channels: names of the image channels, in the networks' order. If empty, two channels are phase and
             nuclear (P1's cytoplasm); one channel is phase for receptive fields up to 31 (bacteria) and nuclear for
             larger ones (nuclei).
@@ -45,6 +48,7 @@ class ConvertConfig:
 
     source: str = ""
     output: str = ""
+    overwrite: bool = False
     channels: list[str] = field(default_factory=list)
     class_names: list[str] = field(default_factory=list)
     test_time_augmentation: int = 1
@@ -104,8 +108,13 @@ def convert(config: ConvertConfig) -> Path:
         },
         "cellflax": cellflax.__version__,
     }
-    output = output_directory(config.output)
-    save_model(output, params, stats, record)
+    output = Path(config.output)
+    there = files_below(output, DIRECTORY)
+    if there and not (output / results.RECORDS["convert"]).is_file():
+        raise UserError(f"output={output}: holds a checkpoint already; give another directory")
+    with result_set(output, config.overwrite, there, command="convert") as found:
+        save_model(found.folder, params, stats, record)
+        found.publish({"cellflax": cellflax.__version__, "settings": to_json(config)})
     names = f"channels {', '.join(channels)}; classes {', '.join(class_names)}"
     edge = first.config.receptive_field
     networks_of = f"{len(networks)} network{'s' * (len(networks) > 1)} of {edge} x {edge} pixels"

@@ -19,21 +19,20 @@ writes to `output`
 
 The F-score of a reference cell is the Dice index with its one-to-one partner, or 0 if it has none. SM (P3) is
 k * mean best Dice + (1 - k) * 2|P|/(N + M) over N reference cells, M predictions and |P| one-to-one pairs: at the cell
-level over all images together (`pooled`), at the image level as the mean over the images (`image_level`). Where the
-reference is annotated in parts (`ignore`, `ignore_label`), only these are compared, see docs/evaluate.md. For the
+level over all images together (`pooled`), at the image level as the mean over the images (`image_level`). For the
 accuracy index of Van Valen et al. 2016 (P1) as published, give `border=30 erode_reference=true nuclei=FILE`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cellflax import __version__
-from cellflax.atomic import output_directory
 from cellflax.checks import at_least, check, within
-from cellflax.config import entry
+from cellflax.config import entry, to_json
 from cellflax.errors import UserError
 from cellflax.evaluation.notes import mask_notes, pair_notes
 from cellflax.evaluation.panels import panels
@@ -43,9 +42,11 @@ from cellflax.evaluation.sparse import sparse_notes, sparse_reference
 from cellflax.evaluation.uncertainty import uncertainty_table
 from cellflax.ignored import SparseLabels
 from cellflax.io import results
+from cellflax.io.failures import Failures, failure
 from cellflax.io.pair_arrays import read_pair
 from cellflax.io.pair_frames import pair_frames
-from cellflax.io.pairs import PairBy
+from cellflax.io.pairs import Pair, PairBy
+from cellflax.io.result_set import result_set
 from cellflax.io.tables import write_table
 from cellflax.jsonfile import write_json
 from cellflax.metrics.f_score import curve_table
@@ -56,6 +57,10 @@ from cellflax.metrics.uncertainty import error_detection
 from cellflax.pictures.curves import f_score_figure, roc_figure
 from cellflax.pictures.overlay import save_overlay
 
+_FILES = (
+    *(results.METRICS, results.PER_CELL, results.F_SCORE_CURVE, results.F_SCORE_FIGURE, results.OVERLAY),
+    *(results.ROC_TABLE, results.ROC_FIGURE, results.UNCERTAINTY_TABLE),
+)
 _INPUTS = ("predicted", "reference", "nuclei", "image", "references", "probability", "reference_nuclei", "ignore")
 
 
@@ -88,6 +93,8 @@ class EvaluateConfig:
             `<name>_ignore.tif` beside the reference, where there is one.
         pair: names pairs files by their names, order in the order of their names.
         output: directory for the results.
+        overwrite: whether to replace the results of an earlier evaluation in `output`, which is refused otherwise;
+            other files there stay.
     """
 
     predicted: str = ""
@@ -106,6 +113,7 @@ class EvaluateConfig:
     ignore: str | None = None
     pair: PairBy = PairBy.names
     output: str = "evaluation"
+    overwrite: bool = False
 
     def __post_init__(self):
         check(self, "", at_least(0), "border")
@@ -115,38 +123,71 @@ class EvaluateConfig:
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:
-    """Score, write the results, and return what `metrics.json` holds."""
+    """Score, write the results, and return what `metrics.json` holds.
+
+    Raises:
+        UserError: if no image can be used, or files do not pair up; then nothing is written. Also if some images cannot
+            be used: at the end, when the others are scored and the results are written.
+    """
+    metrics = _evaluate(config)
+    _refuse_failed(config, metrics)
+    return metrics
+
+
+def _refuse_failed(config: EvaluateConfig, metrics: dict[str, Any]) -> None:
+    if metrics["failed"]:
+        raise failure(metrics["failed"], config.output)
+
+
+def _evaluate(config: EvaluateConfig) -> dict[str, Any]:
+    """As `evaluate`, but images that cannot be used are only listed under `failed`."""
     for key in ("predicted", "reference"):
         if not getattr(config, key):
             raise UserError(f"{key} is not given; add {key}=FILE, {key}=DIRECTORY or {key}='PATTERN'")
-    pairs = pair_frames(config.predicted, config.reference, config.nuclei, config.image, config.pair)
-    output = output_directory(config.output)
+    failures = Failures()
+    pairs = pair_frames(config.predicted, config.reference, failures, config.nuclei, config.image, config.pair)
+    failures.require_some(len(pairs))
+    with result_set(config.output, config.overwrite, _FILES, command="evaluate") as found:
+        metrics = _score(config, pairs, failures, found.folder)
+        failed = metrics["failed"]
+        settings = to_json(config)
+        found.publish({"cellflax": __version__, "complete": not failed, "failed": failed, "settings": settings})
+    return metrics
 
-    sparse = sparse_reference(
-        pairs, SparseLabels(config.ignore_label, config.background_label), config.ignore, config.pair
-    )
+
+def _score(config: EvaluateConfig, pairs: Sequence[Pair], failures: Failures, output: Path) -> dict[str, Any]:
+    """Score the pairs and write all files to a directory; returns what `metrics.json` holds."""
+    values = SparseLabels(config.ignore_label, config.background_label)
+    sparse = sparse_reference(pairs, values, config.ignore, config.pair)
     comparison = {"border": config.border, "erode_reference": config.erode_reference}
     sm = SmSettings(config.sm_k, config.sm_min_jaccard)
     pixels = PixelScores(pairs, config.probability, config.reference_nuclei, config.border, config.pair)
     masks: set[str] = set()
     scores: dict[str, CellScores] = {}
     for pair in pairs:
-        arrays = read_pair(pair, sparse)
-        masks.update(arrays.masks)
-        scores[pair.name] = score_cells(
-            arrays.reference, arrays.predicted, nuclei=arrays.nuclei, ignored=arrays.ignored, sm=sm, **comparison
-        )
-        pixels.add(pair.name, arrays.reference, arrays.ignored)
+        with failures.of(pair.name):
+            arrays = read_pair(pair, sparse)
+            score = score_cells(
+                arrays.reference, arrays.predicted, nuclei=arrays.nuclei, ignored=arrays.ignored, sm=sm, **comparison
+            )
+            pixels.add(pair.name, arrays.reference, arrays.ignored)
+            masks.update(arrays.masks)
+            scores[pair.name] = score
+    failures.require_some(len(scores))
+    pairs = [pair for pair in pairs if pair.name in scores]
     pooled = pool(list(scores.values()))
     _require_cells(config, pooled)
     f_scores = {MAIN: {name: score.f_score for name, score in scores.items()}}
     for name, text in config.references.items():
-        f_scores[name] = scores_against(name, text, pairs, pair_by=config.pair, sparse=sparse, **comparison)
-    drawn = panels(pairs, {name: score.accuracy for name, score in scores.items()}, sparse=sparse, **comparison)
+        f_scores[name] = scores_against(name, text, pairs, failures, pair_by=config.pair, sparse=sparse, **comparison)
+    accuracy = {name: score.accuracy for name, score in scores.items()}
+    drawn = panels(pairs, accuracy, failures, sparse=sparse, **comparison)
     uncertain, remarks = uncertainty_table(pairs, scores)
     notes = [*pair_notes(pairs), *mask_notes(masks), *sparse_notes(sparse), *pixels.notes, *remarks]
+    if failures.reasons:
+        notes.append(f"scores are over {len(scores)} images; what could not be used is listed under failed")
 
-    metrics = {**_metrics(config, scores, pooled), "notes": notes}
+    metrics = {**_metrics(config, scores, pooled), "failed": failures.reasons, "notes": notes}
     if config.references:
         metrics["references"] = {name: reference_summary(f_scores[name]) for name in config.references}
     if pixels.pooled:
@@ -182,6 +223,7 @@ def _metrics(config: EvaluateConfig, scores: Mapping[str, CellScores], pooled: C
             "background_label": config.background_label,
             "index_over": "reference cells that hold a nucleus" if config.nuclei else "all reference cells",
         },
+        "n_images": len(scores),
         "pooled": cell_metrics(pooled),
         "image_level": _means(images.values(), ("sm", "sm_outlines", "sm_detection")),
         "images": images,
@@ -244,13 +286,14 @@ def _cell(value: float | int | None) -> str:
 @entry("evaluate", EvaluateConfig)
 def main(config: EvaluateConfig) -> None:
     """Score label images against a reference."""
-    metrics = evaluate(config)
+    metrics = _evaluate(config)
     for note in metrics["notes"]:
         print(f"note: {note}")
     print(format_table(metrics))
     for target, values in metrics.get("pixels", {"pooled": {}})["pooled"].items():
         print(f"pixels of {target}: AUC {_cell(values['auc']).strip()}, ACC {_cell(values['acc']).strip()}")
     print(f"results: {config.output}")
+    _refuse_failed(config, metrics)
 
 
 if __name__ == "__main__":

@@ -22,8 +22,9 @@ from cellflax.device import set_up_jax
 from cellflax.errors import BlankError, ContentError, OutputError, UserError
 from cellflax.io import results
 from cellflax.io.frames import Frames
-from cellflax.io.images import ImageFiles, group_channels, list_files
+from cellflax.io.images import ImageFiles, find_images, list_files
 from cellflax.io.pairs import PairBy, partners
+from cellflax.io.reading import ReadingOptions
 from cellflax.io.result_set import ResultSet, result_set, without_results
 from cellflax.pictures.overlay import Panel, save_overlay
 from cellflax.prediction.files import ResultFiles, expected_files, frame_cells, panel, provenance, write_cells
@@ -36,7 +37,7 @@ _MAX_PANELS = 6
 
 
 @dataclass
-class PredictConfig(PredictionSettings):
+class PredictConfig(ReadingOptions, PredictionSettings):
     """Options of `cellflax.predict`.
 
     Attributes:
@@ -102,7 +103,7 @@ def predict(config: PredictConfig) -> pd.DataFrame:
     files = list_files(config.input)
     if len(files) > 1 or not Path(config.input).expanduser().is_file():
         files = without_results(f"input={config.input}", files)  # of an earlier run beside the images
-    images = group_channels(files, channel_parts(config.channels, model.channels))
+    images = find_images(files, channel_parts(config.channels, model.channels), config.reading(model.focal_planes))
     nuclei = partners("nuclei", config.nuclei, {image.name: image.paths[0] for image in images}, config.pair)
     options = {"maps": config.save_probability, "uncertainty": networks.has_uncertainty}
     expected = expected_files((image.name for image in images), **options)

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import cellflax
-from cellflax.atomic import output_directory
 from cellflax.config import entry, to_json
 from cellflax.io import results
+from cellflax.io.failures import Failures, failure
+from cellflax.io.result_set import result_set
 from cellflax.jsonfile import write_json
 from cellflax.quantification.cell_type import format_accuracy, quantify_cell_types
 from cellflax.quantification.cells import format_cells, quantify_cells
@@ -28,41 +29,77 @@ from cellflax.quantification.config import QuantifyConfig, QuantifyMethod
 from cellflax.quantification.growth import format_growth, quantify_growth
 from cellflax.quantification.inputs import cell_type_input, cells_input, input_notes, ktr_input, tracked_recording
 from cellflax.quantification.ktr import format_ktr, quantify_ktr
+from cellflax.quantification.tables import both
 
 
 @entry("quantify", QuantifyConfig)
 def main(config: QuantifyConfig) -> None:
     """Quantify the cells of `predicted` or `tracks`."""
-    metrics = quantify(config)
+    metrics = _quantify(config)
     for note in metrics["notes"]:
         print(f"note: {note}", file=sys.stderr)
     print(_describe(config.method, metrics))
     print(f"results: {config.output}")
+    _refuse_failed(config, metrics)
 
 
 def quantify(config: QuantifyConfig) -> dict[str, Any]:
-    """Run the method, write its results, and return what `metrics.json` holds."""
-    output = output_directory(config.output)
-    metrics = {
-        "cellflax": cellflax.__version__,
-        "settings": to_json(config),
-        **_measure(config, output),
-        "notes": input_notes(config),
-    }
-    write_json(output / results.METRICS, metrics)
+    """Run the method, write its results, and return what `metrics.json` holds.
+
+    Raises:
+        UserError: if nothing can be measured; then nothing is written. Also if some images or frames cannot be used: at
+            the end, when the others are measured and the results are written.
+    """
+    metrics = _quantify(config)
+    _refuse_failed(config, metrics)
     return metrics
 
 
-def _measure(config: QuantifyConfig, output: Path) -> dict[str, Any]:
+def _refuse_failed(config: QuantifyConfig, metrics: dict[str, Any]) -> None:
+    if metrics["failed"]:
+        raise failure(metrics["failed"], config.output)
+
+
+def _quantify(config: QuantifyConfig) -> dict[str, Any]:
+    """As `quantify`, but images that cannot be used are only listed under `failed`."""
+    failures, settings = Failures(), to_json(config)
+    with result_set(config.output, config.overwrite, _expected(config.method), command="quantify") as found:
+        measured = _measure(config, failures, found.folder)
+        origin = {"cellflax": cellflax.__version__, "settings": settings}
+        failed = failures.reasons
+        notes = input_notes(config)
+        if failed:
+            notes.append(f"{len(failed)} images or frames could not be used and are left out, see failed")
+        metrics = {**origin, **measured, "failed": failed, "notes": notes}
+        write_json(found.folder / results.METRICS, metrics)
+        found.publish({**origin, "complete": not failed, "failed": failed})
+    return metrics
+
+
+def _expected(method: QuantifyMethod) -> list[str]:
+    """Files that a method may write."""
+    match method:
+        case QuantifyMethod.cells:
+            return [results.METRICS, *both(results.CELLS), results.CELLS_FIGURE]
+        case QuantifyMethod.growth:
+            tables = (*both(results.GROWTH), *both(results.GROWTH_TRACKS))
+            return [results.METRICS, *tables, results.GROWTH_FIGURE, results.RATE_MAP]
+        case QuantifyMethod.ktr:
+            return [results.METRICS, *both(results.KTR), results.KTR_FIGURE, results.RADIUS_FIGURE]
+        case QuantifyMethod.cell_type:
+            return [results.METRICS, results.CELL_TYPES, results.SCORES_FIGURE]
+
+
+def _measure(config: QuantifyConfig, failures: Failures, output: Path) -> dict[str, Any]:
     match config.method:
         case QuantifyMethod.cells:
-            return quantify_cells(*cells_input(config), output)
+            return quantify_cells(*cells_input(config, failures), failures, output)
         case QuantifyMethod.growth:
             return quantify_growth(config.growth, tracked_recording(config), config.truth, output)
         case QuantifyMethod.ktr:
-            return quantify_ktr(config.ktr, ktr_input(config), config.truth, output)
+            return quantify_ktr(config.ktr, ktr_input(config, failures), config.truth, failures, output)
         case QuantifyMethod.cell_type:
-            return quantify_cell_types(config.cell_type, *cell_type_input(config), output, config.pair)
+            return quantify_cell_types(config.cell_type, *cell_type_input(config), failures, output, config.pair)
 
 
 def _describe(method: QuantifyMethod, metrics: dict[str, Any]) -> str:

@@ -27,12 +27,14 @@ from pathlib import Path
 
 import numpy as np
 
-from cellflax.atomic import output_directory
+import cellflax
 from cellflax.checks import at_least, check
-from cellflax.config import entry
+from cellflax.config import entry, to_json
 from cellflax.data.example import SIMULATED_NOTE
 from cellflax.io import results
 from cellflax.io.images import write_image, write_labels
+from cellflax.io.records import files_below
+from cellflax.io.result_set import result_set
 from cellflax.io.tables import write_table
 from cellflax.simulation import (
     BrightfieldConfig,
@@ -67,6 +69,8 @@ class SimulateConfig:
 
     Attributes:
         output: directory to write to.
+        overwrite: whether to replace what an earlier simulation wrote to `output`, which is refused otherwise; other
+            files there stay.
         specimen: what to simulate, one of the keys below.
         fields: number of fields, of sites in every well (brightfield), or of movies.
         seed: seed of the first field; it rises by 1 from field to field.
@@ -78,6 +82,7 @@ class SimulateConfig:
     """
 
     output: str = "simulated"
+    overwrite: bool = False
     specimen: Specimen = Specimen.hela
     fields: int = 4
     seed: int = 1
@@ -95,12 +100,21 @@ class SimulateConfig:
 @entry("simulate", SimulateConfig)
 def main(config: SimulateConfig) -> None:
     """Simulate fields or movies and write them."""
-    output = output_directory(config.output)
+    with result_set(config.output, config.overwrite, _in_the_way(config), command="simulate") as found:
+        if config.specimen in (Specimen.colony, Specimen.migration):
+            _simulate_movies(found.folder, config)
+        else:
+            _simulate_fields(found.folder, config)
+        found.publish({"cellflax": cellflax.__version__, "simulated": True, "settings": to_json(config)})
+    print(f"SIMULATED DATA in {config.output}", file=sys.stderr)
+
+
+def _in_the_way(config: SimulateConfig) -> list[str]:
+    """Files in the folders that will be written: a stranger among them would be taken for a simulated image."""
+    names = list(results.TRAINING_FOLDERS)
     if config.specimen in (Specimen.colony, Specimen.migration):
-        _simulate_movies(output, config)
-    else:
-        _simulate_fields(output, config)
-    print(f"SIMULATED DATA in {output}", file=sys.stderr)
+        names = [f"movie_{seed:04d}" for seed in range(config.seed, config.seed + config.fields)]
+    return [file for name in names for file in files_below(Path(config.output), name)]
 
 
 def _simulate_fields(output: Path, config: SimulateConfig) -> None:
@@ -138,7 +152,7 @@ def _simulate_movies(output: Path, config: SimulateConfig) -> None:
 
 
 def _write_note(folder: Path, config: SimulateConfig) -> None:
-    output_directory(folder)
+    folder.mkdir(parents=True)
     settings = f"specimen={config.specimen.name} fields={config.fields} seed={config.seed}"
     (folder / SIMULATED_NOTE).write_text(f"Simulated by python -m cellflax.simulate {settings}\n")
 

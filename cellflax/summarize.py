@@ -15,10 +15,11 @@ import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cellflax.atomic import output_directory
-from cellflax.config import entry
+import cellflax
+from cellflax.config import entry, to_json
 from cellflax.errors import UserError
 from cellflax.io import results
+from cellflax.io.result_set import result_set
 from cellflax.io.tables import write_table
 from cellflax.pictures.comparison import comparison_figure
 from cellflax.pictures.curves import roc_figure
@@ -28,6 +29,11 @@ from cellflax.summary.runs import FinishedRun, SkippedRun, find_runs, read_run
 from cellflax.summary.scores_by_setting import compare
 from cellflax.summary.tables import Summary, group_runs, run_table, setting_table
 
+_FILES = (
+    *(results.SETTINGS_TABLE, results.SETTINGS_PAGE, results.SETTINGS_FIGURE, results.RUNS_TABLE),
+    *(results.TESTED_TABLE, results.ROC_FIGURE),
+)
+
 
 @dataclass
 class SummarizeConfig:
@@ -36,10 +42,13 @@ class SummarizeConfig:
     Attributes:
         runs: directories or patterns; on the command line, `runs=` may be omitted.
         output: directory for the results.
+        overwrite: whether to replace the results of an earlier summary in `output`, which is refused otherwise;
+            other files there stay.
     """
 
     runs: list[str] = field(default_factory=list)
     output: str = "summary"
+    overwrite: bool = False
 
 
 @entry("summarize", SummarizeConfig, positional="runs")
@@ -70,20 +79,19 @@ def summarize(config: SummarizeConfig) -> Summary:
     _check_simulated(finished)
     summary = group_runs(finished, [run for run in read if isinstance(run, SkippedRun)])
 
-    output = output_directory(config.output)
-    write_table(output / results.SETTINGS_TABLE, setting_table(summary))
-    write_table(output / results.RUNS_TABLE, run_table(summary))
-    (output / results.SETTINGS_PAGE).write_text(markdown(summary), encoding="utf-8")
-    comparison_figure(compare(summary)).savefig(output / results.SETTINGS_FIGURE)
-    _write_tested(summary, output)
+    with result_set(config.output, config.overwrite, _FILES, command="summarize") as found:
+        write_table(found.folder / results.SETTINGS_TABLE, setting_table(summary))
+        write_table(found.folder / results.RUNS_TABLE, run_table(summary))
+        (found.folder / results.SETTINGS_PAGE).write_text(markdown(summary), encoding="utf-8")
+        comparison_figure(compare(summary)).savefig(found.folder / results.SETTINGS_FIGURE)
+        _write_tested(summary, found.folder)
+        found.publish({"cellflax": cellflax.__version__, "settings": to_json(config)})
     return summary
 
 
 def _write_tested(summary: Summary, output: Path) -> None:
-    """Write the test scores, or remove those that an earlier summary left."""
+    """Write the test scores, where there are some."""
     table, curves = part_table(summary), pooled_roc(summary)
-    for name in (results.TESTED_TABLE, results.ROC_FIGURE):
-        (output / name).unlink(missing_ok=True)
     if not table.empty:
         write_table(output / results.TESTED_TABLE, table)
     if curves:

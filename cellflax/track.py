@@ -11,7 +11,6 @@ gap, and images belong to the labels of the same number. Writes `tracks.csv` wit
 it also writes `metrics.json`: TRA, DET, SEG, divisions and complete tracks.
 """
 
-import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,31 +20,35 @@ import numpy as np
 import pandas as pd
 
 import cellflax
-from cellflax.atomic import output_directory
 from cellflax.checks import above, at_least, check
 from cellflax.config import entry, to_json
 from cellflax.errors import UserError
 from cellflax.io import results
 from cellflax.io.movies import ImageMovie, LabelMovie, read_image_movie, read_label_movie
 from cellflax.io.pairs import PairBy
+from cellflax.io.reading import ReadingOptions
+from cellflax.io.result_set import result_set
 from cellflax.io.tables import write_table
 from cellflax.jsonfile import write_json
 from cellflax.measure.tracks import graph_tables, track_table
 from cellflax.metrics.lineage import tracking_summary
 from cellflax.pictures.tracks import lineage_tree, save_animation, track_movie
 from cellflax.progress import Progress
-from cellflax.tracking.ctc import TrackedMovie, paint, read_ctc, read_seg, require_16_bits, to_ctc, write_ctc
-from cellflax.tracking.tracker import TrackerConfig, Tracking, track_cells
-
-_MASK = re.compile(r"mask\d{3,}\.tif")
-_FILES = (
-    *(results.TRACKS, results.NODES, results.EDGES, results.CTC_TRACKS),
-    *(results.TREE, results.OVERLAY, results.SUMMARY, results.METRICS),
+from cellflax.tracking.ctc import (
+    TrackedMovie,
+    ctc_files,
+    paint,
+    read_ctc,
+    read_seg,
+    require_16_bits,
+    to_ctc,
+    write_ctc,
 )
+from cellflax.tracking.tracker import TrackerConfig, Tracking, track_cells
 
 
 @dataclass
-class TrackConfig(TrackerConfig):
+class TrackConfig(ReadingOptions, TrackerConfig):
     """Options of `cellflax.track`.
 
     Attributes:
@@ -56,6 +59,8 @@ class TrackConfig(TrackerConfig):
         pair: names pairs the files of `input` and `images` by the numbers in their names, where a gap is a gap; order
             takes them as successive frames, in the order of their names.
         output: directory for the results.
+        overwrite: whether to replace the results of an earlier tracking in `output`, which is refused otherwise;
+            other files there stay.
         frame_interval_s: time between frames; overrides the file metadata.
         pixel_size_um: edge of a pixel; overrides the file metadata.
         ctc: write the Cell Tracking Challenge's files.
@@ -68,6 +73,7 @@ class TrackConfig(TrackerConfig):
     reference: str | None = None
     pair: PairBy = PairBy.names
     output: str = "tracks"
+    overwrite: bool = False
     frame_interval_s: float | None = None
     pixel_size_um: float | None = None
     ctc: bool = True
@@ -75,6 +81,7 @@ class TrackConfig(TrackerConfig):
     division_tolerance: int = 1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check(self, "", above(0), "frame_interval_s", "pixel_size_um")
         check(self, "", at_least(0), "division_tolerance")
 
@@ -114,10 +121,28 @@ def track(config: TrackConfig) -> dict[str, Any]:
         pair=config.pair,
         pixel_size_um=config.pixel_size_um,
     )
+    expected = _expected(config, len(movie.labels))
+    reference = [] if config.reference is None else sorted(Path(config.reference).expanduser().glob("*"))
+    inputs = [*movie.files, *reference]
+    with result_set(config.output, config.overwrite, expected, command="track", inputs=inputs) as found:
+        summary = _track(config, movie, found.folder)
+        found.publish({"cellflax": cellflax.__version__, "settings": summary["settings"]})
+    return summary
+
+
+def _expected(config: TrackConfig, n_frames: int) -> list[str]:
+    """Files that will be written."""
+    names = [results.TRACKS, results.NODES, results.EDGES, results.TREE, results.SUMMARY]
+    names += [results.OVERLAY] if config.overlay else []
+    names += [results.METRICS] if config.reference is not None else []
+    return [*names, *(ctc_files(n_frames) if config.ctc else ())]
+
+
+def _track(config: TrackConfig, movie: LabelMovie, output: Path) -> dict[str, Any]:
+    """Track a movie and write all files to a directory; returns what `track` returns."""
     images = None if config.images is None else _read_images(config, config.images, movie)
     reference = None if config.reference is None else _read_reference(config.reference, movie)
     times_s = images.times_s if movie.times_s is None and images is not None else movie.times_s
-    output = _make_output(config)
     pixel_size_um = config.pixel_size_um or movie.pixel_size_um or (images.pixel_size_um if images else None)
     first_channel = None if images is None else images.pixels[..., 0]
 
@@ -153,9 +178,7 @@ def _write_tables(
     tracked: TrackedMovie,
     times_s: np.ndarray | None,
 ) -> None:
-    """Write tables and masks in place of an earlier run's results."""
-    for path in _earlier_results(output):
-        path.unlink()
+    """Write tables and masks."""
     write_table(output / results.TRACKS, table)
     for name, part in zip((results.NODES, results.EDGES), graph_tables(tracking, times_s), strict=True):
         write_table(output / name, part)
@@ -164,7 +187,8 @@ def _write_tables(
 
 
 def _read_images(config: TrackConfig, text: str, movie: LabelMovie) -> ImageMovie:
-    images = read_image_movie(text, frame_interval_s=config.frame_interval_s, pair=config.pair, labels=movie)
+    options: dict[str, Any] = {"frame_interval_s": config.frame_interval_s, "pair": config.pair}
+    images = read_image_movie(text, labels=movie, reading=config.reading(), **options)
     if images.pixels.shape[:3] != movie.labels.shape:
         raise UserError(
             f"images={text}: {_described(images.pixels.shape)}, but input={movie.source} has "
@@ -191,21 +215,6 @@ def _read_reference(folder: str, movie: LabelMovie) -> TrackedMovie:
 
 def _described(shape: tuple[int, ...]) -> str:
     return f"{shape[0]} frames of {shape[1]} x {shape[2]}"
-
-
-def _make_output(config: TrackConfig) -> Path:
-    output = output_directory(config.output)
-    overwrites = bool(_earlier_results(output))
-    for key in ("input", "images", "reference"):
-        given = getattr(config, key)
-        folders = () if given is None else (Path(given).resolve(), Path(given).resolve().parent)
-        if overwrites and output.resolve() in folders:
-            raise UserError(f"output={output}: results would overwrite files beside {key}={given}; give another")
-    return output
-
-
-def _earlier_results(output: Path) -> list[Path]:
-    return [path for path in output.iterdir() if path.name in _FILES or _MASK.fullmatch(path.name)]
 
 
 def _summary(

@@ -268,7 +268,12 @@ def test_mistakes_are_one_line_and_leave_nothing(plate, tmp_path, spoil, argumen
     result = _annotate(*given.values())
     assert result.status == 1
     assert message in result.error
-    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+    if spoil in (_smaller, _constant):  # the other sites are annotated
+        record = json.loads((tmp_path / "out/provenance.json").read_text())
+        assert (record["complete"], list(record["failed"]), list(record["sites"])) == (False, ["B1_1"], ["A1_1"])
+        assert "Not annotated: B1_1: " in (tmp_path / "out/review.html").read_text()
+    else:
+        assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
 def test_alkofahi_runs_on_the_same_stains(plate, tmp_path):

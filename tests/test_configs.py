@@ -13,6 +13,7 @@ from cellflax.annotation.config import AnnotateConfig
 from cellflax.config import config_directory
 from cellflax.convert import ConvertConfig
 from cellflax.evaluate import EvaluateConfig
+from cellflax.inspect import InspectConfig
 from cellflax.models.patch_net import PatchNetConfig
 from cellflax.predict import PredictConfig
 from cellflax.quantify import QuantifyConfig
@@ -25,6 +26,7 @@ from cellflax.validate import ValidateConfig
 
 CONF = config_directory()
 COMMANDS = {
+    "inspect": InspectConfig,
     "train": TrainConfig,
     "predict": PredictConfig,
     "validate": ValidateConfig,

@@ -34,7 +34,13 @@ def test_ensemble_of_files(files, tmp_path):
     for file, found in zip(files, np.split(both, 2, axis=-1), strict=True):
         np.testing.assert_allclose(found, jax.nn.softmax(to_module(read_published(file))(image)), atol=1e-6)
     again = run_command(convert.main, f"source={files[0]}", f"output={tmp_path / 'out'}")
-    assert "holds a checkpoint already; give another directory as output=..." in again.error
+    assert "holds the results of an earlier run; give another directory, or add overwrite=true" in again.error
+    again = run_command(convert.main, f"source={files[0]}", f"output={tmp_path / 'out'}", "overwrite=true")
+    assert again.status == 0, again.err
+    assert load_model(tmp_path / "out").members == 1
+    (tmp_path / "out/provenance.convert.json").unlink()
+    again = run_command(convert.main, f"source={files[0]}", f"output={tmp_path / 'out'}", "overwrite=true")
+    assert "holds a checkpoint already; give another directory" in again.error
 
 
 @pytest.mark.parametrize(

@@ -106,13 +106,13 @@ def test_other_tables_beside_the_labels_are_no_mistake(folders):
     assert "uncertainty" not in metrics
     assert metrics["notes"] == []
     cells_csv(folders, [("a", 5, 1.0)])
-    metrics = evaluate(config(folders))
+    metrics = evaluate(config(folders, overwrite=True))
     assert "uncertainty" not in metrics
     assert len(metrics["notes"]) == 1
     assert "uncertainty not scored: " in metrics["notes"][0]
     assert "does not hold the cells of a_labels.tif" in metrics["notes"][0]
     (folders / "predicted" / "cells.csv").write_text("")
-    assert "uncertainty not scored" in evaluate(config(folders))["notes"][-1]
+    assert "uncertainty not scored" in evaluate(config(folders, overwrite=True))["notes"][-1]
 
 
 def test_nothing_predicted_scores_zero(folders):
@@ -210,7 +210,12 @@ def test_mistakes_end_in_one_line(folders, spoil, changes, message):
         evaluate(config(folders, **fill))
     assert message.format(folders) in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert not (folders / "out" / "metrics.json").exists()
+    some = spoil in (fraction, not_a_number, other_shape, damaged, wrong_image)  # the other image is scored
+    assert (folders / "out" / "metrics.json").exists() == some
+    if some:
+        record = json.loads((folders / "out" / "provenance.evaluate.json").read_text())
+        assert not record["complete"]
+        assert record["failed"]
 
 
 @pytest.mark.parametrize(
@@ -240,7 +245,8 @@ def test_command(folders, monkeypatch):
     assert "all 2 images" in good.out
     assert "pixels of cells: AUC" in good.out
     assert sorted(p.name for p in (folders / "scores").iterdir()) == [
-        "f_score.png", "f_score_curve.csv", "metrics.json", "overlay.png", "per_cell.csv", "roc.csv", "roc.png",
+        "f_score.png", "f_score_curve.csv", "metrics.json", "overlay.png", "per_cell.csv", "provenance.evaluate.json",
+        "roc.csv", "roc.png",
     ]  # fmt: skip
     assert sorted(p.name for p in folders.iterdir()) == ["predicted", "reference", "scores"]
     bad = run_command(main, "predicted=predicted", "reference=nowhere")

@@ -42,5 +42,6 @@ def test_movies_are_scored_frame_by_frame_with_everything_beside_them(tmp_path):
                 predicted=str(tmp_path / "p/*_labels.tif"),
                 reference=str(tmp_path / "r"),
                 probability=str(tmp_path / "p/m_probability.tif"),
+                overwrite=True,
             )
         )

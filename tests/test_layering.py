@@ -20,11 +20,11 @@ RANKS = (
     "metrics",
     "measure",
     "pictures",
-    "training annotation",
+    "training annotation inspection",
     "prediction quantification",
     "evaluation",
     "summary api __main__",
-    "train predict validate evaluate track quantify annotate simulate convert summarize",
+    "inspect train predict validate evaluate track quantify annotate simulate convert summarize",
 )
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms.split()}
 ENTRIES = set(RANKS[-1].split())

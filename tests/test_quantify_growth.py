@@ -121,7 +121,7 @@ def test_the_truth_of_a_simulated_movie(folder):
     truth = quantify(config(folder, truth=str(_truth(folder, RATE_PER_H))))["truth"]
     assert (truth["n"], truth["n_truth"]) == (6, 8)
     assert truth["relative_error"] < 0.03
-    truth = quantify(config(folder, truth=str(_truth(folder, 2 * RATE_PER_H))))["truth"]
+    truth = quantify(config(folder, truth=str(_truth(folder, 2 * RATE_PER_H)), overwrite=True))["truth"]
     assert truth["relative_error"] == pytest.approx(0.5, abs=0.03)
 
 
@@ -165,7 +165,8 @@ def test_cells_of_single_images(folder):
     assert not {"track", "frame"} & set(cells.columns)
     assert cells["cell_type"].notna().all()
     (folder / "labels/cells.csv").unlink()
-    quantify(config(folder, method=QuantifyMethod.cells, tracks=None, predicted=str(folder / "labels")))
+    predicted = str(folder / "labels")
+    quantify(config(folder, method=QuantifyMethod.cells, tracks=None, predicted=predicted, overwrite=True))
     assert "cell_type" not in pd.read_csv(folder / "out/cells.csv")
 
 

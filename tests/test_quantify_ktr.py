@@ -94,7 +94,7 @@ def test_single_images_with_and_without_cells(folder):
     cells = pd.read_csv(folder / "out/ktr.csv")
     assert cells.columns[:3].tolist() == ["image", "label", "nucleus"]
     assert (cells["cell_type"] == "hela").all()
-    without = quantify(config(folder, **options))
+    without = quantify(config(folder, **options, overwrite=True))
     assert list(without[RATIO]) == ["ring_5px", "ring_25px"]
     assert list(pd.unique(pd.read_csv(folder / "out/ktr.csv")["image"])) == [f"f{t}_DAPI" for t in range(FRAMES)]
 
@@ -144,7 +144,12 @@ def test_mistakes_end_in_one_line(folder, spoil, changes, message):
         quantify(config(folder, **fill))
     assert message.format(folder) in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert not (folder / "out/metrics.json").exists()
+    some = "frame 3: nuclei of shape" in message  # the other frames are measured
+    assert (folder / "out/metrics.json").exists() == some
+    if some:
+        metrics = json.loads((folder / "out/metrics.json").read_text())
+        assert (metrics["n_frames"], len(metrics["failed"])) == (FRAMES - 1, 1)
+        assert 3 not in set(pd.read_csv(folder / "out/ktr.csv")["frame"])
 
 
 def test_neither_ring_nor_cells(folder):

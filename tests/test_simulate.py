@@ -33,6 +33,7 @@ def test_files_hold_the_simulated_fields(tmp_path):
     assert result.err.endswith(f"SIMULATED DATA in {tmp_path}\n")
     assert files_below(tmp_path) == sorted(
         [
+            "provenance.simulate.json",
             *(f"{folder}/SIMULATED.txt" for folder in ("images", "labels", "nuclei")),
             *(f"images/field_000{n}_{channel}.tif" for n in (5, 6) for channel in ("phase", "nuclear")),
             *(f"{folder}/field_000{n}.tif" for n in (5, 6) for folder in ("labels", "nuclei")),
@@ -68,6 +69,7 @@ def test_brightfield_files_are_named_by_well_site_channel_and_plane(tmp_path):
     planes = [f"{channel}_z{z}" for channel in ("brightfield", "nuclear", "cytoplasm") for z in range(3)]
     assert files_below(tmp_path) == sorted(
         [
+            "provenance.simulate.json",
             *(f"{folder}/SIMULATED.txt" for folder in ("images", "labels", "nuclei")),
             *(f"images/{site}_{plane}.tif" for site in sites for plane in planes),
             *(f"{folder}/{site}.tif" for site in sites for folder in ("labels", "nuclei")),

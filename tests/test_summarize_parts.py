@@ -181,7 +181,7 @@ def test_what_another_summary_left_goes(sweep, tmp_path):
     out = f"output={tmp_path / 'out'}"
     run_command(summarize.main, sweep, out)
     write_run(tmp_path / "plain")
-    assert run_command(summarize.main, tmp_path / "plain", out).status == 0
+    assert run_command(summarize.main, tmp_path / "plain", out, "overwrite=true").status == 0
     assert not (tmp_path / "out" / "tested.csv").exists()
     assert not (tmp_path / "out" / "roc.png").exists()
     assert "Test part" not in (tmp_path / "out" / "summary.md").read_text()

@@ -97,15 +97,23 @@ def test_a_folder_of_frames_gives_the_same_as_a_movie(folder):
 def test_an_earlier_result_is_replaced_whole(folder):
     track(_config(folder, reference=str(folder / "truth")))
     tifffile.imwrite(folder / "short.tif", LABELS[:5], photometric="minisblack")
-    track(_config(folder, input=str(folder / "short.tif"), overlay=False))
+    track(_config(folder, input=str(folder / "short.tif"), overlay=False, overwrite=True))
     names = {path.name for path in (folder / "out").iterdir()}
     assert names == {
         *(f"mask{t:03}.tif" for t in range(5)),
         *("res_track.txt", "tracks.csv", "nodes.csv", "edges.csv", "tree.png", "summary.json"),
+        "provenance.track.json",
     }
-    track(_config(folder, input=str(folder / "short.tif"), overlay=False, ctc=False))
+    track(_config(folder, input=str(folder / "short.tif"), overlay=False, ctc=False, overwrite=True))
     assert not (folder / "out/res_track.txt").exists()
     assert not (folder / "out/mask000.tif").exists()
+
+
+@pytest.mark.parametrize("key", ["input", "reference"])
+def test_a_set_that_is_read_is_not_replaced(folder, key):
+    track(_config(folder, overlay=False))
+    with pytest.raises(UserError, match=r"overwrite=true would replace .*/out/.*, which is read"):
+        track(_config(folder, overwrite=True, **{key: str(folder / ("out/mask*.tif" if key == "input" else "out"))}))
 
 
 def test_command(folder):
@@ -167,7 +175,11 @@ def _masks_in_output(folder):
             {"reference": "{}/truth"},
             "truth: 12 frames of 149 x 149, but",
         ),
-        (_masks_in_output, {"input": "{}/out"}, "would overwrite files beside input="),
+        (
+            _masks_in_output,
+            {"input": "{}/out"},
+            "out: mask000.tif is there already, and provenance.track.json does not say",
+        ),
         (lambda folder: (folder / "out").write_text(""), {}, "out: cannot make this directory"),
     ],
 )
@@ -204,7 +216,7 @@ def test_more_tracks_than_16_bits_hold_are_refused_but_for_tables(tmp_path):
     config = {"input": str(tmp_path / "many.tif"), "output": str(tmp_path / "out"), "overlay": False}
     with pytest.raises(UserError, match=r"67600 tracks: .* are 16-bit and hold up to 65535; add ctc=false"):
         track(TrackConfig(**config))
-    assert not list((tmp_path / "out").iterdir())
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.real_data

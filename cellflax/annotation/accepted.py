@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,21 +11,41 @@ from cellflax.annotation.files import (
     simulation_note,
     write_simulation_note,
 )
-from cellflax.atomic import new_directory
 from cellflax.errors import UserError
 from cellflax.io import results
+from cellflax.io.records import RECORD_KEYS
+from cellflax.io.result_set import UNFINISHED, ResultSet, result_set
 from cellflax.io.tables import read_table
-from cellflax.jsonfile import write_json
 
 _ANSWERS = {"yes": True, "no": False}
 
 
-def copy_accepted(table: Path, output: Path) -> tuple[int, int]:
+@contextmanager
+def annotation_set(output: Path, overwrite: bool) -> Iterator[ResultSet]:
+    """Begin an annotation in a directory that is new or empty, or holds an earlier one that may be replaced.
+
+    Nothing else may be there: training takes all images of a folder.
+
+    Raises:
+        UserError: as `result_set`, and if there is anything else.
+    """
+    if not (output / results.PROVENANCE).exists() and output.is_dir() and _holds_files(output):
+        raise UserError(f"output={output}: already exists; give a new directory, or remove it")
+    with result_set(output, overwrite, command="annotate") as found:
+        yield found
+
+
+def _holds_files(folder: Path) -> bool:
+    return any(not path.name.startswith(UNFINISHED) for path in folder.iterdir())
+
+
+def copy_accepted(table: Path, output: Path, overwrite: bool = False) -> tuple[int, int]:
     """Copy images, labels and nuclei of the accepted sites as they are now, with corrections made by hand.
 
     Args:
         table: `review.csv` in the folder that `cellflax.annotate` wrote.
         output: new folder.
+        overwrite: whether to replace what an earlier copy left there.
 
     Returns:
         Number of accepted sites, and of all sites.
@@ -39,7 +61,10 @@ def copy_accepted(table: Path, output: Path) -> tuple[int, int]:
     chosen = {name: site for name, site in provenance["sites"].items() if accepted.get(name, False)}
     if not chosen:
         raise UserError(f"{table}: no site is accepted; set accept to yes where the labels are good")
-    with new_directory(output) as folder:
+    if output.resolve() == table.parent.resolve():
+        raise UserError(f"output={output}: is the folder of the review itself; give another")
+    with annotation_set(output, overwrite) as found:
+        folder = found.folder
         for name in results.TRAINING_FOLDERS:
             (folder / name).mkdir()
         for name, site in chosen.items():
@@ -50,7 +75,8 @@ def copy_accepted(table: Path, output: Path) -> tuple[int, int]:
         note = simulation_note([table.parent / results.IMAGE_FOLDER])
         if note is not None:
             write_simulation_note(folder, note)
-        write_json(folder / results.PROVENANCE, {**provenance, "sites": chosen, "review": str(table)})
+        record = {key: value for key, value in provenance.items() if key not in RECORD_KEYS}
+        found.publish({**record, "sites": chosen, "review": str(table)}, keep_edits=True)
     return len(chosen), len(accepted)
 
 

@@ -31,7 +31,10 @@ class AnnotateConfig:
         cell: channel of the stain of whole cells or cytoplasm; null labels only nuclei.
         images: channels that a network will learn from, with all their planes; empty means all except the stains, or
             the nuclear stain if there is nothing else.
+        scene: name or number (from 0) of the position or scene to read of files with several.
         output: new directory for the results.
+        overwrite: whether to replace what an earlier annotation wrote to `output`, which is refused otherwise. What was
+            corrected by hand since is never replaced.
         pixel_size_um: edge of a pixel of all images, if the files do not say.
         save_illumination: also write the fitted background of every plane, `illumination/<site>_<stain>[_z<n>].tif`.
         review: instead of annotating, copy to `output` the sites that this `review.csv` accepts.
@@ -46,7 +49,9 @@ class AnnotateConfig:
     nuclear: str | None = None
     cell: str | None = None
     images: list[str] = field(default_factory=list)
+    scene: str | None = None
     output: str = "annotated"
+    overwrite: bool = False
     pixel_size_um: float | None = None
     save_illumination: bool = False
     review: str | None = None

@@ -1,8 +1,7 @@
 """The sites that `cellflax.annotate` works on, which channels are stains, and the pixels of one site at a time."""
 
 import dataclasses
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -10,6 +9,7 @@ from cellflax.annotation.config import AnnotateConfig
 from cellflax.annotation.files import simulation_note
 from cellflax.errors import UserError
 from cellflax.io.images import read_stack
+from cellflax.io.reading import Reading
 from cellflax.io.site_images import SiteImages, read_site
 from cellflax.io.sites import SiteFiles, check_sites, find_sites
 from cellflax.io.stack import grey_stack
@@ -25,36 +25,38 @@ class Inputs:
         stains: channel of each stain.
         images: channels to learn from.
         pixel_size_um: edge of a pixel, if the files do not say.
+        reading: how to read the files.
     """
 
     sites: list[SiteFiles]
     stains: dict[str, str]
     images: list[str]
     pixel_size_um: float | None
+    reading: Reading
+    # By channel, the first site that was read, and its number of planes.
+    _usual_planes: dict[str, tuple[str, int]] = field(default_factory=dict, init=False)
 
     @property
     def simulation_note(self) -> str | None:
         """The note beside simulated images, if they are."""
         return simulation_note({path.parent for site in self.sites for path in site.paths})
 
-    def read(self) -> Iterator[tuple[SiteFiles, SiteImages]]:
-        """Read site after site.
+    def read(self, site: SiteFiles) -> SiteImages:
+        """Read one site.
 
         Raises:
-            UserError: for the first site that cannot be used, or has a different number of planes from the first site.
+            UserError: if it cannot be used, or has a different number of planes from the first site that was read.
         """
-        first: SiteImages | None = None
-        for site in self.sites:
-            content = read_site(site, dict.fromkeys([*self.stains.values(), *self.images]))
-            first = first or content
-            for name, channel in content.channels.items():
-                planes, usual = len(channel.planes), len(first.channels[name].planes)
-                if planes != usual:
-                    raise UserError(
-                        f"site {site.name}: {planes} planes of channel {name}, site {self.sites[0].name} has {usual}; "
-                        "all sites must have the same planes"
-                    )
-            yield site, dataclasses.replace(content, pixel_size_um=content.pixel_size_um or self.pixel_size_um)
+        content = read_site(site, dict.fromkeys([*self.stains.values(), *self.images]), self.reading)
+        for name, channel in content.channels.items():
+            planes = len(channel.planes)
+            first, usual = self._usual_planes.setdefault(name, (site.name, planes))
+            if planes != usual:
+                raise UserError(
+                    f"site {site.name}: {planes} planes of channel {name}, site {first} has {usual}; "
+                    "all sites must have the same planes"
+                )
+        return dataclasses.replace(content, pixel_size_um=content.pixel_size_um or self.pixel_size_um)
 
     def stain_planes(self, site: SiteImages) -> Stains:
         """The stains of a site."""
@@ -76,7 +78,8 @@ def find_inputs(config: AnnotateConfig) -> Inputs:
         if not getattr(config, key):
             raise UserError(f"{key} is not given; add {key}=...")
     sites = find_sites(config.input, config.pattern)
-    channels = _available(sites)
+    reading = Reading(scene=config.scene or "", prefix="")
+    channels = _available(sites, reading)
     nuclear = config.nuclear
     if nuclear is None:
         if len(channels) > 1:
@@ -85,13 +88,20 @@ def find_inputs(config: AnnotateConfig) -> Inputs:
     stains = {NUCLEAR: nuclear} | ({} if config.cell is None else {CELL: config.cell})
     images = config.images or [name for name in channels if name not in stains.values()] or [nuclear]
     check_sites(sites, dict.fromkeys([*stains.values(), *images]))
-    return Inputs(sites, stains, images, config.pixel_size_um)
+    return Inputs(sites, stains, images, config.pixel_size_um, reading)
 
 
-def _available(sites: list[SiteFiles]) -> list[str]:
-    """Channels in the file names, else those of the first file; a single one there needs no name."""
+def _available(sites: list[SiteFiles], reading: Reading) -> list[str]:
+    """Channels in the file names, else those of the first file that can be read; a single one there needs no name."""
     names = sorted({name for site in sites for name in site.files})
     if names != [""]:
         return names
-    inside = grey_stack(read_stack(sites[0].paths[0])).channels
-    return [""] if len(inside) == 1 else list(inside)
+    wrong: list[UserError] = []
+    for site in sites:
+        try:
+            inside = grey_stack(read_stack(site.paths[0], reading)).channels
+        except UserError as error:  # it is reported when the site is annotated
+            wrong.append(error)
+            continue
+        return [""] if len(inside) == 1 else list(inside)
+    raise wrong[0]

@@ -39,7 +39,7 @@ td:first-child, th:first-child, td:last-child, th:last-child {{ text-align: left
 <span style="color:{nucleus_colour}">nuclei</span>. Set <code>accept</code> to yes or no in
 <code>{table_file}</code>, then copy the accepted sites:
 <code>python -m cellflax.annotate review={table_file} output=ACCEPTED</code></p>
-{table}
+{failed}{table}
 {sections}
 </body>
 </html>
@@ -86,14 +86,26 @@ def write_picture(folder: Path, name: str, labels: Labels, images: Mapping[str, 
     picture.write_bytes(imagecodecs.png_encode((255 * row).astype(np.uint8)))
 
 
-def write_review(folder: Path, title: str, table: pd.DataFrame, simulated: bool) -> None:
-    """Write `review.csv` and `review.html`, which shows the pictures by relative links."""
+def write_review(folder: Path, title: str, table: pd.DataFrame, failed: Mapping[str, str], simulated: bool) -> None:
+    """Write `review.csv` and `review.html`, which shows the pictures by relative links.
+
+    Args:
+        folder: folder of the annotation.
+        title: its name.
+        table: a row per site.
+        failed: by site that could not be annotated, what is wrong with it.
+        simulated: whether the images are.
+    """
     write_table(folder / results.REVIEW_TABLE, table, float_format="%.6g")
     shown = table.to_html(index=False, border=0, float_format=lambda value: f"{value:.3g}")
     page = _PAGE.format(
         title=html.escape(title),
         banner="<p class='flags'>SIMULATED DATA</p>\n" if simulated else "",
         summary=f"{review_line(table)}.",
+        failed="".join(
+            f"<p class='flags'>Not annotated: {html.escape(f'{site}: {reason}')}</p>\n"
+            for site, reason in failed.items()
+        ),
         cell_colour=PREDICTED_COLOUR,
         nucleus_colour=REFERENCE_COLOUR,
         table_file=results.REVIEW_TABLE,

@@ -3,24 +3,26 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from cellflax.checks import at_least, check
 from cellflax.data.datasets import DataConfig
 from cellflax.data.example import SIMULATED_NOTE, Dataset, Example
-from cellflax.data.folder_files import FolderFiles, data_sets_in, find_files
+from cellflax.data.folder_files import DataSetFiles, find_data_sets
 from cellflax.data.folds import PartOptions, divide
 from cellflax.data.pixel_classes import Annotation, pixel_classes
 from cellflax.errors import UserError
 from cellflax.ignored import SparseLabels
 from cellflax.io.images import Image, read_channels, read_labels
 from cellflax.io.label_notes import note_labels
+from cellflax.io.reading import ReadingOptions
 from cellflax.labels import cells_of
 
 
 @dataclass
-class FolderData(PartOptions, DataConfig):
+class FolderData(ReadingOptions, PartOptions, DataConfig):
     """Images and their label images.
 
     The folder has either `x.tif` beside `x_masks.tif` (or `_mask`, `_labels`, `_label`, `_gt`, Cellpose's `_cp_masks`),
@@ -45,6 +47,8 @@ class FolderData(PartOptions, DataConfig):
         background_label: value in the label images that means background, as 0 does; null for none.
     """
 
+    prefix: ClassVar[str] = "data."
+
     root: str | None = None
     channels: list[str] = field(default_factory=list)
     annotation: Annotation = Annotation.boundaries
@@ -53,7 +57,8 @@ class FolderData(PartOptions, DataConfig):
     background_label: int | None = None
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        ReadingOptions.__post_init__(self)
+        PartOptions.__post_init__(self)
         check(self, "data", at_least(1), "edge_px")
         self.sparse.check("data.")
 
@@ -74,10 +79,9 @@ def load_folder(config: FolderData) -> Dataset:
     root = Path(config.root).expanduser()
     if not root.is_dir():
         raise UserError(f"data.root={config.root}: no such folder")
-    data_sets = data_sets_in(root)
+    data_sets = find_data_sets(root, config.channels, config.reading())
     examples, channels, simulated = [], (), False
-    for data_set, folder in data_sets.items():
-        found = find_files(folder, config.channels)
+    for data_set, found in data_sets.items():
         simulated |= any((path.parent / SIMULATED_NOTE).exists() for files in found.images for path in files.paths)
         for files in found.images:
             image = read_channels(files)
@@ -133,7 +137,7 @@ def _source(root: Path, data_sets: list[str], count: int, simulated: bool) -> st
     return f"{root.resolve().name}{names}, {count} image{'s' * (count > 1)} {kind}"
 
 
-def _example(name: str, image: Image, found: FolderFiles, config: FolderData) -> Example:
+def _example(name: str, image: Image, found: DataSetFiles, config: FolderData) -> Example:
     shape = image.pixels.shape[:2]
     painted = _read(found.masks[name], image) if name in found.masks else None
     labels, ignored = config.sparse.take_out(_read(found.labels[name], image), painted)

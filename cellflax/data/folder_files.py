@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cellflax.errors import UserError
-from cellflax.io.files import ImageFiles, group_channels, images_in, list_files
+from cellflax.io import results
+from cellflax.io.files import ImageFiles, find_images, images_in, list_files
 from cellflax.io.name_matching import Matching, match_names
 from cellflax.io.names import comparable, is_ignore_mask, shorter_stems, stem_of
 from cellflax.io.outlines import has_outlines
+from cellflax.io.reading import Reading
+from cellflax.io.records import not_results
+from cellflax.io.result_set import without_results
 
 # Names of folders in lower case, as people call them.
 _IMAGE_FOLDERS = ("images", "image", "imgs", "img")
@@ -20,7 +24,21 @@ _LABEL_SUFFIX = re.compile(r"(?<=.)[-_. ](cp_masks?|masks?|labels?|gt)$", re.IGN
 _NUCLEUS_SUFFIX = re.compile(r"(?<=.)[-_. ](nuclei|nucleus)$", re.IGNORECASE)
 
 
-def data_sets_in(root: Path) -> dict[str, Path]:
+def find_data_sets(root: Path, channels: list[str], reading: Reading) -> dict[str, "DataSetFiles"]:
+    """The files of the data sets in a folder, by the names of the data sets.
+
+    Args:
+        root: the folder.
+        channels: as in `FolderData`.
+        reading: how to read the images.
+
+    Raises:
+        UserError: if a folder is no data set, or an image lacks its label image.
+    """
+    return {name: _find(folder, channels, reading) for name, folder in _data_sets(root).items()}
+
+
+def _data_sets(root: Path) -> dict[str, Path]:
     """Folders of the data sets by name: the folder itself, or its sub-folders if it has no images."""
     folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
     if _folders(root, _IMAGE_FOLDERS) or images_in(root) or not folders:
@@ -34,7 +52,7 @@ def _folders(root: Path, names: Sequence[str]) -> list[Path]:
 
 
 @dataclass(frozen=True)
-class FolderFiles:
+class DataSetFiles:
     """The files of a data set.
 
     Attributes:
@@ -50,12 +68,7 @@ class FolderFiles:
     masks: dict[str, Path]
 
 
-def find_files(root: Path, channels: list[str]) -> FolderFiles:
-    """Find the files of a data set; `channels` as in `group_channels`.
-
-    Raises:
-        UserError: if an image has no label image or several, or a file has no image.
-    """
+def _find(root: Path, channels: list[str], reading: Reading) -> DataSetFiles:
     image_folders = _folders(root, _IMAGE_FOLDERS)
     if len(image_folders) > 1:
         raise UserError(
@@ -65,7 +78,9 @@ def find_files(root: Path, channels: list[str]) -> FolderFiles:
         folders = _folders(root, _LABEL_FOLDERS)
         if len(folders) != 1:
             raise UserError(f"{root}: beside {image_folders[0].name} there must be one folder, labels or masks")
-        image_files, label_files = list_files(image_folders[0]), list_files(folders[0], outlines=True)
+        image_files = without_results(f"data.root={root}", list_files(image_folders[0]))
+        label_files = list_files(folders[0], outlines=True)
+        label_files = not_results(label_files) or label_files
         nucleus_files, mask_files = (
             [file for folder in _folders(root, names) for file in list_files(folder, outlines=True)]
             for names in (_NUCLEUS_FOLDERS, _IGNORE_FOLDERS)
@@ -73,7 +88,7 @@ def find_files(root: Path, channels: list[str]) -> FolderFiles:
         mask_files += [file for file in label_files if is_ignore_mask(file)]
         label_files = [file for file in label_files if not is_ignore_mask(file)]
     else:
-        files = list_files(root, outlines=True)
+        files = without_results(f"data.root={root}", list_files(root, outlines=True))
         mask_files = [file for file in files if is_ignore_mask(file)]
         files = [file for file in files if not is_ignore_mask(file)]
         label_files = [
@@ -85,8 +100,8 @@ def find_files(root: Path, channels: list[str]) -> FolderFiles:
         files = [file for file in files if file not in set(label_files)]
         nucleus_files = [file for file in files if _is_nuclei(file, labelled, channels)]
         image_files = [file for file in files if file not in set(nucleus_files)]
-    images = group_channels(image_files, channels)
-    return FolderFiles(
+    images = find_images(image_files, channels, reading)
+    return DataSetFiles(
         images,
         _labels_of(images, label_files),
         _optional(images, nucleus_files, "labels the nuclei of the same image", "the label image of its nuclei"),
@@ -105,6 +120,12 @@ def _labels_of(images: list[ImageFiles], label_files: list[Path]) -> dict[str, P
     for files in images:
         if files.name not in matching.files:
             others = f" ({unused[0].name} has no image either)" if unused else ""
+            predicted = files.paths[0].with_name(results.result_file(files.name, results.LABELS))
+            if predicted.is_file() and not not_results([predicted]):
+                raise UserError(
+                    f"{files.paths[0]}: no label image; {predicted.name} is what cellflax predicted. Copy it to "
+                    f"{files.name}_masks.tif, corrected, to train on it"
+                )
             raise UserError(
                 f"{files.paths[0]}: no label image; name it {files.name}_masks.tif, or put {files.name}.tif "
                 f"into labels/ beside images/{others}"

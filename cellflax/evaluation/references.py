@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from cellflax.errors import UserError
+from cellflax.io.failures import Failures
 from cellflax.io.name_matching import common_of
 from cellflax.io.pair_arrays import WHOLE, SparseReference, read_pair
 from cellflax.io.pairs import Pair, PairBy, some_partners
@@ -34,6 +35,7 @@ def scores_against(
     name: str,
     text: str,
     pairs: Sequence[Pair],
+    failures: Failures,
     *,
     border: int,
     erode_reference: bool,
@@ -49,6 +51,7 @@ def scores_against(
         name: the reference's name.
         text: its label images, FILE | DIR | GLOB.
         pairs: predictions, with their main reference.
+        failures: where images are noted whose file of this reference cannot be used.
         border: pixels cut off each side.
         erode_reference: erode each reference cell by disk(1).
         pair_by: whether its files belong to the predictions by name or by order.
@@ -63,16 +66,19 @@ def scores_against(
     scores = {}
     for pair in pairs:
         if stems[pair.name] in files:
-            arrays = read_pair(replace(pair, reference=files[stems[pair.name]], nuclei=None), sparse)
-            table, _ = compare_cells(
-                arrays.reference,
-                arrays.predicted,
-                border=border,
-                erode_reference=erode_reference,
-                ignored=arrays.ignored,
-            )
-            scores[pair.name] = f_scores(table)[1]
+            with failures.of(f"{pair.name} in {option}"):
+                arrays = read_pair(replace(pair, reference=files[stems[pair.name]], nuclei=None), sparse)
+                overlaps = compare_cells(
+                    arrays.reference,
+                    arrays.predicted,
+                    border=border,
+                    erode_reference=erode_reference,
+                    ignored=arrays.ignored,
+                )
+                scores[pair.name] = f_scores(overlaps[0])[1]
     if not scores:
+        for reason in failures.reasons.values():
+            raise UserError(reason)
         raise UserError(f"{option}={text}: has no file named {pairs[0].name} or like any other prediction; rename them")
     if not any(map(len, scores.values())):
         raise UserError(f"{option}={text}: no cells inside the border of {border} px; are they label images?")

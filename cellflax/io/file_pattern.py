@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from cellflax.errors import UserError
 from cellflax.io.files import images_in
+from cellflax.io.result_set import without_results
 
 _FIELDS = {"well": "[^/]{}", "site": "[^/]{}", "channel": "[^/]{}", "plane": "[^/]{}", "z_um": r"[-+]?\d+(?:\.\d+)?"}
 _SHARED = {"well", "site", "channel"}
@@ -101,7 +102,7 @@ def match_files(folder: Path, text: str) -> list[tuple[Path, dict[str, str]]]:
     if not folder.is_dir():
         raise UserError(f"input={folder}: no such folder")
     depths = sorted({pattern.text.count("/") for pattern in patterns})
-    files = [file for depth in depths for file in _files_at(folder, depth)]
+    files = without_results(f"input={folder}", [file for depth in depths for file in _files_at(folder, depth)])
     found = []
     for file in files:
         name = str(PurePosixPath(file.relative_to(folder)))
@@ -118,5 +119,9 @@ def _files_at(folder: Path, depth: int) -> list[Path]:
     """Images exactly `depth` folders below a folder."""
     folders = [folder]
     for _ in range(depth):
-        folders = sorted(child for parent in folders for child in parent.iterdir() if child.is_dir())
+        folders = sorted(child for parent in folders for child in parent.iterdir() if _is_visible_folder(child))
     return [file for parent in folders for file in images_in(parent)]
+
+
+def _is_visible_folder(path: Path) -> bool:
+    return path.is_dir() and not path.name.startswith(".")  # such as what a killed run of cellflax left

@@ -5,7 +5,7 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cellflax.errors import UserError
@@ -13,7 +13,10 @@ from cellflax.home import expand_home
 from cellflax.io.glob_paths import glob_paths
 from cellflax.io.names import stem_of
 from cellflax.io.outlines import counts_in_folders
-from cellflax.io.readers import format_names, has_known_suffix
+from cellflax.io.readers import format_names, is_image, scene_names
+from cellflax.io.reading import Reading
+from cellflax.io.records import not_results
+from cellflax.io.results import safe_names
 
 
 @dataclass(frozen=True)
@@ -25,18 +28,21 @@ class ImageFiles:
         paths: one file with all channels, or one file per channel.
         channels: name of each file's channel; empty if one file holds all channels.
         within: names or indices of the channels to take from a file that holds several; empty for all.
+        reading: how to read the files.
     """
 
     name: str
     paths: tuple[Path, ...]
     channels: tuple[str, ...] = ()
     within: tuple[str, ...] = ()
+    reading: Reading = field(default_factory=Reading)
 
 
 def list_files(text: str | Path, *, outlines: bool = False) -> list[Path]:
     """Image files that FILE | DIR | GLOB stands for, sorted; `**` in a GLOB searches sub-folders.
 
-    Files are recognised by the suffixes in `readers.READERS`; a single FILE may have any suffix.
+    Files are recognised by the suffixes in `readers.READERS`; a single FILE may have any suffix. Figures that cellflax
+    wrote (`overlay.png`) are left out, unless they are named as FILE.
 
     Args:
         text: where to look.
@@ -46,7 +52,7 @@ def list_files(text: str | Path, *, outlines: bool = False) -> list[Path]:
         UserError: if there are none.
     """
     path = Path(expand_home(str(text)))
-    if path.is_file():
+    if path.is_file() or (path.is_dir() and is_image(path)):
         return [path]
     images = images_in(path, outlines=outlines) if path.is_dir() else _images(glob_paths(path), outlines)
     if images:
@@ -57,16 +63,23 @@ def list_files(text: str | Path, *, outlines: bool = False) -> list[Path]:
 
 
 def images_in(folder: Path, *, outlines: bool = False) -> list[Path]:
-    """Image files directly in a folder, sorted, without hidden ones; may be empty. `outlines` as in `list_files`."""
+    """Image files directly in a folder, sorted, without hidden ones and pictures of results; may be empty.
+
+    Args:
+        folder: where to look.
+        outlines: as in `list_files`.
+    """
     return _images(map(Path, glob.glob(os.path.join(glob.escape(str(folder)), "*"))), outlines)
 
 
 def _images(matches: Iterable[Path], outlines: bool) -> list[Path]:
-    return [
-        file
-        for file in sorted(matches)
-        if (has_known_suffix(file) or (outlines and counts_in_folders(file))) and file.is_file()
+    """The images among files, without the figures that cellflax drew: no command takes those for an image."""
+    files = [
+        file for file in sorted(matches) if is_image(file) or (outlines and counts_in_folders(file) and file.is_file())
     ]
+    figures = {file for file in files if file.suffix == ".png"}
+    figures -= set(not_results(figures))
+    return [file for file in files if file not in figures]
 
 
 def group_channels(files: Sequence[Path], channels: Sequence[str] = ()) -> list[ImageFiles]:
@@ -113,6 +126,41 @@ def group_channels(files: Sequence[Path], channels: Sequence[str] = ()) -> list[
             raise UserError(f"{present}: no file for channel {missing[0]} of the same image in {folder}")
         images.append(ImageFiles(name or folder.resolve().name, tuple(group[c] for c in channels), tuple(channels)))
     return _unique_names(images)
+
+
+def find_images(
+    files: Sequence[Path], channels: Sequence[str] = (), reading: Reading | None = None
+) -> list[ImageFiles]:
+    """Gather files into images as `group_channels`; each position or scene of a file is an image of its own.
+
+    The images of a file that holds several are named after the file and the scene: `a_B2`, `a_B3`.
+
+    Args:
+        files: the files. One that cannot be opened counts as one image, so that reading it reports why.
+        channels: as for `group_channels`.
+        reading: how to read them; its `scene` picks one image of such a file.
+
+    Raises:
+        UserError: as `group_channels`, and if two images have one name.
+    """
+    reading = reading or Reading()
+    images = []
+    for image in group_channels(files, channels):
+        names = safe_names(scene_names(image.paths[0]), "scene")
+        if reading.scene and names:
+            wanted = reading.scene
+            if wanted not in names and wanted.isdecimal() and int(wanted) < len(names):
+                wanted = list(names)[int(wanted)]
+            names = {wanted: names.get(wanted, wanted)}
+        if not names:
+            images.append(replace(image, reading=replace(reading, scene="")))
+        for scene, safe in names.items():
+            images.append(replace(image, name=f"{image.name}_{safe}", reading=replace(reading, scene=scene)))
+    clash = [name for name, count in Counter(image.name for image in images).items() if count > 1]
+    if clash:
+        same = [image.paths[0].name for image in images if image.name == clash[0]]
+        raise UserError(f"{' and '.join(same)}: both would be named {clash[0]}; rename one of them")
+    return images
 
 
 def _part(channel: str) -> re.Pattern[str]:

@@ -9,9 +9,11 @@ import numpy as np
 
 from cellflax.errors import UserError
 from cellflax.io.files import ImageFiles
-from cellflax.io.images import Image, label_plane, read_channels, read_labels, stack_channels
-from cellflax.io.movie_file import MovieFile, is_movie, open_label_movie, open_movie
+from cellflax.io.images import Image, frame_image, label_plane, read_labels, stack_channels
 from cellflax.io.movie_time import TimeAxis
+from cellflax.io.readers import open_scene
+from cellflax.io.reading import Reading, TimeFrom
+from cellflax.io.scene import Scene, with_time_axis
 
 
 @dataclass(frozen=True)
@@ -39,35 +41,70 @@ def open_frames(files: ImageFiles, frame_interval_s: float | None = None) -> Ite
     """Open an image or a movie; the channels of either may be in separate files.
 
     Args:
-        files: TIFFs with several frames along T (or an unnamed axis, see `is_movie`) are movies.
+        files: files with several frames along T, or an unnamed axis too long for channels, are movies.
         frame_interval_s: time between frames; overrides what the files say.
 
     Raises:
         UserError: if a file is damaged, has several positions, or the files of a movie differ in number of frames.
     """
-    if not any(map(is_movie, files.paths)):
-        yield Frames(files.name, None, lambda _: read_channels(files))
-        return
     with ExitStack() as stack:
-        movies = [stack.enter_context(open_movie(path)) for path in files.paths]
-        count = movies[0].n_frames
-        for path, movie in zip(files.paths, movies, strict=True):
-            if movie.n_frames != count:
+        scenes = [stack.enter_context(open_scene(path, files.reading)) for path in files.paths]
+        count = scenes[0].n_frames
+        for scene in scenes:
+            if scene.n_frames != count:
                 raise UserError(
-                    f"{path}: {movie.n_frames} frames, but {files.paths[0].name} has {count}; channels of one movie "
-                    "must have the same frames"
+                    f"{scene.path}: {scene.n_frames} frames, but {files.paths[0].name} has {count}; channels of one "
+                    "movie must have the same frames"
                 )
 
         def read(t: int) -> Image:
-            images = [_frame(path, movie, t) for path, movie in zip(files.paths, movies, strict=True)]
+            images = [frame_image(scene, t, files.reading) for scene in scenes]
             return stack_channels(images, files.channels, files.within)
 
-        yield Frames(files.name, TimeAxis(count, movies[0].times_s(frame_interval_s)), read)
+        time = None if count == 1 else TimeAxis(count, scenes[0].times_s(frame_interval_s))
+        yield Frames(files.name, time, read)
 
 
-def _frame(path: Path, movie: MovieFile, t: int) -> Image:
-    pixels = movie.frame(t)
-    return Image(pixels, movie.channels, movie.pixel_size_um, Path(f"{path}, frame {t}"), movie.origin)
+def is_movie(path: Path, reading: Reading | None = None) -> bool:
+    """Whether a file has several frames: along T, or an unnamed axis too long to be channels.
+
+    Raises:
+        UserError: if it is damaged.
+    """
+    with open_scene(path, reading) as scene:
+        return scene.n_frames > 1
+
+
+@contextmanager
+def open_label_movie(path: Path) -> Iterator[Scene]:
+    """Open a movie of labels.
+
+    Labels have no channels: a few frames that the file calls channels or colours are frames.
+
+    Raises:
+        UserError: if it has one frame, or several focal planes.
+    """
+    with open_scene(path, as_labels=True) as scene:
+        if scene.n_frames == 1:
+            scene = with_time_axis(scene, TimeFrom.C)
+        sizes = ", ".join(f"{axis} {length}" for axis, length in scene.sizes.items())
+        if scene.sizes["Z"] > 1:
+            raise UserError(
+                f"{path}: not a movie of single planes ({sizes}); save time as axis T, one plane and position, and "
+                "labels without channels"
+            )
+        if scene.n_frames == 1:
+            raise UserError(f"{path}: has one frame ({sizes}); a movie has two or more, as the axis T")
+        yield scene
+
+
+def label_frame(scene: Scene, t: int) -> np.ndarray:
+    """The labels of a frame, (H, W) int32.
+
+    Raises:
+        UserError: as `label_plane`.
+    """
+    return label_plane(frame_image(scene, t).pixels, f"{scene.path}, frame {t}")
 
 
 @contextmanager
@@ -85,4 +122,4 @@ def open_labels(path: Path, time: TimeAxis | None) -> Iterator[Callable[[int], n
             raise UserError(
                 f"{path}: {movie.n_frames} frames for a movie of {time.n_frames}; give labels of each frame"
             )
-        yield lambda t: label_plane(movie.frame(t), f"{path}, frame {t}")
+        yield lambda t: label_frame(movie, t)

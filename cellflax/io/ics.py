@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from cellflax.errors import UserError
+from cellflax.io.damage import require_plausible_size
 from cellflax.io.ics_header import IcsHeader, parse_header
-from cellflax.io.reader import Reader, require_plausible_size
+from cellflax.io.reader import Reader, read_whole
 from cellflax.io.stack import Stack, default_channel_names, square_pixel_um
 
 _GZIP = 16 + zlib.MAX_WBITS
@@ -129,4 +130,4 @@ def _to_czyx(path: Path, array: np.ndarray, names: list[str]) -> np.ndarray:
     return array.reshape(size.get("C", 1), size.get("Z", 1), size["Y"], size["X"])
 
 
-ICS = Reader("ICS", (".ics",), read_ics, is_ics)
+ICS = Reader("ICS", (".ics",), read_whole(read_ics, "ICS"), is_ics)

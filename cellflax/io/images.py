@@ -7,22 +7,27 @@ from pathlib import Path
 import numpy as np
 
 from cellflax.errors import BlankError, ContentError, UserError
-from cellflax.io.files import ImageFiles, group_channels, list_files
+from cellflax.io.files import ImageFiles, find_images, group_channels, list_files
 from cellflax.io.outlines import has_outlines, read_outlines
-from cellflax.io.readers import read_file
+from cellflax.io.readers import open_scene
+from cellflax.io.reading import Reading
+from cellflax.io.scene import Scene
 from cellflax.io.stack import NamesFrom, Stack, default_channel_names, plane_names
-from cellflax.io.tiff import write_image, write_labels, write_probability
+from cellflax.io.tiff_output import write_image, write_labels, write_probability
 from cellflax.labels import whole_numbers
 
 __all__ = [
     "Image",
     "ImageFiles",
     "as_grey",
+    "find_images",
+    "frame_image",
     "grey_hint",
     "grey_if_equal",
     "group_channels",
     "label_plane",
     "list_files",
+    "pixel_size_of",
     "read_channels",
     "read_image",
     "read_labels",
@@ -53,22 +58,56 @@ class Image:
     origin: NamesFrom = "default"
 
 
-def read_image(path: str | Path, channel: int | str | None = None) -> Image:
+def read_image(path: str | Path, channel: int | str | None = None, reading: Reading | None = None) -> Image:
     """Read an image with its channels; focal planes count as channels, and an alpha channel is dropped.
 
     Args:
         path: file of a format in `readers.READERS`.
         channel: read only this channel, by index or by the name that the file gives it.
+        reading: how to read it.
 
     Raises:
-        UserError: if the file is missing, damaged, of another format, or holds a movie.
+        UserError: if the file is missing, damaged, of another format, or holds a movie or several images.
     """
-    stack = read_stack(path)
-    names = plane_names(stack.channels, stack.pixels.shape[1])
-    pixels = np.moveaxis(stack.pixels.reshape(-1, *stack.pixels.shape[2:]), 0, -1)
-    origin = "planes" if stack.pixels.shape[1] > 1 else stack.origin
-    image = Image(pixels, names, stack.pixel_size_um, Path(path), origin)
+    with open_scene(Path(path), reading) as scene:
+        image = frame_image(_still(scene, reading), 0, reading)
     return image if channel is None else channels_of(image, [channel])
+
+
+def frame_image(scene: Scene, t: int, reading: Reading | None = None) -> Image:
+    """A frame of a movie, or the image of a file that holds one; focal planes count as channels.
+
+    Raises:
+        UserError: if it is damaged.
+    """
+    stack = scene.frame(t, (reading or Reading()).z)
+    planes = stack.pixels.shape[1]
+    pixels = np.moveaxis(stack.pixels.reshape(-1, *stack.pixels.shape[2:]), 0, -1)
+    path = scene.path if scene.n_frames == 1 else Path(f"{scene.path}, frame {t}")
+    names, origin = plane_names(stack.channels, planes), "planes" if planes > 1 else stack.origin
+    return Image(pixels, names, stack.pixel_size_um, path, origin)
+
+
+def pixel_size_of(path: str | Path) -> float | None:
+    """The edge of a pixel in um, None if the file does not say.
+
+    Raises:
+        UserError: if the file cannot be opened.
+    """
+    with open_scene(Path(path)) as scene:
+        return scene.pixel_size_um
+
+
+def _still(scene: Scene, reading: Reading | None = None) -> Scene:
+    if scene.n_frames > 1:
+        unnamed = ", by an axis that the file leaves unnamed" if scene.unnamed == "T" else ""
+        remedy = "save single frames (focal planes as the axis Z)"
+        if reading is not None and reading.prefix is not None:
+            remedy = f"save single frames, or if they are focal planes, add {reading.prefix}time_axis=none"
+        raise UserError(
+            f"{scene.path}: a movie of {scene.n_frames} frames{unnamed}, where one image is needed; {remedy}"
+        )
+    return scene
 
 
 def channels_of(image: Image, wanted: Sequence[int | str]) -> Image:
@@ -77,41 +116,38 @@ def channels_of(image: Image, wanted: Sequence[int | str]) -> Image:
     Raises:
         UserError: if it lacks one.
     """
-    indices = []
-    for channel in wanted:
-        same = [i for i, name in enumerate(image.channels) if name == channel] or [
-            i for i, name in enumerate(image.channels) if name.lower() == str(channel).lower()
-        ]
-        if len(same) != 1 and str(channel).isdecimal() and int(channel) < len(image.channels):
-            same = [int(channel)]
-        if len(same) != 1:
-            raise UserError(
-                f"{image.path}: no channel {channel}; it has {', '.join(image.channels)}. channels= takes parts of the "
-                "file names, or names or indices of channels in a file"
-            )
-        indices += same
+    indices = [channel_index(image.channels, channel, image.path) for channel in wanted]
     names = tuple(image.channels[i] for i in indices)
     return replace(image, pixels=image.pixels[..., indices], channels=names)
 
 
-def read_stack(path: str | Path, *, as_labels: bool = False) -> Stack:
-    """Read an image with channels and focal planes on separate axes, and the planes' focus positions.
+def channel_index(channels: Sequence[str], wanted: int | str, source: str | Path) -> int:
+    """The place of a channel among others, by its name (in any case of letters where that is clear) or its index.
 
-    Args:
-        path: file of a format in `readers.READERS`.
-        as_labels: read the numbers of an indexed picture instead of its colours.
+    Raises:
+        UserError: if there is none.
+    """
+    same = [i for i, name in enumerate(channels) if name == wanted] or [
+        i for i, name in enumerate(channels) if name.lower() == str(wanted).lower()
+    ]
+    if len(same) != 1 and str(wanted).isdecimal() and int(wanted) < len(channels):
+        same = [int(wanted)]
+    if len(same) != 1:
+        raise UserError(
+            f"{source}: no channel {wanted}; it has {', '.join(channels)}. Channels are parts of the file names, or "
+            "names or indices of channels in a file"
+        )
+    return same[0]
+
+
+def read_stack(path: str | Path, reading: Reading | None = None) -> Stack:
+    """Read an image with channels and focal planes on separate axes, and the planes' focus positions.
 
     Raises:
         UserError: as `read_image`.
     """
-    path = Path(path)
-    stack = read_file(path, as_labels=as_labels)
-    pixels = stack.pixels
-    if pixels.dtype.kind not in "biuf":
-        raise UserError(f"{path}: pixels of type {pixels.dtype} are not supported; save integers or floats")
-    if min(pixels.shape) < 1:
-        raise UserError(f"{path}: the image is empty, its shape is {pixels.shape}")
-    return stack._replace(pixels=pixels.astype(pixels.dtype.newbyteorder("="), copy=False))
+    with open_scene(Path(path), reading) as scene:
+        return _still(scene, reading).frame(0, (reading or Reading()).z)
 
 
 def read_labels(path: str | Path, shape: tuple[int, int] | None = None) -> np.ndarray:
@@ -131,8 +167,8 @@ def read_labels(path: str | Path, shape: tuple[int, int] | None = None) -> np.nd
         if shape is None:
             raise UserError(f"{path}: outlines do not say the size of their image; give a label image here")
         return read_outlines(path, shape)
-    stack = read_stack(path, as_labels=True)
-    return label_plane(np.moveaxis(stack.pixels.reshape(-1, *stack.pixels.shape[2:]), 0, -1), str(path))
+    with open_scene(Path(path), as_labels=True) as scene:
+        return label_plane(frame_image(_still(scene), 0).pixels, str(path))
 
 
 def label_plane(pixels: np.ndarray, name: str) -> np.ndarray:
@@ -187,7 +223,8 @@ def read_channels(files: ImageFiles) -> Image:
     Raises:
         UserError: as `read_image` and `stack_channels`.
     """
-    return stack_channels([read_image(path) for path in files.paths], files.channels, files.within)
+    images = [read_image(path, reading=files.reading) for path in files.paths]
+    return stack_channels(images, files.channels, files.within)
 
 
 def stack_channels(images: Sequence[Image], channels: Sequence[str], within: Sequence[str] = ()) -> Image:

@@ -10,6 +10,7 @@ import numpy as np
 import tifffile
 
 from cellflax.errors import UserError
+from cellflax.io.ome import children
 from cellflax.progress import say
 
 _SECONDS = {
@@ -49,17 +50,25 @@ def regular_times_s(n_frames: int, interval_s: float | None) -> np.ndarray | Non
     return None if interval_s is None else interval_s * np.arange(n_frames)
 
 
-def frame_times_s(path: Path, tiff: tifffile.TiffFile, n_frames: int) -> np.ndarray | None:
-    """Time of every frame in seconds, (T,), counted from the first; None where the file does not say.
+def tiff_times_s(tiff: tifffile.TiffFile, n_frames: int) -> np.ndarray | None:
+    """(T,) times of the frames of an ImageJ, LSM or STK file in seconds, from the first; None where it does not say.
 
-    OME time stamps (`Plane.DeltaT`) override its `TimeIncrement`, but stamps that do not rise say nothing: converters
-    leave zeros there. ImageJ has a `finterval`.
+    ImageJ has a `finterval`, LSM and STK time stamps, which say nothing if they do not rise.
     """
-    if tiff.is_ome:
-        return _ome_times_s(path, tiff.ome_metadata or "<OME/>", n_frames)
+    if tiff.is_lsm:
+        stamps = np.asarray((tiff.lsm_metadata or {}).get("TimeStamps", []), float)
+        return rising_times_s(stamps, n_frames)
+    if tiff.is_stk:
+        created = np.asarray((tiff.stk_metadata or {}).get("DatetimeCreated", []), "datetime64[ms]")
+        return rising_times_s(created.astype(float) / 1000, n_frames)
     metadata = tiff.imagej_metadata or {}
     interval = float(metadata.get("finterval", 0)) * _SECONDS.get(str(metadata.get("tunit", "s")).lower(), 0.0)
     return interval * np.arange(n_frames) if interval > 0 else None
+
+
+def rising_times_s(stamps: np.ndarray, n_frames: int) -> np.ndarray | None:
+    """Time stamps from the first on; None if they are not one for each frame, or do not rise."""
+    return stamps - stamps[0] if len(stamps) == n_frames > 1 and (np.diff(stamps) > 0).all() else None
 
 
 def check_times(source: str | Path, times_s: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -79,13 +88,15 @@ def check_times(source: str | Path, times_s: Sequence[float] | np.ndarray) -> np
     return times - times[0]
 
 
-def _ome_times_s(path: Path, metadata: str, n_frames: int) -> np.ndarray | None:
-    pixels = next((e for e in ElementTree.fromstring(metadata).iter() if _tag(e) == "Pixels"), None)
-    if pixels is None:
-        return None
+def ome_times_s(path: Path, pixels: ElementTree.Element, n_frames: int) -> np.ndarray | None:
+    """(T,) times of the frames in seconds, from the first, by an OME element `Pixels`; None where it does not say.
+
+    Time stamps (`Plane.DeltaT`) override its `TimeIncrement`, but stamps that do not rise say nothing: converters leave
+    zeros there.
+    """
     stamps: dict[int, float] = {}
-    for plane in pixels:
-        if _tag(plane) == "Plane" and "DeltaT" in plane.attrib:
+    for plane in children(pixels, "Plane"):
+        if "DeltaT" in plane.attrib:
             scale = _SECONDS.get(plane.get("DeltaTUnit", "s"), 0.0)
             stamps.setdefault(int(plane.get("TheT", 0)), float(plane.attrib["DeltaT"]) * scale)
     complete = n_frames > 1 and all(frame in stamps for frame in range(n_frames))
@@ -100,7 +111,3 @@ def _ome_times_s(path: Path, metadata: str, n_frames: int) -> np.ndarray | None:
         )
         say(f"note: {path}: its time stamps (DeltaT) do not rise from frame to frame: {instead}")
     return interval * np.arange(n_frames) if known else None
-
-
-def _tag(element: ElementTree.Element) -> str:
-    return element.tag.rpartition("}")[2]

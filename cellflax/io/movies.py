@@ -9,12 +9,14 @@ import numpy as np
 
 from cellflax.errors import UserError
 from cellflax.io.files import ImageFiles, list_files
-from cellflax.io.images import label_plane, read_channels, read_image, read_labels
-from cellflax.io.movie_file import is_movie, open_label_movie, open_movie
+from cellflax.io.frames import is_movie, label_frame, open_label_movie
+from cellflax.io.images import frame_image, pixel_size_of, read_channels, read_labels
 from cellflax.io.movie_time import regular_times_s
 from cellflax.io.name_matching import common_of
 from cellflax.io.names import frame_numbers, natural_key, stem_of
 from cellflax.io.pairs import PairBy, by_stem, check_places, match_frames, partners
+from cellflax.io.readers import open_scene
+from cellflax.io.reading import Reading
 from cellflax.labels import components, is_mask
 from cellflax.progress import say
 
@@ -163,12 +165,12 @@ def read_label_movie(
     frames = None
     if len(files) == 1:
         with open_label_movie(files[0]) as movie:
-            labels = np.stack([label_plane(movie.frame(t), f"{files[0]}, frame {t}") for t in range(movie.n_frames)])
+            labels = np.stack([label_frame(movie, t) for t in range(movie.n_frames)])
             size, times_s = pixel_size_um or movie.pixel_size_um, movie.times_s(frame_interval_s)
     else:
         files, frames = number_frames(option, text, files, pair)
         labels = _stack(files, [read_labels(file) for file in files], frames)
-        size = pixel_size_um or _one_size_um(files, [read_image(file).pixel_size_um for file in files])
+        size = pixel_size_um or _one_size_um(files, [pixel_size_of(file) for file in files])
         times_s = regular_times_s(frames.count, frame_interval_s and frame_interval_s * frames.step)
     from_mask = is_mask(labels)
     if from_mask:
@@ -182,6 +184,7 @@ def read_image_movie(
     frame_interval_s: float | None = None,
     pair: PairBy = PairBy.names,
     labels: LabelMovie | None = None,
+    reading: Reading | None = None,
 ) -> ImageMovie:
     """Read an image movie: a TIFF with axes TYX or TCYX, or FILE | DIR | GLOB with one image per frame.
 
@@ -191,6 +194,7 @@ def read_image_movie(
         frame_interval_s: as for `read_label_movie`.
         pair: as for `read_label_movie`; with `order`, files belong to those of `labels` in order.
         labels: movie whose frames the images belong to; images are then paired with its frames by their names.
+        reading: how to read the files.
 
     Raises:
         UserError: as `read_label_movie`, and if frames of `labels` lack an image.
@@ -199,14 +203,17 @@ def read_image_movie(
     if len(files) > 1:
         files = frame_files(text, option) if labels is None else files
     if len(files) == 1:
-        with open_movie(files[0]) as movie:
-            pixels, times_s = movie.frames(), movie.times_s(frame_interval_s)
-            return ImageMovie(pixels, movie.channels, times_s, movie.pixel_size_um)
+        with open_scene(files[0], reading) as movie:
+            if movie.n_frames == 1:
+                raise UserError(f"{files[0]}: has one frame; a movie has two or more, save time as the axis T")
+            images = [frame_image(movie, t, reading) for t in range(movie.n_frames)]
+            pixels = np.stack([image.pixels for image in images])
+            return ImageMovie(pixels, images[0].channels, movie.times_s(frame_interval_s), movie.pixel_size_um)
     if labels is None:
         files, frames = number_frames(option, text, files, pair)
     else:
         files, frames = _files_of_frames(text, option, pair, labels)
-    images = [read_channels(ImageFiles(stem_of(file), (file,))) for file in files]
+    images = [read_channels(ImageFiles(stem_of(file), (file,), reading=reading or Reading())) for file in files]
     pixels = _stack(files, [image.pixels for image in images], frames)
     times_s = regular_times_s(frames.count, frame_interval_s and frame_interval_s * frames.step)
     size = _one_size_um(files, [image.pixel_size_um for image in images])

@@ -140,7 +140,10 @@ def common_of(file: Path) -> str:
 def stems_of_names(pairs: Mapping[str, Path]) -> dict[str, list[str]]:
     """Stems that each name may stand for: those of its file, where that is one, as far as its name is not shorter."""
     stems = {}
-    kept = possible_stems([stem_of(path) if path.is_file() else name for name, path in pairs.items()])
+    shared = Counter(pairs.values())  # scenes of one file go by their own names
+    kept = possible_stems(
+        [stem_of(path) if path.exists() and shared[path] == 1 else name for name, path in pairs.items()]
+    )
     for (name, _), chain in zip(pairs.items(), kept, strict=True):
         stems[name] = chain if name in chain else [*chain, name]
     return stems

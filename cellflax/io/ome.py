@@ -11,9 +11,14 @@ from cellflax.io.notices import warn
 _AXES = "CZT"
 
 
-def elements(xml: str, tag: str) -> list[ElementTree.Element]:
-    """Elements of a tag, in any name space."""
-    return [element for element in ElementTree.fromstring(xml).iter() if _tag(element) == tag]
+def images_of(xml: str) -> list[ElementTree.Element]:
+    """The images that the metadata describe."""
+    return children(ElementTree.fromstring(xml), "Image")
+
+
+def children(element: ElementTree.Element, tag: str) -> list[ElementTree.Element]:
+    """Children of a tag, in any name space."""
+    return [child for child in element if _tag(child) == tag]
 
 
 def of_this_file(path: Path, xml: str, n_pages: int) -> str | None:
@@ -32,15 +37,15 @@ def of_this_file(path: Path, xml: str, n_pages: int) -> str | None:
     """
     try:
         root = ElementTree.fromstring(xml)
-        if any(_tag(child) == "BinaryOnly" for child in root):
+        if children(root, "BinaryOnly"):
             warn(f"{path}: its metadata are in another file, which is not read; pixel size and names are unknown")
             return None
         own = _own_uuids(root, path)
-        for image in [child for child in root if _tag(child) == "Image"]:
-            pixels = next((child for child in image if _tag(child) == "Pixels"), None)
+        for image in children(root, "Image"):
+            pixels = next(iter(children(image, "Pixels")), None)
             if pixels is None or not _restrict(path, pixels, own, n_pages):
                 root.remove(image)
-        if not any(_tag(child) == "Image" for child in root):
+        if not children(root, "Image"):
             return None
         if (name := root.tag.rpartition("}")[0]).startswith("{"):
             ElementTree.register_namespace("", name[1:])
@@ -62,11 +67,11 @@ def _own_uuids(root: ElementTree.Element, path: Path) -> set[str]:
 
 def _restrict(path: Path, pixels: ElementTree.Element, own: set[str], n_pages: int) -> bool:
     """Leave what describes planes of this file; False if there are none."""
-    channels = [child for child in pixels if _tag(child) == "Channel"]
+    channels = children(pixels, "Channel")
     samples = int(channels[0].get("SamplesPerPixel", 1)) if channels else 1
     size = {axis: int(pixels.attrib[f"Size{axis}"]) for axis in _AXES}
     size["C"] = max(size["C"] // samples, 1)
-    data = [child for child in pixels if _tag(child) == "TiffData"]
+    data = children(pixels, "TiffData")
     if not data:
         return False
     declared = math.prod(size.values())
@@ -89,7 +94,7 @@ def _restrict(path: Path, pixels: ElementTree.Element, own: set[str], n_pages: i
     _keep_channels(pixels, channels, places["C"])
     for axis in _AXES:
         pixels.set(f"Size{axis}", str(len(places[axis]) * (samples if axis == "C" else 1)))
-    for plane in [child for child in pixels if _tag(child) == "Plane"]:
+    for plane in children(pixels, "Plane"):
         where = {axis: int(plane.get(f"The{axis}", 0)) for axis in _AXES}
         if all(where[axis] in places[axis] for axis in _AXES):
             for axis in _AXES:

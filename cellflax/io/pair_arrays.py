@@ -7,9 +7,9 @@ import numpy as np
 
 from cellflax.errors import UserError
 from cellflax.ignored import SparseLabels
-from cellflax.io.images import label_plane, read_image, read_labels
+from cellflax.io.frames import is_movie, label_frame, open_label_movie
+from cellflax.io.images import read_image, read_labels
 from cellflax.io.label_notes import note_labels
-from cellflax.io.movie_file import is_movie, open_label_movie
 from cellflax.io.outlines import has_outlines
 from cellflax.io.pairs import Pair
 from cellflax.labels import is_mask
@@ -89,7 +89,7 @@ def _read_frame(path: Path, t: int | None, shape: tuple[int, ...] | None) -> np.
     if t is None or not is_movie(path):
         return read_labels(path, None if shape is None else (shape[0], shape[1]))
     with open_label_movie(path) as movie:
-        return label_plane(movie.frame(t), f"{path}, frame {t}")
+        return label_frame(movie, t)
 
 
 def _shape_for_outlines(pair: Pair) -> tuple[int, ...] | None:

@@ -4,27 +4,37 @@ from dataclasses import replace
 from pathlib import Path
 
 from cellflax.errors import UserError
-from cellflax.io.movie_file import is_movie, open_label_movie
+from cellflax.io.failures import Failures
+from cellflax.io.frames import is_movie, open_label_movie
 from cellflax.io.movies import frame_files
 from cellflax.io.pairs import Pair, PairBy, files_for, match_frames, pair_files
 
 
 def pair_frames(
-    predicted: str, reference: str, nuclei: str | None = None, image: str | None = None, pair: PairBy = PairBy.names
+    predicted: str,
+    reference: str,
+    failures: Failures,
+    nuclei: str | None = None,
+    image: str | None = None,
+    pair: PairBy = PairBy.names,
 ) -> list[Pair]:
     """Pair the files of FILE | DIR | GLOB arguments as `pair_files`, and the frames of movies in order.
 
-    One side may be a movie in one file and the other one file per frame.
+    One side may be a movie in one file and the other one file per frame. A pair whose files cannot be opened, or are
+    movies of different lengths, is noted in `failures` and left out.
 
     Returns:
         A pair for every image, and for every frame of a movie; the frame's name is `<name>_<frame>`.
 
     Raises:
-        UserError: as `pair_files`; if a movie belongs to a single image, or movies differ in their number of frames.
+        UserError: as `pair_files`, and if a single movie and the files of its frames do not fit.
     """
     split = _movie_and_files(predicted, reference, nuclei, image, pair)
     pairs = pair_files(predicted, reference, nuclei, image, pair) if split is None else split
-    found = [frame for one in pairs for frame in ([one] if one.frame is not None else _frames(one))]
+    found: list[Pair] = []
+    for one in pairs:
+        with failures.of(one.name):
+            found += [one] if one.frame is not None else _frames(one)
     names = [one.name for one in found]
     for name in names:
         if names.count(name) > 1:

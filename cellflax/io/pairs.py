@@ -22,6 +22,7 @@ from cellflax.io.names import (
     stem_of,
 )
 from cellflax.io.outlines import has_outlines
+from cellflax.io.records import not_results
 from cellflax.progress import say
 
 
@@ -89,7 +90,12 @@ def by_stem(option: str, text: str) -> dict[str, Path]:
 
 
 def _preferred(option: str, files: list[Path]) -> list[Path]:
-    """Of files with and without a suffix of labels, those that an option wants."""
+    """Of files with and without a suffix of labels, those that an option wants.
+
+    Results of cellflax beside other files are taken only where results are wanted: they are no reference for
+    themselves, and no images.
+    """
+    files = files if option in _RESULT_OPTIONS else not_results(files) or files
     labels = [file for file in files if has_label_suffix(stem_of(file)) or has_outlines(file)]
     others = [file for file in files if file not in set(labels)]
     return others or labels if option in _IMAGE_OPTIONS else labels or others
@@ -109,6 +115,7 @@ def files_for(option: str, text: str) -> list[Path]:
 
 
 _IMAGE_OPTIONS = ("image", "images", "reporter")
+_RESULT_OPTIONS = ("predicted", "input", "nuclei")
 
 
 def partners(

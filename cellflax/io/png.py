@@ -8,7 +8,8 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
-from cellflax.io.reader import Reader, require_plausible_size
+from cellflax.io.damage import require_plausible_size
+from cellflax.io.reader import Reader, read_whole
 from cellflax.io.stack import Stack, default_channel_names
 
 # Samples of a pixel, by PNG's number of the colour type.
@@ -50,4 +51,4 @@ def read_png_labels(path: Path) -> Stack:
         return Stack(np.asarray(picture)[None, None], default_channel_names(1))
 
 
-PNG = Reader("PNG", (".png",), read_png, is_png, read_png_labels)
+PNG = Reader("PNG", (".png",), read_whole(read_png), is_png, read_whole(read_png_labels))

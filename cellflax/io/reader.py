@@ -1,24 +1,17 @@
-"""What a file format provides so that cellflax can read it, and how damaged files are reported."""
+"""What a file format provides so that cellflax can read it."""
 
-import logging
-import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from cellflax.errors import UserError
-from cellflax.io.notices import warn
+from cellflax.io.scene import Scene, scene_of
 from cellflax.io.stack import Stack
 
+type Opener = Callable[[Path], AbstractContextManager[Sequence[Scene]]]
+
 _START_BYTES = 16
-# What tifffile only logs where pixels are missing or other than the file declares.
-_PIXELS_MISSING = re.compile(
-    r"missing data are zeroed|missing .*(frames|pages|files|required)|index out of range|invalid (first )?page offset|"
-    r"invalid offset to|invalid value_?.?offset|corrupt|circular|no pages|could not read all|failed to re|"
-    r"discontiguous|incomplete",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True)
@@ -28,19 +21,33 @@ class Reader:
     Attributes:
         name: for error messages, such as "TIFF".
         suffixes: endings of its files in lower case, such as ".tif". Folders and patterns find files by them.
-        read: reads a file. It raises `UserError` for what is not supported; any other exception means that the file is
-            damaged.
-        read_labels: reads a file as labels where that differs from reading it as an image: the numbers of an indexed
-            picture instead of their colours. None where it does not.
+        open: opens a file and yields its images, one for each position or scene; their planes are read while it is
+            open. It raises `UserError` for what is not supported; any other exception means that the file is damaged.
         recognises: whether a file that starts with these bytes (the first 16, or all of a shorter file) has the
             format. None for a format without such a mark, which is known by its suffixes alone.
+        open_labels: opens a file as labels where that differs from opening it as an image: the numbers of an indexed
+            picture instead of their colours. None where it does not.
+        is_folder: whether an image is a folder, which is known by its content.
+        several: whether a file can hold several images.
     """
 
     name: str
     suffixes: tuple[str, ...]
-    read: Callable[[Path], Stack]
+    open: Opener
     recognises: Callable[[bytes], bool] | None = None
-    read_labels: Callable[[Path], Stack] | None = None
+    open_labels: Opener | None = None
+    is_folder: Callable[[Path], bool] | None = None
+    several: bool = False
+
+
+def read_whole(read: Callable[[Path], Stack], pixel_size_from: str = "") -> Opener:
+    """Opens files of a format that are read as a whole, and hold one image."""
+
+    @contextmanager
+    def open_file(path: Path) -> Iterator[Sequence[Scene]]:
+        yield [scene_of(path, read(path), pixel_size_from)]
+
+    return open_file
 
 
 def read_start(path: Path) -> bytes:
@@ -54,73 +61,3 @@ def read_start(path: Path) -> bytes:
             return file.read(_START_BYTES)
     except OSError as error:
         raise UserError(f"{path}: cannot be opened ({error.strerror})") from error
-
-
-@contextmanager
-def decoding(path: Path, fault: str) -> Iterator[None]:
-    """Report any exception of a decoder as a fault of the file ("damaged"), with the decoder's reason.
-
-    Raises:
-        UserError: for any exception except a `UserError`, which passes unchanged, and for missing pixels that tifffile
-            only logs. Its other warnings are printed.
-    """
-    logger = logging.getLogger("tifffile")
-    log = _Lines()
-    level, propagate, handlers = logger.level, logger.propagate, logger.handlers
-    logger.setLevel(logging.WARNING)
-    logger.propagate, logger.handlers = False, [log]
-    try:
-        yield
-        _judge(path, fault, log.lines)
-    except UserError:
-        _refuse_missing_pixels(path, fault, log.lines)  # the deeper cause, where there is one
-        raise
-    except MemoryError as error:
-        raise UserError(f"{path}: needs more memory than there is; crop it or split it") from error
-    except Exception as error:  # a damaged file can make a decoder raise anything
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path}: {fault} ({reason}); copy or export it again") from error
-    finally:
-        logger.setLevel(level)
-        logger.propagate, logger.handlers = propagate, handlers
-
-
-class _Lines(logging.Handler):
-    """Keeps what is logged."""
-
-    def __init__(self):
-        super().__init__(logging.WARNING)
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(re.sub(r"^<[^>]*>\s*", "", record.getMessage().splitlines()[0]))
-
-
-def _refuse_missing_pixels(path: Path, fault: str, lines: list[str]) -> None:
-    for line in lines:
-        if _PIXELS_MISSING.search(line):
-            raise UserError(f"{path}: {fault} ({line}); copy or export it again")
-
-
-def _judge(path: Path, fault: str, lines: list[str]) -> None:
-    _refuse_missing_pixels(path, fault, lines)
-    for line in lines:
-        warn(f"{path}: {line}")
-
-
-def require_plausible_size(path: Path, declared: int, most: int) -> None:
-    """Check that a file can hold the pixels it declares, before memory is claimed for them.
-
-    Args:
-        path: the file.
-        declared: bytes of the pixels that it declares.
-        most: bytes that its content can stand for.
-
-    Raises:
-        UserError: if it cannot.
-    """
-    if declared > most:
-        raise UserError(
-            f"{path}: damaged or incomplete (declares {declared} bytes of pixels and can hold {most}); copy or export "
-            "it again"
-        )

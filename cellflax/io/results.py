@@ -18,6 +18,12 @@ SUMMARY = "summary.json"
 CELLS = "cells.csv"
 ROC_TABLE, ROC_FIGURE = "roc.csv", "roc.png"
 
+# Of each command that writes to a directory, the record that lists its files there: commands can share a directory.
+RECORDS = {"predict": PROVENANCE, "annotate": PROVENANCE} | {
+    command: f"provenance.{command}.json"
+    for command in ("evaluate", "track", "quantify", "simulate", "convert", "summarize")
+}
+
 # predict
 PARTIAL_CELLS = "cells.partial.csv"  # of a prediction that stopped early
 LABELS, PROBABILITY, SEEDS = "labels", "probability", "seeds"  # kinds of images; so is UNCERTAINTY below

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from cellflax.errors import UserError
+from cellflax.io.damage import decoding
 from cellflax.io.rasterise import CellOutline
-from cellflax.io.reader import decoding
 
 # Far more than a lab draws, and so little that a zip which expands to terabytes does no harm.
 _MOST_ROIS = 100_000

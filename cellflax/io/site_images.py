@@ -8,6 +8,7 @@ import numpy as np
 
 from cellflax.errors import UserError
 from cellflax.io.images import read_stack
+from cellflax.io.reading import Reading
 from cellflax.io.sites import SiteFiles
 from cellflax.io.stack import Stack, grey_stack
 
@@ -37,7 +38,7 @@ class SiteImages:
     pixel_size_um: float | None
 
 
-def read_site(site: SiteFiles, channels: Iterable[str]) -> SiteImages:
+def read_site(site: SiteFiles, channels: Iterable[str], reading: Reading | None = None) -> SiteImages:
     """Read channels of a site.
 
     Raises:
@@ -45,7 +46,7 @@ def read_site(site: SiteFiles, channels: Iterable[str]) -> SiteImages:
     """
     read: dict[str, SiteChannel] = {}
     for channel in channels:
-        read[channel] = read_channel(site, channel)
+        read[channel] = read_channel(site, channel, reading)
         first = next(iter(read))
         if read[channel].pixels.shape[1:] != read[first].pixels.shape[1:]:
             raise UserError(
@@ -56,19 +57,20 @@ def read_site(site: SiteFiles, channels: Iterable[str]) -> SiteImages:
     return SiteImages(read, sizes[0] if sizes else None)
 
 
-def read_channel(site: SiteFiles, channel: str) -> SiteChannel:
+def read_channel(site: SiteFiles, channel: str, reading: Reading | None = None) -> SiteChannel:
     """Read a channel from one file with all its planes, or from one file per plane.
 
     Args:
         site: the site.
         channel: its name in the pattern or, without that field, in the file; "" is a file's only channel.
+        reading: how to read the files.
 
     Raises:
         UserError: if a file cannot be read or has no such channel, planes differ in size, or a plane is constant
             (such as an all-dark stain) or not finite.
     """
     files = site.of_channel(channel)
-    stacks = [_choose(path, read_stack(path), "" if channel in site.files else channel) for _, path in files]
+    stacks = [_choose(path, read_stack(path, reading), "" if channel in site.files else channel) for _, path in files]
     for (_, path), stack in zip(files, stacks, strict=True):
         _check(path, channel, stack.pixels)
         if stack.pixels.shape[2:] != stacks[0].pixels.shape[2:]:

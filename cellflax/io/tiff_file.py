@@ -8,9 +8,9 @@ from pathlib import Path
 import tifffile
 
 from cellflax.errors import UserError
+from cellflax.io.damage import require_plausible_size
 from cellflax.io.notices import warn
 from cellflax.io.ome import of_this_file
-from cellflax.io.reader import require_plausible_size
 
 # The most bytes that one compressed byte can stand for. Other compressions count as 65,536.
 _RATIO = {1: 1, 5: 2731, 8: 1040, 32946: 1040, 32773: 64}
@@ -21,40 +21,29 @@ _EXTRAS = ("thumbnail", "label", "macro", "overview")
 
 
 @contextmanager
-def open_tiff(path: Path) -> Iterator[tuple[tifffile.TiffFile, tifffile.TiffPageSeries]]:
+def open_tiff(path: Path) -> Iterator[tuple[tifffile.TiffFile, list[tifffile.TiffPageSeries]]]:
     """Open a TIFF by itself: metadata that name other files count only for the planes in this one.
 
     Yields:
-        The open file and its one image or movie.
+        The open file and its images (positions, scenes, sizes), without thumbnails and smaller copies.
 
     Raises:
-        UserError: if it holds several images or movies (positions, scenes, sizes), or lacks pixels.
+        UserError: if it lacks pixels.
     """
     with ExitStack() as stack:
         tiff = stack.enter_context(_open(path))
         if tiff.is_ome:
             xml = of_this_file(path, tiff.ome_metadata or "", len(tiff.pages))
             tiff = stack.enter_context(_open(path, is_ome=False) if xml is None else _open(path, xml))
-        series = _only_series(path, tiff)
-        _require_pixels(path, series, path.stat().st_size)
-        yield tiff, series
+        images = [image for i, image in enumerate(tiff.series) if i == 0 or not _is_extra(image)]
+        for image in images:
+            _require_pixels(path, image, path.stat().st_size)
+        yield tiff, images
 
 
 def _open(path: Path, omexml: str | None = None, is_ome: bool | None = None) -> tifffile.TiffFile:
     # Micro-Manager's own formats would be read together with the other files of their folder.
     return tifffile.TiffFile(path, omexml=omexml, _multifile=False, is_mmstack=False, is_ndtiff=False, is_ome=is_ome)
-
-
-def _only_series(path: Path, tiff: tifffile.TiffFile) -> tifffile.TiffPageSeries:
-    """The image of a file, without thumbnails and smaller copies of it."""
-    first, *others = tiff.series
-    if other := [series for series in others if not _is_extra(series)]:
-        shapes = ", ".join(str(series.shape) for series in (first, *other)[:3])
-        raise UserError(
-            f"{path}: holds {len(other) + 1} images (positions, scenes or sizes), of shapes {shapes}; save each as a "
-            "file of its own"
-        )
-    return first
 
 
 def _is_extra(series: tifffile.TiffPageSeries) -> bool:

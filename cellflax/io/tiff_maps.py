@@ -10,7 +10,7 @@ import tifffile
 
 from cellflax.atomic import replacing, reserve
 from cellflax.io.movie_time import TimeAxis
-from cellflax.io.tiff import ome_options, writing
+from cellflax.io.tiff_output import ome_options, writing
 
 
 class MapWriter:

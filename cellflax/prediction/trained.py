@@ -12,6 +12,7 @@ import numpy as np
 from cellflax.device import devices_of_jax
 from cellflax.errors import UserError
 from cellflax.home import expand_home
+from cellflax.io.reading import ReadingOptions
 from cellflax.losses import activation_of
 from cellflax.models import Geometry
 from cellflax.models.ensemble import member_probabilities, stack_members
@@ -55,6 +56,12 @@ class TrainedModel:
     def class_names(self) -> tuple[str, ...]:
         """Names of the output classes, in order."""
         return tuple(self.record["data"]["class_names"])
+
+    @property
+    def focal_planes(self) -> str | None:
+        """What was read of the focal planes in training (`z` of the data); None where the data has no such option."""
+        data = self.config.data
+        return data.z if isinstance(data, ReadingOptions) else None
 
     @property
     def simulated(self) -> bool:

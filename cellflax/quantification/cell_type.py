@@ -11,6 +11,7 @@ import pandas as pd
 
 from cellflax.errors import UserError
 from cellflax.io import results
+from cellflax.io.failures import Failures
 from cellflax.io.images import ImageFiles, as_grey, grey_hint, read_channels
 from cellflax.io.pairs import PairBy, partners
 from cellflax.io.predictions import Prediction
@@ -46,6 +47,7 @@ def quantify_cell_types(
     config: CellTypeConfig,
     predictions: dict[str, Prediction],
     read_nuclei: Callable[[str], np.ndarray],
+    failures: Failures,
     output: Path,
     pair: PairBy = PairBy.names,
 ) -> dict[str, Any]:
@@ -59,6 +61,7 @@ def quantify_cell_types(
         config: the markers and how they are judged.
         predictions: by stem.
         read_nuclei: labels of an image's nuclei by its stem.
+        failures: where images are noted that cannot be used.
         output: directory to write to.
         pair: whether markers belong to images by name or by order.
 
@@ -74,7 +77,9 @@ def quantify_cell_types(
     fields = {}
     for stem, prediction in predictions.items():
         markers = {name: files[name][stem] for name in types}
-        fields[prediction.name] = _measure(config, prediction, read_nuclei(stem), markers)
+        with failures.of(prediction.name):
+            fields[prediction.name] = _measure(config, prediction, read_nuclei(stem), markers)
+    failures.require_some(len(fields))
     pooled = _pool(fields)
     _require_reference(pooled, types)
     table = pd.concat([item.table.assign(**{results.IMAGE: name}) for name, item in fields.items()], ignore_index=True)
@@ -83,6 +88,7 @@ def quantify_cell_types(
     panels = types[:1] if len(types) == 2 else types  # two scores sum to 1: one is enough
     score_histogram(_scores(table, types), panels).savefig(output / results.SCORES_FIGURE)
     return {
+        "n_images": len(fields),
         "pooled": _summary(pooled, types),
         "images": {name: _summary(item, types) for name, item in fields.items()},
     }

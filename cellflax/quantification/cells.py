@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cellflax.io import results
+from cellflax.io.failures import Failures
 from cellflax.measure.cells import cell_table
 from cellflax.measure.shape import rod_table
 from cellflax.pictures.histograms import area_histogram
@@ -16,7 +17,9 @@ from cellflax.quantification.recording import Recording
 from cellflax.quantification.tables import distribution, write_with_types
 
 
-def quantify_cells(recording: Recording, intensity: Callable[[int], np.ndarray] | None, output: Path) -> dict[str, Any]:
+def quantify_cells(
+    recording: Recording, intensity: Callable[[int], np.ndarray] | None, failures: Failures, output: Path
+) -> dict[str, Any]:
     """Measure every cell of every image.
 
     Writes `cells.csv` and `cells.parquet`: image, or frame, time, track, parent and generation; the columns of
@@ -26,19 +29,28 @@ def quantify_cells(recording: Recording, intensity: Callable[[int], np.ndarray] 
     Args:
         recording: label images.
         intensity: (H, W) intensities of an image by its number, to measure their mean and standard deviation; or None.
+        failures: where images are noted that cannot be used.
         output: directory to write to.
 
     Returns:
-        Numbers of cells and their areas.
+        Numbers of cells and their areas, over the images that could be used.
+
+    Raises:
+        UserError: if none can.
     """
-    cells = pd.concat([_measure(recording, intensity, i) for i in recording.present], ignore_index=True)
+    tables = []
+    for i in recording.present:
+        with failures.of(recording.frames[i].name):
+            tables.append(_measure(recording, intensity, i))
+    failures.require_some(len(tables))
+    cells = pd.concat(tables, ignore_index=True)
     _say_unknown_sizes(recording)
     write_with_types(output / results.CELLS, cells)
     area = "area_um2" if "area_um2" in cells else "area_px"
     area_histogram(cells, area).savefig(output / results.CELLS_FIGURE)
     types = cells.groupby(results.CELL_TYPE)[area] if results.CELL_TYPE in cells else ()
     return {
-        "n_images": len(recording.frames),
+        "n_images": len(tables),
         "n_cells": len(cells),
         area: distribution(cells[area].to_numpy(np.float64)),
         "types": {str(name): distribution(values.to_numpy(np.float64)) for name, values in types},

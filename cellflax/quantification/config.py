@@ -6,6 +6,7 @@ from enum import Enum
 from cellflax.checks import above, check
 from cellflax.errors import UserError
 from cellflax.io.pairs import PairBy
+from cellflax.io.reading import ReadingOptions
 from cellflax.measure.growth import GrowthConfig
 from cellflax.measure.ktr import KtrConfig
 from cellflax.quantification.cell_type import CellTypeConfig
@@ -22,7 +23,7 @@ class QuantifyMethod(Enum):
 
 
 @dataclass
-class QuantifyConfig:
+class QuantifyConfig(ReadingOptions):
     """Options of `cellflax.quantify`; FILE | DIR | GLOB wherever files are named, paired by name.
 
     Attributes:
@@ -33,6 +34,9 @@ class QuantifyConfig:
         reporter: images of the reporter, for method=ktr.
         nuclei: nucleus labels or masks.
         nuclear: images of a nuclear marker in which nuclei are found, instead of `nuclei`.
+        image_channel: name or number of the channel of `image`, where its files have several.
+        reporter_channel: the same of `reporter`.
+        nuclear_channel: the same of `nuclear`.
         pair: names pairs files by their names, those of a movie's frames by the numbers in them; order takes them in
             the order of their names.
         truth: folder of a simulated movie, whose growth rates or ratios are compared with the measured ones.
@@ -43,6 +47,8 @@ class QuantifyConfig:
         ktr: settings of method=ktr.
         cell_type: settings of method=cell_type.
         output: directory for the results.
+        overwrite: whether to replace the results of an earlier quantification in `output`, which is refused otherwise;
+            other files there stay.
     """
 
     method: QuantifyMethod = QuantifyMethod.cell_type
@@ -52,6 +58,9 @@ class QuantifyConfig:
     reporter: str | None = None
     nuclei: str | None = None
     nuclear: str | None = None
+    image_channel: str | None = None
+    reporter_channel: str | None = None
+    nuclear_channel: str | None = None
     pair: PairBy = PairBy.names
     truth: str | None = None
     pixel_size_um: float | None = None
@@ -61,8 +70,10 @@ class QuantifyConfig:
     ktr: KtrConfig = field(default_factory=KtrConfig)
     cell_type: CellTypeConfig = field(default_factory=CellTypeConfig)
     output: str = "quantities"
+    overwrite: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        super().__post_init__()
         check(self, "", above(0), "pixel_size_um", "frame_interval_s")
         if self.nuclei is not None and self.nuclear is not None:
             raise UserError(f"nuclei={self.nuclei} and nuclear={self.nuclear}: give one of them")

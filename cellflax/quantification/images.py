@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from cellflax.errors import UserError
-from cellflax.io.images import ImageFiles, as_grey, grey_hint, grey_if_equal, read_channels, read_labels
+from cellflax.io.images import ImageFiles, as_grey, channel_index, grey_hint, grey_if_equal, read_channels, read_labels
 from cellflax.io.movies import frame_files, read_image_movie, read_label_movie
 from cellflax.io.outlines import has_outlines
 from cellflax.io.pairs import PairBy, files_for, match_frames, partners
+from cellflax.io.reading import Reading
 from cellflax.quantification.recording import Recording
 
 
@@ -28,27 +29,44 @@ class Planes:
     size_um: Callable[[int], float | None]
 
 
-def planes(option: str, text: str, recording: Recording, pair: PairBy) -> Planes:
-    """Find the images of the frames: one file each (see `companions`), or a TIFF with time as an axis.
+def planes(
+    option: str,
+    text: str,
+    recording: Recording,
+    pair: PairBy,
+    reading: Reading | None = None,
+    channel: str | None = None,
+) -> Planes:
+    """Find the images of the frames: one file each (see `companions`), or a movie.
+
+    Args:
+        option: the argument's name, for errors.
+        text: where to look.
+        recording: the frames.
+        pair: whether files belong to frames by name or by order.
+        reading: how to read the files.
+        channel: name or number of the channel within each file; None where files have one.
 
     Raises:
         UserError: if their number differs from that of the frames, or they have several channels.
     """
     if _is_one_movie(option, text, recording):
-        stack = read_image_movie(text, option)
+        stack = read_image_movie(text, option, reading=reading)
         pixels = grey_if_equal(stack.pixels)
+        if channel is not None:
+            pixels = stack.pixels[..., [channel_index(stack.channels, channel, text)]]
         n_frames, *_, n_channels = pixels.shape
         if n_frames != len(recording.frames) or n_channels != 1:
             raise UserError(
-                f"{option}={text}: {n_frames} frames of {n_channels} channels; give {len(recording.frames)} frames of "
-                "one"
+                f"{option}={text}: {n_frames} frames of {n_channels} channels ({', '.join(stack.channels)}); give "
+                f"{len(recording.frames)} frames, and choose one channel with {option}_channel=..."
             )
         return Planes(lambda i: pixels[i, ..., 0], lambda i: stack.pixel_size_um)
     files = companions(option, text, recording, pair)
 
     @functools.lru_cache(maxsize=1)
     def plane(i: int) -> tuple[np.ndarray, float | None]:
-        return read_plane(files[i])
+        return read_plane(files[i], option, reading, channel)
 
     return Planes(lambda i: plane(i)[0], lambda i: plane(i)[1])
 
@@ -103,13 +121,25 @@ def companions(option: str, text: str, recording: Recording, pair: PairBy) -> di
     return {i: found[frame.stem] for i, frame in zip(present, frames, strict=True)}
 
 
-def read_plane(file: Path) -> tuple[np.ndarray, float | None]:
+def read_plane(
+    file: Path, option: str, reading: Reading | None = None, channel: str | None = None
+) -> tuple[np.ndarray, float | None]:
     """Read an image of one channel, (H, W), and its pixel size in um if the file records it.
 
+    Args:
+        file: the file.
+        option: the argument's name, for errors.
+        reading: how to read it.
+        channel: name or number of the channel; None for a file with one.
+
     Raises:
-        UserError: if it has several channels.
+        UserError: if it has several channels and none is chosen.
     """
-    image = as_grey(read_channels(ImageFiles(file.stem, (file,))))
+    within = () if channel is None else (channel,)
+    image = as_grey(read_channels(ImageFiles(file.stem, (file,), within=within, reading=reading or Reading())))
     if image.pixels.shape[-1] != 1:
-        raise UserError(f"{file}: has {image.pixels.shape[-1]} channels; give only one channel{grey_hint(image)}")
+        raise UserError(
+            f"{file}: has {image.pixels.shape[-1]} channels ({', '.join(image.channels)}); choose one with "
+            f"{option}_channel=...{grey_hint(image)}"
+        )
     return image.pixels[..., 0], image.pixel_size_um

@@ -7,6 +7,7 @@ import numpy as np
 
 from cellflax.errors import UserError
 from cellflax.io import results
+from cellflax.io.failures import Failures
 from cellflax.io.images import read_labels
 from cellflax.io.outlines import has_outlines
 from cellflax.io.pairs import files_for, partners
@@ -35,20 +36,25 @@ def tracked_recording(config: QuantifyConfig) -> Recording:
     return tracks if predicted is None else with_known_of_cells(tracks, predicted, same_cells=True, pair=config.pair)
 
 
-def cells_input(config: QuantifyConfig) -> tuple[Recording, Callable[[int], np.ndarray] | None]:
-    """Cells of `tracks` or `predicted`, and the image to measure within them."""
-    recording = tracked_recording(config) if config.tracks else _predicted_recording(config)
+def cells_input(config: QuantifyConfig, failures: Failures) -> tuple[Recording, Callable[[int], np.ndarray] | None]:
+    """Cells of `tracks` or `predicted`, and the image to measure within them.
+
+    Label images that cannot be opened are noted in `failures`.
+    """
+    recording = tracked_recording(config) if config.tracks else _predicted_recording(config, failures)
     if recording is None:
         raise UserError("predicted is not given; add predicted=DIR, the output of cellflax.predict, or tracks=DIR")
     if config.image is None:
         return recording, None
-    recording = _with_shapes("image", config.image, recording, config)
-    image = planes("image", config.image, recording, config.pair)
+    recording = _with_shapes("image", config.image, recording, config, config.image_channel)
+    image = planes("image", config.image, recording, config.pair, config.reading(), config.image_channel)
     return recording.with_sizes_um(image.size_um), image.read
 
 
-def ktr_input(config: QuantifyConfig) -> KtrInput:
+def ktr_input(config: QuantifyConfig, failures: Failures) -> KtrInput:
     """Reporter, nuclei and cells of every frame.
+
+    Label images and images of nuclei that cannot be opened are noted in `failures`.
 
     If `nuclei` or `nuclear` are given, `tracks` are the cells. Otherwise `tracks` are the nuclei, and `predicted` their
     cells. Without `tracks`, `predicted` are the cells. Without cells there is no mixture.
@@ -66,11 +72,11 @@ def ktr_input(config: QuantifyConfig) -> KtrInput:
             recording = with_known_of_cells(recording, predicted, same_cells=False, pair=config.pair)
             tracked = "nucleus"
     else:
-        labelled = tracked_recording(config) if config.tracks else _predicted_recording(config)
-        labelled = labelled and _with_shapes("reporter", config.reporter, labelled, config)
-        recording = labelled or image_recording(*_require_nuclei(config), config.pixel_size_um)
+        labelled = tracked_recording(config) if config.tracks else _predicted_recording(config, failures)
+        labelled = labelled and _with_shapes("reporter", config.reporter, labelled, config, config.reporter_channel)
+        recording = labelled or image_recording(*_require_nuclei(config), config.pixel_size_um, failures)
         nuclei, cells = _nuclei(config, recording), None if labelled is None else labelled.labels
-    reporter = planes("reporter", config.reporter, recording, config.pair)
+    reporter = planes("reporter", config.reporter, recording, config.pair, config.reading(), config.reporter_channel)
     recording = recording.with_sizes_um(reporter.size_um)
     return KtrInput(recording, reporter.read, nuclei, cells, tracked)
 
@@ -93,16 +99,18 @@ def input_notes(config: QuantifyConfig) -> list[str]:
     return simulation_notes(folders)
 
 
-def _with_shapes(option: str, text: str, recording: Recording, config: QuantifyConfig) -> Recording:
+def _with_shapes(
+    option: str, text: str, recording: Recording, config: QuantifyConfig, channel: str | None
+) -> Recording:
     """The recording with the shapes of these images, where its cells are outlines."""
     if not recording.has_outlines:
         return recording
-    images = planes(option, text, recording, config.pair)
+    images = planes(option, text, recording, config.pair, config.reading(), channel)
     return recording.with_shapes(lambda i: images.read(i).shape)
 
 
-def _predicted_recording(config: QuantifyConfig) -> Recording | None:
-    return predicted_recording(config.predicted, config.pixel_size_um) if config.predicted else None
+def _predicted_recording(config: QuantifyConfig, failures: Failures | None = None) -> Recording | None:
+    return predicted_recording(config.predicted, config.pixel_size_um, failures) if config.predicted else None
 
 
 def _nuclear_option(config: QuantifyConfig) -> tuple[str, str] | None:
@@ -128,7 +136,7 @@ def _nuclei(config: QuantifyConfig, recording: Recording) -> Callable[[int], np.
     if option == "nuclei":
         labels = label_planes(option, text, recording, config.pair)
         return lambda i: cells_of(labels(i))
-    nuclear = planes(option, text, recording, config.pair)
+    nuclear = planes(option, text, recording, config.pair, config.reading(), config.nuclear_channel)
     given = config.pixel_size_um
     return lambda i: nuclei_seeds(nuclear.read(i), config.seeds, given or nuclear.size_um(i))
 
@@ -137,5 +145,5 @@ def _read_nuclei(config: QuantifyConfig, file: Path, prediction: Prediction) -> 
     if config.nuclei is not None:
         shape = prediction.read_labels().shape if has_outlines(file) else None
         return cells_of(read_labels(file, shape))
-    pixels, size = read_plane(file)
+    pixels, size = read_plane(file, "nuclear", config.reading(), config.nuclear_channel)
     return nuclei_seeds(pixels, config.seeds, config.pixel_size_um or size)

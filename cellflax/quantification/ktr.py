@@ -10,6 +10,7 @@ import pandas as pd
 
 from cellflax.errors import UserError
 from cellflax.io import results
+from cellflax.io.failures import Failures
 from cellflax.measure.agreement import time_course_agreement
 from cellflax.measure.ktr import RATIO, KtrConfig, ktr_table, method_names
 from cellflax.pictures.reporter_ratios import radius_figure, ratio_figure
@@ -37,7 +38,9 @@ class KtrInput:
     tracked: str = results.LABEL
 
 
-def quantify_ktr(config: KtrConfig, given: KtrInput, truth: str | None, output: Path) -> dict[str, Any]:
+def quantify_ktr(
+    config: KtrConfig, given: KtrInput, truth: str | None, failures: Failures, output: Path
+) -> dict[str, Any]:
     """Measure the reporter's ratio in every cell and frame, by every ring and by mixture.
 
     Writes `ktr.csv` and `ktr.parquet`, a row per cell and frame (see `measure.ktr.ktr_table`), `ktr.png`, the ratios
@@ -47,6 +50,7 @@ def quantify_ktr(config: KtrConfig, given: KtrInput, truth: str | None, output: 
         config: rings, mixture and background.
         given: images and labels.
         truth: folder of a simulated movie, see `truth.read_truth`; None if there is none.
+        failures: where frames are noted that cannot be used.
         output: directory to write to.
 
     Returns:
@@ -58,7 +62,12 @@ def quantify_ktr(config: KtrConfig, given: KtrInput, truth: str | None, output: 
     if truth is not None and given.recording.lineage is None:
         raise UserError(f"truth={truth} needs tracked cells; add tracks=DIR, the output of cellflax.track")
     expected = None if truth is None else read_truth(truth, RATIO)
-    cells = pd.concat([_measure(config, given, i) for i in given.recording.present], ignore_index=True)
+    tables = []
+    for i in given.recording.present:
+        with failures.of(given.recording.frames[i].name):
+            tables.append(_measure(config, given, i))
+    failures.require_some(len(tables))
+    cells = pd.concat(tables, ignore_index=True)
     methods = method_names(map(str, cells.columns))
     if not methods:
         raise UserError("ktr.ring_px and ktr.ring_um are empty and there are no cells for a mixture; give one of them")
@@ -69,7 +78,7 @@ def quantify_ktr(config: KtrConfig, given: KtrInput, truth: str | None, output: 
     ratio_figure(cells, methods).savefig(output / results.KTR_FIGURE)
     radius_figure(cells, methods).savefig(output / results.RADIUS_FIGURE)
     metrics: dict[str, Any] = {
-        "n_frames": len(given.recording.frames),
+        "n_frames": len(given.recording.frames) - len(given.recording.present) + len(tables),
         "n_cells_and_frames": len(cells),
         "n_tracks": len(np.unique(cells[results.TRACK].to_numpy())) if results.TRACK in cells else None,
         RATIO: {name: distribution(ratio) for name, ratio in ratios.items()},

@@ -3,6 +3,7 @@
 import functools
 import re
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ import pandas as pd
 
 from cellflax.errors import UserError
 from cellflax.io import results
-from cellflax.io.images import label_plane, read_image, read_labels
-from cellflax.io.movie_file import is_movie, open_label_movie
+from cellflax.io.failures import Failures
+from cellflax.io.frames import is_movie, label_frame, open_label_movie
+from cellflax.io.images import pixel_size_of, read_labels
 from cellflax.io.names import natural_key, stem_of
 from cellflax.io.outlines import has_outlines
 from cellflax.io.pairs import PairBy, by_stem, match_frames
@@ -138,8 +140,13 @@ def nothing_known(on: str = results.LABEL) -> pd.DataFrame:
     return pd.DataFrame({on: np.zeros(0, np.int64)})
 
 
-def predicted_recording(text: str, pixel_size_um: float | None) -> Recording:
+def predicted_recording(text: str, pixel_size_um: float | None, failures: Failures | None = None) -> Recording:
     """Label images and label movies of FILE | DIR | GLOB, with their rows of the `cells.csv` beside them, if any.
+
+    Args:
+        text: FILE | DIR | GLOB.
+        pixel_size_um: edge of a pixel; overrides the files.
+        failures: where files are noted that cannot be opened; without it, the first is an error.
 
     Raises:
         UserError: if there is none, or its table cannot be read.
@@ -152,12 +159,19 @@ def predicted_recording(text: str, pixel_size_um: float | None) -> Recording:
         file, name = files[stem], results.input_name(files[stem])
         known = cells_of_image(tables[file.parent], name) if file.parent in tables else nothing_known()
         known = nothing_known() if known.empty else known  # the table may not list the image
-        frames += _frames(file, stem, name, known, pixel_size_um)
-    return Recording(text, _of_one_movie(frames), None)
+        with failures.of(str(file)) if failures else nullcontext():
+            frames += _frames(file, stem, name, known, pixel_size_um)
+    return _recording(text, frames, failures)
 
 
-def image_recording(option: str, text: str, pixel_size_um: float | None) -> Recording:
+def image_recording(option: str, text: str, pixel_size_um: float | None, failures: Failures | None = None) -> Recording:
     """Images and movies of FILE | DIR | GLOB in which cells have still to be found.
+
+    Args:
+        option: the argument's name, for errors.
+        text: FILE | DIR | GLOB.
+        pixel_size_um: edge of a pixel; overrides the files.
+        failures: as for `predicted_recording`.
 
     Raises:
         UserError: if there are none.
@@ -166,8 +180,15 @@ def image_recording(option: str, text: str, pixel_size_um: float | None) -> Reco
     stems = sorted(files, key=natural_key)
     frames = []
     for stem in stems:
-        frames += _frames(files[stem], stem, stem_of(files[stem]), nothing_known(), pixel_size_um)
-    return Recording(text, _of_one_movie(frames), None)
+        with failures.of(str(files[stem])) if failures else nullcontext():
+            frames += _frames(files[stem], stem, stem_of(files[stem]), nothing_known(), pixel_size_um)
+    return _recording(text, frames, failures)
+
+
+def _recording(source: str, frames: list[RecordedFrame], failures: Failures | None) -> Recording:
+    if failures is not None:
+        failures.require_some(len(frames))
+    return Recording(source, _of_one_movie(frames), None)
 
 
 def _of_one_movie(frames: list[RecordedFrame]) -> list[RecordedFrame]:
@@ -180,7 +201,7 @@ def _of_one_movie(frames: list[RecordedFrame]) -> list[RecordedFrame]:
 def _frames(file: Path, stem: str, name: str, known: pd.DataFrame, pixel_size_um: float | None) -> list[RecordedFrame]:
     """The one frame of an image, or those of a movie, whose rows of `known` have a column `frame`."""
     if not is_movie(file):
-        size = pixel_size_um or (None if has_outlines(file) else read_image(file).pixel_size_um)
+        size = pixel_size_um or (None if has_outlines(file) else pixel_size_of(file))
         key: dict[str, Any] = {results.IMAGE: name}
         return [RecordedFrame(str(file), stem, lambda: read_labels(file), key, known, size, file=file)]
     if results.FRAME not in known:
@@ -192,7 +213,7 @@ def _frames(file: Path, stem: str, name: str, known: pd.DataFrame, pixel_size_um
     def labels() -> np.ndarray:
         # All at once: opening the file for every frame costs a pass over all of its frames.
         with open_label_movie(file) as movie:
-            return np.stack([label_plane(movie.frame(t), f"{file}, frame {t}") for t in range(movie.n_frames)])
+            return np.stack([label_frame(movie, t) for t in range(movie.n_frames)])
 
     frames = []
     for t in range(n_frames):

@@ -15,6 +15,11 @@ def write_with_types(path: Path, table: pd.DataFrame) -> None:
     write_table(path.with_suffix(".parquet"), table)
 
 
+def both(name: str) -> tuple[str, str]:
+    """Names of the two files that `write_with_types` writes for a CSV of this name."""
+    return name, str(Path(name).with_suffix(".parquet"))
+
+
 def distribution(values: np.ndarray) -> dict[str, Any]:
     """Number, median and quartiles of the finite values, ready for JSON."""
     values = values[np.isfinite(values)]

@@ -11,7 +11,7 @@ import pandas as pd
 
 from cellflax.errors import UserError
 from cellflax.io import results
-from cellflax.io.images import read_image
+from cellflax.io.images import pixel_size_of
 from cellflax.io.movie_time import check_times
 from cellflax.io.tables import read_table
 from cellflax.labels import compact
@@ -132,7 +132,7 @@ def _pixel_size_um(folder: Path, said: dict[str, Any]) -> float | None:
     if said:
         return said["pixel_size_um"]
     masks = folder / "TRA" if (folder / "TRA").is_dir() else folder
-    return read_image(min(masks.glob("*.tif*"))).pixel_size_um
+    return pixel_size_of(min(masks.glob("*.tif*")))
 
 
 def _read_details(path: Path) -> pd.DataFrame | None:

@@ -89,6 +89,12 @@ def require_16_bits(tracked: TrackedMovie) -> None:
         )
 
 
+def ctc_files(n_frames: int) -> list[str]:
+    """Names of the files that `write_ctc` writes: a mask per frame, and the table."""
+    digits = max(3, len(str(n_frames - 1)))
+    return [*(f"mask{t:0{digits}}.tif" for t in range(n_frames)), results.CTC_TRACKS]
+
+
 def write_ctc(folder: Path, tracked: TrackedMovie) -> None:
     """Write `mask###.tif` (uint16) and `res_track.txt`.
 
@@ -96,9 +102,8 @@ def write_ctc(folder: Path, tracked: TrackedMovie) -> None:
         UserError: for more tracks than 16 bits hold; nothing is written then.
     """
     require_16_bits(tracked)
-    digits = max(3, len(str(len(tracked.labels) - 1)))
-    for t, labels in enumerate(tracked.labels):
-        tifffile.imwrite(folder / f"mask{t:0{digits}}.tif", labels.astype(np.uint16), compression="zlib")
+    for name, labels in zip(ctc_files(len(tracked.labels)), tracked.labels, strict=False):  # the table comes last
+        tifffile.imwrite(folder / name, labels.astype(np.uint16), compression="zlib")
     lines = (" ".join(map(str, row)) for row in tracked.tracks[_COLUMNS].itertuples(index=False))
     (folder / results.CTC_TRACKS).write_text("".join(f"{line}\n" for line in lines))
 

@@ -13,7 +13,7 @@ from cellflax.errors import UserError
 from cellflax.io import readers
 from cellflax.io.files import images_in, list_files
 from cellflax.io.images import read_image, read_labels
-from cellflax.io.reader import Reader
+from cellflax.io.reader import Reader, read_whole
 from cellflax.io.stack import Stack, default_channel_names
 from tests.commands import run_command
 
@@ -34,8 +34,8 @@ def read_toy(path: Path) -> Stack:
     return Stack(pixels, default_channel_names(channels), 1.3)
 
 
-TOY = Reader("Toy", (".toy", ".toy2"), read_toy, lambda start: start.startswith(MARK))
-UNMARKED = Reader("Toy", (".toy",), read_toy)
+TOY = Reader("Toy", (".toy", ".toy2"), read_whole(read_toy), lambda start: start.startswith(MARK))
+UNMARKED = Reader("Toy", (".toy",), read_whole(read_toy))
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_commands_read_it(trained, fields, tmp_path):
     scores = []
     for reference in (tmp_path / "reference", fields / "labels"):
         given = (f"predicted={tmp_path / 'toy'}", f"reference={reference}", f"output={tmp_path / 'score'}")
-        assert run_command(evaluate.main, *given).status == 0
+        assert run_command(evaluate.main, *given, "overwrite=true").status == 0
         scores.append(json.loads((tmp_path / "score/metrics.json").read_text())["pooled"])
     assert scores[0] == scores[1]
     assert scores[0]["n_reference"] > 10

@@ -26,7 +26,7 @@ def test_a_set_replaces_a_set_and_nothing_else(tmp_path):
     publish(tmp_path, "a.csv", "masks/1.tif")
     assert names_in(tmp_path) == ["a.csv", "masks/1.tif", "mine.txt", "provenance.json"]
     record = json.loads((tmp_path / "provenance.json").read_text())
-    assert record == {"complete": True, "cellflax": "1", "files": ["a.csv", "masks/1.tif"]}
+    assert record == {"complete": True, "cellflax": "1", "command": "predict", "files": ["a.csv", "masks/1.tif"]}
     with pytest.raises(UserError, match=r"holds the results of an earlier run.*overwrite=true"):
         publish(tmp_path, "b.csv")
     publish(tmp_path, "b.csv", overwrite=True)

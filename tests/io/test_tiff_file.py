@@ -9,10 +9,10 @@ import tifffile
 
 from cellflax.errors import UserError
 from cellflax.io.files import ImageFiles
-from cellflax.io.frames import open_frames
+from cellflax.io.frames import is_movie, open_frames
 from cellflax.io.images import channels_of, read_image
-from cellflax.io.movie_file import is_movie, open_movie
-from cellflax.io.tiff import write_image
+from cellflax.io.readers import open_scene
+from cellflax.io.tiff_output import write_image
 
 PIXELS = np.random.default_rng(0).integers(0, 60000, (6, 40, 50), np.uint16)
 OME = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
@@ -59,7 +59,7 @@ def test_every_cut_that_costs_pixels_is_refused(tmp_path, kind):
             is_movie(path)
         with pytest.raises(UserError, match=r"m.tif: (damaged|incomplete)"):
             read_image(path)
-        with pytest.raises(UserError), open_movie(path):
+        with pytest.raises(UserError), open_scene(path):
             pass
 
 
@@ -143,7 +143,7 @@ def test_metadata_that_cannot_be_read_cost_no_pixels(tmp_path, xml):
 @pytest.mark.parametrize("interval", ["0,5", "inf", "soon"])
 def test_times_that_cannot_be_read_are_unknown(tmp_path, interval):
     tifffile.imwrite(tmp_path / "m.tif", PIXELS, imagej=True, metadata={"axes": "TYX", "finterval": interval})
-    with open_movie(tmp_path / "m.tif") as movie:
+    with open_scene(tmp_path / "m.tif") as movie:
         assert movie.times_s() is None
 
 

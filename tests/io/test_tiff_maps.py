@@ -9,10 +9,11 @@ import pytest
 import tifffile
 
 from cellflax.errors import UserError
-from cellflax.io.movie_file import open_movie
+from cellflax.io.images import read_stack
 from cellflax.io.movie_time import TimeAxis
-from cellflax.io.tiff import read_tiff, write_probability
+from cellflax.io.readers import open_scene
 from cellflax.io.tiff_maps import MapWriter
+from cellflax.io.tiff_output import write_probability
 
 
 @pytest.mark.parametrize("size", [None, 0.65])
@@ -27,7 +28,7 @@ def test_windows_in_any_order_give_the_file_that_is_written_at_once(tmp_path, si
                 file.write((rows, columns), maps[rows, columns])
         assert path.read_bytes() == b"an older result"
     write_probability(tmp_path / "at_once.tif", maps, names, size)
-    for part, expected in zip(read_tiff(path), read_tiff(tmp_path / "at_once.tif"), strict=True):
+    for part, expected in zip(read_stack(path), read_stack(tmp_path / "at_once.tif"), strict=True):
         np.testing.assert_array_equal(part, expected)
     with tifffile.TiffFile(path) as tiff:
         assert tiff.series[0].axes == "CYX"
@@ -43,7 +44,7 @@ def test_maps_of_a_movie(tmp_path):
     with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
         assert tiff.series[0].axes == "TCYX"
         np.testing.assert_array_equal(tiff.asarray(), np.moveaxis(maps, -1, 1))
-    with open_movie(tmp_path / "a.tif") as movie:
+    with open_scene(tmp_path / "a.tif") as movie:
         np.testing.assert_array_equal(movie.times_s(), [0, 2, 5])
         assert movie.pixel_size_um == 0.5
 

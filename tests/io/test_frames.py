@@ -8,11 +8,12 @@ import tifffile
 
 from cellflax.errors import UserError
 from cellflax.io.files import ImageFiles
-from cellflax.io.frames import open_frames, open_labels
+from cellflax.io.frames import is_movie, open_frames, open_label_movie, open_labels
+from cellflax.io.images import frame_image
 from cellflax.io.label_movie_file import LabelMovieWriter
-from cellflax.io.movie_file import is_movie, open_movie
 from cellflax.io.movie_time import TimeAxis
-from cellflax.io.movies import read_label_movie
+from cellflax.io.movies import read_image_movie, read_label_movie
+from cellflax.io.readers import open_scene
 
 PIXELS = np.random.default_rng(0).integers(1, 60000, (6, 2, 3, 14, 18)).astype(np.uint16)  # TCZYX
 ZLIB = {"compression": "zlib"}
@@ -41,21 +42,21 @@ def test_frames_one_by_one(tmp_path, axes, array, options, packed):
     channels = [letters.index(axis) for axis in "CSZ" if axis in letters]
     order = [letters.index("T"), letters.index("Y"), letters.index("X"), *channels]
     expected = array.transpose(order).reshape(6, 14, 18, -1)
-    with open_movie(path) as movie:
+    with open_scene(path) as movie:
         assert movie.n_frames == 6
         for t in (3, 0, 5):
-            frame = movie.frame(t)
+            frame = frame_image(movie, t).pixels
             assert frame.dtype == np.uint16
             assert frame.dtype.isnative
             np.testing.assert_array_equal(frame, expected[t])
-        np.testing.assert_array_equal(movie.frames(), expected)
+    np.testing.assert_array_equal(read_image_movie(str(path)).pixels, expected)
 
 
 @pytest.mark.parametrize("packed", [{}, ZLIB])
 def test_memory_is_that_of_a_frame(tmp_path, packed):
     movie = np.random.default_rng(0).integers(0, 9, (40, 200, 200)).astype(np.uint16)
     tifffile.imwrite(tmp_path / "m.tif", movie, metadata={"axes": "TYX"}, photometric="minisblack", **packed)
-    with open_movie(tmp_path / "m.tif") as movie_file:
+    with open_scene(tmp_path / "m.tif") as movie_file:
         movie_file.frame(0)
         tracemalloc.start()
         for t in range(40):
@@ -69,7 +70,6 @@ def test_what_is_no_movie(tmp_path):
     metadata = {"metadata": {"axes": "TZCYX"}}
     tifffile.imwrite(tmp_path / "one.tif", PIXELS[:1], ome=True, **metadata)
     tifffile.imwrite(tmp_path / "channels.tif", PIXELS[0, :, 0], photometric="minisblack")
-    (tmp_path / "a.png").write_bytes(b"\x89PNG")
     assert not any(map(is_movie, tmp_path.iterdir()))
 
 
@@ -113,7 +113,7 @@ def test_a_movie_spread_over_files_is_a_file_per_frame(tmp_path):
         tifffile.imwrite(tmp_path / f"f{t}.ome.tif", PIXELS[t, 0, 0], description=xml, metadata=None)
     path = tmp_path / "f1.ome.tif"
     message = "f1.ome.tif: has one frame"
-    with pytest.raises(UserError, match=message), open_movie(path):
+    with pytest.raises(UserError, match=message), open_label_movie(path):
         pass
 
 
