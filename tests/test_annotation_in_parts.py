@@ -102,7 +102,8 @@ def test_images_without_cells_are_trained_on(tmp_path):
 
 
 def scores(tmp_path: Path, **options) -> dict:
-    given = {"predicted": str(tmp_path / "p"), "reference": str(tmp_path / "r"), "output": str(tmp_path / "out")}
+    paths = {"predicted": str(tmp_path / "p"), "reference": str(tmp_path / "r"), "output": str(tmp_path / "out")}
+    given = {**paths, "overwrite": True}
     return evaluate.evaluate(EvaluateConfig(**{**given, **options}))
 
 
