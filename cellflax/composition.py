@@ -4,20 +4,29 @@ Hydra itself builds objects from its own node of a configuration: callbacks, lau
 loader is given a check of each file that is not part of an installed package, and of the composed result.
 """
 
+import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import hydra._internal.hydra as hydra_internals
+import yaml
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository, IConfigRepository
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.default_element import ResultDefault
 from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from cellflax.errors import UserError
 from cellflax.home import expand_home
+from cellflax.wholefile import read_utf8
 
 # What a file may say to Hydra: where a job writes, and what a sweep varies.
 _SETTINGS = {
@@ -30,12 +39,51 @@ _SETTINGS = {
     "output_subdir",
 }
 _GROUPS_OF_SETTINGS = {"run", "sweep", "sweeper"}
+_MOST_BYTES = 1 << 17
+_DEEPEST = 32
+_MOST_ALIASES = 8
+# What `config_errors` turns into one line that names the key or the file.
+_IN_ONE_LINE = (UserError, HydraException, OmegaConfBaseException, yaml.MarkedYAMLError)
 _PLUGINS = ("hydra._internal.core_plugins.", "hydra_plugins.")
 
 
 def check_all_compositions() -> None:
     """Let Hydra read configurations by the loader that checks them, from now on in this process."""
     setattr(hydra_internals, "ConfigLoaderImpl", _CheckedLoader)  # noqa: B010 (Hydra has no other way to set it)
+    Plugins.instance()  # registers Hydra's own reader of files, which is then replaced
+    SourcesRegistry.instance().types[FileConfigSource.scheme()] = _CheckedFiles
+
+
+class _CheckedFiles(FileConfigSource):
+    """Hydra's reader of YAML files, which refuses in one line what cannot be such a file."""
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        path = Path(self.path, self._normalize_file_name(config_path))
+        if path.exists():  # Hydra reports the others
+            _check_yaml(path, read_utf8(path, "save it as text", _MOST_BYTES))
+        try:
+            return super().load_config(config_path)
+        except _IN_ONE_LINE:
+            raise
+        except Exception as error:  # YAML's constructors raise anything
+            raise UserError(f"{path}: cannot be read as YAML ({_reason(error)}); correct it") from error
+
+
+def _check_yaml(path: Path, text: str) -> None:
+    """Refuse a text that nests or repeats without end; other faults are for the parser to report."""
+    depth = aliases = 0
+    with contextlib.suppress(yaml.YAMLError):
+        for event in yaml.parse(text, yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            aliases += isinstance(event, yaml.AliasEvent)
+            if depth > _DEEPEST or aliases > _MOST_ALIASES:
+                what = f"{_DEEPEST} levels" if depth > _DEEPEST else f"{_MOST_ALIASES} aliases (*name)"
+                line = event.start_mark.line + 1
+                raise UserError(f"{path}: line {line}: more than {what} are not read; write it more plainly")
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 class _CheckedLoader(ConfigLoaderImpl):
@@ -49,9 +97,21 @@ class _CheckedLoader(ConfigLoaderImpl):
         from_shell: bool = True,
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:
-        config = super().load_configuration(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
-        _check_hydra(config)
-        _expand(config)
+        try:
+            config = super().load_configuration(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
+            _check_hydra(config)
+            _expand(config)
+        except _IN_ONE_LINE:
+            raise
+        except Exception as error:  # a file can give Hydra's own keys values of any kind
+            places = [
+                str(place.path) for place in self.config_search_path.get_path() if place.provider == "command-line"
+            ]
+            if not places:
+                raise
+            raise UserError(
+                f"{places[0].removeprefix('file://')}: files of it cannot be composed ({_reason(error)}); correct them"
+            ) from error
         return config
 
     def _load_single_config(self, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:

@@ -22,6 +22,8 @@ from omegaconf.errors import (
 from cellflax.errors import UserError
 from cellflax.schemas import SCHEMA_SUFFIX, field_types, unknown_key, wrong_value
 
+_LONGEST_LINE = 1500  # of a message; what a file holds can have megabytes
+
 
 def error_line(error: BaseException) -> str | None:
     """The line to print for a user's mistake; None for anything else, which is ours to fix.
@@ -107,7 +109,10 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _flat(message: str) -> str:
-    """Join the lines that say something to a user."""
+    """Join the lines that say something to a user, so that any terminal shows them: files can hold what none prints."""
     noise = ("full_key:", "object_type=", "reference_type=", "See https://hydra.cc")
     lines = (line.strip() for line in message.splitlines())
-    return " ".join(line for line in lines if line and not line.startswith(noise))
+    line = " ".join(line for line in lines if line and not line.startswith(noise))
+    if len(line) > _LONGEST_LINE:
+        line = f"{line[: _LONGEST_LINE // 2]} [...] {line[-_LONGEST_LINE // 2 :]}"
+    return line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)

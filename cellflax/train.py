@@ -14,7 +14,6 @@ at the end: `test.json` and, for the ROC curves, `test_roc.npz`. A cross-validat
     cellflax train -m +experiment=whole_cell data.root=FIELDS data.folds=10 'data.fold=range(10)'
 """
 
-import json
 import re
 import sys
 from collections import Counter
@@ -35,7 +34,7 @@ from cellflax.errors import UserError
 from cellflax.evaluation.test_part import score_test
 from cellflax.home import expand_home_in
 from cellflax.io import results
-from cellflax.jsonfile import differences, write_json
+from cellflax.jsonfile import differences, read_json, write_json
 from cellflax.labels import label_values
 from cellflax.prediction.trained import load_model
 from cellflax.progress import say
@@ -112,7 +111,7 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
             state, restored = checkpoints.restore(state)
             _check_same_run(run, restored["config"], stored)  # config.json may have been removed
             _check_same_images(run, restored["data"], record["data"])
-            tally = Tally(**restored["training"])
+            tally = _restored_tally(run, restored)
             say(f"resuming at step {int(state.step)} of {config.trainer.steps}")
         log.truncate(int(state.step))
         write_json(run / results.CONFIG, stored)
@@ -147,9 +146,9 @@ def _stored_config(config: TrainConfig) -> dict[str, Any]:
 def _read_config(path: Path) -> dict[str, Any]:
     """The configuration that a run was started with."""
     try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise UserError(f"{path} cannot be read; remove it, or give another directory as run=...") from error
+        return read_json(path, "train again")
+    except UserError as error:
+        raise UserError(f"{path} cannot be read; remove it, or give another directory as run=... ({error})") from error
 
 
 def _check_same_run(run: Path, before: dict[str, Any], config: dict[str, Any]) -> None:
@@ -167,6 +166,15 @@ def _check_same_run(run: Path, before: dict[str, Any], config: dict[str, Any]) -
                 f"{run} holds a run with {key}={old}, not {new}; give the same value to resume it, or another "
                 "directory as run=..."
             )
+
+
+def _restored_tally(run: Path, record: dict[str, Any]) -> Tally:
+    try:
+        return from_json(Tally, record["training"])
+    except (KeyError, UserError) as error:
+        raise UserError(
+            f"{run}: the record of its last checkpoint does not say how far it was; give another directory as run=..."
+        ) from error
 
 
 def _check_same_images(run: Path, before: dict[str, Any], data: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ import pytest
 import tifffile
 
 from cellflax import evaluate, predict, train
+from cellflax.io.readers import format_names
 from tests.commands import finish_command, run_command, start_command
 
 
@@ -109,7 +110,7 @@ CONFIGURATION = [
 DATA = [
     ([*FOLDER], "data.root is not set; set it to the folder with your images and label images"),
     ([*FOLDER, "data.root={}/nowhere"], "data.root={}/nowhere: no such folder"),
-    ([*FOLDER, "data.root={}/none"], "none: no TIFF, PNG or ICS images in this folder"),
+    ([*FOLDER, "data.root={}/none"], "none: no " + format_names() + " images in this folder"),
     ([*FOLDER, "data.root={}/no_label"], "b.tif: no label image; name it b_masks.tif"),
     ([*FOLDER, "data.root={}/no_image"], "b.tif: its image b is missing; add it or remove the label image"),
     ([*FOLDER, "data.root={}/other_shape"], "b.tif: shape (60, 64) differs from (64, 64) of its image b.tif"),
@@ -136,14 +137,14 @@ PREDICTION = [
     (["checkpoint={}/truncated", "input={}/good.tif"], "is damaged: its arrays cannot be read; copy it again"),
     (["checkpoint={}/other_network", "input={}/good.tif"], "is of another network: params.hidden.0."),
     ([CHECKPOINT, "step=7", "input={}/good.tif"], "step=7 is not in {}/run/checkpoints; use best, last or one of "),
-    ([CHECKPOINT, "input={}/nowhere.tif"], "{}/nowhere.tif: no such TIFF, PNG or ICS file, folder or pattern"),
-    ([CHECKPOINT, "input={}/none"], "{}/none: no TIFF, PNG or ICS images in this folder"),
+    ([CHECKPOINT, "input={}/nowhere.tif"], "{}/nowhere.tif: no such " + format_names() + " file, folder or pattern"),
+    ([CHECKPOINT, "input={}/none"], "{}/none: no " + format_names() + " images in this folder"),
     ([CHECKPOINT, "input={}/gray.tif"], "gray.tif: has 1 channels, the checkpoint needs 2 (phase, nuclear)"),
     ([CHECKPOINT, "input={}/constant.tif"], "constant.tif: channel "),
     ([CHECKPOINT, "input={}/nan.tif"], "nan.tif: channel "),
     ([CHECKPOINT, "input={}/movie.tif"], "movie.tif, frame 0: has 1 channels, the checkpoint needs 2 (phase, nuclear)"),
     ([CHECKPOINT, "input={}/damaged.tif"], "damaged.tif: damaged or incomplete"),
-    ([CHECKPOINT, "input={}/text.tif"], "text.tif: its content is not TIFF, PNG or ICS"),
+    ([CHECKPOINT, "input={}/text.tif"], "text.tif: its content is not " + format_names()),
     ([CHECKPOINT, "input={}/empty.tif"], "empty.tif: the file is empty (0 bytes)"),
     ([CHECKPOINT, "input={}/channels", "channels=[phase,nuclear]"], "b_phase.tif: no file for channel nuclear"),
     ([CHECKPOINT, "input={}/channels", "channels=[dapi,gfp]"], "a_nuclear.tif: no channel dapi; it has channel_0"),

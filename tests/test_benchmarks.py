@@ -29,6 +29,7 @@ from tests.commands import run_command
             ["--size", "96", "--crop", "32", "--batch", "1", "--rounds", "1"],
             "| one step, 1 x 32 x 32 |",
         ),
+        ("plane_memory", ["--gigabytes", "0.001", "--size", "64"], "| NPY | 122 | 0.0 | 1.0 |"),
         ("tracking", ["--cells", "50", "--rounds", "1"], "| cellflax, 50 cells |"),
         ("overlap", ["--size", "128", "--rounds", "1"], "| scikit-image, labels 1...16 |"),
     ],

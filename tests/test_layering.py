@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "cellflax"
 # A room imports rooms of lower ranks alone: none of its own rank, none above.
 RANKS = (
     "errors schema_source home",
-    "atomic checks commands",
+    "atomic checks commands wholefile",
     "jsonfile labels ignored progress device",
     "schemas models io simulation",
     "config_errors command_help overrides composition losses conversion refine data",

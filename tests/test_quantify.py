@@ -218,7 +218,7 @@ IMAGE = np.arange(np.prod(SHAPE), dtype=np.float32).reshape(SHAPE)
         (None, {"nuclei": "{}/marker_a/f1_a.tif"}, "f1_labels.tif: nuclei={}/marker_a/f1_a.tif has no file named f1"),
         (None, lambda f: _markers(f, b=None), "no marker for the cell type b; add +cell_type.markers.b="),
         (None, lambda f: _markers(f, c="x"), "cell_type.markers.c: no such predicted type; there are a, b"),
-        (None, lambda f: _markers(f, b=str(f / "no")), "{}/no: no such TIFF, PNG or ICS"),
+        (None, lambda f: _markers(f, b=str(f / "no")), "{}/no: no such TIFF, PNG"),
         (lambda f: (f / "predicted/cells.csv").unlink(), {}, "cells.csv: no such file; predicted= must be the output"),
         (lambda f: (f / "predicted/cells.csv").write_text(""), {}, "cells.csv: cannot be read as a table"),
         (_drop_columns("label"), {}, "cells.csv: line 1 has no column label"),

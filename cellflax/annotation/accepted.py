@@ -1,6 +1,5 @@
 """Copy the sites that a review accepted into a folder to train on."""
 
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from cellflax.io import results
 from cellflax.io.records import RECORD_KEYS
 from cellflax.io.result_set import UNFINISHED, ResultSet, result_set
 from cellflax.io.tables import read_table
+from cellflax.jsonfile import read_json
 
 _ANSWERS = {"yes": True, "no": False}
 
@@ -100,15 +100,14 @@ def read_answers(table: Path) -> dict[str, bool]:
 
 def _read_provenance(folder: Path) -> dict[str, Any]:
     path = folder / results.PROVENANCE
+    remedy = f"leave {results.REVIEW_TABLE} in the folder of the annotation"
+    provenance = read_json(path, remedy)
     try:
-        provenance = json.loads(path.read_text(encoding="utf-8"))
         if all(isinstance(image["file"], str) for site in provenance["sites"].values() for image in site["images"]):
             return provenance
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError):
         pass
-    raise UserError(
-        f"{path}: not what cellflax.annotate wrote; leave {results.REVIEW_TABLE} in the folder of the annotation"
-    )
+    raise UserError(f"{path}: not what cellflax.annotate wrote; {remedy}")
 
 
 def _copy(file: Path, folder: Path) -> None:

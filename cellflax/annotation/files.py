@@ -11,6 +11,9 @@ from cellflax.io import results
 from cellflax.io.images import write_image, write_labels
 from cellflax.io.site_images import SiteImages
 from cellflax.labeling.result import Labels
+from cellflax.wholefile import read_utf8
+
+_MOST_NOTE_BYTES = 1 << 16
 
 
 def write_site(
@@ -63,7 +66,7 @@ def simulation_note(folders: Iterable[Path]) -> str | None:
     """Text of the note in folders of simulated images, the first of several; None if there is none."""
     for folder in sorted(folders):
         if (folder / SIMULATED_NOTE).is_file():
-            return (folder / SIMULATED_NOTE).read_text(encoding="utf-8")
+            return read_utf8(folder / SIMULATED_NOTE, "write it again as text", _MOST_NOTE_BYTES)
     return None
 
 

@@ -4,8 +4,8 @@ A file of weights alone has a group per layer. A file of a whole model has those
 the layers' settings as JSON in `model_config` (`save_model` in Keras 1.0.7's models.py).
 """
 
-import json
 import math
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,14 @@ import h5py
 import numpy as np
 
 from cellflax.errors import UserError
+from cellflax.jsonfile import parse_json
 
 _MAX_BYTES = 2**30  # the largest published network has 30 MB
 _COMPRESSION = 20  # trained weights are compressed much less
 _MAX_AXES = 4
+_MAX_LAYERS = 1000
+_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
+_CHECKSUM_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -69,18 +73,23 @@ def read_layers(path: Path) -> tuple[list[Layer], str | None]:
         raise UserError("there is no such file")
     try:
         with h5py.File(path, "r") as file:
+            size = path.stat().st_size
             whole = "model_weights" in file
-            root = file["model_weights"] if whole else file
+            root = _member(file, "model_weights") if whole else file
             if not isinstance(root, h5py.Group) or "layer_names" not in root.attrs:
                 raise UserError("this HDF5 file is not one of Keras 1: it has no layer_names")
-            listed: Any = root.attrs["layer_names"]
-            names = [_text(name) for name in np.ravel(listed)]
-            _check_sizes(root, names, path.stat().st_size)
-            arrays = [_arrays(root, name) for name in names]
+            names = [_text(name) for name in np.ravel(_attribute(root, "layer_names", size))]
+            if len(names) > _MAX_LAYERS:
+                raise UserError(
+                    f"it lists {len(names)} layers, and at most {_MAX_LAYERS} are read; copy the file again"
+                )
+            arrays = _all_arrays(root, names, size)
             release, model_config = (
-                _text(file.attrs.get(key, "")) if whole else None for key in ("keras_version", "model_config")
+                _text(_attribute(file, key, size)) if whole else None for key in ("keras_version", "model_config")
             )
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, MemoryError) as error:  # h5py's, for damaged files
+    except UserError:
+        raise
+    except Exception as error:  # h5py raises anything for damaged files
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"cannot be read as HDF5 ({reason}); copy the file again") from error
     # In files of weights alone, a layer's name gives its class.
@@ -95,40 +104,46 @@ def _text(value: str | bytes) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _arrays(root: h5py.Group, layer: str) -> dict[str, np.ndarray]:
-    group = root.get(layer)
-    if not isinstance(group, h5py.Group):
-        raise UserError(f"layer {layer} is listed but missing; copy the file again")
-    datasets = {key: value for key, value in group.items() if isinstance(value, h5py.Dataset)}
-    return {key.removeprefix(f"{layer}_"): np.asarray(value[()]) for key, value in datasets.items()}
+def _attribute(node: h5py.Group, key: str, file_bytes: int) -> Any:
+    """Value of an attribute, "" if there is none; its declared size is checked before it is read."""
+    if key not in node.attrs:
+        return ""
+    if node.attrs.get_id(key).get_storage_size() > file_bytes:
+        raise UserError(f"{key} is declared larger than this file of {file_bytes} bytes; copy the file again")
+    return node.attrs[key]
 
 
-def _check_sizes(root: h5py.Group, layers: list[str], file_bytes: int) -> None:
-    """Refuse, before anything is allocated, arrays that the file cannot hold or that no such network needs.
+def _member(group: h5py.Group, name: str) -> Any:
+    """What a group holds under a name, None if nothing; a link is refused: the file does not choose what we read."""
+    if "/" in name or name in ("", "."):
+        raise UserError(f"{name!r} is no name of a layer or of an array; copy the file again")
+    link = group.get(name, getlink=True)
+    if isinstance(link, h5py.ExternalLink):
+        raise UserError(f"{name} is a link to another file; copy the file that it names")
+    if isinstance(link, h5py.SoftLink):
+        raise UserError(f"{name} is a link to another place; copy the file again")
+    return group.get(name)
 
-    Every size in the file is a claim: a few kilobytes can declare terabytes.
+
+def _all_arrays(root: h5py.Group, layers: list[str], file_bytes: int) -> list[dict[str, np.ndarray]]:
+    """The arrays of every layer by their names.
+
+    Every size in the file is a claim: a few kilobytes can declare terabytes. All are checked before any array is read.
 
     Raises:
-        UserError: naming the layer and the array.
+        UserError: naming the layer and the array, for what the file cannot hold, no such network needs, or is kept
+            elsewhere.
     """
+    datasets: list[dict[str, h5py.Dataset]] = []
     declared = 0
     for layer in layers:
-        group = root.get(layer, getlink=True)
-        if isinstance(group, h5py.ExternalLink):
-            raise UserError(f"layer {layer} is a link to another file; copy the file that it names")
-        group = root.get(layer)
+        group = _member(root, layer)
         if not isinstance(group, h5py.Group):
-            continue  # reported where it is read
-        for key in group:
-            if isinstance(group.get(key, getlink=True), h5py.ExternalLink):
-                raise UserError(f"layer {layer}: {key} is a link to another file; copy the file that it names")
-            dataset = group[key]
-            if not isinstance(dataset, h5py.Dataset):
-                continue
-            if dataset.is_virtual or dataset.external:
-                raise UserError(f"layer {layer}: {key} is kept in another file; copy the file that it names")
-            if dataset.shape is None or len(dataset.shape) > _MAX_AXES:
-                raise UserError(f"layer {layer}: {key} is no array of weights; copy the file again")
+            raise UserError(f"layer {layer} is listed but missing; copy the file again")
+        members = {key: _member(group, key) for key in map(str, group)}
+        datasets.append({key: value for key, value in members.items() if isinstance(value, h5py.Dataset)})
+        for key, dataset in datasets[-1].items():
+            _check_kind(layer, key, dataset)
             chunk = math.prod(dataset.chunks) if dataset.chunks else 0  # is read as a whole
             declared += dataset.dtype.itemsize * max(math.prod(dataset.shape), chunk)
             if declared > min(_MAX_BYTES, _COMPRESSION * file_bytes):
@@ -137,12 +152,46 @@ def _check_sizes(root: h5py.Group, layers: list[str], file_bytes: int) -> None:
                     f"layer {layer}: {key} is declared as {size}, more than this file of {file_bytes} bytes can "
                     "hold or such a network needs; copy the file again"
                 )
+            _check_chunks(layer, key, dataset)
+    return [
+        {key.removeprefix(f"{layer}_"): np.asarray(value[()]) for key, value in found.items()}
+        for layer, found in zip(layers, datasets, strict=True)
+    ]
+
+
+def _check_kind(layer: str, key: str, dataset: h5py.Dataset) -> None:
+    """Refuse an array that is kept in another file, or is no array of numbers."""
+    if dataset.is_virtual or dataset.external:
+        raise UserError(f"layer {layer}: {key} is kept in another file; copy the file that it names")
+    if dataset.shape is None or len(dataset.shape) > _MAX_AXES or dataset.dtype.kind not in "fiu":
+        raise UserError(f"layer {layer}: {key} is no array of weights; copy the file again")
+
+
+def _check_chunks(layer: str, key: str, dataset: h5py.Dataset) -> None:
+    """Refuse compression that would load a plug-in, and chunks that unpack to more than they declare.
+
+    HDF5 unpacks a chunk to its end, however long that is.
+    """
+    if dataset.chunks is None:
+        return
+    settings = dataset.id.get_create_plist()
+    filters = [settings.get_filter(i)[0] for i in range(settings.get_nfilters())]
+    if not set(filters) <= _FILTERS:
+        raise UserError(f"layer {layer}: {key} is compressed by other means than gzip; save it with gzip or without")
+    if h5py.h5z.FILTER_DEFLATE not in filters:
+        return
+    deflate = 1 << filters.index(h5py.h5z.FILTER_DEFLATE)
+    size = math.prod(dataset.chunks) * dataset.dtype.itemsize + _CHECKSUM_BYTES
+    for i in range(dataset.id.get_num_chunks()):
+        mask, packed = dataset.id.read_direct_chunk(dataset.id.get_chunk_info(i).chunk_offset)
+        if not mask & deflate and len(zlib.decompressobj().decompress(packed, size + 1)) > size:
+            raise UserError(f"layer {layer}: {key} unpacks to more than it declares; copy the file again")
 
 
 def _described(model_config: str) -> dict[str, tuple[str, dict[str, Any]]]:
     """Kind and settings of each layer by its name."""
     try:
-        layers = json.loads(model_config)["config"]
+        layers = parse_json(model_config)["config"]
         if isinstance(layers, dict):  # not a sequence, but a graph
             layers = layers["layers"]
         return {layer["config"]["name"]: (layer["class_name"].lower(), layer["config"]) for layer in layers}

@@ -8,7 +8,6 @@ noticed.
 
 import dataclasses
 import hashlib
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +18,8 @@ import tensorstore as ts
 
 from cellflax.data.sampler import Batch, Sampler
 from cellflax.errors import UserError
-from cellflax.jsonfile import differences, write_json
+from cellflax.jsonfile import differences, read_json, write_json
+from cellflax.wholefile import require_plain_files
 
 _FORMAT = 1
 _DESCRIPTION = "store.json"
@@ -81,10 +81,13 @@ class CropStore:
                 ) from error
             return 0
         try:
-            found = json.loads(file.read_text())
-            written = int(found.pop("written"))
-        except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+            require_plain_files(self.path, "remove the store")
+            found = read_json(file, "remove the store")
+        except UserError as error:
             raise _damaged(self.path, _DESCRIPTION) from error
+        written = found.pop("written", None)
+        if type(written) is not int or not 0 <= written <= self.crops:
+            raise _damaged(self.path, _DESCRIPTION)
         for key, (old, new) in differences(found, description).items():
             what = "other images, annotations or normalisation" if key == "data" else f"{key}={old}, not {new}"
             raise UserError(

@@ -4,7 +4,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -17,9 +17,11 @@ from cellflax.jsonfile import write_json
 from cellflax.metrics.roc import N_BINS, RocCounts, roc_counts
 from cellflax.metrics.score import CellScores, pool, score_cells
 from cellflax.metrics.table import cell_metrics
+from cellflax.wholefile import open_regular
 
 _CELL_METRICS = ("sm", "sm_outlines", "sm_detection", "jaccard_index", "dice_index", "f1")
 _KINDS = ("positive", "negative")
+_MOST_COUNT_BYTES = 8 * N_BINS + 1024
 
 
 @dataclass
@@ -107,16 +109,28 @@ def read_roc(directory: Path) -> dict[str, RocCounts]:
     """
     path = directory / results.TEST_ROC
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            arrays = dict(stored)
+        with open_regular(path, "score again") as file:
+            arrays = _read_counts(file)
         targets = [target for target in (CELLS, NUCLEI) if f"{target}_{_KINDS[0]}" in arrays]
         found = {target: RocCounts(*(arrays[f"{target}_{kind}"] for kind in _KINDS)) for target in targets}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged archive can make zipfile and NumPy raise anything
         raise UserError(f"{path} cannot be read; score again: cellflax.validate part=test checkpoint=...") from error
     for counts in found.values():
+        if any(part.dtype.kind not in "iu" or (part < 0).any() for part in (counts.positive, counts.negative)):
+            raise UserError(f"{path} holds no counts; score again: cellflax.validate part=test checkpoint=...")
         if not counts.positive.shape == counts.negative.shape == (N_BINS,):
             raise UserError(f"{path} is of another version; score again: cellflax.validate part=test checkpoint=...")
     return found
+
+
+def _read_counts(file: BinaryIO) -> dict[str, np.ndarray]:
+    with zipfile.ZipFile(file) as archive:
+        for member in archive.infolist():
+            if member.file_size > _MOST_COUNT_BYTES:  # its first bytes are compressed a thousandfold
+                raise ValueError(f"{member.filename} is larger than counts are")
+    file.seek(0)
+    with np.load(file, allow_pickle=False) as stored:
+        return dict(stored)
 
 
 def add_roc(total: Mapping[str, RocCounts], more: Mapping[str, RocCounts]) -> dict[str, RocCounts]:

@@ -13,7 +13,7 @@ from cellflax.home import expand_home
 from cellflax.io.glob_paths import glob_paths
 from cellflax.io.names import stem_of
 from cellflax.io.outlines import counts_in_folders
-from cellflax.io.readers import format_names, is_image, scene_names
+from cellflax.io.readers import format_names, is_image, is_image_folder, scene_names
 from cellflax.io.reading import Reading
 from cellflax.io.records import not_results
 from cellflax.io.results import safe_names
@@ -54,7 +54,8 @@ def list_files(text: str | Path, *, outlines: bool = False) -> list[Path]:
     path = Path(expand_home(str(text)))
     if path.is_file() or (path.is_dir() and is_image(path)):
         return [path]
-    images = images_in(path, outlines=outlines) if path.is_dir() else _images(glob_paths(path), outlines)
+    in_place = path.is_dir()
+    images = images_in(path, outlines=outlines) if in_place else _images(glob_paths(path, is_image_folder), outlines)
     if images:
         return images
     if path.is_dir():

@@ -3,7 +3,7 @@
 import fnmatch
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cellflax.home import expand_home
@@ -11,25 +11,38 @@ from cellflax.home import expand_home
 _MAGIC = re.compile(r"[*?\[]")
 
 
-def glob_paths(pattern: str | Path) -> list[Path]:
+def glob_paths(pattern: str | Path, is_whole: Callable[[Path], bool] | None = None) -> list[Path]:
     """Files and folders that a pattern stands for, sorted.
 
     `*`, `?` and `[...]` stand for parts of a name, `**` for all folders at and below a place. Names that begin with a
     dot fit only a pattern that does too. Where the names themselves have brackets, as the folder `exp[1]`, they are
     taken before the other names that the pattern would fit. `**` follows links, but enters each folder once: links to
     a parent folder end, and no file is found twice by them.
+
+    Args:
+        pattern: the pattern.
+        is_whole: whether a folder is one thing, such as an image, whose parts `**` does not stand for.
     """
     path = Path(expand_home(str(pattern)))
     found = [Path(path.anchor)]
-    for part in path.parts[1:] if path.anchor else path.parts:
-        found = list(dict.fromkeys(match for place in found for match in _matches(place, part)))
+    parts = path.parts[1:] if path.anchor else path.parts
+    for i, part in enumerate(parts):
+        if part == "**":
+            matches = [match for place in found for match in _below(place, is_whole or _never)]
+            if i + 1 < len(parts) and is_whole is not None:
+                matches = [match for match in matches if match in found or not is_whole(match)]
+        else:
+            matches = [match for place in found for match in _matches(place, part)]
+        found = list(dict.fromkeys(matches))
     return sorted(found)
+
+
+def _never(_: Path) -> bool:
+    return False
 
 
 def _matches(place: Path, part: str) -> list[Path]:
     """What one part of a pattern stands for in a folder."""
-    if part == "**":
-        return list(_below(place))
     if os.path.lexists(place / part) or not _MAGIC.search(part):
         return [place / part] if os.path.lexists(place / part) else []
     names = _names(place)
@@ -41,8 +54,8 @@ def _matches(place: Path, part: str) -> list[Path]:
     return [place / name for name in fits]
 
 
-def _below(top: Path) -> Iterator[Path]:
-    """A folder and everything below it except hidden names, each real folder once, the nearest first."""
+def _below(top: Path, is_whole: Callable[[Path], bool]) -> Iterator[Path]:
+    """A folder and all below it except hidden names and parts of wholes, each real folder once, the nearest first."""
     seen: set[tuple[int, int]] = set()
     # Links wait until all real folders are listed: a file is found by its own path, not by a link's.
     folders, links = [top], []
@@ -56,6 +69,8 @@ def _below(top: Path) -> Iterator[Path]:
             continue
         seen.add((status.st_dev, status.st_ino))
         yield folder
+        if is_whole(folder):
+            continue
         for name in _names(folder):
             if name.startswith("."):
                 continue

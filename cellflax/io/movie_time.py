@@ -13,9 +13,11 @@ from cellflax.errors import UserError
 from cellflax.io.ome import children
 from cellflax.progress import say
 
-_SECONDS = {
+# By the names that files have for them.
+SECONDS_PER_UNIT = {
     **dict.fromkeys(("s", "sec", "second", "seconds"), 1.0),
     **dict.fromkeys(("ms", "msec", "millisecond", "milliseconds"), 1e-3),
+    **dict.fromkeys(("us", "µs", "microsecond", "microseconds"), 1e-6),
     **dict.fromkeys(("min", "minute", "minutes"), 60.0),
     **dict.fromkeys(("h", "hr", "hour", "hours"), 3600.0),
     **dict.fromkeys(("d", "day", "days"), 86400.0),
@@ -62,7 +64,7 @@ def tiff_times_s(tiff: tifffile.TiffFile, n_frames: int) -> np.ndarray | None:
         created = np.asarray((tiff.stk_metadata or {}).get("DatetimeCreated", []), "datetime64[ms]")
         return rising_times_s(created.astype(float) / 1000, n_frames)
     metadata = tiff.imagej_metadata or {}
-    interval = float(metadata.get("finterval", 0)) * _SECONDS.get(str(metadata.get("tunit", "s")).lower(), 0.0)
+    interval = float(metadata.get("finterval", 0)) * SECONDS_PER_UNIT.get(str(metadata.get("tunit", "s")).lower(), 0.0)
     return interval * np.arange(n_frames) if interval > 0 else None
 
 
@@ -97,13 +99,13 @@ def ome_times_s(path: Path, pixels: ElementTree.Element, n_frames: int) -> np.nd
     stamps: dict[int, float] = {}
     for plane in children(pixels, "Plane"):
         if "DeltaT" in plane.attrib:
-            scale = _SECONDS.get(plane.get("DeltaTUnit", "s"), 0.0)
+            scale = SECONDS_PER_UNIT.get(plane.get("DeltaTUnit", "s"), 0.0)
             stamps.setdefault(int(plane.get("TheT", 0)), float(plane.attrib["DeltaT"]) * scale)
     complete = n_frames > 1 and all(frame in stamps for frame in range(n_frames))
     times = np.array([stamps[frame] for frame in range(n_frames)]) if complete else np.zeros(0)
     if complete and np.isfinite(times).all() and (np.diff(times) > 0).all():
         return times - times[0]
-    interval = float(pixels.get("TimeIncrement", 0)) * _SECONDS.get(pixels.get("TimeIncrementUnit", "s"), 0.0)
+    interval = float(pixels.get("TimeIncrement", 0)) * SECONDS_PER_UNIT.get(pixels.get("TimeIncrementUnit", "s"), 0.0)
     known = np.isfinite(interval) and interval > 0
     if complete:
         instead = (

@@ -16,7 +16,8 @@ from cellflax.io.name_matching import common_of
 from cellflax.io.names import frame_numbers, natural_key, stem_of
 from cellflax.io.pairs import PairBy, by_stem, check_places, match_frames, partners
 from cellflax.io.readers import open_scene
-from cellflax.io.reading import Reading
+from cellflax.io.reading import Reading, TimeFrom
+from cellflax.io.scene import with_time_axis
 from cellflax.labels import components, is_mask
 from cellflax.progress import say
 
@@ -204,6 +205,8 @@ def read_image_movie(
         files = frame_files(text, option) if labels is None else files
     if len(files) == 1:
         with open_scene(files[0], reading) as movie:
+            if movie.n_frames == 1 and movie.unnamed == "C":  # a few frames look like channels
+                movie = with_time_axis(movie, TimeFrom.C)
             if movie.n_frames == 1:
                 raise UserError(f"{files[0]}: has one frame; a movie has two or more, save time as the axis T")
             images = [frame_image(movie, t, reading) for t in range(movie.n_frames)]

@@ -23,11 +23,14 @@ _CHANNEL = re.compile(r"(?:c|ch|w|wv|channel|gfp|cy|alexa|af|dapi|hoechst)\d+|[3
 def stem_of(path: Path) -> str:
     """The name of an image file without its ending, which may be double (`a.ome.tif`).
 
+    Labels within an OME-Zarr bear its name too: `a.zarr/labels/cells` is a_cells.
     That of a file of outlines is without the words of ImageJ's ROI Manager too (`a_rois.zip`, `a_RoiSet.zip`).
     """
     if path.suffix.lower() in (".zip", ".roi", ".geojson"):
         stem = re.sub(r"(\.ome)?\.(tiff?|png)$", "", path.stem, flags=re.IGNORECASE)  # QuPath keeps the image's ending
         return re.sub(rf"(?<=.){_SEPARATOR}roi(s|set)?$", "", stem, flags=re.IGNORECASE)
+    if path.parent.name == "labels" and path.parent.parent.suffix.lower() == ".zarr":
+        return f"{stem_of(path.parent.parent)}_{path.name}"
     return path.stem[:-4] if path.stem.lower().endswith(".ome") and len(path.stem) > 4 else path.stem
 
 

@@ -1,6 +1,6 @@
 """Read what `cellflax.predict` wrote: label images with the rows of `cells.csv` that belong to them."""
 
-import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from cellflax.io import results
 from cellflax.io.images import read_labels
 from cellflax.io.pairs import by_stem
 from cellflax.io.tables import read_table
+from cellflax.jsonfile import read_json
 from cellflax.labels import label_values
 
 # Columns of `cells.csv` that other commands use, besides image and label.
@@ -97,10 +98,16 @@ def from_simulated_training(folder: Path) -> bool:
         UserError: if the file is not such a record.
     """
     file = folder / results.PROVENANCE
+    if not os.path.lexists(file):
+        return False
+    remedy = "predict again or remove it"
     try:
-        return bool(json.loads(file.read_text())["simulated"]) if file.is_file() else False
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file}: not a provenance record; predict again or remove it") from error
+        simulated = read_json(file, remedy).get("simulated")
+    except UserError as error:
+        raise UserError(f"{file}: not a provenance record ({error})") from error
+    if not isinstance(simulated, bool):
+        raise UserError(f"{file}: not a provenance record, because it has no simulated of true or false; {remedy}")
+    return simulated
 
 
 def simulation_notes(folders: Iterable[Path]) -> list[str]:

@@ -5,9 +5,9 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cellflax.errors import UserError
 from cellflax.io.scene import Scene, scene_of
 from cellflax.io.stack import Stack
+from cellflax.wholefile import open_regular
 
 type Opener = Callable[[Path], AbstractContextManager[Sequence[Scene]]]
 
@@ -56,8 +56,5 @@ def read_start(path: Path) -> bytes:
     Raises:
         UserError: if the file cannot be opened.
     """
-    try:
-        with path.open("rb") as file:
-            return file.read(_START_BYTES)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be opened ({error.strerror})") from error
+    with open_regular(path, "give an image file") as file:
+        return file.read(_START_BYTES)

@@ -15,8 +15,11 @@ from cellflax.errors import UserError
 from cellflax.io.czi import CZI
 from cellflax.io.damage import DAMAGED, decoding
 from cellflax.io.ics import ICS
+from cellflax.io.jpeg import JPEG
 from cellflax.io.lif import LIF
 from cellflax.io.nd2 import ND2
+from cellflax.io.npy import NPY
+from cellflax.io.ome_zarr import OME_ZARR
 from cellflax.io.png import PNG
 from cellflax.io.reader import Reader, read_start
 from cellflax.io.reading import Reading
@@ -27,6 +30,9 @@ READERS: tuple[Reader, ...] = (
     TIFF,
     PNG,
     ICS,
+    JPEG,
+    NPY,
+    OME_ZARR,
     CZI,
     ND2,
     LIF,
@@ -46,9 +52,12 @@ def has_known_suffix(path: Path) -> bool:
 
 def is_image(path: Path) -> bool:
     """Whether a path is a file with the suffix of a format in the table, or a folder that is an image of one."""
-    if path.is_dir():
-        return any(reader.is_folder is not None and reader.is_folder(path) for reader in READERS)
-    return path.is_file() and has_known_suffix(path)
+    return is_image_folder(path) if path.is_dir() else path.is_file() and has_known_suffix(path)
+
+
+def is_image_folder(path: Path) -> bool:
+    """Whether a folder is an image of a format in the table."""
+    return any(reader.is_folder is not None and reader.is_folder(path) for reader in READERS)
 
 
 @contextmanager

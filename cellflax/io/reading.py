@@ -55,6 +55,8 @@ class ReadingOptions:
     def __post_init__(self) -> None:
         if self.z is not None and self.z not in ("all", "max", "mean") and not self.z.isdecimal():
             raise UserError(f"{self.prefix}z={self.z}: must be all, max, mean or the number of a focal plane, from 0")
+        if (others := getattr(super(), "__post_init__", None)) is not None:  # of the other classes of a configuration
+            others()
 
     def reading(self, z: str | None = None) -> Reading:
         """How to read.

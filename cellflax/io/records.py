@@ -1,6 +1,5 @@
 """Records of what commands wrote to a directory: by them, results are told from a user's own files."""
 
-import json
 import os
 import zlib
 from collections.abc import Iterable
@@ -9,6 +8,7 @@ from typing import Any
 
 from cellflax.errors import UserError
 from cellflax.io import results
+from cellflax.jsonfile import read_json
 
 # Keys that `ResultSet.publish` gives every record.
 FILES, COMMAND, CHECKSUMS = RECORD_KEYS = ("files", "command", "checksums")
@@ -103,10 +103,10 @@ def _writers(folder: Path) -> dict[str, str]:
 def _read(record: Path) -> dict[str, Any] | None:
     """A record, if it lists files, all below its folder; None for any other file."""
     try:
-        content = json.loads(record.read_text(encoding="utf-8"))
-        files = content[FILES] if "cellflax" in content else None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        content = read_json(record, "remove it")
+    except UserError:
         return None
+    files = content.get(FILES) if "cellflax" in content else None
     folder = record.parent
     if not isinstance(files, list) or not all(isinstance(name, str) and _is_below(folder, name) for name in files):
         return None

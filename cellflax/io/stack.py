@@ -11,6 +11,7 @@ from cellflax.io.notices import warn
 _PLAUSIBLE_UM = (0.01, 5.0)
 # As files spell them.
 UM_PER_UNIT = {
+    "angstrom": 1e-4,
     **dict.fromkeys(("um", "µm", "μm", "\\u00b5m", "micron", "microns", "micrometer", "micrometers"), 1.0),
     **dict.fromkeys(("nm", "nanometer", "nanometers"), 1e-3),
     **dict.fromkeys(("mm", "millimeter", "millimeters"), 1e3),

@@ -1,5 +1,6 @@
 """Tables as files."""
 
+import csv
 import io
 import re
 from collections.abc import Mapping
@@ -10,12 +11,16 @@ import pandas as pd
 
 from cellflax.atomic import replacing
 from cellflax.errors import UserError
+from cellflax.wholefile import read_whole, require_utf8
 
 # A spreadsheet computes a cell that begins so, as a formula. An apostrophe in front makes it text; as many as there
 # are already count as part of the text, so that each text has one escaped form.
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 _EMPTY = ["", "NaN", "nan", "NA"]
 _WANTED = {int: "a whole number", float: "a number"}
+_MOST_BYTES = 1 << 30  # of five million cells or more
+_MOST_COLUMNS = 10_000
+_ENCODING = "utf-8-sig"
 _LARGEST_WHOLE = 2**53  # up to which a float64 holds every whole number
 
 
@@ -58,41 +63,38 @@ def read_table(
         UserError: if the file cannot be read, is not UTF-8, or lacks a column, or a value is no such number. It names
             the file and the line.
     """
-    text = _read_text(path, remedy)
-    head = text.split("\n", 1)[0]
-    separator = max(",;\t", key=head.count)
+    content = read_whole(path, remedy, _MOST_BYTES)
+    require_utf8(path, content, f"save the table as CSV in UTF-8, or {remedy}")
+    head = re.split(rb"[\r\n]", content, maxsplit=1)[0]
+    separator = max(",;\t", key=lambda character: head.count(character.encode()))
+    if (count := head.count(separator.encode()) + 1) > _MOST_COLUMNS:
+        raise UserError(f"{path}: line 1 has {count} columns, and at most {_MOST_COLUMNS} are read; {remedy}")
     try:
-        names = [str(name) for name in pd.read_csv(io.StringIO(text), sep=separator, nrows=0)]
+        names = [str(name) for name in pd.read_csv(io.BytesIO(content), sep=separator, nrows=0, encoding=_ENCODING)]
+        written = next(csv.reader([head.decode(_ENCODING)], delimiter=separator), [])
         kinds = {name: kind for name in names if (kind := _kind(_unescaped(name), columns, optional or {}))}
         table = pd.read_csv(
-            io.StringIO(text),
+            io.BytesIO(content),
             sep=separator,
+            encoding=_ENCODING,
             dtype=dict.fromkeys(kinds, object),
             keep_default_na=False,
             na_values={name: _EMPTY for name in names if name not in kinds},
             index_col=False,
             low_memory=False,
         )
-    except (ValueError, OverflowError, RecursionError) as error:
+    except MemoryError as error:
+        raise UserError(f"{path}: needs more memory than there is; split it") from error
+    except (ValueError, OverflowError, RecursionError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read as a table ({' '.join(str(error).split())}); {remedy}") from error
     for name in columns:
         if name not in map(_unescaped, names):
             raise UserError(f"{path}: line 1 has no column {name}; {remedy}")
+        if list(map(_unescaped, written)).count(name) > 1:
+            raise UserError(f"{path}: line 1 has the column {name} twice; {remedy}")
     texts = {name: pd.Series(table[name]) for name in kinds}
     converted = {name: _converted(path, name, texts[name], kind, remedy) for name, kind in kinds.items()}
     return table.assign(**converted).rename(columns=_unescaped)
-
-
-def _read_text(path: Path, remedy: str) -> str:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be opened ({error.strerror or error}); {remedy}") from error
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise UserError(f"{path}: line {line} is not UTF-8; save the table as CSV in UTF-8, or {remedy}") from error
 
 
 def _kind(name: str, columns: Mapping[str, type], optional: Mapping[str, type]) -> type | None:

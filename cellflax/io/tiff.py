@@ -14,12 +14,9 @@ from cellflax.io.reader import Reader
 from cellflax.io.scene import Scene
 from cellflax.io.tiff_file import open_tiff
 from cellflax.io.tiff_metadata import TiffMetadata
+from cellflax.io.unnamed_axes import named_axes
 from cellflax.progress import say
 
-# An axis that the file leaves unnamed is read as channels if it is this short, else as time.
-_MOST_UNNAMED_CHANNELS = 5
-# tifffile's letters for axes that the file leaves unnamed.
-_UNNAMED = "QI"
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _ALPHA = {tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA}
 
@@ -51,7 +48,7 @@ TIFF = Reader(
 
 
 def _scene(path: Path, tiff: tifffile.TiffFile, image: tifffile.TiffPageSeries, metadata: TiffMetadata) -> Scene:
-    axes, unnamed = _named_axes(path, image.axes, image.shape)
+    axes, unnamed = named_axes(path, image.axes, image.shape)
     planes = _Planes(path, tiff, image, axes)
     extra, colours = image.keyframe.extrasamples, "S" in axes and planes.sizes["C"] > 2
     names, origin = metadata.channel_names(planes.sizes["C"], colours)
@@ -72,32 +69,6 @@ def _scene(path: Path, tiff: tifffile.TiffFile, image: tifffile.TiffPageSeries, 
         metadata.z_um(planes.sizes["Z"]),
         functools.partial(metadata.times_s, planes.sizes["T"]),
         unnamed,
-    )
-
-
-def _named_axes(path: Path, axes: str, shape: tuple[int, ...]) -> tuple[str, str]:
-    """The letters of the axes, of which each is one of TCSZYX or has length 1; and the letter that was unnamed, or "".
-
-    The only unnamed axis is channels if it is short, else time.
-
-    Raises:
-        UserError: for other axes.
-    """
-    other = [i for i, (axis, length) in enumerate(zip(axes, shape, strict=True)) if axis not in "TCSZYX" and length > 1]
-    if not other:
-        return axes, ""
-    place, size = other[0], dict(zip(axes, shape, strict=True))
-    if len(other) == 1 and axes[place] in _UNNAMED:
-        if len(shape) == 3 and "C" not in axes and "S" not in axes:
-            if shape[-1] <= _MOST_UNNAMED_CHANNELS < min(shape[:-1]):
-                return "YXC", "C"
-            if shape[place] <= _MOST_UNNAMED_CHANNELS:
-                return axes.replace(axes[place], "C"), "C"
-        if size.get("T", 1) == 1:
-            return axes.replace("T", "_").replace(axes[place], "T"), "T"
-    raise UserError(
-        f"{path}: {shape[place]} planes along {axes[place]} (axes {axes}, shape {shape}) are not supported; save "
-        "channels as the axis C, focal planes as Z and time as T"
     )
 
 

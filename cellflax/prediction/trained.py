@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
 from cellflax.device import devices_of_jax
 from cellflax.errors import UserError
@@ -17,7 +18,7 @@ from cellflax.losses import activation_of
 from cellflax.models import Geometry
 from cellflax.models.ensemble import member_probabilities, stack_members
 from cellflax.schemas import from_json
-from cellflax.training.checkpoint import DIRECTORY, has_record, read_record, restore_arrays
+from cellflax.training.checkpoint import DIRECTORY, has_record, read_record, require_arrays, restore_arrays
 from cellflax.training.config import TrainConfig
 
 
@@ -82,8 +83,14 @@ def load_model(path: str | Path, step: str = "best") -> TrainedModel:
     path = _find(Path(expand_home(str(path))), step)
     devices_of_jax()
     record = read_record(path)
-    config = from_json(TrainConfig, record["config"])
+    config = _config_of(path, record)
     channels, classes = len(record["data"]["channels"]), len(record["data"]["class_names"])
+
+    def build() -> nnx.Module:
+        return config.model.build(channels=channels, classes=classes, seed=0)
+
+    # The configuration is a claim; the arrays that are there bound the memory.
+    require_arrays(path, _abstract(path, build, config.trainer.ensemble))
     model = config.model.build(channels=channels, classes=classes, seed=0)
     graph, params, stats = stack_members([model] * config.trainer.ensemble)
     activation = activation_of(config.loss)
@@ -105,6 +112,40 @@ def load_model(path: str | Path, step: str = "best") -> TrainedModel:
         geometry=model.geometry,
         probabilities=lambda tiles: compiled(weights, tiles),
     )
+
+
+def _config_of(path: Path, record: dict[str, Any]) -> TrainConfig:
+    try:
+        config = from_json(TrainConfig, record["config"])
+    except UserError as error:
+        raise UserError(f"checkpoint {path}: {error}") from error
+    for group in ("model", "refine"):
+        if getattr(config, group) is None:
+            raise UserError(f"checkpoint {path} is damaged: its configuration has no {group}; copy it again")
+    data = record["data"]
+    size = data.get("pixel_size_um")
+    names = [data.get("channels"), data.get("class_names")]
+    if (
+        not all(isinstance(part, list) and part and all(isinstance(name, str) for name in part) for part in names)
+        or any(len(set(part)) < len(part) for part in names)
+        or not isinstance(data.get("simulated"), bool)
+        or not (size is None or (type(size) in (int, float) and size > 0))
+    ):
+        raise UserError(f"checkpoint {path} is damaged: its record does not describe its data; copy it again")
+    return config
+
+
+def _abstract(path: Path, build: Callable[[], nnx.Module], members: int) -> dict[str, nnx.State]:
+    """Shapes of an ensemble's parameters and other variables, without their memory."""
+    try:
+        _, *states = nnx.split(nnx.eval_shape(build), nnx.Param, ...)
+    except UserError as error:
+        raise UserError(f"checkpoint {path}: {error}") from error
+    except Exception as error:  # sizes that no array can have
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"checkpoint {path} is damaged: it describes no network ({reason}); copy it again") from error
+    params, stats = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((members, *leaf.shape), leaf.dtype), states)
+    return {"params": params, "stats": stats}
 
 
 def _find(path: Path, step: str) -> Path:

@@ -1,6 +1,5 @@
 """Tracked movies to quantify: what `cellflax.track` wrote, or another Cell Tracking Challenge folder."""
 
-import json
 import math
 from collections import Counter
 from pathlib import Path
@@ -14,6 +13,7 @@ from cellflax.io import results
 from cellflax.io.images import pixel_size_of
 from cellflax.io.movie_time import check_times
 from cellflax.io.tables import read_table
+from cellflax.jsonfile import read_json
 from cellflax.labels import compact
 from cellflax.quantification.recording import RecordedFrame, Recording, nothing_known
 from cellflax.tracking.ctc import TrackedMovie, read_ctc
@@ -113,19 +113,25 @@ def _said(folder: Path) -> dict[str, Any]:
     path = folder / results.SUMMARY
     if not path.is_file():
         return {}
+    said = read_json(path, "track again or remove it")
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
         kinds = {"pixel_size_um": (int, float, type(None))}
         kinds |= dict.fromkeys(("first_number", "number_step"), (int, type(None)))
-        right = all(isinstance(said[key], kind) for key, kind in kinds.items() if key in said or key == "pixel_size_um")
-        if not right or not isinstance(said.get("missing_frames", []), list):
+        right = all(_is_of(said[key], kind) for key, kind in kinds.items() if key in said or key == "pixel_size_um")
+        missing = said.get("missing_frames")
+        places = all(_is_of(place, (int,)) for place in missing) if isinstance(missing, list) else missing is None
+        if not right or not places:
             raise ValueError("values of other types")
         size = said["pixel_size_um"]
-        if size is not None and (isinstance(size, bool) or not 0 < size < math.inf):
+        if size is not None and not 0 < size < math.inf:
             raise ValueError(f"a pixel of {size} um")
         return said
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError) as error:
         raise UserError(f"{path}: not a summary of cellflax.track; track again or remove it") from error
+
+
+def _is_of(value: Any, kinds: tuple[type, ...]) -> bool:
+    return isinstance(value, kinds) and not isinstance(value, bool)
 
 
 def _pixel_size_um(folder: Path, said: dict[str, Any]) -> float | None:

@@ -50,7 +50,7 @@ def read_part(directory: Path) -> PartSummary | None:
 
 def _origin_and_cells(image: Any) -> tuple[str, int]:
     if not isinstance(image, dict):
-        raise UserError(f"{results.TEST_SCORES} has an image without metrics: {image!r}")
+        raise UserError(f"{results.TEST_SCORES} has an image without metrics: {image!r:.80}")
     return stored_value(image, "data_set", str, results.TEST_SCORES), stored_value(
         image, "n_reference", int, results.TEST_SCORES
     )
@@ -58,7 +58,7 @@ def _origin_and_cells(image: Any) -> tuple[str, int]:
 
 def _metrics(stored: Any) -> dict[str, float]:
     if not isinstance(stored, dict) or not all(value is None or _is_number(value) for value in stored.values()):
-        raise UserError(f"{results.TEST_SCORES} has metrics that are not numbers: {stored!r}")
+        raise UserError(f"{results.TEST_SCORES} has metrics that are not numbers: {stored!r:.80}")
     return {name: math.nan if value is None else value for name, value in stored.items()}
 
 

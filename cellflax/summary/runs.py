@@ -1,6 +1,5 @@
 """Find and read the run directories of `cellflax.train`, and sort them into finished ones and others."""
 
-import json
 import math
 import os
 import re
@@ -15,10 +14,13 @@ import pandas as pd
 from cellflax.errors import UserError
 from cellflax.io import results
 from cellflax.io.glob_paths import glob_paths
+from cellflax.jsonfile import parse_json
 from cellflax.summary.part import PartSummary, read_part
 from cellflax.summary.stored import read_object, stored_value
+from cellflax.wholefile import read_utf8
 
 _PREFIX = "validation_"
+_MOST_LOG_BYTES = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -164,16 +166,18 @@ def _finished(directory: Path, config: dict[str, Any], summary: dict[str, Any]) 
 
 def _lines(path: Path) -> Iterable[dict[str, Any]]:
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path.name} cannot be read") from error
+        text = read_utf8(path, "train again", _MOST_LOG_BYTES)
+    except UserError as error:
+        raise UserError(f"{path.name} cannot be read ({error})") from error
     for number, line in enumerate(text.splitlines(), start=1):
         try:
-            content = json.loads(line)
+            content = parse_json(line)
         except ValueError as error:
             raise UserError(f"{path.name}, line {number} is not JSON") from error
         values = content.values() if isinstance(content, dict) else [None]
-        numbers = all(value is None or isinstance(value, int | float) for value in values)
+        numbers = all(
+            value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in values
+        )
         if not isinstance(content, dict) or not isinstance(content.get("step"), int) or not numbers:
             raise UserError(f"{path.name}, line {number} is not a step with numbers")
         yield content

@@ -1,21 +1,18 @@
 """Read and check the JSON files of runs; errors name what is missing or has the wrong type."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from cellflax.errors import UserError
+from cellflax.jsonfile import read_json
 
 
 def read_object(path: Path) -> dict[str, Any]:
     """Read a JSON file that holds an object."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path.name} cannot be read as JSON") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path.name} is not a JSON object")
-    return content
+        return read_json(path, "train again")
+    except UserError as error:
+        raise UserError(f"{path.name} cannot be read as JSON ({error})") from error
 
 
 def stored_value(content: dict[str, Any], key: str, kind: type | tuple[type, ...], file: str) -> Any:
@@ -24,5 +21,5 @@ def stored_value(content: dict[str, Any], key: str, kind: type | tuple[type, ...
     for part in key.split("."):
         value = value.get(part) if isinstance(value, dict) else None
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise UserError(f"{file} has no usable {key}: got {value!r}")
+        raise UserError(f"{file} has no usable {key}: got {value!r:.80}")
     return value

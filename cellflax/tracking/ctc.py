@@ -21,10 +21,12 @@ from cellflax.labels import label_values
 from cellflax.tracking.cells import MovieCells
 from cellflax.tracking.lineage import Lineage
 from cellflax.tracking.lookup import Lookup
+from cellflax.wholefile import read_whole
 
 _MOST_TRACKS = 65535  # the format's masks are uint16
 _TABLES = (results.CTC_TRUE_TRACKS, results.CTC_TRACKS)
 _MASK = re.compile(r"(man_track|mask)(\d+)\.tiff?", re.IGNORECASE)
+_MOST_BYTES = 1 << 28
 _NUMBER = re.compile(rb"\d{1,10}")
 _LARGEST_NUMBER = 2**31 - 1  # of labels
 _COLUMNS = ["track", "begin", "end", "parent"]
@@ -143,10 +145,7 @@ def _require_every_frame(files: list[Path]) -> None:
 
 def _read_table(path: Path) -> pd.DataFrame:
     """The lines L B E P; blank lines do not count."""
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be opened ({error.strerror or error}); check its permissions") from error
+    lines = read_whole(path, "write the table again", _MOST_BYTES).splitlines()
     rows = []
     for number, line in enumerate(lines, start=1):
         words = line.split()

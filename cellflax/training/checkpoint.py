@@ -10,8 +10,8 @@ is all that prediction needs, and nothing in it can run code.
 import contextlib
 import gc
 import itertools
-import json
 import logging
+import math
 import sys
 import time
 import zlib
@@ -25,12 +25,18 @@ from flax import nnx
 from orbax.checkpoint import v1 as ocp
 
 from cellflax.errors import UserError
+from cellflax.jsonfile import MOST_JSON_BYTES, read_json
 from cellflax.training.state import TrainState
+from cellflax.wholefile import require_plain_files
 
 FORMAT = 2  # 1, never released, had no axis for the members of an ensemble
 DIRECTORY = "checkpoints"
 
 _ABANDONED_READS_S = 0.2
+_RECORD = "_CHECKPOINT_METADATA"
+# Values of a training: parameters, their averages and those of the optimiser; counters besides.
+_MOST_STATES = 8
+_MOST_OTHERS = 1 << 20
 
 _policies = ocp.training.preservation_policies
 
@@ -76,6 +82,7 @@ class Checkpoints:
             _policies.LatestN(1),
             _policies.BestN(get_metric_fn=_score, n=1, keep_checkpoints_without_metrics=False),
         ]
+        require_plain_files(self.directory, "remove the damaged checkpoint")
         try:
             self._checkpointer = ocp.training.Checkpointer(
                 self.directory,  # pyright: ignore[reportArgumentType]
@@ -161,15 +168,20 @@ def save_model(run: Path, params: nnx.State, stats: nnx.State, record: dict[str,
 
 def has_record(path: Path) -> bool:
     """Whether a folder is one checkpoint."""
-    return (path / "_CHECKPOINT_METADATA").is_file()
+    return (path / _RECORD).is_file()
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """The JSON record of one checkpoint folder."""
+    """The JSON record of one checkpoint folder.
+
+    Raises:
+        UserError: if it is damaged, or not one that cellflax of this format wrote.
+    """
     try:
-        record = json.loads((path / "_CHECKPOINT_METADATA").read_text())["custom_metadata"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"checkpoint {path} is damaged: its record cannot be read; copy it again") from error
+        record = read_json(path / _RECORD, "copy it again")["custom_metadata"]
+    except (UserError, KeyError) as error:
+        reason = f" ({error})" if isinstance(error, UserError) else ""
+        raise UserError(f"checkpoint {path} is damaged: its record cannot be read; copy it again{reason}") from error
     if not isinstance(record, dict) or not {"crc32", "config", "data"} <= record.keys():
         raise UserError(f"{path} is an Orbax checkpoint, but not one of cellflax")
     if record.get("format") != FORMAT:
@@ -177,12 +189,36 @@ def read_record(path: Path) -> dict[str, Any]:
             f"checkpoint {path} has format {record.get('format')}, this cellflax reads format {FORMAT}; update "
             "cellflax or train again"
         )
+    if not _is_whole(record):
+        raise UserError(f"checkpoint {path} is damaged: its record holds values of other types; copy it again")
     return record
 
 
-def restore_arrays[T](path: Path, template: T, record: dict[str, Any]) -> T:
-    """Read the arrays of a template's structure, checking names, shapes and checksums."""
-    expected = _named(template)
+def _is_whole(record: dict[str, Any]) -> bool:
+    """Whether what every reader of a record takes from it has the right type."""
+    score = record.get("score")
+    groups = all(isinstance(record[key], dict) for key in ("config", "crc32", "data"))
+    return groups and (score is None or type(score) in (int, float))
+
+
+def require_arrays(path: Path, template: Any) -> None:
+    """Check that a checkpoint holds the arrays of a template, before memory is claimed for them.
+
+    Args:
+        path: checkpoint folder.
+        template: arrays, or what `jax.eval_shape` gives in their place.
+
+    Raises:
+        UserError: if they cannot be read, or differ in names or shapes.
+    """
+    _stored_arrays(path, _named(template))
+
+
+def _stored_arrays(path: Path, expected: dict[str, Any]) -> dict[str, Any]:
+    require_plain_files(path, "copy it again")
+    for file in path.rglob("*"):
+        if not file.parent.name == "d" and file.is_file() and file.stat().st_size > MOST_JSON_BYTES:
+            raise UserError(f"checkpoint {path} is damaged: {file.name} has {file.stat().st_size} bytes; copy it again")
     stored = _read_by_orbax(path, lambda: dict(ocp.metadata(path, checkpointable_name="state").metadata))  # pyright: ignore[reportArgumentType]
     for name, leaf in expected.items():
         if name not in stored or tuple(stored[name].shape) != tuple(leaf.shape):
@@ -190,6 +226,17 @@ def restore_arrays[T](path: Path, template: T, record: dict[str, Any]) -> T:
             raise UserError(
                 f"checkpoint {path} is of another network: {name} should be {tuple(leaf.shape)}, found {found}"
             )
+    sizes = {name: math.prod(leaf.shape) for name, leaf in stored.items()}
+    needed = sum(sizes[name] for name in expected)
+    if sum(sizes.values()) > _MOST_STATES * needed + _MOST_OTHERS:
+        raise UserError(f"checkpoint {path} is damaged: it declares more arrays than a training has; copy it again")
+    return stored
+
+
+def restore_arrays[T](path: Path, template: T, record: dict[str, Any]) -> T:
+    """Read the arrays of a template's structure, checking names, shapes and checksums."""
+    expected = _named(template)
+    stored = _stored_arrays(path, expected)
     abstract = {
         name: jax.ShapeDtypeStruct(stored[name].shape, stored[name].dtype, sharding=_any_sharding(expected))
         for name in stored

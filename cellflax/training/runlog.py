@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,10 @@ from cellflax.atomic import replacing
 from cellflax.checks import above, check
 from cellflax.errors import UserError
 from cellflax.io import results
+from cellflax.jsonfile import parse_json
+from cellflax.wholefile import read_utf8
+
+_MOST_BYTES = 1 << 28
 
 
 class WandbMode(Enum):
@@ -133,12 +138,16 @@ class RunLog:
         if not self.metrics_path.exists():
             return
         kept = []
-        for line in self.metrics_path.read_text(encoding="utf-8").splitlines():
+        remedy = "remove it; the run goes on without the lines up to its last checkpoint"
+        for line in read_utf8(self.metrics_path, remedy, _MOST_BYTES).splitlines():
             try:
-                if json.loads(line)["step"] <= step:
-                    kept.append(line + "\n")
-            except json.JSONDecodeError:
+                content = parse_json(line)
+                if not isinstance(content, dict) or not isinstance(content.get("step"), int):
+                    raise ValueError("not a step")
+            except ValueError:
                 break
+            if content["step"] <= step:
+                kept.append(line + "\n")
         with replacing(self.metrics_path) as temporary:
             temporary.write_text("".join(kept), encoding="utf-8")
 
@@ -183,7 +192,11 @@ def _wandb_id(directory: Path) -> str:
     path = directory / "wandb_id.txt"
     if not path.exists():
         path.write_text(uuid.uuid4().hex[:12] + "\n", encoding="utf-8")
-    return path.read_text(encoding="utf-8").strip()
+    remedy = "remove it; W&B then begins a new run"
+    identity = read_utf8(path, remedy, 1 << 10).strip()
+    if not re.fullmatch(r"[\w-]{1,64}", identity, re.ASCII):
+        raise UserError(f"{path}: holds no identity of a W&B run; {remedy}")
+    return identity
 
 
 def _number(value: Any) -> int | float:

@@ -1,5 +1,7 @@
 """Keras files that declare more than they hold, or whose weights are elsewhere."""
 
+import zlib
+
 import h5py
 import pytest
 
@@ -32,4 +34,31 @@ def test_weights_in_another_file_are_not_followed(tmp_path):
         del file["convolution2d_1"]["convolution2d_1_W"]
         file["convolution2d_1"]["convolution2d_1_W"] = h5py.ExternalLink(other, "/convolution2d_1/convolution2d_1_W")
     with pytest.raises(UserError, match="convolution2d_1_W is a link to another file"):
+        read_published(path)
+
+
+@pytest.mark.parametrize("link", [h5py.ExternalLink("other.h5", "/"), h5py.SoftLink("/")])
+@pytest.mark.parametrize("name", ["model_weights", "model_weights/convolution2d_1", "model_weights/dense_1/dense_1_W"])
+def test_links_are_not_followed(tmp_path, link, name):
+    path = Published(BATCH_NORM, release="1.2.2").write(tmp_path / "a.h5")
+    with h5py.File(path, "r+") as file:
+        del file[name]
+        file[name] = link
+    with pytest.raises(UserError, match=rf"a\.h5: .*{name.rpartition('/')[2]} is a link to another"):
+        read_published(path)
+
+
+@pytest.mark.parametrize("made", ["bomb", "lzf"])
+def test_compression_that_does_not_end_or_is_a_plugin(tmp_path, made):
+    path = Published(BATCH_NORM).write(tmp_path / "a.h5")
+    with h5py.File(path, "r+") as file:
+        group = file["dense_1"]
+        shape = group["dense_1_W"].shape
+        del group["dense_1_W"]
+        compression = "lzf" if made == "lzf" else "gzip"
+        dataset = group.create_dataset("dense_1_W", shape, "f4", chunks=shape, compression=compression)
+        if made == "bomb":
+            dataset.id.write_direct_chunk((0, 0), zlib.compress(bytes(1 << 26)))
+    message = "unpacks to more than it declares" if made == "bomb" else "is compressed by other means than gzip"
+    with pytest.raises(UserError, match=f"dense_1_W {message}"):
         read_published(path)

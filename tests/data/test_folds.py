@@ -119,7 +119,7 @@ def test_folder_of_data_sets(tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda root: (root / "notes").mkdir(), "notes: no TIFF, PNG or ICS images in this folder"),
+        (lambda root: (root / "notes").mkdir(), "notes: no TIFF, PNG, .* images in this folder"),
         (lambda root: write_data_set(root / "b", 1, channels=2), "b/images/0.tif: 2 channels, but a/0 has 1"),
     ],
 )

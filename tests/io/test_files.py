@@ -20,10 +20,10 @@ def test_list_files(tmp_path):
     assert [path.name for path in list_files(f"{tmp_path}/**/*.t*")] == ["c.tiff", "x[1].tif"]
     assert [path.name for path in list_files(tmp_path / "x[1].tif")] == ["x[1].tif"]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="no TIFF, PNG or ICS images in this folder"):
+    with pytest.raises(UserError, match=r"no TIFF, PNG, .* images in this folder"):
         list_files(tmp_path / "empty")
-    with pytest.raises(UserError, match="no such TIFF, PNG or ICS file"):
-        list_files(tmp_path / "*.jpg")
+    with pytest.raises(UserError, match=r"no such TIFF, PNG, .* file"):
+        list_files(tmp_path / "*.none")
 
 
 def _groups(names: list[str], channels: list[str]) -> dict[str, list[str]]:

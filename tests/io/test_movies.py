@@ -175,7 +175,7 @@ def _two_movies(folder):
 @pytest.mark.parametrize(
     ("spoil", "name", "message"),
     [
-        (lambda folder: None, "m.tif", "no such TIFF, PNG or ICS"),
+        (lambda folder: None, "m.tif", "no such TIFF, PNG, "),
         (_write("m.tif", LABELS[0]), "m.tif", "m.tif: has one frame .* a movie has two or more"),
         (_write("m.tif", LABELS[:1], metadata={"axes": "TYX"}), "m.tif", "has one frame"),
         (_write("m.tif", LABELS, imagej=True, metadata={"axes": "ZYX"}), "m.tif", "not a movie of single planes"),
@@ -192,7 +192,7 @@ def _two_movies(folder):
         (_write("m.tif", LABELS / np.float32(2), **GREY), "m.tif", "whole numbers, it holds fractions"),
         (_write("m.tif", LABELS.astype(np.int16) - 1, **GREY), "m.tif", "labels must be in 0 ... 2147483647, got -1"),
         (lambda folder: (folder / "m.tif").write_bytes(b"II*\0 no"), "m.tif", "damaged or incomplete"),
-        (_two_shapes, "m.tif", r"holds 2 images .*: 0 \(12, 16\), 1 \(6, 16\); choose one"),
+        (_two_shapes, "m.tif", r"holds 2 images .*: 0 \(12, 16\), 1 \(6, 16\); save each"),
         (_two_movies, "", "m0.tif is a movie, and there are 2 files; give one movie"),
         (_other_frame, "", r"a1.tif: shape \(6, 16\) differs from \(12, 16\) of a0.tif; all frames"),
     ],

@@ -88,19 +88,19 @@ def test_folders_list_it_and_messages_name_it(tmp_path):
         (tmp_path / name).touch()
     assert [path.name for path in images_in(tmp_path)] == ["a.toy", "b.tif", "c.TOY2"]
     assert [path.name for path in list_files(f"{tmp_path}/*")] == ["a.toy", "b.tif", "c.TOY2"]
-    with pytest.raises(UserError, match="no TIFF, PNG, ICS or Toy images in this folder"):
+    with pytest.raises(UserError, match=r"no TIFF, PNG, ICS, .*or Toy images in this folder"):
         list_files(tmp_path / "empty")
-    with pytest.raises(UserError, match="no such TIFF, PNG, ICS or Toy file, folder or pattern"):
+    with pytest.raises(UserError, match=r"no such TIFF, PNG, ICS, .*or Toy file, folder or pattern"):
         list_files(tmp_path / "nothing")
     (tmp_path / "d.txt").write_text("some text")
-    with pytest.raises(UserError, match=r"d.txt: its content is not TIFF, PNG, ICS or Toy; convert it"):
+    with pytest.raises(UserError, match=r"d.txt: its content is not TIFF, PNG, ICS, .*or Toy; convert it"):
         read_image(tmp_path / "d.txt")
 
 
 def test_without_its_line_the_format_is_unknown(tmp_path):
     path = write_toy(tmp_path / "a.toy", np.ones((1, 2, 3)))
     assert images_in(tmp_path) == []
-    with pytest.raises(UserError, match="its content is not TIFF, PNG or ICS"):
+    with pytest.raises(UserError, match=r"its content is not TIFF, PNG, ICS, .*; convert it"):
         read_image(path)
 
 

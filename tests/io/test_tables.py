@@ -68,7 +68,9 @@ def test_a_table_without_rows_has_its_types(tmp_path):
         (b"image,label\na,1\n\xff\xfe,2\n", "line 3 is not UTF-8"),
         (b"image,label\na,1\nb,2,3,4\n", "cannot be read as a table .*line 3"),
         (b'image,label\n"a,1\n', "cannot be read as a table"),
-        (bytes(200), "line 1 has no column|cannot be read"),
+        (bytes(200), "line 1 holds a NUL byte"),
+        (b"image,label,label\na,1,2\n", "line 1 has the column label twice"),
+        (b"image,label" + b",x" * 20_000, "line 1 has 20002 columns"),
     ],
 )
 def test_damaged_tables_are_refused_in_one_line(tmp_path, content, message):

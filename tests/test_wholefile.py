@@ -1,0 +1,88 @@
+"""What is no regular file, or too large, is refused before it is read."""
+
+import os
+
+import pytest
+
+from cellflax.errors import UserError
+from cellflax.io.readers import read_file
+from cellflax.jsonfile import parse_json, read_json
+from cellflax.wholefile import read_utf8, require_plain_files
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("place", ["pipe", "device", "folder", "loop", "missing"])
+@pytest.mark.parametrize("read", [lambda path: read_utf8(path, "mend it", 100), lambda path: read_file(path)])
+def test_other_things_in_a_files_place(tmp_path, place, read):
+    path = tmp_path / "a.tif"
+    match place:
+        case "pipe":
+            os.mkfifo(path)
+        case "device":
+            path.symlink_to("/dev/zero")
+        case "folder":
+            path.mkdir()
+        case "loop":
+            path.symlink_to(path)
+    with pytest.raises(UserError, match=r"a\.tif: cannot be opened \(.*; (mend it|give an image file)"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"x" * 101, r"has 101 bytes, and at most 100 are read; mend it"),
+        (b"a\nb\0", r"line 2 holds a NUL byte.*; mend it"),
+        (b"a\n\xff", r"line 2 is not UTF-8; mend it"),
+    ],
+)
+def test_text(tmp_path, content, message):
+    (tmp_path / "a").write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        read_utf8(tmp_path / "a", "mend it", 100)
+
+
+def test_ten_gigabytes_of_nothing(tmp_path):
+    with (tmp_path / "a").open("wb") as file:
+        file.truncate(10 << 30)
+    with pytest.raises(UserError, match="at most 33554432 are read"):
+        read_json(tmp_path / "a", "mend it")
+
+
+def test_byte_order_mark(tmp_path):
+    (tmp_path / "a").write_bytes(b'\xef\xbb\xbf{"a": 1}')
+    assert read_json(tmp_path / "a", "") == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[" * 100_000, "more than 64 levels|Expecting"),
+        ("[" * 65 + "]" * 65, "more than 64 levels"),
+        ('{"a": NaN}', "NaN is not a finite number"),
+        ('{"a": 1e999}', "1e999 is not a finite number"),
+        ('{"a": ' + "9" * 5000 + "}", "more than 64 bits"),
+        ('{"a": 1, "a": 2}', "'a' is there twice"),
+        ('{"a": "\\u0000"}', "NUL"),
+        ('{"\\ud800": 1}', "half a character"),
+        ('{"a": 1', "delimiter"),
+    ],
+)
+def test_json_that_cellflax_does_not_write(text, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        parse_json(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_json_that_it_writes():
+    value = {"a": [1, -2.5, True, None, 2**63, {"µ": "€"}]}
+    assert parse_json('{"a": [1, -2.5, true, null, 9223372036854775808, {"µ": "€"}]}') == value
+
+
+def test_folders_hold_regular_files_alone(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "b").touch()
+    require_plain_files(tmp_path, "")
+    os.mkfifo(tmp_path / "a" / "pipe")
+    with pytest.raises(UserError, match=r"pipe: is not a regular file"):
+        require_plain_files(tmp_path, "mend it")
