@@ -9,6 +9,7 @@ import numpy as np
 
 from cellflax.errors import UserError
 from cellflax.io.rasterise import CellOutline
+from cellflax.wholefile import read_whole
 
 # JSON takes about 20 times its size in memory.
 _MOST_BYTES = 2**26
@@ -48,14 +49,9 @@ def read_geojson(path: Path) -> list[CellOutline]:
 
 
 def _load(path: Path) -> Any:
+    data = read_whole(path, "export fewer cells, or a label image", _MOST_BYTES)
     try:
-        with path.open("rb") as file:
-            data = file.read(_MOST_BYTES + 1)
-        if len(data) > _MOST_BYTES:
-            raise UserError(f"{path}: larger than {_MOST_BYTES >> 20} MiB; export fewer cells, or a label image")
         return json.loads(data)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be opened ({error.strerror})") from error
     except (ValueError, RecursionError) as error:  # Python's limits on digits of a number and on depth, too
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error).splitlines()[0]
         raise UserError(f"{path}: damaged, or no GeoJSON ({reason}); export it again") from error

@@ -20,7 +20,7 @@ def has_outlines(path: str | Path) -> bool:
 def counts_in_folders(path: Path) -> bool:
     """Whether a file beside images is taken for outlines without being named: JSON and other archives are not."""
     suffix = path.suffix.lower()
-    return suffix in (".roi", ".geojson") or (suffix == ".zip" and holds_rois(path))
+    return path.is_file() and (suffix in (".roi", ".geojson") or (suffix == ".zip" and holds_rois(path)))
 
 
 def read_outlines(path: str | Path, shape: tuple[int, int]) -> np.ndarray:

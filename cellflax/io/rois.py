@@ -2,13 +2,14 @@
 
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from cellflax.errors import UserError
 from cellflax.io.damage import decoding
 from cellflax.io.rasterise import CellOutline
+from cellflax.wholefile import open_regular
 
 # Far more than a lab draws, and so little that a zip which expands to terabytes does no harm.
 _MOST_ROIS = 100_000
@@ -40,7 +41,8 @@ def read_rois(path: Path) -> list[CellOutline]:
             f"{path}: ImageJ ROIs need the package roifile; install it with: pip install 'cellflax[rois]'"
         ) from error
     with decoding(path, "damaged, or no ROIs of ImageJ"):
-        entries = _zipped(path) if zipfile.is_zipfile(path) else {path.name: _read(path)}
+        with open_regular(path, "save the ROIs again") as file:
+            entries = _zipped(path, file) if zipfile.is_zipfile(file) else {path.name: _single(path, file)}
         if not entries:
             raise UserError(f"{path}: holds no .roi file; save it with More > Save... in ImageJ's ROI Manager")
         rois = {name: roifile.ImagejRoi.frombytes(data) for name, data in entries.items()}
@@ -49,10 +51,9 @@ def read_rois(path: Path) -> list[CellOutline]:
     return outlines
 
 
-def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
-        data = file.read(_MOST_BYTES_EACH + 1)
-    return _limited(path, path.name, data)
+def _single(path: Path, file: BinaryIO) -> bytes:
+    file.seek(0)
+    return _limited(path, path.name, file.read(_MOST_BYTES_EACH + 1))
 
 
 def _limited(path: Path, name: str, data: bytes) -> bytes:
@@ -61,9 +62,9 @@ def _limited(path: Path, name: str, data: bytes) -> bytes:
     return data
 
 
-def _zipped(path: Path) -> dict[str, bytes]:
+def _zipped(path: Path, whole: BinaryIO) -> dict[str, bytes]:
     entries, total = {}, 0
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(whole) as archive:
         members = [member for member in archive.infolist() if not member.is_dir() and _is_visible(member.filename)]
         if len(members) > _MOST_ROIS:
             raise UserError(f"{path}: {len(members)} files, at most {_MOST_ROIS} are read; split it")

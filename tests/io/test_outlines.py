@@ -3,6 +3,7 @@
 import builtins
 import io
 import json
+import os
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from skimage import draw
 from cellflax.errors import UserError
 from cellflax.io import notices, rois
 from cellflax.io.images import read_labels
-from cellflax.io.outlines import read_outlines
+from cellflax.io.outlines import counts_in_folders, read_outlines
 from cellflax.io.rasterise import CellOutline, rasterise
 
 SHAPE = (40, 37)
@@ -306,3 +307,11 @@ def test_outlines_of_a_person(data_root):
         folder,
     )
     assert (reference & (centred == 0)).sum() < 10
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.roi", "a.geojson"])
+def test_nobody_waits_for_a_pipe(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(UserError, match=name):
+        read_labels(tmp_path / name, SHAPE)
+    assert not counts_in_folders(tmp_path / name)
