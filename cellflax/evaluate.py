@@ -38,7 +38,9 @@ from cellflax.evaluation.notes import mask_notes, pair_notes
 from cellflax.evaluation.panels import panels
 from cellflax.evaluation.pixels import PixelScores, roc_table
 from cellflax.evaluation.references import MAIN, check_names, reference_summary, scores_against
+from cellflax.evaluation.sparse import sparse_notes, sparse_reference
 from cellflax.evaluation.uncertainty import uncertainty_table
+from cellflax.ignored import SparseLabels
 from cellflax.io import results
 from cellflax.io.failures import Failures, failure
 from cellflax.io.pair_arrays import read_pair
@@ -59,7 +61,7 @@ _FILES = (
     *(results.METRICS, results.PER_CELL, results.F_SCORE_CURVE, results.F_SCORE_FIGURE, results.OVERLAY),
     *(results.ROC_TABLE, results.ROC_FIGURE, results.UNCERTAINTY_TABLE),
 )
-_INPUTS = ("predicted", "reference", "nuclei", "image", "references", "probability", "reference_nuclei")
+_INPUTS = ("predicted", "reference", "nuclei", "image", "references", "probability", "reference_nuclei", "ignore")
 
 
 @dataclass
@@ -84,6 +86,11 @@ class EvaluateConfig:
         probability: probability maps for ROC, AUC and ACC; null takes `<name>_probability.tif` beside the predicted
             labels, if every image has one. They are compared with the reference as it is, not eroded.
         reference_nuclei: reference labels or masks of nuclei, for the ROC of nuclei.
+        ignore_label: value in the reference that means "not annotated"; null for none. With 0, only the cells that have
+            a number are known, with their outlines.
+        background_label: value in the reference that means background, as 0 does; null for none.
+        ignore: masks, not zero where the reference is not annotated, for all images or some of them; null takes
+            `<name>_ignore.tif` beside the reference, where there is one.
         pair: names pairs files by their names, order in the order of their names.
         output: directory for the results.
         overwrite: whether to replace the results of an earlier evaluation in `output`, which is refused otherwise;
@@ -101,6 +108,9 @@ class EvaluateConfig:
     sm_min_jaccard: float = 0.0
     probability: str | None = None
     reference_nuclei: str | None = None
+    ignore_label: int | None = None
+    background_label: int | None = None
+    ignore: str | None = None
     pair: PairBy = PairBy.names
     output: str = "evaluation"
     overwrite: bool = False
@@ -109,6 +119,7 @@ class EvaluateConfig:
         check(self, "", at_least(0), "border")
         check(self, "", within(0, 1), "sm_k", "sm_min_jaccard")
         check_names(self.references)
+        SparseLabels(self.ignore_label, self.background_label).check()
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:
@@ -146,6 +157,8 @@ def _evaluate(config: EvaluateConfig) -> dict[str, Any]:
 
 def _score(config: EvaluateConfig, pairs: Sequence[Pair], failures: Failures, output: Path) -> dict[str, Any]:
     """Score the pairs and write all files to a directory; returns what `metrics.json` holds."""
+    values = SparseLabels(config.ignore_label, config.background_label)
+    sparse = sparse_reference(pairs, values, config.ignore, config.pair)
     comparison = {"border": config.border, "erode_reference": config.erode_reference}
     sm = SmSettings(config.sm_k, config.sm_min_jaccard)
     pixels = PixelScores(pairs, config.probability, config.reference_nuclei, config.border, config.pair)
@@ -153,9 +166,11 @@ def _score(config: EvaluateConfig, pairs: Sequence[Pair], failures: Failures, ou
     scores: dict[str, CellScores] = {}
     for pair in pairs:
         with failures.of(pair.name):
-            arrays = read_pair(pair)
-            score = score_cells(arrays.reference, arrays.predicted, nuclei=arrays.nuclei, sm=sm, **comparison)
-            pixels.add(pair.name, arrays.reference)
+            arrays = read_pair(pair, sparse)
+            score = score_cells(
+                arrays.reference, arrays.predicted, nuclei=arrays.nuclei, ignored=arrays.ignored, sm=sm, **comparison
+            )
+            pixels.add(pair.name, arrays.reference, arrays.ignored)
             masks.update(arrays.masks)
             scores[pair.name] = score
     failures.require_some(len(scores))
@@ -164,10 +179,11 @@ def _score(config: EvaluateConfig, pairs: Sequence[Pair], failures: Failures, ou
     _require_cells(config, pooled)
     f_scores = {MAIN: {name: score.f_score for name, score in scores.items()}}
     for name, text in config.references.items():
-        f_scores[name] = scores_against(name, text, pairs, failures, pair_by=config.pair, **comparison)
-    drawn = panels(pairs, {name: score.accuracy for name, score in scores.items()}, failures, **comparison)
+        f_scores[name] = scores_against(name, text, pairs, failures, pair_by=config.pair, sparse=sparse, **comparison)
+    accuracy = {name: score.accuracy for name, score in scores.items()}
+    drawn = panels(pairs, accuracy, failures, sparse=sparse, **comparison)
     uncertain, remarks = uncertainty_table(pairs, scores)
-    notes = [*pair_notes(pairs), *mask_notes(masks), *pixels.notes, *remarks]
+    notes = [*pair_notes(pairs), *mask_notes(masks), *sparse_notes(sparse), *pixels.notes, *remarks]
     if failures.reasons:
         notes.append(f"scores are over {len(scores)} images; what could not be used is listed under failed")
 
@@ -203,6 +219,8 @@ def _metrics(config: EvaluateConfig, scores: Mapping[str, CellScores], pooled: C
             "erode_reference": config.erode_reference,
             "sm_k": config.sm_k,
             "sm_min_jaccard": config.sm_min_jaccard,
+            "ignore_label": config.ignore_label,
+            "background_label": config.background_label,
             "index_over": "reference cells that hold a nucleus" if config.nuclei else "all reference cells",
         },
         "n_images": len(scores),

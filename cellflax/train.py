@@ -27,7 +27,7 @@ import cellflax
 from cellflax.atomic import output_directory
 from cellflax.config import directory_is_given, entry, from_json, job_directory, to_json
 from cellflax.data.datasets import load_dataset
-from cellflax.data.example import Dataset
+from cellflax.data.example import IGNORE, Dataset
 from cellflax.data.resample import dataset_to_scale
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
@@ -207,8 +207,12 @@ def _announce(dataset: Dataset) -> None:
         say("!" * 100)
         say("SIMULATED DATA: this network learns from simulated images; do not publish what it measures on others")
         say("!" * 100)
-    cells = sum(len(label_values(r.example.cells[r.slices])) for r in dataset.validation)
+    cells = sum(len(label_values(r.example.annotated_cells[r.slices])) for r in dataset.validation)
     say(f"data: {dataset.source}; channels {', '.join(dataset.channels)}")
+    if any(example.ignored is not None for example in dataset.train):
+        pixels = sum(example.classes.size for example in dataset.train)
+        known = sum(int((example.classes != IGNORE).sum()) for example in dataset.train)
+        say(f"annotated in parts: the network learns from {100 * known / pixels:.1f} % of the training pixels")
     say(f"validation: {cells} cells in {len(dataset.validation)} held-out regions")
     if dataset.test:
         images = Counter(example.data_set for example in dataset.test)

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "cellflax"
 RANKS = (
     "errors schema_source home interruption",
     "atomic checks commands wholefile",
-    "jsonfile labels progress device",
+    "jsonfile labels ignored progress device",
     "schemas models io simulation",
     "config_errors command_help overrides composition losses conversion refine data",
     "config tracking labeling inference",

@@ -71,7 +71,8 @@ def test_is_validated():
     assert result.status == 0, result.err
     words = result.out.rpartition(": ")[2].split()
     scores = {name: float(value) for name, value in zip(words[::2], words[1::2], strict=True)}
-    assert scores == pytest.approx({name: during[f"validation_{name}"] for name in scores}, abs=1e-4)
+    known = {name: during[f"validation_{name}"] for name in scores if name != "f1"}  # which that version had not
+    assert {name: scores[name] for name in known} == pytest.approx(known, abs=1e-4)
     assert {"loss", "jaccard"} <= scores.keys()
 
 

@@ -150,6 +150,8 @@ def _describe(sampler: Sampler, seed: int) -> dict[str, Any]:
     settings = {k: v for k, v in dataclasses.asdict(sampler.config).items() if k not in _NO_PART}
     digest = hashlib.sha256()
     for name, array in sampler.data._asdict().items():
+        if array is None:
+            continue
         values = np.ascontiguousarray(array)
         digest.update(f"{name} {values.dtype} {values.shape}".encode())
         digest.update(values.data)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cellflax.ignored import visible
+
 IGNORE = -1
 # The classes of Van Valen 2016 (P1).
 EDGE, INTERIOR, BACKGROUND = 0, 1, 2
@@ -26,6 +28,8 @@ class Example:
         nuclei: (H, W) int32 nucleus labels, where the source has them.
         pixel_size_um: edge of a pixel, if known.
         data_set: name of the data set that it belongs to, where a source has several.
+        ignored: (H, W) uint8 codes of what is not annotated, see `cellflax.ignored`; None if everything is. `cells` and
+            `nuclei` may have labels there, which do not count.
     """
 
     name: str
@@ -35,6 +39,12 @@ class Example:
     nuclei: np.ndarray | None = None
     pixel_size_um: float | None = None
     data_set: str = ""
+    ignored: np.ndarray | None = None
+
+    @property
+    def annotated_cells(self) -> np.ndarray:
+        """`cells` with 0 where nothing is annotated."""
+        return visible(self.cells, self.ignored)
 
 
 @dataclass(frozen=True)

@@ -90,9 +90,18 @@ def _by_fold(examples: Sequence[Example], folds: int, fold: int, seed: int) -> P
     if len(examples) < folds:
         raise UserError(f"data.folds={folds} needs as many images, there are {len(examples)}; lower it or add images")
     dealt: list[list[Example]] = [[] for _ in range(folds)]
-    for part, example in zip(deal([example.data_set for example in examples], folds, seed), examples, strict=True):
+    # Images without a cell are dealt last, so that every part has images with cells if there are enough.
+    with_cells = [bool(example.annotated_cells.any()) for example in examples]
+    parts = deal([example.data_set for example in examples], folds, seed, last=[not cells for cells in with_cells])
+    for part, example in zip(parts, examples, strict=True):
         dealt[part].append(example)
     validating = (fold + 1) % folds
+    for part in (fold, validating):
+        if not any(example.annotated_cells.any() for example in dealt[part]):
+            raise UserError(
+                f"data.folds={folds} needs as many images with cells, there are {sum(with_cells)}; lower it or add "
+                "images"
+            )
     return Parts(
         train=tuple(chain.from_iterable(part for i, part in enumerate(dealt) if i not in (fold, validating))),
         validation=tuple(whole(example) for example in dealt[validating]),
@@ -100,19 +109,22 @@ def _by_fold(examples: Sequence[Example], folds: int, fold: int, seed: int) -> P
     )
 
 
-def deal(data_sets: Sequence[str], folds: int, seed: int) -> list[int]:
+def deal(data_sets: Sequence[str], folds: int, seed: int, last: Sequence[bool] | None = None) -> list[int]:
     """Deal images to parts, one data set after the other, so that parts differ by at most one image of each.
 
     Args:
         data_sets: name of the data set of each of N images.
         folds: number of parts.
         seed: seed of the order within the data sets.
+        last: of each image, whether it is dealt after the others; None for none.
 
     Returns:
         Number of each image's part.
     """
     rng, names = np.random.default_rng(seed), np.array(data_sets)
     order = np.concatenate([rng.permutation(np.flatnonzero(names == name)) for name in dict.fromkeys(data_sets)])
+    if last is not None:
+        order = order[np.argsort(np.array(last, bool)[order], kind="stable")]
     part = np.empty(len(order), int)
     part[order] = np.arange(len(order)) % folds
     return part.tolist()

@@ -9,7 +9,8 @@ import numpy as np
 from scipy import ndimage
 from skimage import morphology
 
-from cellflax.data.example import BACKGROUND, CLASS_NAMES, EDGE, INTERIOR
+from cellflax.data.example import BACKGROUND, CLASS_NAMES, EDGE, IGNORE, INTERIOR
+from cellflax.ignored import UNDRAWN, visible
 from cellflax.labels import components, remove_small, renumber
 
 
@@ -31,8 +32,18 @@ class Annotation(Enum):
         return self is Annotation.compartments
 
 
-def pixel_classes(annotation: Annotation, cells: np.ndarray, nuclei: np.ndarray | None, edge_px: int = 2) -> np.ndarray:
+def pixel_classes(
+    annotation: Annotation,
+    cells: np.ndarray,
+    nuclei: np.ndarray | None,
+    edge_px: int = 2,
+    ignored: np.ndarray | None = None,
+) -> np.ndarray:
     """Classes of every pixel from instance labels.
+
+    Where only a part is annotated, a pixel has a class only if that class is the same whatever the other part shows.
+    Near it, background may be the edge of a cell there, and the rim of a cell the edge to another. Beside an annotated
+    cell, a pixel of `ignored.UNDRAWN` is the edge in any case (boundaries) or the gap (foreground).
 
     Args:
         annotation: which classes.
@@ -42,13 +53,16 @@ def pixel_classes(annotation: Annotation, cells: np.ndarray, nuclei: np.ndarray 
             background and lies only where cells touch: without a gap a network of two classes learns to merge them.
             P2's labels came from a watershed, and its networks under-estimate the extent of cells, but its text does
             not say how it separated them.
+        ignored: (H, W) codes of what is not annotated, see `ignored.SparseLabels.take_out`; None if everything is.
 
     Returns:
-        (H, W) int8 indices into `annotation.class_names`.
+        (H, W) int8 indices into `annotation.class_names`, -1 where nothing is known.
 
     Raises:
         ValueError: for compartments without nuclei.
     """
+    if ignored is not None:
+        return _known_classes(annotation, cells, nuclei, edge_px, ignored)
     if annotation is Annotation.boundaries:
         return classes_from_labels(cells, edge_px)
     if annotation is Annotation.foreground:
@@ -56,6 +70,27 @@ def pixel_classes(annotation: Annotation, cells: np.ndarray, nuclei: np.ndarray 
     if nuclei is None:
         raise ValueError("compartments need nucleus labels")
     return _compartments(cells, nuclei)
+
+
+def _known_classes(
+    annotation: Annotation, cells: np.ndarray, nuclei: np.ndarray | None, edge_px: int, ignored: np.ndarray
+) -> np.ndarray:
+    """The classes of `pixel_classes` that do not depend on what is not annotated."""
+    cells = visible(cells, ignored)
+    nuclei = None if nuclei is None else visible(nuclei, ignored)
+    classes = pixel_classes(annotation, cells, nuclei, edge_px)
+    unknown = ignored != 0
+    known = ~unknown
+    if annotation is not Annotation.compartments:
+        near = _near(edge_px)
+        inside = classes == annotation.class_names.index("interior")
+        known &= ~(inside & ndimage.binary_dilation(unknown, near))
+        beside = (ignored == UNDRAWN) & ndimage.binary_dilation(cells > 0, near)
+        classes[beside] = 0 if annotation is Annotation.boundaries else 1
+        known |= beside
+    if annotation is Annotation.boundaries:
+        known &= ~((classes == BACKGROUND) & _within(unknown, edge_px))
+    return np.where(known, classes, IGNORE).astype(np.int8)
 
 
 def _compartments(cells: np.ndarray, nuclei: np.ndarray) -> np.ndarray:
@@ -102,12 +137,17 @@ def classes_from_labels(labels: np.ndarray, edge_px: int = 2) -> np.ndarray:
 
 def _touching(labels: np.ndarray, edge_px: int) -> np.ndarray:
     """Pixels of a cell within ceil(edge_px / 2) of another; also background pixels as near to a cell."""
-    reach = (edge_px + 1) // 2
     labels = renumber(labels)  # the largest number plus one must exist
-    near = morphology.disk(reach) if reach > 1 else np.ones((3, 3), bool)  # corners count as touching
+    near = _near(edge_px)
     largest = ndimage.maximum_filter(labels, footprint=near)
     smallest = ndimage.minimum_filter(np.where(labels > 0, labels, labels.max() + 1), footprint=near)
     return (largest != labels) | (smallest != labels)
+
+
+def _near(edge_px: int) -> np.ndarray:
+    """Pixels around one at which another cell touches it."""
+    reach = (edge_px + 1) // 2
+    return np.asarray(morphology.disk(reach)) if reach > 1 else np.ones((3, 3), bool)  # corners count as touching
 
 
 def _within(cell: np.ndarray, distance_px: int) -> np.ndarray:

@@ -149,6 +149,7 @@ def dataset_to_scale(dataset: Dataset, config: ScaleConfig) -> Dataset:
             classes=labels_to_grid(example.classes, shape),
             cells=labels_to_grid(example.cells, shape),
             nuclei=None if example.nuclei is None else labels_to_grid(example.nuclei, shape),
+            ignored=None if example.ignored is None else labels_to_grid(example.ignored, shape),
             pixel_size_um=config.pixel_size_um or example.pixel_size_um,
         )
 

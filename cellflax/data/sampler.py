@@ -3,7 +3,8 @@
 The objective is that of Van Valen 2016 (P1): draw an image uniformly, one of its classes uniformly (`balance` = 1),
 and a pixel of that class uniformly. `patches` draws pixels that way, with one patch around each. `crops` draws whole
 crops and weights each of their pixels by the probability with which `patches` would draw it. The expected loss is the
-same, without the noise of drawing pixels, at a hundredth of the cost per labelled pixel.
+same, without the noise of drawing pixels, at a hundredth of the cost per labelled pixel. Where only a part of an image
+is annotated, `crops` draws a pixel as `patches` does and takes the crop around it; the weights make up for it.
 """
 
 from dataclasses import dataclass, field
@@ -149,7 +150,8 @@ class Sampler:
         self.cycle = config.stored_crops if isinstance(config, CropsConfig) else None
         # A crop may reach over the border by half its size, so that pixels there are drawn too.
         self.margin = border + self.size // 2
-        self.data = stack_examples(examples, self.margin, classes, config.balance)
+        sparse = isinstance(config, CropsConfig) and any(example.ignored is not None for example in examples)
+        self.data = stack_examples(examples, self.margin, classes, config.balance, self.size if sparse else None)
 
     @partial(jax.jit, static_argnums=0)
     def __call__(self, data: SamplerData, seed: int | jax.Array, step: int | jax.Array) -> Batch:
@@ -172,11 +174,24 @@ class Sampler:
 
     def _patch(self, data: SamplerData, key: jax.Array) -> Batch:
         key_group, key_pixel, key_augment = jax.random.split(key, 3)
+        image, y, x = self._pixel(data, key_group, key_pixel)
+        return self._extract(data, key_augment, image, y, x, jnp.ones((1, 1)))
+
+    def _pixel(self, data: SamplerData, key_group: jax.Array, key_pixel: jax.Array):
+        """Image, row and column of an annotated pixel: of a random image, of a random one of its classes."""
         group = jax.random.categorical(key_group, data.log_probability)
         pixel = data.pixels[data.starts[group] + jax.random.randint(key_pixel, (), 0, data.counts[group])]
         width = data.classes.shape[2] - 2 * self.margin
-        image = group // data.class_weight.shape[1]
-        return self._extract(data, key_augment, image, pixel // width, pixel % width, jnp.ones((1, 1)))
+        return group // data.class_weight.shape[1], pixel // width, pixel % width
+
+    def _crop_around_pixel(self, data: SamplerData, crop_weight: jax.Array, key: jax.Array) -> Batch:
+        """A crop with an annotated pixel in its middle: where little is annotated, others would hold nothing."""
+        key_group, key_pixel, key_augment = jax.random.split(key, 3)
+        image, y, x = self._pixel(data, key_group, key_pixel)
+        y, x = y - self.size // 2, x - self.size // 2
+        start = (image, y + self.margin, x + self.margin)
+        weight = jax.lax.dynamic_slice(crop_weight, start, (1, self.size, self.size))[0]
+        return self._extract(data, key_augment, image, y, x, weight)
 
     def _composed(self, data: SamplerData, key: jax.Array) -> Batch:
         """A crop or, with probability `compose`, two of them on the two sides of a straight line."""
@@ -202,6 +217,8 @@ class Sampler:
         return Batch(image, target, jnp.where(jnp.abs(distance) < SEAM_PX, 0, weight))
 
     def _crop(self, data: SamplerData, key: jax.Array) -> Batch:
+        if data.crop_weight is not None:
+            return self._crop_around_pixel(data, data.crop_weight, key)
         key_image, key_corner, key_augment = jax.random.split(key, 3)
         image = jax.random.randint(key_image, (), 0, data.images.shape[0])
         half = self.size // 2

@@ -22,6 +22,9 @@ class SamplerData(NamedTuple):
         starts: (N * K,) where each group starts in `pixels`.
         counts: (N * K,) annotated pixels in each group.
         log_probability: (N * K,) log probability of drawing from each group.
+        crop_weight: None where images are annotated as a whole, and crops lie anywhere. Else crops have a drawn pixel
+            in their middle, and this is (N, H + 2 margin, W + 2 margin): 1 / probability that a crop of the image
+            holds the pixel, times the crop's share of the image's area; 0 where nothing is annotated.
     """
 
     images: jax.Array
@@ -32,9 +35,12 @@ class SamplerData(NamedTuple):
     starts: jax.Array
     counts: jax.Array
     log_probability: jax.Array
+    crop_weight: jax.Array | None = None
 
 
-def stack_examples(examples: tuple[Example, ...], margin: int, classes: int, balance: float) -> SamplerData:
+def stack_examples(
+    examples: tuple[Example, ...], margin: int, classes: int, balance: float, crop: int | None = None
+) -> SamplerData:
     """Pad the examples to one size and weight their classes.
 
     Args:
@@ -42,6 +48,7 @@ def stack_examples(examples: tuple[Example, ...], margin: int, classes: int, bal
         margin: pixels to reflect at the borders of each image.
         classes: number of classes.
         balance: 1 makes classes equally probable, 0 in proportion to their area.
+        crop: edge of the crops, for `SamplerData.crop_weight`; None for crops that lie anywhere.
 
     Raises:
         UserError: if nothing is annotated.
@@ -68,6 +75,14 @@ def stack_examples(examples: tuple[Example, ...], margin: int, classes: int, bal
     share /= share.sum(axis=1, keepdims=True)
     sizes = np.array([e.classes.shape for e in examples])
     area = sizes.prod(axis=1, keepdims=True)
+    weights = None
+    if crop is not None:
+        weights = [
+            np.pad(_crop_weight(example.classes, share[i] / np.maximum(counts[i], 1), crop), margin)
+            for i, example in enumerate(examples)
+        ]
+        full = height + 2 * margin, width + 2 * margin
+        weights = np.stack([np.pad(w, ((0, full[0] - w.shape[0]), (0, full[1] - w.shape[1]))) for w in weights])
     with np.errstate(divide="ignore"):
         log_probability = np.log(share / len(examples)).ravel()
     return SamplerData(
@@ -79,4 +94,27 @@ def stack_examples(examples: tuple[Example, ...], margin: int, classes: int, bal
         starts=jnp.asarray(np.cumsum([0, *counts.ravel()[:-1]]), jnp.int32),
         counts=jnp.asarray(counts.ravel(), jnp.int32),
         log_probability=jnp.asarray(log_probability, jnp.float32),
+        crop_weight=None if weights is None else jnp.asarray(weights, jnp.float32),
     )
+
+
+def _crop_weight(classes: np.ndarray, of_class: np.ndarray, crop: int) -> np.ndarray:
+    """See `SamplerData.crop_weight`.
+
+    Args:
+        classes: (H, W) classes, IGNORE where nothing is annotated.
+        of_class: (K,) probability of drawing a given pixel of each class.
+        crop: edge of the crops, even; the drawn pixel is at (crop / 2, crop / 2) of them.
+    """
+    annotated = classes != IGNORE
+    drawn = np.where(annotated, of_class[np.maximum(classes, 0)], 0)
+    # Sums over the pixels in whose crops a pixel lies: the box from 1 - crop / 2 to crop / 2 around it.
+    half = crop // 2
+    inside = np.cumsum(np.pad(drawn, ((half, half), (0, 0))), axis=0)
+    inside = np.concatenate([np.zeros((1, inside.shape[1])), inside])
+    inside = inside[crop + 1 : crop + 1 + len(drawn)] - inside[1 : len(drawn) + 1]
+    inside = np.cumsum(np.pad(inside, ((0, 0), (half, half))), axis=1)
+    inside = np.concatenate([np.zeros((len(inside), 1)), inside], axis=1)
+    inside = inside[:, crop + 1 : crop + 1 + drawn.shape[1]] - inside[:, 1 : drawn.shape[1] + 1]
+    # A pixel is in its own crop; sums of running totals may round to less.
+    return np.where(annotated, crop**2 / drawn.size / np.maximum(inside, np.where(annotated, drawn, 1)), 0)

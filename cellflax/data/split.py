@@ -52,11 +52,16 @@ def split_examples(
     divide = _by_image if options.split is Split.image else _by_region
     train, validation = divide(list(examples), options)
     setting = f"data.validation_fraction={options.validation_fraction} with data.split={options.split.name}"
-    if not any(example.cells[example.classes != IGNORE].any() for example in train):
+    if not any(_has_cells(example) for example in train):
         raise UserError(f"{setting} leaves no cell to train on; lower it or add images")
-    if not any(region.example.cells[region.slices].any() for region in validation):
+    if not any(region.example.annotated_cells[region.slices].any() for region in validation):
         raise UserError(f"{setting} holds out no cell; raise it, change data.split_seed or add images")
     return train, validation
+
+
+def _has_cells(example: Example) -> bool:
+    """Whether a cell is annotated, and not held out."""
+    return bool(example.annotated_cells[example.classes != IGNORE].any())
 
 
 def whole(example: Example) -> Region:
@@ -68,7 +73,16 @@ def _by_image(examples: list[Example], options: SplitOptions) -> tuple[tuple[Exa
     if len(examples) < 2:
         raise UserError(f"data.split=image needs at least 2 images, there is {len(examples)}; use data.split=region")
     count = max(1, round(options.validation_fraction * len(examples)))
-    held_out = set(np.random.default_rng(options.split_seed).permutation(len(examples))[:count].tolist())
+    order = np.random.default_rng(options.split_seed).permutation(len(examples)).tolist()
+    # Both sides need a cell: images without one (they show what is no cell) make way, if there are enough with cells.
+    with_cells = [i for i in order if _has_cells(examples[i])]
+    held_out = set(order[:count])
+    if len(with_cells) == 1:
+        raise UserError("data.split=image needs at least 2 images with cells, there is 1; use data.split=region")
+    found = len(held_out & set(with_cells))
+    if 1 < len(with_cells) < len(examples) and found in (0, len(with_cells)):
+        first, rest = with_cells[0], [i for i in order if i not in with_cells]
+        held_out = {first, *[*rest, *with_cells[1:-1]][: count - 1]}
     train = tuple(example for i, example in enumerate(examples) if i not in held_out)
     return train, tuple(whole(examples[i]) for i in sorted(held_out))
 
@@ -80,7 +94,7 @@ def _by_region(examples: list[Example], options: SplitOptions) -> tuple[tuple[Ex
         strips = _strips(example, options.validation_fraction)
         order = rng.permutation(len(strips))
         # The first side, in random order, that shows a cell; an image without one has nothing to hold out.
-        strip = next((strips[i] for i in order if example.cells[strips[i].slices].any()), None)
+        strip = next((strips[i] for i in order if example.annotated_cells[strips[i].slices].any()), None)
         train.append(example if strip is None else _without(strip))
         validation += [] if strip is None else [strip]
     return tuple(train), tuple(validation)

@@ -8,7 +8,7 @@ import numpy as np
 from cellflax.errors import UserError
 from cellflax.io.failures import Failures
 from cellflax.io.images import frame_image
-from cellflax.io.pair_arrays import read_pair
+from cellflax.io.pair_arrays import WHOLE, SparseReference, read_pair
 from cellflax.io.pairs import Pair
 from cellflax.io.readers import open_scene
 from cellflax.metrics.overlap import CellAccuracy, compared_cells, crop_border
@@ -24,6 +24,7 @@ def panels(
     *,
     border: int,
     erode_reference: bool,
+    sparse: SparseReference = WHOLE,
 ) -> list[Panel]:
     """At most 6 images, evenly along the ranking by Jaccard index, as they are compared.
 
@@ -31,13 +32,20 @@ def panels(
     """
     ranked = sorted(pairs, key=lambda pair: np.nan_to_num(accuracy[pair.name].mean_jaccard))
     chosen = np.linspace(0, len(ranked) - 1, min(_MAX_PANELS, len(ranked))).round().astype(int)
-    return [_panel(ranked[i], accuracy[ranked[i].name], failures, border, erode_reference) for i in chosen]
+    return [_panel(ranked[i], accuracy[ranked[i].name], failures, border, erode_reference, sparse) for i in chosen]
 
 
-def _panel(pair: Pair, accuracy: CellAccuracy, failures: Failures, border: int, erode_reference: bool) -> Panel:
-    arrays = read_pair(pair)
+def _panel(
+    pair: Pair,
+    accuracy: CellAccuracy,
+    failures: Failures,
+    border: int,
+    erode_reference: bool,
+    sparse: SparseReference,
+) -> Panel:
+    arrays = read_pair(pair, sparse)
     reference, predicted = compared_cells(
-        arrays.reference, arrays.predicted, border=border, erode_reference=erode_reference
+        arrays.reference, arrays.predicted, border=border, erode_reference=erode_reference, ignored=arrays.ignored
     )
     background = None
     if pair.image is not None:

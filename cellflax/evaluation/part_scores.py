@@ -54,10 +54,11 @@ class PartScores:
             labels: (H, W) predicted cells.
             probability: (H, W, K) class probabilities.
         """
-        cells = score_cells(example.cells, labels, nuclei=example.nuclei)
+        cells = score_cells(example.cells, labels, nuclei=example.nuclei, ignored=example.ignored)
         references = {CELLS: example.cells, NUCLEI: example.nuclei}
+        known = ... if example.ignored is None else example.ignored == 0
         pixels = {
-            target: roc_counts(target_probability(probability, classes), reference != 0)
+            target: roc_counts(target_probability(probability, classes)[known], (reference != 0)[known])
             for target, classes in self._targets.items()
             if (reference := references[target]) is not None
         }
@@ -147,5 +148,5 @@ def _metrics(cells: Sequence[CellScores], pixels: Mapping[str, RocCounts]) -> di
     }
     for target, counts in pixels.items():
         metrics[f"{target}_auc"] = counts.auc if counts.is_defined else None
-        metrics[f"{target}_acc"] = counts.accuracy
+        metrics[f"{target}_acc"] = counts.accuracy if counts.n_positive + counts.n_negative else None
     return metrics

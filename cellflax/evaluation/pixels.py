@@ -60,12 +60,13 @@ class PixelScores:
                 "probability=DIRECTORY"
             )
 
-    def add(self, name: str, reference: np.ndarray) -> None:
+    def add(self, name: str, reference: np.ndarray, ignored: np.ndarray | None = None) -> None:
         """Count the pixels of one image; nothing happens where there are no maps.
 
         Args:
             name: of the pair.
             reference: (H, W) labels or mask.
+            ignored: (H, W), not zero where nothing is annotated; such pixels do not count. None if everything is.
 
         Raises:
             UserError: if the given file is no probability map, has another shape, or lacks a class of nuclei.
@@ -73,7 +74,7 @@ class PixelScores:
         if name not in self._maps:
             return
         try:
-            counts = self._count(name, reference)
+            counts = self._count(name, reference, ignored)
         except UserError as error:
             self._refuse(str(error))
             return
@@ -96,12 +97,12 @@ class PixelScores:
         self.notes.append(f"pixels not scored: {problem}")
         self._maps, self.pooled, self.images = {}, {}, {}
 
-    def _count(self, name: str, reference: np.ndarray) -> dict[str, RocCounts]:
+    def _count(self, name: str, reference: np.ndarray, ignored: np.ndarray | None) -> dict[str, RocCounts]:
         path = self._maps[name]
         image = read_image(path)
         truths = {CELLS: reference}
         if name in self._nuclei:
-            truths[NUCLEI] = read_labels(self._nuclei[name])
+            truths[NUCLEI] = read_labels(self._nuclei[name], reference.shape)
         counts = {}
         for target, labels in truths.items():
             probability = _class_sum(image, target)
@@ -109,7 +110,10 @@ class PixelScores:
                 raise UserError(
                     f"{path}: shape {probability.shape} differs from {labels.shape} of its reference {target}"
                 )
-            counts[target] = roc_counts(crop_border(probability, self._border), crop_border(labels, self._border) != 0)
+            known = ... if ignored is None else crop_border(ignored, self._border) == 0
+            counts[target] = roc_counts(
+                crop_border(probability, self._border)[known], (crop_border(labels, self._border) != 0)[known]
+            )
         return counts
 
 
@@ -118,7 +122,7 @@ def _values(counts: RocCounts) -> dict[str, Any]:
     return {
         "auc": counts.auc if counts.is_defined else None,
         "auc_error": counts.auc_error if counts.is_defined else None,
-        "acc": counts.accuracy,
+        "acc": counts.accuracy if counts.n_positive + counts.n_negative else None,
         "n_pixels": counts.n_positive + counts.n_negative,
         "n_foreground": counts.n_positive,
     }

@@ -9,7 +9,7 @@ import numpy as np
 from cellflax.errors import UserError
 from cellflax.io.failures import Failures
 from cellflax.io.name_matching import common_of
-from cellflax.io.pair_arrays import read_pair
+from cellflax.io.pair_arrays import WHOLE, SparseReference, read_pair
 from cellflax.io.pairs import Pair, PairBy, some_partners
 from cellflax.metrics.f_score import f_scores
 from cellflax.metrics.overlap import compare_cells
@@ -40,6 +40,7 @@ def scores_against(
     border: int,
     erode_reference: bool,
     pair_by: PairBy = PairBy.names,
+    sparse: SparseReference = WHOLE,
 ) -> dict[str, np.ndarray]:
     """F-scores of each image's reference cells against a further reference, by the name of the pair.
 
@@ -54,6 +55,7 @@ def scores_against(
         border: pixels cut off each side.
         erode_reference: erode each reference cell by disk(1).
         pair_by: whether its files belong to the predictions by name or by order.
+        sparse: what of the references is not annotated.
 
     Raises:
         UserError: if no image belongs to a prediction, or none holds a cell.
@@ -65,9 +67,13 @@ def scores_against(
     for pair in pairs:
         if stems[pair.name] in files:
             with failures.of(f"{pair.name} in {option}"):
-                arrays = read_pair(replace(pair, reference=files[stems[pair.name]], nuclei=None))
+                arrays = read_pair(replace(pair, reference=files[stems[pair.name]], nuclei=None), sparse)
                 overlaps = compare_cells(
-                    arrays.reference, arrays.predicted, border=border, erode_reference=erode_reference
+                    arrays.reference,
+                    arrays.predicted,
+                    border=border,
+                    erode_reference=erode_reference,
+                    ignored=arrays.ignored,
                 )
                 scores[pair.name] = f_scores(overlaps[0])[1]
     if not scores:

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from cellflax.data.folder import DataSetFiles, find_data_sets
+from cellflax.data.folder_files import DataSetFiles, find_data_sets
 from cellflax.errors import UserError
 from cellflax.home import expand_home
 from cellflax.io.files import find_images, list_files
@@ -91,6 +91,8 @@ def _pairs(name: str, found: DataSetFiles) -> list[str]:
         files = [*(path.name for path in image.paths), found.labels[image.name].name]
         if image.name in found.nuclei:
             files.append(found.nuclei[image.name].name)
+        if image.name in found.masks:
+            files.append(found.masks[image.name].name)
         pairs.append(" + ".join(files))
     return [f"as training data (data.root), {name}: {len(pairs)} images with labels: {_some(pairs, '; ')}"]
 

@@ -12,6 +12,7 @@ from cellflax.errors import UserError
 from cellflax.home import expand_home
 from cellflax.io.glob_paths import glob_paths
 from cellflax.io.names import stem_of
+from cellflax.io.outlines import counts_in_folders
 from cellflax.io.readers import format_names, is_image, is_image_folder, scene_names
 from cellflax.io.reading import Reading
 from cellflax.io.records import not_results
@@ -37,11 +38,15 @@ class ImageFiles:
     reading: Reading = field(default_factory=Reading)
 
 
-def list_files(text: str | Path) -> list[Path]:
+def list_files(text: str | Path, *, outlines: bool = False) -> list[Path]:
     """Image files that FILE | DIR | GLOB stands for, sorted; `**` in a GLOB searches sub-folders.
 
     Files are recognised by the suffixes in `readers.READERS`; a single FILE may have any suffix. Figures that cellflax
     wrote (`overlay.png`) are left out, unless they are named as FILE.
+
+    Args:
+        text: where to look.
+        outlines: whether files of outlines count as well, as they do for labels.
 
     Raises:
         UserError: if there are none.
@@ -49,7 +54,8 @@ def list_files(text: str | Path) -> list[Path]:
     path = Path(expand_home(str(text)))
     if path.is_file() or (path.is_dir() and is_image(path)):
         return [path]
-    images = images_in(path) if path.is_dir() else _images(glob_paths(path, is_image_folder))
+    in_place = path.is_dir()
+    images = images_in(path, outlines=outlines) if in_place else _images(glob_paths(path, is_image_folder), outlines)
     if images:
         return images
     if path.is_dir():
@@ -57,14 +63,21 @@ def list_files(text: str | Path) -> list[Path]:
     raise UserError(f"{path}: no such {format_names()} file, folder or pattern")
 
 
-def images_in(folder: Path) -> list[Path]:
-    """Image files directly in a folder, sorted, without hidden ones and pictures of results; may be empty."""
-    return _images(map(Path, glob.glob(os.path.join(glob.escape(str(folder)), "*"))))
+def images_in(folder: Path, *, outlines: bool = False) -> list[Path]:
+    """Image files directly in a folder, sorted, without hidden ones and pictures of results; may be empty.
+
+    Args:
+        folder: where to look.
+        outlines: as in `list_files`.
+    """
+    return _images(map(Path, glob.glob(os.path.join(glob.escape(str(folder)), "*"))), outlines)
 
 
-def _images(matches: Iterable[Path]) -> list[Path]:
+def _images(matches: Iterable[Path], outlines: bool) -> list[Path]:
     """The images among files, without the figures that cellflax drew: no command takes those for an image."""
-    files = [file for file in sorted(matches) if is_image(file)]
+    files = [
+        file for file in sorted(matches) if is_image(file) or (outlines and counts_in_folders(file) and file.is_file())
+    ]
     figures = {file for file in files if file.suffix == ".png"}
     figures -= set(not_results(figures))
     return [file for file in files if file not in figures]

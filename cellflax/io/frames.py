@@ -11,6 +11,7 @@ from cellflax.errors import UserError
 from cellflax.io.files import ImageFiles
 from cellflax.io.images import Image, frame_image, label_plane, read_labels, stack_channels
 from cellflax.io.movie_time import TimeAxis
+from cellflax.io.outlines import has_outlines
 from cellflax.io.readers import open_scene
 from cellflax.io.reading import Reading, TimeFrom
 from cellflax.io.scene import Scene, with_time_axis
@@ -71,6 +72,8 @@ def is_movie(path: Path, reading: Reading | None = None) -> bool:
     Raises:
         UserError: if it is damaged.
     """
+    if has_outlines(path):
+        return False
     with open_scene(path, reading) as scene:
         return scene.n_frames > 1
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from cellflax.errors import BlankError, ContentError, UserError
 from cellflax.io.files import ImageFiles, find_images, group_channels, list_files
+from cellflax.io.outlines import has_outlines, read_outlines
 from cellflax.io.readers import open_scene
 from cellflax.io.reading import Reading
 from cellflax.io.scene import Scene
@@ -149,14 +150,23 @@ def read_stack(path: str | Path, reading: Reading | None = None) -> Stack:
         return _still(scene, reading).frame(0, (reading or Reading()).z)
 
 
-def read_labels(path: str | Path) -> np.ndarray:
-    """Read a label image or mask, (H, W) int32, 0 = background; values are kept as they are.
+def read_labels(path: str | Path, shape: tuple[int, int] | None = None) -> np.ndarray:
+    """Read a label image or mask, or outlines, (H, W) int32, 0 = background; values are kept as they are.
 
     Of an indexed picture the numbers are the labels, and a colour picture in shades of grey is read as grey.
 
+    Args:
+        path: the file.
+        shape: height and width of the image, which outlines need; not used for others.
+
     Raises:
-        UserError: for several channels, NaN, fractions, negative values or values above 2^31 - 1.
+        UserError: for several channels, NaN, fractions, negative values or values above 2^31 - 1; for outlines as
+            `read_outlines`, or if the shape is unknown.
     """
+    if has_outlines(path):
+        if shape is None:
+            raise UserError(f"{path}: outlines do not say the size of their image; give a label image here")
+        return read_outlines(path, shape)
     with open_scene(Path(path), as_labels=True) as scene:
         return label_plane(frame_image(_still(scene), 0).pixels, str(path))
 

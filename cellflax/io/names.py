@@ -7,9 +7,10 @@ from pathlib import Path
 
 _SEPARATOR = "[-_. ]"
 _LABEL_SUFFIX = re.compile(
-    rf"(?<=.){_SEPARATOR}(labels?|masks?|cells?|nuclei|nucleus|cp|seg|gt|instances?|annotations?|interior)$",
+    rf"(?<=.){_SEPARATOR}(labels?|masks?|cells?|nuclei|nucleus|cp|seg|gt|instances?|annotations?|interior|ignore)$",
     re.IGNORECASE,
 )
+_IGNORE_MASK = re.compile(rf"(?<=.){_SEPARATOR}ignore$", re.IGNORECASE)
 _IMAGE_SUFFIX = re.compile(rf"(?<=.){_SEPARATOR}(images?|img)$", re.IGNORECASE)
 _PREFIX = re.compile(rf"(labels?|masks?|seg|gt|images?|img|im){_SEPARATOR}(?=.)")
 _DIGITS = re.compile(r"(\d+)")
@@ -23,7 +24,11 @@ def stem_of(path: Path) -> str:
     """The name of an image file without its ending, which may be double (`a.ome.tif`).
 
     Labels within an OME-Zarr bear its name too: `a.zarr/labels/cells` is a_cells.
+    That of a file of outlines is without the words of ImageJ's ROI Manager too (`a_rois.zip`, `a_RoiSet.zip`).
     """
+    if path.suffix.lower() in (".zip", ".roi", ".geojson"):
+        stem = re.sub(r"(\.ome)?\.(tiff?|png)$", "", path.stem, flags=re.IGNORECASE)  # QuPath keeps the image's ending
+        return re.sub(rf"(?<=.){_SEPARATOR}roi(s|set)?$", "", stem, flags=re.IGNORECASE)
     if path.parent.name == "labels" and path.parent.parent.suffix.lower() == ".zarr":
         return f"{stem_of(path.parent.parent)}_{path.name}"
     return path.stem[:-4] if path.stem.lower().endswith(".ome") and len(path.stem) > 4 else path.stem
@@ -32,6 +37,11 @@ def stem_of(path: Path) -> str:
 def has_label_suffix(stem: str) -> bool:
     """Whether a stem ends in `_labels`, `_cp_masks`, `_nuclei` or the like."""
     return _LABEL_SUFFIX.search(stem) is not None
+
+
+def is_ignore_mask(path: Path) -> bool:
+    """Whether a file is a mask of what is not annotated in an image, by its name: `x_ignore.tif`."""
+    return _IGNORE_MASK.search(stem_of(path)) is not None
 
 
 def common_stem(path: Path) -> str:

@@ -5,10 +5,9 @@ from pathlib import Path
 
 from cellflax.errors import UserError
 from cellflax.io.failures import Failures
-from cellflax.io.files import list_files
 from cellflax.io.frames import is_movie, open_label_movie
 from cellflax.io.movies import frame_files
-from cellflax.io.pairs import Pair, PairBy, match_frames, pair_files
+from cellflax.io.pairs import Pair, PairBy, files_for, match_frames, pair_files
 
 
 def pair_frames(
@@ -69,7 +68,8 @@ def _movie_and_files(
 ) -> list[Pair] | None:
     """Frames of one movie file against one file per frame, in the order of their numbers; None for anything else."""
     sides = {"predicted": predicted, "reference": reference}
-    movie = [option for option, text in sides.items() if len(files := list_files(text)) == 1 and is_movie(files[0])]
+    found = {option: files_for(option, text) for option, text in sides.items()}
+    movie = [option for option, files in found.items() if len(files) == 1 and is_movie(files[0])]
     if len(movie) != 1 or nuclei is not None or image is not None:
         return None
     (whole,) = frame_files(sides[movie[0]], movie[0])

@@ -15,11 +15,13 @@ from cellflax.io.name_matching import common_of, match_names, stems_of_names
 from cellflax.io.names import (
     frame_numbers,
     has_label_suffix,
+    is_ignore_mask,
     natural_key,
     places,
     possible_stems,
     stem_of,
 )
+from cellflax.io.outlines import has_outlines
 from cellflax.io.records import not_results
 from cellflax.progress import say
 
@@ -77,7 +79,7 @@ def by_stem(option: str, text: str) -> dict[str, Path]:
     Raises:
         UserError: if there are none, or two have one stem.
     """
-    files = _preferred(option, list_files(text))
+    files = _preferred(option, files_for(option, text))
     found: dict[str, Path] = {}
     for file, stems in zip(files, possible_stems([stem_of(file) for file in files]), strict=True):
         stem = stems[-1]
@@ -94,9 +96,22 @@ def _preferred(option: str, files: list[Path]) -> list[Path]:
     themselves, and no images.
     """
     files = files if option in _RESULT_OPTIONS else not_results(files) or files
-    labels = [file for file in files if has_label_suffix(stem_of(file))]
-    others = [file for file in files if not has_label_suffix(stem_of(file))]
+    labels = [file for file in files if has_label_suffix(stem_of(file)) or has_outlines(file)]
+    others = [file for file in files if file not in set(labels)]
     return others or labels if option in _IMAGE_OPTIONS else labels or others
+
+
+def files_for(option: str, text: str) -> list[Path]:
+    """Files of FILE | DIR | GLOB that an option may take.
+
+    Outlines may stand for label images. Masks of what is not annotated (`x_ignore.tif`) are for the option `ignore`.
+
+    Raises:
+        UserError: as `list_files`.
+    """
+    labels = ("predicted", "reference", "nuclei", "reference_nuclei", "ignore")
+    files = list_files(text, outlines=option in labels or option.startswith("references."))
+    return [file for file in files if is_ignore_mask(file) == (option == "ignore")] or files
 
 
 _IMAGE_OPTIONS = ("image", "images", "reporter")
@@ -126,7 +141,7 @@ def partners(
     """
     if text is None:
         return {}
-    files = list_files(text)
+    files = files_for(option, text)
     wanted = _preferred(option, files)
     if pair is PairBy.order:
         return _by_order(option, text, pairs, wanted)

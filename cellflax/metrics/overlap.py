@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from cellflax.errors import UserError
 from cellflax.labels import OverlapTable, components, overlap_table
+from cellflax.metrics.comparable import comparable_parts
 
 _DISK_1 = ndimage.generate_binary_structure(2, 1)  # the 3 x 3 cross: a disk of radius 1
 
@@ -111,7 +112,12 @@ def crop_border(image: np.ndarray, border: int) -> np.ndarray:
 
 
 def compared_cells(
-    reference: np.ndarray, predicted: np.ndarray, *, border: int = 0, erode_reference: bool = False
+    reference: np.ndarray,
+    predicted: np.ndarray,
+    *,
+    border: int = 0,
+    erode_reference: bool = False,
+    ignored: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Reduce two images to the label images that are compared.
 
@@ -123,6 +129,8 @@ def compared_cells(
         predicted: (H, W) labels or a mask; the components of a mask are found before cropping.
         border: pixels cut off each side.
         erode_reference: erode each reference cell by disk(1).
+        ignored: (H, W) codes of what is not annotated, see `cellflax.ignored`; None if everything is. What is left out
+            for it: `comparable_parts`.
 
     Returns:
         Integer labels of both, (H - 2 border, W - 2 border).
@@ -134,7 +142,11 @@ def compared_cells(
     reference, predicted = crop_border(reference, border), crop_border(predicted, border)
     if reference.dtype == bool:
         reference = components(reference)
-    return reference, predicted
+    return (
+        (reference, predicted)
+        if ignored is None
+        else comparable_parts(reference, predicted, crop_border(ignored, border))
+    )
 
 
 def compare_cells(
@@ -144,6 +156,7 @@ def compare_cells(
     nuclei: np.ndarray | None = None,
     border: int = 0,
     erode_reference: bool = False,
+    ignored: np.ndarray | None = None,
 ) -> tuple[OverlapTable, np.ndarray]:
     """Overlap table of the compared cells, and which reference cells hold a nucleus.
 
@@ -153,13 +166,16 @@ def compare_cells(
         nuclei: (H, W), not zero inside nuclei; without it every reference cell counts as holding one.
         border: pixels cut off each side.
         erode_reference: erode each reference cell by disk(1).
+        ignored: as in `compared_cells`.
 
     Returns:
         The table, and (R,) bool.
     """
     if nuclei is not None and nuclei.shape != reference.shape:
         raise ValueError(f"reference is {reference.shape} but nuclei is {nuclei.shape}")
-    reference, predicted = compared_cells(reference, predicted, border=border, erode_reference=erode_reference)
+    reference, predicted = compared_cells(
+        reference, predicted, border=border, erode_reference=erode_reference, ignored=ignored
+    )
     table = overlap_table(reference, predicted)
     if nuclei is None:
         return table, np.ones(len(table.reference_labels), bool)

@@ -79,10 +79,13 @@ def score_cells(
     nuclei: np.ndarray | None = None,
     border: int = 0,
     erode_reference: bool = False,
+    ignored: np.ndarray | None = None,
     sm: SmSettings = PAPER_SM,
 ) -> CellScores:
     """Compare one image; arguments as in `overlap.compare_cells`, and `sm`: what SM leaves open."""
-    table, in_index = compare_cells(reference, predicted, nuclei=nuclei, border=border, erode_reference=erode_reference)
+    table, in_index = compare_cells(
+        reference, predicted, nuclei=nuclei, border=border, erode_reference=erode_reference, ignored=ignored
+    )
     partner_label, f_score = f_scores(table)
     return CellScores(
         accuracy=best_overlaps(table, in_index),

@@ -9,8 +9,9 @@ import numpy as np
 
 from cellflax.errors import UserError
 from cellflax.io.frames import Frames, open_frames, open_labels
-from cellflax.io.images import Image, ImageFiles, as_grey, channels_of, grey_hint
+from cellflax.io.images import Image, ImageFiles, as_grey, channels_of, grey_hint, read_labels
 from cellflax.io.notices import warn
+from cellflax.io.outlines import has_outlines
 from cellflax.io.stack import default_channel_names
 from cellflax.labels import cells_of, whole_numbers
 from cellflax.prediction.trained import TrainedModel
@@ -67,6 +68,11 @@ def open_nuclei(path: Path | None, frames: Frames) -> Iterator[Callable[[int, Im
     """
     if path is None:
         yield lambda t, image: None
+        return
+    if has_outlines(path):
+        if frames.time is not None:
+            raise UserError(f"{path}: outlines belong to one image, {frames.name} is a movie; give a label movie")
+        yield lambda t, image: nuclei_of(read_labels(path, image.pixels.shape[:2]), image, str(path))
         return
     with open_labels(path, frames.time) as read:
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from cellflax.errors import UserError
-from cellflax.io.files import list_files
 from cellflax.io.images import ImageFiles, as_grey, channel_index, grey_hint, grey_if_equal, read_channels, read_labels
 from cellflax.io.movies import frame_files, read_image_movie, read_label_movie
-from cellflax.io.pairs import PairBy, match_frames, partners
+from cellflax.io.outlines import has_outlines
+from cellflax.io.pairs import PairBy, files_for, match_frames, partners
 from cellflax.io.reading import Reading
 from cellflax.quantification.recording import Recording
 
@@ -88,11 +88,11 @@ def label_planes(option: str, text: str, recording: Recording, pair: PairBy) -> 
             )
         return lambda i: labels[i]
     files = companions(option, text, recording, pair)
-    return lambda i: read_labels(files[i])
+    return lambda i: read_labels(files[i], recording.labels(i).shape if has_outlines(files[i]) else None)
 
 
 def _is_one_movie(option: str, text: str, recording: Recording) -> bool:
-    return len(list_files(text)) == 1 < len(recording.present)
+    return len(files_for(option, text)) == 1 < len(recording.present)
 
 
 def companions(option: str, text: str, recording: Recording, pair: PairBy) -> dict[int, Path]:

@@ -8,9 +8,9 @@ import numpy as np
 from cellflax.errors import UserError
 from cellflax.io import results
 from cellflax.io.failures import Failures
-from cellflax.io.files import list_files
 from cellflax.io.images import read_labels
-from cellflax.io.pairs import partners
+from cellflax.io.outlines import has_outlines
+from cellflax.io.pairs import files_for, partners
 from cellflax.io.predictions import Prediction, find_predictions, simulation_notes
 from cellflax.labels import cells_of
 from cellflax.quantification.config import QuantifyConfig
@@ -46,6 +46,7 @@ def cells_input(config: QuantifyConfig, failures: Failures) -> tuple[Recording, 
         raise UserError("predicted is not given; add predicted=DIR, the output of cellflax.predict, or tracks=DIR")
     if config.image is None:
         return recording, None
+    recording = _with_shapes("image", config.image, recording, config, config.image_channel)
     image = planes("image", config.image, recording, config.pair, config.reading(), config.image_channel)
     return recording.with_sizes_um(image.size_um), image.read
 
@@ -72,6 +73,7 @@ def ktr_input(config: QuantifyConfig, failures: Failures) -> KtrInput:
             tracked = "nucleus"
     else:
         labelled = tracked_recording(config) if config.tracks else _predicted_recording(config, failures)
+        labelled = labelled and _with_shapes("reporter", config.reporter, labelled, config, config.reporter_channel)
         recording = labelled or image_recording(*_require_nuclei(config), config.pixel_size_um, failures)
         nuclei, cells = _nuclei(config, recording), None if labelled is None else labelled.labels
     reporter = planes("reporter", config.reporter, recording, config.pair, config.reading(), config.reporter_channel)
@@ -86,15 +88,25 @@ def cell_type_input(config: QuantifyConfig) -> tuple[dict[str, Prediction], Call
     predictions = find_predictions(config.predicted)
     option, text = _require_nuclei(config)
     files = partners(option, text, {stem: prediction.file for stem, prediction in predictions.items()}, config.pair)
-    return predictions, lambda stem: _read_nuclei(config, files[stem])
+    return predictions, lambda stem: _read_nuclei(config, files[stem], predictions[stem])
 
 
 def input_notes(config: QuantifyConfig) -> list[str]:
     """A line for every folder of cells that a network trained on simulated images has segmented."""
-    folders = {file.parent for file in list_files(config.predicted)} if config.predicted else set()
+    folders = {file.parent for file in files_for("predicted", config.predicted)} if config.predicted else set()
     if config.tracks:
         folders.add(Path(config.tracks))
     return simulation_notes(folders)
+
+
+def _with_shapes(
+    option: str, text: str, recording: Recording, config: QuantifyConfig, channel: str | None
+) -> Recording:
+    """The recording with the shapes of these images, where its cells are outlines."""
+    if not recording.has_outlines:
+        return recording
+    images = planes(option, text, recording, config.pair, config.reading(), channel)
+    return recording.with_shapes(lambda i: images.read(i).shape)
 
 
 def _predicted_recording(config: QuantifyConfig, failures: Failures | None = None) -> Recording | None:
@@ -129,8 +141,9 @@ def _nuclei(config: QuantifyConfig, recording: Recording) -> Callable[[int], np.
     return lambda i: nuclei_seeds(nuclear.read(i), config.seeds, given or nuclear.size_um(i))
 
 
-def _read_nuclei(config: QuantifyConfig, file: Path) -> np.ndarray:
+def _read_nuclei(config: QuantifyConfig, file: Path, prediction: Prediction) -> np.ndarray:
     if config.nuclei is not None:
-        return cells_of(read_labels(file))
+        shape = prediction.read_labels().shape if has_outlines(file) else None
+        return cells_of(read_labels(file, shape))
     pixels, size = read_plane(file, "nuclear", config.reading(), config.nuclear_channel)
     return nuclei_seeds(pixels, config.seeds, config.pixel_size_um or size)

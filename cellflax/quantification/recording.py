@@ -17,6 +17,7 @@ from cellflax.io.failures import Failures
 from cellflax.io.frames import is_movie, label_frame, open_label_movie
 from cellflax.io.images import pixel_size_of, read_labels
 from cellflax.io.names import natural_key, stem_of
+from cellflax.io.outlines import has_outlines
 from cellflax.io.pairs import PairBy, by_stem, match_frames
 from cellflax.io.predictions import cells_of_image, read_cells
 from cellflax.labels import label_values, majority_owners
@@ -90,6 +91,26 @@ class Recording:
                 f"{self.source}: images of its frames have pixels of {min(sizes):g} to {max(sizes):g} um; a movie "
                 "needs one size, so resample them or give pixel_size_um=..."
             )
+        return replace(self, frames=frames)
+
+    @property
+    def has_outlines(self) -> bool:
+        """Whether the cells of a frame are outlines, which can be read only with the shape of their image."""
+        return any(frame.file is not None and has_outlines(frame.file) for frame in self.frames)
+
+    def with_shapes(self, shape: Callable[[int], tuple[int, ...]]) -> "Recording":
+        """The same with a height and width for each frame whose cells are outlines, by its place."""
+
+        def read(i: int, file: Path) -> np.ndarray:
+            height, width = shape(i)[:2]
+            return read_labels(file, (height, width))
+
+        frames = [
+            replace(frame, read=functools.partial(read, i, frame.file))
+            if frame.file is not None and has_outlines(frame.file)
+            else frame
+            for i, frame in enumerate(self.frames)
+        ]
         return replace(self, frames=frames)
 
     def labels(self, i: int) -> np.ndarray:
@@ -180,7 +201,7 @@ def _of_one_movie(frames: list[RecordedFrame]) -> list[RecordedFrame]:
 def _frames(file: Path, stem: str, name: str, known: pd.DataFrame, pixel_size_um: float | None) -> list[RecordedFrame]:
     """The one frame of an image, or those of a movie, whose rows of `known` have a column `frame`."""
     if not is_movie(file):
-        size = pixel_size_um or pixel_size_of(file)
+        size = pixel_size_um or (None if has_outlines(file) else pixel_size_of(file))
         key: dict[str, Any] = {results.IMAGE: name}
         return [RecordedFrame(str(file), stem, lambda: read_labels(file), key, known, size, file=file)]
     if results.FRAME not in known:

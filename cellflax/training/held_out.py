@@ -36,6 +36,7 @@ class HeldOut:
         seeds: (h, w) nucleus labels of the region, or None.
         raw: (h, w, C) intensities of the region, not normalised.
         pixel_size_um: edge of a pixel, if known.
+        ignored: (h, w) codes of what is not annotated, see `cellflax.ignored`; None if everything is.
     """
 
     image: np.ndarray
@@ -45,6 +46,7 @@ class HeldOut:
     seeds: np.ndarray | None
     raw: np.ndarray
     pixel_size_um: float | None
+    ignored: np.ndarray | None = None
 
     @classmethod
     def of(cls, region: Region, normalized: np.ndarray, seeds: np.ndarray | None, geometry: Geometry) -> "HeldOut":
@@ -63,6 +65,7 @@ class HeldOut:
             seeds=None if seeds is None else seeds[region.slices],
             raw=example.image[region.slices],
             pixel_size_um=example.pixel_size_um,
+            ignored=None if example.ignored is None else example.ignored[region.slices],
         )
 
 
@@ -168,7 +171,9 @@ class Validator:
             trainings can be compared), `accuracy_<class>` (share of the class's pixels), `jaccard` and `dice` (mean
             best overlap of the reference cells; with seeds, only of those that hold one, because a strip's border
             cuts others off their nuclei), `share_jaccard_0.8` (share of the same cells at 0.8 or more), and
-            `missed`, `merged` and `split` (shares of all reference cells, see `metrics.detection.CellError`).
+            `missed`, `merged` and `split` (shares of all reference cells, see `metrics.detection.CellError`), and `f1`
+            (of cells matched at IoU 0.5; cells found where there are none lower it). What is not annotated does not
+            count, see `metrics.comparable`.
         """
         k = len(self.class_names)
         confusion, cost, count = np.zeros((k, k), np.int64), np.zeros(k), np.zeros(k)
@@ -188,7 +193,15 @@ class Validator:
                 intensity=intensity_image(self.refine, region.raw, self.channels),
                 pixel_size_um=region.pixel_size_um,
             )
-            scores.append(score_cells(region.cells, labels, nuclei=region.seeds, erode_reference=self.erode_reference))
+            scores.append(
+                score_cells(
+                    region.cells,
+                    labels,
+                    nuclei=region.seeds,
+                    erode_reference=self.erode_reference,
+                    ignored=region.ignored,
+                )
+            )
             if overlay is None:
                 middle = region.image[region.inner][..., 0]
                 overlay = outline_overlay(Panel("", labels, region.cells, middle))
@@ -204,7 +217,8 @@ class Validator:
         else:  # no cell holds a seed, so none can be found
             metrics |= {"jaccard": 0.0, "dice": 0.0, "share_jaccard_0.8": 0.0}
         for error in (CellError.MISSED, CellError.MERGED, CellError.SPLIT):
-            metrics[error.name.lower()] = float(np.mean(cells.errors == error))
+            metrics[error.name.lower()] = float(np.sum(cells.errors == error) / max(len(cells.errors), 1))
+        metrics["f1"] = float(np.nan_to_num(cells.matches[0].f1))
         assert overlay is not None, "a data set has at least one validation region"
         return metrics, (255 * overlay).astype(np.uint8)
 

@@ -139,7 +139,12 @@ def _bad_pixels(value: float):
         (_no_mask, {}, "b.tif: no label image; name it b_masks.tif"),
         (lambda root: (root / "b.tif").unlink(), {}, "b_masks.tif: its image b is missing"),
         (lambda root: write_tiff(root / "b_masks.tif", square_labels()[:9]), {}, "b_masks.tif: shape .9, 60. differs"),
-        (lambda root: write_tiff(root / "b_masks.tif", square_labels() * 0), {}, "b_masks.tif: labels are all zero"),
+        (lambda root: write_tiff(root / "b_masks.tif", square_labels() * 0), {}, "at least 2 images with cells"),
+        (
+            lambda root: [write_tiff(root / f"{name}_masks.tif", square_labels() * 0) for name in "ab"],
+            {},
+            "no label image has a cell .2 read",
+        ),
         (lambda root: (root / "b_masks.tif").write_bytes(b""), {}, "b_masks.tif: the file is empty"),
         (lambda root: write_tiff(root / "b_mask.tif", square_labels()), {}, "labels the same image"),
         (lambda root: write_tiff(root / "b.tif", noise(2)), {}, "b.tif: 2 channels, but a has 1"),
