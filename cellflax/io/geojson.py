@@ -9,7 +9,7 @@ import numpy as np
 
 from cellflax.errors import UserError
 from cellflax.io.rasterise import CellOutline
-from cellflax.wholefile import read_whole
+from cellflax.wholefile import read_content
 
 # JSON takes about 20 times its size in memory.
 _MOST_BYTES = 2**26
@@ -49,7 +49,7 @@ def read_geojson(path: Path) -> list[CellOutline]:
 
 
 def _load(path: Path) -> Any:
-    data = read_whole(path, "export fewer cells, or a label image", _MOST_BYTES)
+    data = read_content(path, "export fewer cells, or a label image", _MOST_BYTES)
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:  # Python's limits on digits of a number and on depth, too
