@@ -32,7 +32,7 @@ from cellflax.labeling.alkofahi import label_two_channels
 from cellflax.labeling.quality import flag_sites, measure_quality
 from cellflax.labeling.result import CELL, NUCLEAR, Labels, Stains
 from cellflax.labeling.sadanandan import annotate_sadanandan
-from cellflax.progress import say
+from cellflax.progress import each, say
 
 
 @entry("annotate", AnnotateConfig)
@@ -91,7 +91,7 @@ def _annotate(config: AnnotateConfig) -> tuple[pd.DataFrame, dict[str, str]]:
     with annotation_set(output, config.overwrite) as found:
         folder = found.folder
         records, qualities = {}, []
-        for site in inputs.sites:
+        for site in each(inputs.sites, lambda site: site.name, "sites"):
             with failures.of(site.name):
                 content = inputs.read(site)
                 stains = inputs.stain_planes(content)

@@ -56,6 +56,7 @@ from cellflax.metrics.table import cell_metrics
 from cellflax.metrics.uncertainty import error_detection
 from cellflax.pictures.curves import f_score_figure, roc_figure
 from cellflax.pictures.overlay import save_overlay
+from cellflax.progress import each
 
 _FILES = (
     *(results.METRICS, results.PER_CELL, results.F_SCORE_CURVE, results.F_SCORE_FIGURE, results.OVERLAY),
@@ -164,7 +165,7 @@ def _score(config: EvaluateConfig, pairs: Sequence[Pair], failures: Failures, ou
     pixels = PixelScores(pairs, config.probability, config.reference_nuclei, config.border, config.pair)
     masks: set[str] = set()
     scores: dict[str, CellScores] = {}
-    for pair in pairs:
+    for pair in each(pairs, lambda pair: pair.name):
         with failures.of(pair.name):
             arrays = read_pair(pair, sparse)
             score = score_cells(

@@ -6,7 +6,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Self, TextIO
 
 from tqdm import tqdm
@@ -55,6 +55,20 @@ def _has_no_reader(stream: TextIO) -> bool:
     poll = select.poll()
     poll.register(descriptor, 0)
     return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def each[T](items: Collection[T], name: Callable[[T], str], unit: str = "images") -> Iterator[T]:
+    """The items one after the other, with the progress of the work on them.
+
+    Args:
+        items: what is worked on.
+        name: what an item is called on the screen.
+        unit: what the items are, in the plural.
+    """
+    with Progress(len(items), unit=unit) as bar:
+        for item in items:
+            yield item
+            bar.done(name(item))
 
 
 class Progress:

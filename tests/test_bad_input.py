@@ -166,7 +166,10 @@ PREDICTION = [
 EVALUATION = [
     (["predicted={}/cells.tif"], "reference is not given; add reference=FILE"),
     (["predicted={}/cells.tif", "reference={}/nuclei_small.tif"], "shape (40, 64) differs from (64, 64)"),
-    (["predicted={}/fractions/labels", "reference={}/no_cell/labels"], "b.tif: labels must be whole numbers"),
+    (
+        ["predicted={}/fractions/labels/b.tif", "reference={}/no_cell/labels/b.tif"],
+        "b.tif: labels must be whole numbers",
+    ),
     (["predicted={}/cells.tif", "reference={}/cells.tif", "border=32"], "border=32 leaves nothing of a 64 x 64 image"),
 ]
 

@@ -13,6 +13,7 @@ import tifffile
 
 from cellflax import annotate, convert, evaluate, quantify, simulate, summarize, track
 from cellflax.io import result_set, results
+from cellflax.io.unfinished import Unfinished
 from tests.commands import Result, run_command
 from tests.conversion.keras1_files import BATCH_NORM, Published
 from tests.evaluation.fields import write_fields
@@ -127,7 +128,7 @@ def test_a_strangers_file_is_refused_before_the_work(case, overwrite, monkeypatc
     stranger = case.output / case.command.result
     stranger.parent.mkdir(parents=True)
     stranger.write_text("mine")
-    monkeypatch.setattr(result_set.tempfile, "mkdtemp", lambda **_: pytest.fail("it began to work"))
+    monkeypatch.setattr(Unfinished, "make", lambda *_: pytest.fail("it began to work"))
     result = case.run(f"overwrite={overwrite}")
     assert result.status == 1
     assert result.error.startswith(f"output={case.output}: ")

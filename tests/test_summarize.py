@@ -106,11 +106,13 @@ def test_every_run_is_listed(sweep, tmp_path):
     result = run_command(summarize.main, f"runs={sweep}", f"output={tmp_path / 'out'}")
     assert result.status == 0, result.err
     assert "6 runs in 3 settings, 5 not counted" in result.out
+    fault = "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"
+    torn = f"{sweep / 'torn' / 'summary.json'}: cannot be read as JSON ({fault}); train again"
     expected = {
         "failed": ("failed", "stopped before training: no config.json"),
         "stopped": ("unfinished", "30 of 30 steps"),
         "killed": ("unfinished", "30 of 30 steps"),
-        "torn": ("unreadable", "summary.json cannot be read as JSON"),
+        "torn": ("unreadable", torn),
         "again": ("repeated", f"as {sweep / '1'}, with the same seed"),
     }
     table = pd.read_csv(tmp_path / "out" / "runs.csv").set_index("run")

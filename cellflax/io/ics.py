@@ -15,7 +15,9 @@ from cellflax.io.damage import require_plausible_size
 from cellflax.io.ics_header import IcsHeader, parse_header
 from cellflax.io.reader import Reader, read_whole
 from cellflax.io.stack import Stack, default_channel_names, square_pixel_um
+from cellflax.wholefile import read_content
 
+_MOST_BYTES = 1 << 31
 _GZIP = 16 + zlib.MAX_WBITS
 _KINDS = {"integer unsigned": "u", "integer signed": "i", "real unsigned": "f", "real signed": "f"}
 _TYPES = {"u1", "u2", "u4", "i1", "i2", "i4", "f4", "f8"}
@@ -35,7 +37,7 @@ def read_ics(path: Path) -> Stack:
         UserError: for a header that lacks or garbles something, pixels that are missing or incomplete, and what is
             not supported: complex numbers, movies, compression other than gzip.
     """
-    content = _read(path)
+    content = _content_of(path)
     header = parse_header(path, content)
     size = _sizes(header)
     dtype = _dtype(header, size.pop("bits"))
@@ -51,11 +53,8 @@ def read_ics(path: Path) -> Stack:
     return Stack(pixels, default_channel_names(len(pixels)), size_um, z_um)
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be opened ({error.strerror})") from error
+def _content_of(path: Path) -> bytes:
+    return bytes(read_content(path, "save it as OME-TIFF", _MOST_BYTES))
 
 
 def _sizes(header: IcsHeader) -> dict[str, int]:
@@ -88,7 +87,7 @@ def _packed_pixels(header: IcsHeader, content: bytes) -> tuple[Path, bytes]:
     suffix = ".IDS" if header.path.suffix.isupper() else ".ids"
     for path in (header.path.with_suffix(suffix), header.path.with_suffix(f"{suffix}.gz")):
         if path.is_file():
-            return path, _read(path)
+            return path, _content_of(path)
     raise UserError(f"{header.path}: no {header.path.stem}{suffix} with its pixels beside it; copy that too")
 
 

@@ -15,7 +15,9 @@ from cellflax.io.reader import Reader, read_whole
 from cellflax.io.scene import Scene
 from cellflax.io.stack import Stack, default_channel_names
 from cellflax.progress import say
+from cellflax.wholefile import read_content
 
+_MOST_BYTES = 1 << 31
 _ORIENTATION = 0x0112  # EXIF's tag
 # By EXIF's number; 1 is upright.
 _TURNS = {
@@ -42,7 +44,7 @@ def read_jpeg(path: Path) -> Stack:
     Raises:
         UserError: for more than 8 bits, and for the colours of print.
     """
-    content = path.read_bytes()
+    content = read_content(path, "export it as TIFF", _MOST_BYTES)
     try:
         # Not Image.open, which refuses and warns by the number of pixels alone.
         picture = JpegImageFile(io.BytesIO(content))

@@ -11,9 +11,11 @@ from PIL import Image
 from cellflax.io.damage import require_plausible_size
 from cellflax.io.reader import Reader, read_whole
 from cellflax.io.stack import Stack, default_channel_names
+from cellflax.wholefile import read_content
 
 # Samples of a pixel, by PNG's number of the colour type.
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_MOST_BYTES = 1 << 31
 _COLOUR_TYPE = 25  # its place in a PNG: signature, length, "IHDR", width, height and bit depth come before
 _INDEXED = b"\x03"
 
@@ -25,7 +27,7 @@ def is_png(start: bytes) -> bool:
 
 def read_png(path: Path) -> Stack:
     """Read a PNG with its colours as channels; an alpha channel is dropped."""
-    content = path.read_bytes()
+    content = read_content(path, "export it as TIFF", _MOST_BYTES)
     width, height, bits, colour = struct.unpack(">IIBB", content[16:26])
     # Deflate packs at most 1032 bytes into one.
     require_plausible_size(path, width * height * bits * _SAMPLES.get(colour, 1) // 8, 1032 * len(content))
@@ -43,7 +45,7 @@ def read_png_labels(path: Path) -> Stack:
 
     Programs for annotation (labelme, CVAT, GIMP, ImageJ with a look-up table) write labels so.
     """
-    content = path.read_bytes()
+    content = read_content(path, "export it as TIFF", _MOST_BYTES)
     if content[_COLOUR_TYPE : _COLOUR_TYPE + 1] != _INDEXED:
         return read_png(path)
     # imagecodecs always replaces the numbers by their colours.

@@ -19,6 +19,7 @@ from cellflax.io.tables import write_table
 from cellflax.labels import label_values, majority_owners
 from cellflax.measure.markers import NO_MARKER, SEVERAL_MARKERS, MarkerConfig, marker_brightness, marker_types
 from cellflax.pictures.histograms import score_histogram
+from cellflax.progress import each
 
 NO_NUCLEUS = "no_nucleus"
 
@@ -75,7 +76,7 @@ def quantify_cell_types(
     types = _predicted_types(predictions)
     files = _marker_files(config, types, predictions, pair)
     fields = {}
-    for stem, prediction in predictions.items():
+    for stem, prediction in each(predictions.items(), lambda item: item[1].name):
         markers = {name: files[name][stem] for name in types}
         with failures.of(prediction.name):
             fields[prediction.name] = _measure(config, prediction, read_nuclei(stem), markers)

@@ -12,7 +12,7 @@ from cellflax.io.failures import Failures
 from cellflax.measure.cells import cell_table
 from cellflax.measure.shape import rod_table
 from cellflax.pictures.histograms import area_histogram
-from cellflax.progress import say
+from cellflax.progress import each, say
 from cellflax.quantification.recording import Recording
 from cellflax.quantification.tables import distribution, write_with_types
 
@@ -39,7 +39,7 @@ def quantify_cells(
         UserError: if none can.
     """
     tables = []
-    for i in recording.present:
+    for i in each(recording.present, lambda i: recording.frames[i].name):
         with failures.of(recording.frames[i].name):
             tables.append(_measure(recording, intensity, i))
     failures.require_some(len(tables))

@@ -14,6 +14,7 @@ from cellflax.io.failures import Failures
 from cellflax.measure.agreement import time_course_agreement
 from cellflax.measure.ktr import RATIO, KtrConfig, ktr_table, method_names
 from cellflax.pictures.reporter_ratios import radius_figure, ratio_figure
+from cellflax.progress import each
 from cellflax.quantification.recording import Recording
 from cellflax.quantification.tables import distribution, write_with_types
 from cellflax.quantification.truth import Truth, match_truth, read_truth
@@ -63,7 +64,7 @@ def quantify_ktr(
         raise UserError(f"truth={truth} needs tracked cells; add tracks=DIR, the output of cellflax.track")
     expected = None if truth is None else read_truth(truth, RATIO)
     tables = []
-    for i in given.recording.present:
+    for i in each(given.recording.present, lambda i: given.recording.frames[i].name, "frames"):
         with failures.of(given.recording.frames[i].name):
             tables.append(_measure(config, given, i))
     failures.require_some(len(tables))

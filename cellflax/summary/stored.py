@@ -9,10 +9,7 @@ from cellflax.jsonfile import read_json
 
 def read_object(path: Path) -> dict[str, Any]:
     """Read a JSON file that holds an object."""
-    try:
-        return read_json(path, "train again")
-    except UserError as error:
-        raise UserError(f"{path.name} cannot be read as JSON ({error})") from error
+    return read_json(path, "train again")
 
 
 def stored_value(content: dict[str, Any], key: str, kind: type | tuple[type, ...], file: str) -> Any:

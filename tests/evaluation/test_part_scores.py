@@ -105,7 +105,11 @@ def test_without_nuclei():
         (lambda path: path.write_bytes(b""), "test_roc.npz cannot be read"),
         (lambda path: np.savez(path, cells_positive=np.ones(3)), "test_roc.npz cannot be read"),
         (lambda path: np.savez(path, cells_positive=np.array([{}]), cells_negative=np.ones(3)), "cannot be read"),
-        (lambda path: np.savez(path, cells_positive=np.ones(3), cells_negative=np.ones(3)), "is of another version"),
+        (lambda path: np.savez(path, cells_positive=np.ones(3), cells_negative=np.ones(3)), "holds no counts"),
+        (
+            lambda path: np.savez(path, cells_positive=np.ones(3, int), cells_negative=np.ones(3, int)),
+            "is of another version",
+        ),
     ],
 )
 def test_damaged_counts(tmp_path, write, message):

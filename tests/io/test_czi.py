@@ -186,6 +186,7 @@ def test_without_the_library(tmp_path, monkeypatch):
 
 
 @pytest.mark.real_data
+@pytest.mark.usefixtures("data_root")
 def test_real_files_as_czifile_reads_them():
     with czifile.CziFile(real_file("DAPI_GFP.czi")) as czi:
         expected = czi.asarray()

@@ -143,6 +143,7 @@ def test_a_jpeg_2000_picture_is_no_nd2(tmp_path):
 
 
 @pytest.mark.real_data
+@pytest.mark.usefixtures("data_root")
 def test_a_real_file_as_nd2_reads_it():
     path = real_file("cluster.nd2")
     with open_file(path) as (scene,), nd2.ND2File(path) as file:
