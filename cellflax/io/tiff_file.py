@@ -37,6 +37,7 @@ def open_tiff(path: Path) -> Iterator[tuple[tifffile.TiffFile, list[tifffile.Tif
         if tiff.is_ome:
             xml = of_this_file(path, tiff.ome_metadata or "", len(tiff.pages))
             tiff = stack.enter_context(_open(path, is_ome=False) if xml is None else _open(path, xml))
+        _require_plausible_page(path, tiff.pages.first)  # tifffile claims memory by the sizes when it finds the images
         images = [image for i, image in enumerate(tiff.series) if i == 0 or not _is_extra(image)]
         for image in images:
             _require_pixels(path, image, path.stat().st_size)
@@ -46,6 +47,19 @@ def open_tiff(path: Path) -> Iterator[tuple[tifffile.TiffFile, list[tifffile.Tif
 def _open(path: Path, omexml: str | None = None, is_ome: bool | None = None) -> tifffile.TiffFile:
     # Micro-Manager's own formats would be read together with the other files of their folder.
     return tifffile.TiffFile(path, omexml=omexml, _multifile=False, is_mmstack=False, is_ndtiff=False, is_ome=is_ome)
+
+
+def _require_plausible_page(path: Path, page: tifffile.TiffPage) -> None:
+    """Check that the file is large enough for the pixels of its first page, unless tiles may be left out."""
+    if not page.is_tiled:
+        declared = math.prod(page.shape) * page.bitspersample // 8
+        require_plausible_size(path, declared, path.stat().st_size * _ratio(page))
+
+
+def _ratio(page: tifffile.TiffPage) -> int:
+    """The most bytes of pixels that one byte of the file can stand for."""
+    ratio = _RATIO.get(int(page.compression), _OTHER_RATIO)
+    return 16 * ratio if page.photometric == _YCBCR else ratio  # it may store a colour for each 4 x 4 pixels
 
 
 def _is_extra(series: tifffile.TiffPageSeries) -> bool:
@@ -78,10 +92,7 @@ def _require_pixels(path: Path, series: tifffile.TiffPageSeries, size: int) -> N
                 raise _incomplete(path, f"plane {number} goes beyond the end of the file")
         if empty and not keyframe.is_tiled:
             raise _incomplete(path, f"plane {number} lacks pixels")
-        ratio = _RATIO.get(int(keyframe.compression), _OTHER_RATIO)
-        if keyframe.photometric == _YCBCR:  # it may store a colour for each 4 x 4 pixels
-            ratio *= 16
-        require_plausible_size(path, declared, stored * ratio + empty * declared)
+        require_plausible_size(path, declared, stored * _ratio(keyframe) + empty * declared)
     if series.nbytes > len(series.pages) * keyframe.nbytes:
         raise _incomplete(path, f"declares the shape {series.shape} and has {len(series.pages)} planes")
     if empty:

@@ -17,7 +17,7 @@ from unittest import mock
 import numpy as np
 
 from cellflax.errors import UserError
-from tests.fuzz import mutate, pictures, samples, texts
+from tests.fuzz import mutate, pictures, samples, texts, vendors
 from tests.fuzz.hdf5 import HDF5
 from tests.fuzz.mutate import BYTES, PLACES, Mutation
 
@@ -86,6 +86,17 @@ def labels(name: str) -> Read:
         from cellflax.io.images import read_labels
 
         read_labels(folder / name)
+
+    return read
+
+
+def outlines(name: str) -> Read:
+    """As `train` and `evaluate` read outlines."""
+
+    def read(folder: Path) -> None:
+        from cellflax.io.images import read_labels
+
+        read_labels(folder / name, samples.SHAPE)
 
     return read
 
@@ -301,6 +312,14 @@ FORMATS: tuple[Format, ...] = (
     Format("OME-Zarr 0.5, metadata", samples.ome_zarr("0.5"), _ZARR_JSON, (image("image.zarr"),), _RECORDS),
     Format("OME-Zarr 0.4, chunks", samples.ome_zarr("0.4"), ("image.zarr/0/[0-9]*",), (image("image.zarr"),)),
     Format("OME-Zarr 0.5, chunks", samples.ome_zarr("0.5"), ("image.zarr/0/c/*/*/*",), (image("image.zarr"),)),
+    Format("CZI", vendors.czi, ("image.czi",), (image("image.czi"),)),
+    Format("ND2", vendors.nd2, ("image.nd2",), (image("image.nd2"),)),
+    Format("LIF", vendors.lif, ("image.lif",), (image("image.lif"),)),
+    Format("STK", vendors.stk, ("image.stk",), (image("image.stk"),), pictures.TIFF),
+    Format("LSM", vendors.lsm, ("image.lsm",), (image("image.lsm"),), pictures.TIFF),
+    Format("ROI zip", vendors.rois, ("outlines.zip",), (outlines("outlines.zip"),)),
+    Format("ROI", vendors.roi, ("outline.roi",), (outlines("outline.roi"),)),
+    Format("GeoJSON", vendors.geojson, ("outlines.geojson",), (outlines("outlines.geojson"),), _RECORDS),
     Format("table of cells", samples.predicted, ("cells.csv",), (predicted,), _TABLES),
     Format("record of predictions", samples.predicted, ("provenance.json",), (predicted, earlier_results), _RECORDS),
     Format("table of tracks", samples.tracked, ("tracks.csv",), (tracked,), _TABLES),
