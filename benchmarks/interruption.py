@@ -3,7 +3,7 @@
 python -m benchmarks.interruption [--images 200] [--bad 3]
 
 Each row ends the first run in another way: SIGKILL, SIGTERM, Ctrl-C, a full disk (a file system of a few MB in memory,
-where it can be mounted), or not at all, so that only the bad images are left. The second run goes on from there. The
+where it can be mounted), or not at all, so that only the bad images are left. The second run continues from there. The
 last column says whether `cells.csv` is that of a run that was left alone. The network is that of predict_memory.py.
 """
 

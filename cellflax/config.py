@@ -33,7 +33,7 @@ from cellflax.config_errors import error_line
 from cellflax.errors import UserError
 from cellflax.home import expand_home
 from cellflax.interruption import ending_in_one_line
-from cellflax.overrides import as_typed, quoted
+from cellflax.overrides import as_typed, asks_for_sweep, is_override, quoted
 from cellflax.progress import closing_pipe_ends, end_if_pipe_closed
 from cellflax.schemas import GROUPS, SCHEMA_SUFFIX, field_types, from_json, group_types, to_json, unknown_key
 
@@ -138,7 +138,7 @@ class _Command[T]:
                 _name_positional(self.positional)
             _check_arguments()
             self._store_schemas()
-            sweep = _asks_for_sweep(sys.argv[1:])
+            sweep = asks_for_sweep(sys.argv[1:])
             sys.argv[1:] = [as_typed(argument, self.schema, sweep) for argument in sys.argv[1:]]
             check_all_compositions()
 
@@ -256,7 +256,7 @@ def _name_positional(key: str) -> None:
         name, _, value = argument.partition("=")
         if name == key and value and not value.startswith("["):
             values.append(value)
-        elif argument.startswith("-") or option or (_is_override(argument) and not Path(argument).exists()):
+        elif argument.startswith("-") or option or (is_override(argument) and not Path(argument).exists()):
             others.append(argument)
         else:
             values.append(argument)
@@ -280,22 +280,7 @@ def _check_arguments() -> None:
             option = _FILE_OPTIONS[argument]
         else:
             arguments.append(argument)
-    sys.argv[1:] = sorted([*arguments, option] if option else arguments, key=_is_override)
-
-
-def _is_override(argument: str) -> bool:
-    """Whether an argument is `key=value` or `~key`; `~/...` is a path."""
-    if argument.startswith("~"):
-        return argument != "~" and not argument.startswith("~/")
-    return "=" in argument and not argument.startswith("-")
-
-
-def _asks_for_sweep(arguments: list[str]) -> bool:
-    """Whether commas separate the values of a sweep: -m, or a sweep of conf/sweep/."""
-    return any(
-        argument in ("-m", "hydra.mode=MULTIRUN") or argument.startswith(("--m", "+sweep=", "++sweep="))
-        for argument in arguments
-    )
+    sys.argv[1:] = sorted([*arguments, option] if option else arguments, key=is_override)
 
 
 def _exit(line: str) -> NoReturn:

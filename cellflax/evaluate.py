@@ -62,6 +62,7 @@ _FILES = (
     *(results.METRICS, results.PER_CELL, results.F_SCORE_CURVE, results.F_SCORE_FIGURE, results.OVERLAY),
     *(results.ROC_TABLE, results.ROC_FIGURE, results.UNCERTAINTY_TABLE),
 )
+_SETTINGS = ("border", "erode_reference", "sm_k", "sm_min_jaccard", "ignore_label", "background_label")
 _INPUTS = ("predicted", "reference", "nuclei", "image", "references", "probability", "reference_nuclei", "ignore")
 
 
@@ -215,15 +216,8 @@ def _metrics(config: EvaluateConfig, scores: Mapping[str, CellScores], pooled: C
     return {
         "cellflax": __version__,
         "inputs": {key: getattr(config, key) for key in _INPUTS},
-        "settings": {
-            "border": config.border,
-            "erode_reference": config.erode_reference,
-            "sm_k": config.sm_k,
-            "sm_min_jaccard": config.sm_min_jaccard,
-            "ignore_label": config.ignore_label,
-            "background_label": config.background_label,
-            "index_over": "reference cells that hold a nucleus" if config.nuclei else "all reference cells",
-        },
+        "settings": {key: getattr(config, key) for key in _SETTINGS}
+        | {"index_over": "reference cells that hold a nucleus" if config.nuclei else "all reference cells"},
         "n_images": len(scores),
         "pooled": cell_metrics(pooled),
         "image_level": _means(images.values(), ("sm", "sm_outlines", "sm_detection")),

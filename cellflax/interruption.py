@@ -17,7 +17,7 @@ class Terminated(KeyboardInterrupt):
 def ending_in_one_line() -> Iterator[None]:
     """End the program in one line after Ctrl-C (status 130) or SIGTERM (status 143), where it stops.
 
-    Who handles SIGTERM already, or ignores it, goes on to do so.
+    Who handles SIGTERM already, or ignores it, keeps doing so.
     """
     handles = threading.current_thread() is threading.main_thread() and (
         signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

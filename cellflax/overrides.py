@@ -144,3 +144,18 @@ def _elements(text: str) -> Iterator[str]:
             start = at + 1
         at += 1
     yield text[start:].strip()
+
+
+def is_override(argument: str) -> bool:
+    """Whether an argument is `key=value` or `~key`; `~/...` is a path."""
+    if argument.startswith("~"):
+        return argument != "~" and not argument.startswith("~/")
+    return "=" in argument and not argument.startswith("-")
+
+
+def asks_for_sweep(arguments: list[str]) -> bool:
+    """Whether commas separate the values of a sweep: -m, or a sweep of conf/sweep/."""
+    return any(
+        argument in ("-m", "hydra.mode=MULTIRUN") or argument.startswith(("--m", "+sweep=", "++sweep="))
+        for argument in arguments
+    )

@@ -56,7 +56,7 @@ class PredictConfig(ReadingOptions, PredictionSettings):
         frame_interval_s: time between the frames of all movies; overrides the files.
         overwrite: whether to replace the results of an earlier run in `output`, which is refused otherwise; other
             files there stay.
-        resume: whether to go on with what an earlier run with the same settings and checkpoint finished in `output`,
+        resume: whether to continue what an earlier run with the same settings and checkpoint finished in `output`,
             however it was ended; without such a run, begin anew. Images whose files were changed are segmented again.
         save_probability: also write `<name>_probability.tif` (CYX, float32) and, if there are any,
             `<name>_uncertainty.tif` (YX, float32) and the nuclei as `<name>_seeds.tif`. In movies, T comes first.

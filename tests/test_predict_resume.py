@@ -174,7 +174,7 @@ def test_a_full_disk_and_then_room(run, fields, tmp_path, monkeypatch):
     many(fields, tmp_path / "in", ["a", "b", "c"], [])
     out = tmp_path / "out"
     monkeypatch.setattr(files, "write_labels", full_disk(2))
-    assert run("resume=true").status == 1  # nothing to go on from is no mistake
+    assert run("resume=true").status == 1  # nothing to continue from is no mistake
     assert names_in(out) == ["a_labels.tif", "b_labels.tif", "cells.partial.csv", "provenance.json"]
     monkeypatch.setattr(files, "write_labels", full_disk(0))
     assert run("resume=true").status == 1  # without a step further, nothing is lost

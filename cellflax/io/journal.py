@@ -1,4 +1,4 @@
-"""What a run has finished, image by image, so that the same run goes on from there however it was ended.
+"""What a run has finished, image by image, so that the same run continues from there however it was ended.
 
 The journal is a file in the run's hidden folder: a line for the run, then one for each finished image. Beside it, the
 cells of each image are a table. When the results are published, `provenance.json` keeps what the journal holds.

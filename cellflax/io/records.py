@@ -1,4 +1,4 @@
-"""Records of what commands wrote to a directory: by them, results are told from a user's own files."""
+"""Records of what commands wrote to a directory: which files are results, and which a user's own."""
 
 import os
 import zlib
@@ -33,8 +33,8 @@ def earlier_files(output: Path, overwrite: bool, key: str, command: str, remedy:
     content = _read(record)
     if content is None:
         raise UserError(
-            f"{key}={output}: {record.name} there does not list the files of its run, so they cannot be told "
-            "from others; give another directory"
+            f"{key}={output}: {record.name} there does not list the files of its run, so nothing there is replaced; "
+            "give another directory"
         )
     writer = content.get(COMMAND, "predict")
     if writer != command:

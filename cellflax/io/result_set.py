@@ -4,7 +4,7 @@ A run writes to a hidden folder in its directory. At the end, the files are move
 (`results.RECORDS`) lists them. By that list a later run knows what the command wrote there: nothing else is ever
 replaced or removed. Each command has a record of its own, so that several can write to one directory.
 
-A command that notes in the journal which images are finished can go on where a run of it was ended (`io.resuming`).
+A command that notes in the journal which images are finished can continue where a run of it was ended (`io.resuming`).
 """
 
 import errno
@@ -140,7 +140,7 @@ def result_set(
         command: whose set it is, one of `results.RECORDS`.
         inputs: files that the run reads.
         run: what the results depend on besides the images, as JSON; None for a command that cannot be resumed.
-        resume: go on with what an earlier run of the same `run` finished, whether it was published or not; without
+        resume: continue what an earlier run of the same `run` finished, whether it was published or not; without
             one, begin anew.
 
     Raises:
@@ -182,7 +182,7 @@ def result_set(
             yield made
         except BaseException as error:
             if not made.published and (journal.added or found.folder is not None):
-                say(f"{len(journal.done)} finished images are kept in {folder.path}; resume=true goes on from there")
+                say(f"{len(journal.done)} finished images are kept in {folder.path}; resume=true continues from there")
             else:
                 folder.remove()
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -209,7 +209,7 @@ def _announce(output: Path, leftovers: Sequence[Unfinished]) -> None:
         if journal is not None and journal.done:
             say(
                 f"{output}: a run that was killed left {len(journal.done)} finished images, which are removed when "
-                "this run ends; to go on from them, stop it and add resume=true"
+                "this run ends; to continue from them, stop it and add resume=true"
             )
         else:
             say(f"{output}: removed what a run that was killed left there")

@@ -18,7 +18,7 @@ RESUME = "resume"  # key of provenance.json with what `Journal.recorded` gives
 
 @dataclass
 class Resumption:
-    """What a run goes on from; by default nothing.
+    """What a run continues from; by default nothing.
 
     Attributes:
         folder: hidden folder of a run that was killed.
@@ -70,7 +70,7 @@ class Resumption:
 def find_resumption(
     output: Path, leftovers: Sequence[Unfinished], run: dict[str, Any], overwrite: bool, key: str
 ) -> Resumption:
-    """Find what a run can go on from.
+    """Find what a run can continue from.
 
     Args:
         output: directory of the results.
@@ -117,12 +117,12 @@ def _published(
             return None
         raise UserError(
             f"{key}={output}: {results.PROVENANCE} there does not say which images are finished, so that resume=true "
-            "cannot go on from it; give another directory, or overwrite=true instead of resume=true"
+            "cannot continue from it; give another directory, or overwrite=true instead of resume=true"
         ) from error
 
 
 def _refuse_changed(output: Path, done: Mapping[str, Done], tables: Mapping[str, State], key: str) -> None:
-    """Refuse to go on from files that somebody has changed: they would be lost, or be measured wrong."""
+    """Refuse to continue from files that somebody has changed: they would be lost, or be measured wrong."""
     files = {name: state for entry in done.values() for name, state in entry.files.items()}
     for name, state in {**files, **tables}.items():
         file = output / name
@@ -130,7 +130,7 @@ def _refuse_changed(output: Path, done: Mapping[str, Done], tables: Mapping[str,
             raise UserError(f"{key}={output}: {name} is missing; restore it, or begin anew with overwrite=true instead")
         if file.is_file() and not is_whole(file, state):
             raise UserError(
-                f"{key}={output}: {name} was changed since cellflax wrote it, so that resume=true cannot go on from "
+                f"{key}={output}: {name} was changed since cellflax wrote it, so that resume=true cannot continue from "
                 "it; give another directory, or overwrite=true instead of resume=true"
             )
 

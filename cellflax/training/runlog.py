@@ -138,7 +138,7 @@ class RunLog:
         if not self.metrics_path.exists():
             return
         kept = []
-        remedy = "remove it; the run goes on without the lines up to its last checkpoint"
+        remedy = "remove it; the run continues without the lines up to its last checkpoint"
         for line in read_utf8(self.metrics_path, remedy, _MOST_BYTES).splitlines():
             try:
                 content = parse_json(line)
