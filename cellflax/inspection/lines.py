@@ -33,7 +33,7 @@ def describe(scene: Scene, time_axis: TimeFrom = TimeFrom.T) -> str:
     parts.append(_channels(scene) + _guessed(unnamed == "C", "C"))
     parts.append(f"{sizes['Y']} x {sizes['X']} px {scene.dtype.newbyteorder('=')}")
     size = scene.pixel_size_um
-    parts.append("pixel size unknown" if size is None else f"{size:.4g} um per px ({scene.pixel_size_from})")
+    parts.append("pixel size unknown" if size is None else f"{size:.4g} um per px ({scene.source})")
     return "; ".join(parts)
 
 
@@ -66,8 +66,8 @@ def _times(scene: Scene) -> str:
         return "times unknown"
     steps = np.diff(times_s)
     if np.allclose(steps, steps[0], rtol=0.01):
-        return f"one every {steps[0]:.4g} s"
-    return f"{steps.min():.4g} to {steps.max():.4g} s apart"
+        return f"one every {steps[0]:.4g} s ({scene.source})"
+    return f"{steps.min():.4g} to {steps.max():.4g} s apart ({scene.source})"
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ def _scene(path: Path, n_bytes: int, czi: Any, image: Any, root: ElementTree.Ele
         origin,
         name,
         size,
-        "" if size is None else "CZI",
+        "CZI",
         tuple(step * i for i in range(n_planes)) if step > 0 and n_planes > 1 else None,
         lambda: known(path, "times", lambda: _times_s(czi, root, planes.sizes["T"])),
     )

@@ -112,7 +112,7 @@ def _scenes(path: Path, file: BoundedFile, image: Any) -> list[Scene]:
             origin,
             image.path if positions == 1 else f"{image.path}_{position}",
             size,
-            "" if size is None else "LIF",
+            "LIF",
             tuple(step * i for i in range(n_planes)) if step and n_planes > 1 else None,
             lambda: known(path, "times", lambda: _times_s(image, axes)),
         )

@@ -66,7 +66,7 @@ def _scene(path: Path, opened: Any, frames: "_Frames", position: int) -> Scene:
         origin,
         known(path, "names of positions", lambda: _position_name(frames, position)) or "",
         size,
-        "" if size is None else "ND2",
+        "ND2",
         known(path, "focus positions", lambda: _z_um(frames)),
         lambda: known(path, "times", lambda: _times_s(opened, frames, position)),
         frames.unnamed,

@@ -139,7 +139,7 @@ def _scene(path: Path, name: str, folder: Path, group: Mapping[str, Any], image:
         origin,
         name,
         size,
-        "" if size is None else "OME-Zarr",
+        "OME-Zarr",
         image.z_um(path, sizes["Z"]),
         functools.partial(_times_s, sizes["T"], image),
     )

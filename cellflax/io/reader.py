@@ -40,12 +40,12 @@ class Reader:
     several: bool = False
 
 
-def read_whole(read: Callable[[Path], Stack], pixel_size_from: str = "") -> Opener:
+def read_whole(read: Callable[[Path], Stack], source: str = "") -> Opener:
     """Opens files of a format that are read as a whole, and hold one image."""
 
     @contextmanager
     def open_file(path: Path) -> Iterator[Sequence[Scene]]:
-        yield [scene_of(path, read(path), pixel_size_from)]
+        yield [scene_of(path, read(path), source)]
 
     return open_file
 

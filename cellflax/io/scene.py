@@ -31,7 +31,7 @@ class Scene:
         origin: where the names of the channels come from.
         name: name of the position or scene in a file that holds several, else "".
         pixel_size_um: edge of a pixel, if the file says.
-        pixel_size_from: what in the file says it, such as "OME".
+        source: what in the file says pixel size, focus and times, such as "OME".
         z_um: Z focus positions, if the file says; relative to the first plane if it gives only a distance.
         read_times: reads the (T,) times of the frames in seconds; None if the file does not say.
         unnamed: letter of the axis, T or C, that the file leaves unnamed and that is taken for it, else "".
@@ -45,7 +45,7 @@ class Scene:
     origin: NamesFrom = "default"
     name: str = ""
     pixel_size_um: float | None = None
-    pixel_size_from: str = ""
+    source: str = ""
     z_um: tuple[float, ...] | None = None
     read_times: Callable[[], np.ndarray | None] = field(default=no_times, repr=False)
     unnamed: str = ""
@@ -146,7 +146,7 @@ def with_time_axis(scene: Scene, axis: TimeFrom) -> Scene:
     )
 
 
-def scene_of(path: Path, stack: Stack, pixel_size_from: str = "") -> Scene:
+def scene_of(path: Path, stack: Stack, source: str = "") -> Scene:
     """The one image of a file that is in memory."""
     count, planes, height, width = stack.pixels.shape
     return Scene(
@@ -157,7 +157,7 @@ def scene_of(path: Path, stack: Stack, pixel_size_from: str = "") -> Scene:
         stack.channels,
         stack.origin,
         pixel_size_um=stack.pixel_size_um,
-        pixel_size_from=pixel_size_from,
+        source=source,
         z_um=stack.z_um,
     )
 

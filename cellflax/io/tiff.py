@@ -55,7 +55,6 @@ def _scene(path: Path, tiff: tifffile.TiffFile, image: tifffile.TiffPageSeries, 
     if extra and extra[-1] in _ALPHA and planes.samples > 1:
         planes.sizes["C"] -= 1  # the last
         names, origin = metadata.channel_names(planes.sizes["C"], colours) if origin != "file" else (names[:-1], origin)
-    size, source = metadata.pixel_size_um()
     return Scene(
         path,
         planes.sizes,
@@ -64,8 +63,8 @@ def _scene(path: Path, tiff: tifffile.TiffFile, image: tifffile.TiffPageSeries, 
         names,
         origin,
         metadata.name(),
-        size,
-        source,
+        metadata.pixel_size_um(),
+        metadata.source(),
         metadata.z_um(planes.sizes["Z"]),
         functools.partial(metadata.times_s, planes.sizes["T"]),
         unnamed,

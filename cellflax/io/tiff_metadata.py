@@ -54,15 +54,14 @@ class TiffMetadata:
             return tuple(names), "file"
         return default_channel_names(count), "colours" if colours else "default"
 
-    def pixel_size_um(self) -> tuple[float | None, str]:
-        """Edge of a pixel, and what says it.
+    def pixel_size_um(self) -> float | None:
+        """Edge of a pixel, None if unknown.
 
         Raises:
             UserError: if pixels are oblong.
         """
         sizes = self._known("pixel size", self._sizes_um)
-        size = None if sizes is None else square_pixel_um(self._path, *sizes)
-        return size, "" if size is None else self._dialect()
+        return None if sizes is None else square_pixel_um(self._path, *sizes)
 
     def z_um(self, planes: int) -> tuple[float, ...] | None:
         """Focus positions: those of the planes, else multiples of the distance between planes."""
@@ -87,7 +86,8 @@ class TiffMetadata:
             warn(f"{self._path}: its {what} cannot be read ({str(error) or type(error).__name__}); unknown")
             return None
 
-    def _dialect(self) -> str:
+    def source(self) -> str:
+        """What the metadata are written in."""
         tiff = self._tiff
         flags = {"OME": tiff.is_ome, "ImageJ": tiff.is_imagej, "MetaMorph": tiff.is_stk, "LSM": tiff.is_lsm}
         return next((name for name, is_it in flags.items() if is_it), "TIFF tags")

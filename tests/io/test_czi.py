@@ -28,7 +28,7 @@ def test_axes_names_sizes_and_times(tmp_path):
     with open_file(path) as (scene,):
         assert dict(scene.sizes) == {"T": 3, "C": 2, "Z": 4, "Y": 20, "X": 30}
         assert (scene.channels, scene.origin) == (("DAPI", "GFP"), "file")
-        assert (scene.pixel_size_um, scene.pixel_size_from) == (pytest.approx(0.65), "CZI")
+        assert (scene.pixel_size_um, scene.source) == (pytest.approx(0.65), "CZI")
         assert scene.z_um == pytest.approx((0, 2, 4, 6))
         assert times_of(scene) == [0, 5, 15]
         assert scene.name == ""
@@ -203,7 +203,7 @@ def test_real_files_as_czifile_reads_them():
         ]
         for i, scene in enumerate(scenes):
             assert scene.channels == ("DAPI",)
-            assert (scene.pixel_size_um, scene.pixel_size_from) == (1.6, "CZI")
+            assert (scene.pixel_size_um, scene.source) == (1.6, "CZI")
             np.testing.assert_array_equal(scene.plane(0, 0, 0), czi.asarray(scene=i))
     content = real_file("DAPI_GFP.czi").read_bytes()
     assert content.count(b"ZISRAWSUBBLOCK") == 2

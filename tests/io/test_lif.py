@@ -29,7 +29,7 @@ def test_axes_names_sizes_and_times(tmp_path):
     with open_file(path) as (scene,):
         assert dict(scene.sizes) == {"T": 3, "C": 2, "Z": 4, "Y": 20, "X": 30}
         assert (scene.channels, scene.origin) == (("DAPI", "GFP"), "file")
-        assert (scene.pixel_size_um, scene.pixel_size_from) == (pytest.approx(0.5), "LIF")
+        assert (scene.pixel_size_um, scene.source) == (pytest.approx(0.5), "LIF")
         assert scene.z_um == pytest.approx((0, 2, 4, 6))
         assert scene.times_s() == pytest.approx([0, 8, 16])
     np.testing.assert_array_equal(frames_of(path), MOVIE)

@@ -30,7 +30,7 @@ def test_axes_names_sizes_and_times(tmp_path, options):
     with open_file(path) as (scene,):
         assert dict(scene.sizes) == {"T": 3, "C": 2, "Z": 4, "Y": 20, "X": 30}
         assert (scene.channels, scene.origin) == (("DAPI", "GFP"), "file")
-        assert (scene.pixel_size_um, scene.pixel_size_from) == (0.65, "ND2")
+        assert (scene.pixel_size_um, scene.source) == (0.65, "ND2")
         assert scene.z_um == (0, 0.5, 1, 1.5)
         assert scene.times_s() == pytest.approx([0, 16, 64])
     np.testing.assert_array_equal(frames_of(path), MOVIE)

@@ -102,7 +102,7 @@ def test_axes(axes, version, tmp_path):
     array = pixels(*(shape[axis] for axis in axes))
     opened = scene(write(tmp_path / "a.zarr", array, axes, version))
     assert opened.sizes == {axis.upper(): length if axis in axes else 1 for axis, length in shape.items()}
-    assert (opened.dtype, opened.pixel_size_um, opened.pixel_size_from) == (np.uint16, 0.2, "OME-Zarr")
+    assert (opened.dtype, opened.pixel_size_um, opened.source) == (np.uint16, 0.2, "OME-Zarr")
     full = array.reshape([length if axis in axes else 1 for axis, length in shape.items()])
     for t, c, z in np.ndindex(full.shape[:3]):
         np.testing.assert_array_equal(opened.plane(t, c, z), full[t, c, z])

@@ -22,7 +22,7 @@ def test_a_movie_of_metamorph(tmp_path):
     path = write_stk(tmp_path / "a.STK", PLANES, times_ms=TIMES)
     with open_file(path) as (scene,):
         assert dict(scene.sizes) == {"T": 5, "C": 1, "Z": 1, "Y": 20, "X": 30}
-        assert (scene.pixel_size_um, scene.pixel_size_from) == (pytest.approx(0.65), "MetaMorph")
+        assert (scene.pixel_size_um, scene.source) == (pytest.approx(0.65), "MetaMorph")
         assert times_of(scene) == [0, 3, 7, 11, 19]
         assert (scene.channels, scene.origin, scene.dtype) == (("channel_0",), "default", "u2")
     np.testing.assert_array_equal(frames_of(path)[:, 0, 0], PLANES)
@@ -53,7 +53,7 @@ def test_a_series_of_lsm(tmp_path, capsys):
     with open_file(path) as (scene,):
         assert dict(scene.sizes) == {"T": 3, "C": 2, "Z": 4, "Y": 20, "X": 30}
         assert (scene.channels, scene.origin) == (("Ch1-T1", "Ch2-T2"), "file")
-        assert (scene.pixel_size_um, scene.pixel_size_from) == (pytest.approx(0.5), "LSM")
+        assert (scene.pixel_size_um, scene.source) == (pytest.approx(0.5), "LSM")
         assert scene.z_um == pytest.approx((0, 2, 4, 6))
         assert times_of(scene) == [0, 30, 90]
     np.testing.assert_array_equal(frames_of(path), np.moveaxis(STACK, 2, 1))
