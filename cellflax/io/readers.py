@@ -81,6 +81,8 @@ def open_file(path: Path, *, as_labels: bool = False) -> Iterator[Sequence[Scene
     with ExitStack() as stack:
         with decoding(path, DAMAGED):
             scenes = list(stack.enter_context(opener(path)))
+            if not scenes:
+                raise UserError(f"{path}: damaged or incomplete (holds no image); copy or export it again")
             for scene in scenes:
                 _check(scene)
         yield _with_names(scenes)

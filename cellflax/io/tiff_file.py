@@ -52,8 +52,13 @@ def _open(path: Path, omexml: str | None = None, is_ome: bool | None = None) -> 
 def _require_plausible_page(path: Path, page: tifffile.TiffPage) -> None:
     """Check that the file is large enough for the pixels of its first page, unless tiles may be left out."""
     if not page.is_tiled:
-        declared = math.prod(page.shape) * page.bitspersample // 8
-        require_plausible_size(path, declared, path.stat().st_size * _ratio(page))
+        require_plausible_size(path, _declared_bytes(page.shape, page), path.stat().st_size * _ratio(page))
+
+
+def _declared_bytes(shape: tuple[int, ...], page: tifffile.TiffPage) -> int:
+    """Bytes of pixels of a shape, as a page packs them."""
+    bits: int | tuple[int, ...] = page.bitspersample  # a damaged page has several
+    return math.prod(shape) * (bits if isinstance(bits, int) else max(bits, default=0)) // 8
 
 
 def _ratio(page: tifffile.TiffPage) -> int:
@@ -79,7 +84,7 @@ def _require_pixels(path: Path, series: tifffile.TiffPageSeries, size: int) -> N
             raise _incomplete(path, f"pixels of {series.nbytes} bytes in a file of {size}")
         return
     keyframe, empty = series.keyframe, 0
-    declared = math.prod(keyframe.shape) * keyframe.bitspersample // 8
+    declared, of_tile = _declared_bytes(keyframe.shape, keyframe), _declared_bytes(keyframe.chunks, keyframe)
     for number, page in enumerate(series.pages):
         if page is None:
             raise _incomplete(path, f"plane {number} is missing")
@@ -93,6 +98,8 @@ def _require_pixels(path: Path, series: tifffile.TiffPageSeries, size: int) -> N
         if empty and not keyframe.is_tiled:
             raise _incomplete(path, f"plane {number} lacks pixels")
         require_plausible_size(path, declared, stored * _ratio(keyframe) + empty * declared)
+        if keyframe.is_tiled and any(page.databytecounts):  # each tile is stored whole
+            require_plausible_size(path, of_tile, int(max(page.databytecounts)) * _ratio(keyframe))
     if series.nbytes > len(series.pages) * keyframe.nbytes:
         raise _incomplete(path, f"declares the shape {series.shape} and has {len(series.pages)} planes")
     if empty:
