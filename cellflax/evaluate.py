@@ -95,8 +95,8 @@ class EvaluateConfig:
             `<name>_ignore.tif` beside the reference, where there is one.
         pair: names pairs files by their names, order in the order of their names.
         output: directory for the results.
-        overwrite: whether to replace the results of an earlier evaluation in `output`, which is refused otherwise;
-            other files there stay.
+        overwrite: whether to replace the results of an earlier evaluation in `output`; other files there stay. With
+            false they are refused.
     """
 
     predicted: str = ""
@@ -115,7 +115,7 @@ class EvaluateConfig:
     ignore: str | None = None
     pair: PairBy = PairBy.names
     output: str = "evaluation"
-    overwrite: bool = False
+    overwrite: bool = True
 
     def __post_init__(self):
         check(self, "", at_least(0), "border")

@@ -21,6 +21,7 @@ import cellflax
 from cellflax.config import entry, to_json
 from cellflax.io import results
 from cellflax.io.failures import Failures, failure
+from cellflax.io.records import recorded_settings
 from cellflax.io.result_set import result_set
 from cellflax.jsonfile import write_json
 from cellflax.quantification.cell_type import format_accuracy, quantify_cell_types
@@ -63,7 +64,10 @@ def _refuse_failed(config: QuantifyConfig, metrics: dict[str, Any]) -> None:
 def _quantify(config: QuantifyConfig) -> dict[str, Any]:
     """As `quantify`, but images that cannot be used are only listed under `failed`."""
     failures, settings = Failures(), to_json(config)
-    with result_set(config.output, config.overwrite, _expected(config.method), command="quantify") as found:
+    overwrite = config.overwrite
+    if overwrite is None:
+        overwrite = recorded_settings(config.output, "quantify").get("method") == config.method.name
+    with result_set(config.output, overwrite, _expected(config.method), command="quantify") as found:
         measured = _measure(config, failures, found.folder)
         origin = {"cellflax": cellflax.__version__, "settings": settings}
         failed = failures.reasons

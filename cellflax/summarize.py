@@ -42,13 +42,13 @@ class SummarizeConfig:
     Attributes:
         runs: directories or patterns; on the command line, `runs=` may be omitted.
         output: directory for the results.
-        overwrite: whether to replace the results of an earlier summary in `output`, which is refused otherwise;
-            other files there stay.
+        overwrite: whether to replace the results of an earlier summary in `output`; other files there stay. With
+            false they are refused.
     """
 
     runs: list[str] = field(default_factory=list)
     output: str = "summary"
-    overwrite: bool = False
+    overwrite: bool = True
 
 
 @entry("summarize", SummarizeConfig, positional="runs")

@@ -108,7 +108,7 @@ def test_a_second_run_is_refused_and_replaces_its_own_files_alone(case):
     assert first.status == 0, first.err
     case.assert_whole()
     before = case.record.read_bytes()
-    again = case.run()
+    again = case.run("overwrite=false")
     assert again.status == 1
     assert "holds the results of an earlier run; give another directory, or add overwrite=true" in again.error
     assert case.record.read_bytes() == before
@@ -121,6 +121,24 @@ def test_a_second_run_is_refused_and_replaces_its_own_files_alone(case):
     assert over.status == 0, over.err
     case.assert_whole("mine.txt")
     assert (case.output / "mine.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_what_is_quick_to_make_again_is_replaced_unasked(command, tmp_path, fields):
+    (tmp_path / "in").mkdir()
+    case = Case(command, command.arguments(tmp_path / "in", fields), tmp_path / "out")
+    assert case.run().status == 0
+    again = case.run()
+    assert again.status == (0 if command.name in ("evaluate", "quantify", "summarize") else 1)
+    case.assert_whole()
+
+
+def test_another_quantification_is_not_replaced_unasked(tmp_path):
+    movie, out = _labels(tmp_path), tmp_path / "out"
+    assert run_command(quantify.main, "method=cells", f"predicted={movie}", f"output={out}").status == 0
+    other = ("method=ktr", f"predicted={movie}", f"reporter={movie}", f"nuclei={movie}", f"output={out}")
+    assert "holds the results of an earlier run" in run_command(quantify.main, *other).error
+    assert (out / results.CELLS).is_file()
 
 
 @pytest.mark.parametrize("overwrite", ["false", "true"])
@@ -177,7 +195,7 @@ def test_a_run_that_ends_while_files_move_in_says_so_and_is_repaired(case, stop,
     record = json.loads(case.record.read_text())
     assert not record["complete"]
     assert set(case.files()) - {case.record.name} < set(record["files"])
-    assert "holds the results of an earlier run" in case.run().error
+    assert "holds the results of an earlier run" in case.run("overwrite=false").error
     repaired = case.run("overwrite=true")
     assert repaired.status == 0, repaired.err
     case.assert_whole()

@@ -162,7 +162,7 @@ def edit(old: str, new: str):
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (lambda run: (run / "test.json").write_text("{"), "test.json cannot be read as JSON"),
+        (lambda run: (run / "test.json").write_text("{"), "test.json: cannot be read as JSON"),
         (edit('"pooled"', '"pool"'), "test.json has no usable pooled: got None"),
         (edit("0.5", '"high"'), "test.json has metrics that are not numbers"),
         (edit('"data_set": "a"', '"data_set": 3'), "test.json has no usable data_set: got 3"),

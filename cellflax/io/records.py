@@ -53,6 +53,13 @@ def earlier_files(output: Path, overwrite: bool, key: str, command: str, remedy:
     return [*content[FILES], record.name]
 
 
+def recorded_settings(output: str | Path, command: str) -> dict[str, Any]:
+    """The options of the run whose results a directory holds; empty if there is none, or they cannot be read."""
+    content = _read(Path(output) / results.RECORDS[command])
+    settings = None if content is None else content.get("settings")
+    return settings if isinstance(settings, dict) else {}
+
+
 def not_results(files: Iterable[Path]) -> list[Path]:
     """Those of several files that no record beside them lists; may be empty."""
     files = list(files)

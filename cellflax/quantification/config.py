@@ -47,8 +47,8 @@ class QuantifyConfig(ReadingOptions):
         ktr: settings of method=ktr.
         cell_type: settings of method=cell_type.
         output: directory for the results.
-        overwrite: whether to replace the results of an earlier quantification in `output`, which is refused otherwise;
-            other files there stay.
+        overwrite: whether to replace the results of an earlier quantification in `output`; other files there stay. With
+            false they are refused; null replaces those of the same method, and refuses others.
     """
 
     method: QuantifyMethod = QuantifyMethod.cell_type
@@ -70,7 +70,7 @@ class QuantifyConfig(ReadingOptions):
     ktr: KtrConfig = field(default_factory=KtrConfig)
     cell_type: CellTypeConfig = field(default_factory=CellTypeConfig)
     output: str = "quantities"
-    overwrite: bool = False
+    overwrite: bool | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
