@@ -4,9 +4,11 @@ import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 
 from cellflax.errors import UserError
 from cellflax.evaluate import EvaluateConfig, evaluate, format_table, main
+from cellflax.io.images import write_labels
 from tests.commands import finish_command, run_command, start_command
 from tests.evaluation.fields import PREDICTED, REFERENCE, config, maps, write, write_fields
 from tests.metrics.drawing import grid
@@ -272,3 +274,12 @@ def test_published_hela_masks(data_root, tmp_path):
     assert metrics["pooled"]["jaccard_index"] == pytest.approx(0.834, abs=1e-3)
     assert metrics["pooled"]["dice_index"] == pytest.approx(0.907, abs=1e-3)
     assert metrics["pooled"]["n_cells_in_index"] == 28
+
+
+def test_files_that_say_different_scales_are_noted(folders):
+    labels = tifffile.imread(folders / "reference/a_masks.tif")
+    write_labels(folders / "reference/a_masks.tif", labels, 0.65)
+    write_labels(folders / "predicted/a_labels.tif", labels, 0.325)
+    assert any("a_labels.tif has pixels of 0.325 um" in note for note in evaluate(config(folders))["notes"])
+    write_labels(folders / "predicted/a_labels.tif", labels, 0.652)
+    assert not any("has pixels of" in note for note in evaluate(config(folders))["notes"])

@@ -162,3 +162,12 @@ def test_usual_names_of_training_folders(fields, tmp_path, image, labels):
             path.write_bytes((fields / kind).read_bytes())
     data = load_folder(FolderData(root=str(tmp_path)))
     assert sorted([*(one.name for one in data.train), *(one.example.name for one in data.validation)]) == ["a", "b"]
+
+
+def test_labels_of_another_scale_are_noted(fields, tmp_path, capsys):
+    for name, source in (("a", "field_0007"), ("b", "field_0008")):
+        for kind, array, um in (("", "images/{}_phase.tif", 0.65), ("_masks", "labels/{}.tif", 1.3)):
+            pixels = {"x": tifffile.imread(fields / array.format(source))}
+            write_channels(tmp_path / f"{name}{kind}.ome.tif", pixels, PhysicalSizeX=um, PhysicalSizeY=um)
+    load_folder(FolderData(root=str(tmp_path)))
+    assert "a_masks.ome.tif has pixels of 1.3 um and " in capsys.readouterr().err

@@ -17,7 +17,9 @@ from cellflax.errors import UserError
 from cellflax.ignored import SparseLabels
 from cellflax.io.images import Image, read_channels, read_labels
 from cellflax.io.label_notes import note_labels
+from cellflax.io.notices import warn
 from cellflax.io.reading import ReadingOptions
+from cellflax.io.size_remarks import size_remark
 from cellflax.labels import cells_of
 
 
@@ -173,4 +175,6 @@ def _read(label_file: Path, image: Image) -> np.ndarray:
         raise UserError(
             f"{label_file}: shape {labels.shape} differs from {image.pixels.shape[:2]} of its image {image.path.name}"
         )
+    if remark := size_remark(label_file, image.path):
+        warn(remark)
     return labels
