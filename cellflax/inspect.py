@@ -40,7 +40,7 @@ def main(config: InspectConfig) -> None:
     unread = 0
     for text in config.input:
         for folder, files in files_by_folder(text).items():
-            print(f"{folder}: {len(files)} image files")
+            print(f"{folder}: {len(files)} image file{'s' * (len(files) > 1)}")
             for line in image_lines(files, config.reading()):
                 print(f"  {line.text}", flush=True)
                 unread += line.is_error

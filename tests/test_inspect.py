@@ -27,7 +27,7 @@ def test_what_a_file_says(tmp_path):
     status, lines = said_of(tmp_path / "a.ome.tif")
     assert status == 0
     assert lines == [
-        f"{tmp_path}: 1 image files",
+        f"{tmp_path}: 1 image file",
         "  a.ome.tif: 3 frames, one every 300 s (OME); 4 focal planes, 2 um apart; 2 channels (phase, gfp); 14 x 18 px "
         "uint16; 0.5 um per px (OME)",
     ]
