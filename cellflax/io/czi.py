@@ -1,7 +1,9 @@
 """Zeiss CZI through the library czifile; the tiles of one plane are read when it is wanted."""
 
+import io
 import logging
 import math
+import struct
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,11 +19,12 @@ from cellflax.io.movie_time import rising_times_s
 from cellflax.io.reader import Reader
 from cellflax.io.scene import Scene
 from cellflax.io.stack import NamesFrom, default_channel_names, square_pixel_um
-from cellflax.io.vendor import bounded, known, library
+from cellflax.io.vendor import BoundedFile, bounded, known, library
 
 # The most bytes that one stored byte can stand for.
 _RATIO = {0: 1, 1: 1024, 2: 2731, 4: 1024}
 _OTHER_RATIO = 1 << 16
+_MOST_AXES = 64
 # Tiles cover at least this share of the rectangle around them.
 _LEAST_COVERED = 1e-3
 # From here on a time stamp may be a date (days since 1899, 1970 on) instead of seconds.
@@ -41,7 +44,7 @@ def open_czi(path: Path) -> Iterator[Sequence[Scene]]:
     disabled, logger.disabled = logger.disabled, True  # what it logs is checked here
     try:
         with bounded(path) as file, czifile.CziFile(file, squeeze=False) as czi:
-            _require_directory(path, czifile, czi)
+            _require_directory(path, file, czifile, czi)
             root = known(path, "metadata", lambda: czi.xml_element)
             names = known(path, "names of scenes", lambda: _scene_names(root)) or {}
             images = [(names.get(key, ""), czi.scenes[key]) for key in czi.scenes]
@@ -55,12 +58,22 @@ def open_czi(path: Path) -> Iterator[Sequence[Scene]]:
 CZI = Reader("CZI", (".czi",), open_czi, lambda start: start.startswith(b"ZISRAWFILE"), several=True)
 
 
-def _require_directory(path: Path, czifile: Any, czi: Any) -> None:
-    """Refuse files without the list of tiles, which is written last: tiles may be missing."""
+def _require_directory(path: Path, file: BoundedFile, czifile: Any, czi: Any) -> None:
+    """Refuse files without a whole list of tiles, which is written last: tiles may be missing."""
     place = czi.header.directory_position
     segment = czifile.CziSegment(czi, place) if place > 0 else None
     if segment is None or segment.sid != czifile.CziSubBlockDirectorySegmentData.SID:
         raise UserError(f"{path}: damaged or incomplete (the list of its tiles is missing); copy or export it again")
+    # A segment has a head of 32 bytes. The list begins with the number of its entries, in 128 bytes. An entry has 32,
+    # and 20 for each of its axes, whose number czifile claims memory for.
+    file.seek(place + 32)
+    (entries,) = struct.unpack("<i", file.read(128)[:4])
+    for _ in range(entries):
+        entry = file.read(32)
+        axes = int.from_bytes(entry[28:32], "little")
+        if len(entry) < 32 or axes > _MOST_AXES:
+            raise UserError(f"{path}: damaged or incomplete (the list of its tiles is cut); copy or export it again")
+        file.seek(20 * axes, io.SEEK_CUR)
 
 
 def _scene(path: Path, n_bytes: int, czi: Any, image: Any, root: ElementTree.Element | None, name: str) -> Scene:

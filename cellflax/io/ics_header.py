@@ -75,7 +75,7 @@ def parse_header(path: Path, content: bytes) -> IcsHeader:
     while position < len(text):
         end = text.find(line, position)
         end = len(text) if end < 0 else end
-        words = [word.strip() for word in text[position:end].split(field)]
+        words = [_printable(word.strip()) for word in text[position:end].split(field)]
         position = end + len(line)
         if words[0] == "end":
             return IcsHeader(path, entries, position)
@@ -85,6 +85,11 @@ def parse_header(path: Path, content: bytes) -> IcsHeader:
     if not header.is_version_1:
         raise UserError(f"{path}: the ICS header has no end; copy or export it again")
     return header
+
+
+def _printable(word: str) -> str:
+    """A word as it may stand in an error of one line."""
+    return "".join(letter if letter.isprintable() else "?" for letter in word)
 
 
 def _lengths_um(names: list[str], values: list[str], units: list[str]) -> dict[str, float]:
