@@ -86,6 +86,8 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
     say(device)
     dataset = dataset_to_scale(load_dataset(config.data), config.scale)
     _announce(dataset)
+    assert config.normalize.intensity is not None, "TrainConfig resolves it"
+    say(f"intensities: normalize.intensity={config.normalize.intensity.name}")
     stored = _stored_config(config)
     output_directory(run, key="run")
     if (run / results.CONFIG).exists():

@@ -1,13 +1,21 @@
 """Data sets by their configuration."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from cellflax.data.example import Dataset
+from cellflax.data.normalize import Intensity
 
 
 @dataclass
 class DataConfig:
-    """Base of the settings of a data set; a subclass defines `load`."""
+    """Base of the settings of a data set; a subclass defines `load`.
+
+    Attributes:
+        usual_intensity: what `normalize.intensity=null` means for such data; the papers divide by the median.
+    """
+
+    usual_intensity: ClassVar[Intensity] = Intensity.median
 
     def load(self) -> Dataset:
         """Read, fetch or simulate the data set.

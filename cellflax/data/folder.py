@@ -12,6 +12,7 @@ from cellflax.data.datasets import DataConfig
 from cellflax.data.example import SIMULATED_NOTE, Dataset, Example
 from cellflax.data.folder_files import DataSetFiles, find_data_sets
 from cellflax.data.folds import PartOptions, divide
+from cellflax.data.normalize import Intensity
 from cellflax.data.pixel_classes import Annotation, pixel_classes
 from cellflax.errors import UserError
 from cellflax.ignored import SparseLabels
@@ -50,6 +51,7 @@ class FolderData(ReadingOptions, PartOptions, DataConfig):
     """
 
     prefix: ClassVar[str] = "data."
+    usual_intensity: ClassVar[Intensity] = Intensity.percentile  # whose median may be 0, and whose offset is unknown
 
     root: str | None = None
     channels: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Intensity normalisation of whole images (Van Valen 2016, P1; Sadanandan 2017, P2) for training and prediction."""
+"""Intensity normalisation of whole images (P1, P2, percentiles) for training and prediction."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -7,14 +7,19 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from cellflax.checks import check, odd
-from cellflax.errors import ContentError
+from cellflax.checks import check, odd, within
+from cellflax.errors import BlankError, ContentError, UserError
+
+# Percentiles of planes of up to this many pixels are exact. Of larger ones, they are those of a grid: every third pixel
+# of every third row at least leaves 466,000 pixels, 900 of them above the 99.8th percentile.
+MOST_SORTED = 2**22
 
 
 class Intensity(Enum):
-    """How an image is brought to a common scale (P1, S13 compares the first and the last two; P2: range)."""
+    """How an image is brought to a common scale (P1, S13 compares median, maximum and none; P2: range)."""
 
     median = "median"
+    percentile = "percentile"
     range = "range"
     maximum = "maximum"
     none = "none"
@@ -26,17 +31,32 @@ class NormalizeConfig:
 
     Attributes:
         intensity: `median` and `maximum` divide each channel by this value, `none` leaves it as it is. `range` maps its
-            smallest and largest value to 0 and 1, then subtracts its median. All values are of the whole image.
+            smallest and largest value to 0 and 1, then subtracts its median. `percentile` maps its percentiles
+            `low_percentile` and `high_percentile` to 0 and 1, and values beyond them to values beyond 0 and 1. All
+            values are of the whole image. Null chooses by the data: percentile for your own images (data=folder),
+            median for the papers' and simulated data.
+        low_percentile: for `percentile`: share of the pixels, in percent, that become 0 or less.
+        high_percentile: for `percentile`: share of the pixels, in percent, that become 1 or less. Where this percentile
+            equals the low one, as in an image of few bright pixels, the smallest and largest value take their place.
+            Images of more than 4 million pixels are sampled on a regular grid.
         subtract_local_mean: then subtract the mean over a box around each pixel.
         window_px: edge of that box in pixels; null takes the network's receptive field, as P1 does.
     """
 
-    intensity: Intensity = Intensity.median
+    intensity: Intensity | None = Intensity.median  # not null: records without this key were trained so
+    low_percentile: float = 1.0
+    high_percentile: float = 99.8
     subtract_local_mean: bool = True
     window_px: int | None = None
 
     def __post_init__(self):
         check(self, "normalize", odd(3), "window_px")
+        check(self, "normalize", within(0, 100), "low_percentile", "high_percentile")
+        if self.low_percentile >= self.high_percentile:
+            raise UserError(
+                f"normalize.low_percentile must be below normalize.high_percentile, got {self.low_percentile:g} and "
+                f"{self.high_percentile:g}"
+            )
 
 
 def normalize(image: np.ndarray, config: NormalizeConfig, receptive_field: int, name: str = "image") -> np.ndarray:
@@ -53,6 +73,7 @@ def normalize(image: np.ndarray, config: NormalizeConfig, receptive_field: int, 
 
     Raises:
         ContentError: if a channel cannot be divided by its median, maximum or range because that is zero.
+        BlankError: for `percentile`, if all pixels of a channel are equal.
     """
     scale = intensity_scale(
         image, config, name, "give raw (not background-subtracted) intensities or set normalize.intensity=none"
@@ -90,10 +111,16 @@ def intensity_scale(
 
     Raises:
         ContentError: as in `normalize`.
+        BlankError: as in `normalize`.
+        UserError: if the configuration names no method.
     """
-    offset, divisor = np.transpose([_scale(image[..., c], config.intensity) for c in range(image.shape[-1])])
+    if config.intensity is None:
+        raise UserError("normalize.intensity is null, which only a training resolves; name a method")
+    offset, divisor = np.transpose([_scale(image[..., c], config, config.intensity) for c in range(image.shape[-1])])
     if np.any(divisor <= 0):
         channel = int(np.argmax(divisor <= 0))
+        if config.intensity is Intensity.percentile:
+            raise BlankError(f"{name}: channel {channel} is constant ({offset[channel]:g}); is it the right file?")
         raise ContentError(
             f"{name}: the {config.intensity.name} of channel {channel} is {divisor[channel]:g}, so the channel cannot "
             f"be divided by it; {remedy}"
@@ -101,9 +128,11 @@ def intensity_scale(
     return IntensityScale(offset, divisor)
 
 
-def _scale(plane: np.ndarray, intensity: Intensity) -> tuple[float, float]:
-    """Offset and divisor of one channel."""
+def _scale(plane: np.ndarray, config: NormalizeConfig, intensity: Intensity) -> tuple[float, float]:
+    """Offset and divisor of one channel; no divisor (0) if it cannot be divided."""
     match intensity:
+        case Intensity.percentile:
+            return _percentile_scale(plane, config.low_percentile, config.high_percentile)
         case Intensity.median:
             return 0.0, _median(plane)
         case Intensity.maximum:
@@ -112,6 +141,25 @@ def _scale(plane: np.ndarray, intensity: Intensity) -> tuple[float, float]:
             return _median(plane), float(plane.max()) - float(plane.min())
         case Intensity.none:
             return 0.0, 1.0
+
+
+def _percentile_scale(plane: np.ndarray, low: float, high: float) -> tuple[float, float]:
+    """Lower end and width of the range between two percentiles; of the whole range where they are equal."""
+    start, end = np.percentile(_grid(plane).astype(np.float64), (low, high))
+    if start == end:
+        start, end = float(plane.min()), float(plane.max())
+    return float(start), float(end - start)
+
+
+def _grid(plane: np.ndarray) -> np.ndarray:
+    """Every n-th pixel of every n-th row, `MOST_SORTED` at most: the same pixels at each call.
+
+    An odd n takes even and odd rows and columns in turn, which differ in interlaced images.
+    """
+    step = 1
+    while -(-plane.shape[0] // step) * -(-plane.shape[1] // step) > MOST_SORTED:
+        step += 2
+    return plane[::step, ::step]
 
 
 def _median(plane: np.ndarray) -> float:

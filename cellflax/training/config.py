@@ -1,11 +1,11 @@
 """The configuration of a training run: what `conf/train.yaml` composes and a checkpoint stores."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
 from cellflax.checks import above, at_least, check, one_of, within
-from cellflax.data.normalize import NormalizeConfig
+from cellflax.data.normalize import Intensity, NormalizeConfig
 from cellflax.data.resample import ScaleConfig
 from cellflax.errors import UserError
 from cellflax.refine.seeds import NucleiSeedsConfig
@@ -74,7 +74,8 @@ class TrainConfig:
         model: network (group model).
         data: images and annotations (group data).
         scale: operations in physical units that come first, in training and prediction.
-        normalize: intensity normalisation, in training and prediction.
+        normalize: intensity normalisation, in training and prediction. What is null by the data is set here, so that
+            a run's record names the method.
         sampler: training batches (group sampler).
         loss: cost (group loss).
         optimizer: optimiser and learning rate (group optimizer).
@@ -108,3 +109,6 @@ class TrainConfig:
             raise UserError(f"name must be a word without slashes, got {self.name!r}")
         check(self, "", within(0, _LARGEST_SEED), "seed")
         check(self, "", TRANSFORM_COUNTS, "test_time_augmentation")
+        if self.normalize.intensity is None:
+            usual = Intensity.median if self.data is None else self.data.usual_intensity
+            self.normalize = replace(self.normalize, intensity=usual)

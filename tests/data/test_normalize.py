@@ -17,7 +17,10 @@ def transcription(image: np.ndarray, intensity: Intensity, window: int) -> np.nd
     out = np.empty(image.shape)
     for c in range(image.shape[-1]):
         channel = image[..., c].astype(float)
-        if intensity is Intensity.range:
+        if intensity is Intensity.percentile:
+            low, high = np.percentile(channel, 1.0), np.percentile(channel, 99.8)
+            channel = (channel - low) / (high - low)
+        elif intensity is Intensity.range:
             channel = (channel - channel.min()) / (channel.max() - channel.min())
             channel = channel - np.median(channel)
         else:

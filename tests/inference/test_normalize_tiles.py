@@ -8,7 +8,15 @@ from cellflax.inference.normalize_tiles import NormalizedImage
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
-@pytest.mark.parametrize("config", [NormalizeConfig(), NormalizeConfig(Intensity.maximum, window_px=7)])
+@pytest.mark.parametrize(
+    "config",
+    [
+        NormalizeConfig(),
+        NormalizeConfig(Intensity.maximum, window_px=7),
+        NormalizeConfig(Intensity.percentile, window_px=7),
+        NormalizeConfig(Intensity.percentile, subtract_local_mean=False),
+    ],
+)
 def test_equals_the_whole(config, dtype):
     image = np.random.default_rng(0).integers(1, 255, (61, 94, 2)).astype(dtype)
     whole = normalize(image, config, receptive_field=31)
