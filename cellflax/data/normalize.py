@@ -76,7 +76,7 @@ def normalize(image: np.ndarray, config: NormalizeConfig, receptive_field: int, 
         BlankError: for `percentile`, if all pixels of a channel are equal.
     """
     scale = intensity_scale(
-        image, config, name, "give raw (not background-subtracted) intensities or set normalize.intensity=none"
+        image, config, name, "give raw (not background-subtracted) intensities or set normalize.intensity=percentile"
     )
     return rescale(image, scale, box_px(config, receptive_field))
 

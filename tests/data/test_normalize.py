@@ -88,7 +88,7 @@ def test_unusable_windows_are_refused(window):
 @pytest.mark.parametrize(
     ("background", "intensity", "message"),
     [
-        (0, Intensity.median, "set7: the median of channel 1 is 0, .* normalize.intensity=none"),
+        (0, Intensity.median, "set7: the median of channel 1 is 0, .* normalize.intensity=percentile"),
         (-5, Intensity.maximum, "set7: the maximum of channel 1 is -5, "),
         (7, Intensity.range, "set7: the range of channel 1 is 0, "),
     ],
