@@ -69,6 +69,15 @@ def test_the_record_names_the_method(run):
     assert load_model(run).config.normalize == NormalizeConfig(Intensity.percentile)
 
 
+def test_the_same_command_resumes_and_another_method_does_not(run):
+    given = (*NETWORK, "data=folder", f"data.root={run.parent / 'data'}", f"run={run}")
+    result = run_command(train.main, *given, "normalize.intensity=median")
+    assert "holds a run with normalize.intensity=percentile, not median; give the same value" in result.error
+    result = run_command(train.main, *given)
+    assert result.status == 0, result.err
+    assert "resuming at step 40 of 40" in result.err
+
+
 def test_camera_settings_do_not_change_the_masks(run, tmp_path):
     image = field(9, *SHAPE)[0]
     variants = {
