@@ -79,6 +79,8 @@ def _require_pixels(path: Path, series: tifffile.TiffPageSeries, size: int) -> N
         series: its image.
         size: bytes of the file.
     """
+    if not all(isinstance(length, int) for length in series.shape):  # by ImageJ's text, which may hold anything
+        raise _incomplete(path, f"declares the shape {series.shape}")
     if series.dataoffset is not None:
         if series.dataoffset + series.nbytes > size:
             raise _incomplete(path, f"pixels of {series.nbytes} bytes in a file of {size}")
