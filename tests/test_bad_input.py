@@ -117,7 +117,11 @@ DATA = [
     ([*FOLDER, "data.root={}/no_cell"], "needs at least 2 images with cells, there is 1; use data.split=region"),
     ([*FOLDER, "data.root={}/fractions"], "b.tif: labels must be whole numbers, it holds fractions"),
     ([*FOLDER, "data.root={}/one"], "data.split=image needs at least 2 images, there is 1; use data.split=region"),
-    ([*FOLDER, "data.root={}/subtracted"], "the median of channel 0 is 0, so the channel cannot be divided by it"),
+    (
+        [*FOLDER, "data.root={}/subtracted", "normalize.intensity=median"],
+        "the median of channel 0 is 0, so the channel cannot be divided by it; give raw (not background-subtracted) "
+        "intensities or set normalize.intensity=percentile",
+    ),
     ([*FOLDER, "data.root={}/one", "data.validation_fraction=0"], "data.validation_fraction must be in (0, 1), got 0"),
     (
         ["data=hela", "data.root={}/none", "data.on_missing=error", "run={}/out"],
