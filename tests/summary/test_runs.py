@@ -20,7 +20,7 @@ def _edit(file: str, old: str, new: str):
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (lambda run: (run / "config.json").write_bytes(b"\xff\xfe"), "config.json cannot be read as JSON"),
+        (lambda run: (run / "config.json").write_bytes(b"\xff\xfe"), "config.json: line 1 is not UTF-8"),
         (lambda run: (run / "config.json").write_text("[]"), "config.json: is not a JSON object"),
         (_edit("config.json", '"seed": 0', '"seed": "a"'), "config.json has no usable seed: got 'a'"),
         (_edit("config.json", '"seed": 0', '"seed": true'), "config.json has no usable seed: got True"),
