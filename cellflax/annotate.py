@@ -27,7 +27,7 @@ from cellflax.annotation.review import review_line, review_table, write_picture,
 from cellflax.config import entry, to_json
 from cellflax.errors import UserError
 from cellflax.io import results
-from cellflax.io.failures import Failures, failure
+from cellflax.io.failures import Failures, refuse_failed
 from cellflax.labeling.alkofahi import label_two_channels
 from cellflax.labeling.quality import flag_sites, measure_quality
 from cellflax.labeling.result import CELL, NUCLEAR, Labels, Stains
@@ -46,8 +46,7 @@ def _command(config: AnnotateConfig) -> None:
         print(review_line(table))
         print(f"review: {Path(config.output) / results.REVIEW_PAGE}")
     print(f"results: {config.output}")
-    if failed:
-        raise failure(failed, config.output)
+    refuse_failed(failed, config.output)
 
 
 def main() -> None:
@@ -75,8 +74,7 @@ def annotate(config: AnnotateConfig) -> pd.DataFrame:
             the others are annotated and the results are written.
     """
     table, failed = _annotate(config)
-    if failed:
-        raise failure(failed, config.output)
+    refuse_failed(failed, config.output)
     return table
 
 

@@ -42,7 +42,7 @@ from cellflax.evaluation.sparse import sparse_notes, sparse_reference
 from cellflax.evaluation.uncertainty import uncertainty_table
 from cellflax.ignored import SparseLabels
 from cellflax.io import results
-from cellflax.io.failures import Failures, failure
+from cellflax.io.failures import Failures, refuse_failed
 from cellflax.io.pair_arrays import read_pair
 from cellflax.io.pair_frames import pair_frames
 from cellflax.io.pairs import Pair, PairBy
@@ -132,13 +132,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
             be used: at the end, when the others are scored and the results are written.
     """
     metrics = _evaluate(config)
-    _refuse_failed(config, metrics)
+    refuse_failed(metrics["failed"], config.output)
     return metrics
-
-
-def _refuse_failed(config: EvaluateConfig, metrics: dict[str, Any]) -> None:
-    if metrics["failed"]:
-        raise failure(metrics["failed"], config.output)
 
 
 def _evaluate(config: EvaluateConfig) -> dict[str, Any]:
@@ -288,7 +283,7 @@ def main(config: EvaluateConfig) -> None:
     for target, values in metrics.get("pixels", {"pooled": {}})["pooled"].items():
         print(f"pixels of {target}: AUC {_cell(values['auc']).strip()}, ACC {_cell(values['acc']).strip()}")
     print(f"results: {config.output}")
-    _refuse_failed(config, metrics)
+    refuse_failed(metrics["failed"], config.output)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from cellflax.config import entry, to_json
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
 from cellflax.io import results
+from cellflax.io.failures import failure
 from cellflax.io.images import find_images, list_files
 from cellflax.io.pairs import PairBy, partners
 from cellflax.io.reading import ReadingOptions
@@ -34,6 +35,8 @@ from cellflax.prediction.inputs import channel_parts, warn_of_simulation
 from cellflax.prediction.networks import Networks, PredictionSettings, load_networks
 from cellflax.prediction.trained import TrainedModel
 from cellflax.progress import Progress, say
+
+_NOT_SEGMENTED = "images or frames were not segmented"
 
 
 @dataclass
@@ -138,11 +141,11 @@ def predict(config: PredictConfig) -> None:
                         say(f"results so far: {config.output}; the same command with resume=true completes them")
                 raise
         if not found.journal.done:
-            raise _error(batch.unusable, None)
+            raise failure(batch.unusable, None, _NOT_SEGMENTED)
         _publish(found, networks, config, list(sources), batch, ended=True)
     say(f"results: {config.output}")
     if batch.unusable:
-        raise _error(batch.unusable, config.output)
+        raise failure(batch.unusable, config.output, _NOT_SEGMENTED)
 
 
 def _settings(config: PredictConfig) -> dict[str, Any]:
@@ -205,21 +208,6 @@ def _publish(
     complete = ended and not batch.unusable
     record = provenance(networks.model, networks.nuclei_model, config, list(journal.done), wrong, complete)
     found.publish({**record, RESUME: journal.recorded(table)})
-
-
-def _error(unusable: dict[str, str], output: str | None) -> UserError:
-    """What to report at the end about what could not be used.
-
-    Args:
-        unusable: by image or frame, what was wrong with it.
-        output: where the others are, if there are any.
-    """
-    first, *more = unusable.values()
-    if output is None and not more:
-        return UserError(first)
-    rest = f" (and {len(more)} more, see above)" if more else ""
-    others = "nothing is written" if output is None else f"the others are in {output}"
-    return UserError(f"{1 + len(more)} images or frames were not segmented, {others}: {first}{rest}")
 
 
 def _announce(model: TrainedModel, device: str) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 import cellflax
 from cellflax.config import entry, to_json
 from cellflax.io import results
-from cellflax.io.failures import Failures, failure
+from cellflax.io.failures import Failures, refuse_failed
 from cellflax.io.records import recorded_settings
 from cellflax.io.result_set import result_set
 from cellflax.jsonfile import write_json
@@ -41,7 +41,7 @@ def main(config: QuantifyConfig) -> None:
         print(f"note: {note}", file=sys.stderr)
     print(_describe(config.method, metrics))
     print(f"results: {config.output}")
-    _refuse_failed(config, metrics)
+    refuse_failed(metrics["failed"], config.output)
 
 
 def quantify(config: QuantifyConfig) -> dict[str, Any]:
@@ -52,13 +52,8 @@ def quantify(config: QuantifyConfig) -> dict[str, Any]:
             the end, when the others are measured and the results are written.
     """
     metrics = _quantify(config)
-    _refuse_failed(config, metrics)
+    refuse_failed(metrics["failed"], config.output)
     return metrics
-
-
-def _refuse_failed(config: QuantifyConfig, metrics: dict[str, Any]) -> None:
-    if metrics["failed"]:
-        raise failure(metrics["failed"], config.output)
 
 
 def _quantify(config: QuantifyConfig) -> dict[str, Any]:

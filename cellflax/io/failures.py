@@ -45,17 +45,28 @@ class Failures:
             raise failure(self.reasons, None)
 
 
-def failure(reasons: Mapping[str, str], output: str | None) -> UserError:
+def refuse_failed(reasons: Mapping[str, str], output: str) -> None:
+    """End a command that is otherwise done, if something could not be used.
+
+    Raises:
+        UserError: see `failure`.
+    """
+    if reasons:
+        raise failure(reasons, output)
+
+
+def failure(reasons: Mapping[str, str], output: str | None, what: str | None = None) -> UserError:
     """What to report at the end about what could not be used.
 
     Args:
         reasons: by image, what is wrong with it; at least one.
         output: directory of the results of the others; None if there are none.
+        what: what happened to how many, after their number; by default "images could not be used".
     """
     first, *more = reasons.values()
     if output is None and not more:
         return UserError(first)
     rest = f" (and {len(more)} more, see above)" if more else ""
     others = "nothing is written" if output is None else f"the others are in {output}"
-    count = f"{1 + len(more)} image{'s' * bool(more)} could not be used"
-    return UserError(f"{count}, {others}: {first}{rest}")
+    what = what or f"image{'s' * bool(more)} could not be used"
+    return UserError(f"{1 + len(more)} {what}, {others}: {first}{rest}")

@@ -1,7 +1,6 @@
 """Find what an earlier run finished: in the hidden folder of a run that was killed, and in a published set."""
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ from cellflax.errors import UserError
 from cellflax.io import results
 from cellflax.io.journal import Done, Journal, State, is_whole, recorded_run
 from cellflax.io.unfinished import Unfinished
-from cellflax.jsonfile import differences
+from cellflax.jsonfile import differences, read_json
 
 RESUME = "resume"  # key of provenance.json with what `Journal.recorded` gives
 
@@ -110,9 +109,8 @@ def _published(
 ) -> tuple[dict[str, Any], dict[str, State], dict[str, Done]] | None:
     """What `provenance.json` says of the finished images; None if it says nothing and may be replaced."""
     try:
-        record = json.loads((output / results.PROVENANCE).read_text(encoding="utf-8"))
-        return recorded_run(record[RESUME])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        return recorded_run(read_json(output / results.PROVENANCE, "")[RESUME])
+    except (UserError, ValueError, KeyError, TypeError) as error:
         if overwrite:
             return None
         raise UserError(

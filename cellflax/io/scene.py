@@ -89,15 +89,20 @@ class Scene:
         if z.isdecimal():
             planes = range(_plane_of(self, z), _plane_of(self, z) + 1)
         projected = z in ("max", "mean") and len(planes) > 1
-        dtype = np.dtype(np.float32) if projected and z == "mean" else self.dtype.newbyteorder("=")
-        shape = (len(self.channels), 1 if projected else len(planes), *self.shape)
-        pixels = np.empty(shape, dtype)
-        for c in range(shape[0]):
-            if projected:
-                pixels[c, 0] = _projection([(t, c, i) for i in planes], self.plane, z)
-                continue
-            for place, i in enumerate(planes):
-                pixels[c, place] = self.plane(t, c, i)
+        dtype = np.dtype(np.float64) if projected and z == "mean" else self.dtype.newbyteorder("=")
+        pixels = np.empty((len(self.channels), 1 if projected else len(planes), *self.shape), dtype)
+        # Channels of one focal plane follow each other: in many formats they are stored, and decoded, together.
+        for place, i in enumerate(planes):
+            for c in range(len(self.channels)):
+                plane = self.plane(t, c, i)
+                if not projected or place == 0:
+                    pixels[c, place] = plane
+                elif z == "max":
+                    np.maximum(pixels[c, 0], plane, out=pixels[c, 0])
+                else:
+                    pixels[c, 0] += plane
+        if projected and z == "mean":
+            pixels = (pixels / len(planes)).astype(np.float32)
         z_um = self.z_um if z == "all" else None
         return Stack(pixels, self.channels, self.pixel_size_um, z_um, self.origin)
 
@@ -193,15 +198,3 @@ def _plane_of(scene: Scene, z: str) -> int:
     if int(z) >= scene.sizes["Z"]:
         raise UserError(f"{scene.path}: has {scene.sizes['Z']} focal planes, from 0; there is no z={z}")
     return int(z)
-
-
-def _projection(
-    places: Sequence[tuple[int, int, int]], read: Callable[[int, int, int], np.ndarray], kind: str
-) -> np.ndarray:
-    """The maximum or mean of planes, which are read one after the other."""
-    result = read(*places[0])
-    if kind == "mean":
-        result = result.astype(np.float64)
-    for place in places[1:]:
-        result = np.maximum(result, read(*place)) if kind == "max" else result + read(*place)
-    return (result / len(places)).astype(np.float32) if kind == "mean" else result

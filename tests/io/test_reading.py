@@ -127,3 +127,16 @@ def test_predict_reads_every_position(trained, fields, tmp_path):
     (one,) = (tmp_path / "one").glob("*_labels.tif")
     np.testing.assert_array_equal(tifffile.imread(one), tifffile.imread(tmp_path / "all" / one.name))
     assert tifffile.imread(one).max() > 5
+
+
+def test_what_is_stored_together_is_decoded_once(tmp_path, monkeypatch):
+    """Red, green and blue of a focal plane are one page: a frame reads each page once."""
+    stack = np.moveaxis(PIXELS[0], 0, -1)
+    tifffile.imwrite(tmp_path / "rgb.tif", stack, photometric="rgb", compression="zlib", metadata={"axes": "ZYXS"})
+    pages = []
+    decode = tifffile.TiffPage.asarray
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", lambda page, *given: pages.append(page) or decode(page, *given))
+    monkeypatch.setattr(tifffile.TiffFrame, "asarray", lambda page, *given: pages.append(page) or decode(page, *given))
+    image = read_image(tmp_path / "rgb.tif")
+    np.testing.assert_array_equal(np.moveaxis(image.pixels, -1, 0).reshape(PIXELS[0].shape), PIXELS[0])
+    assert len(pages) == 4
