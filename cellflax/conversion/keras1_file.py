@@ -5,6 +5,9 @@ the layers' settings as JSON in `model_config` (`save_model` in Keras 1.0.7's mo
 """
 
 import math
+import os
+import subprocess
+import sys
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +25,7 @@ _MAX_AXES = 4
 _MAX_LAYERS = 1000
 _FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
 _CHECKSUM_BYTES = 4
+_MOST_SECONDS = 8  # the largest published network takes 0.5
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,33 @@ def read_layers(path: Path) -> tuple[list[Layer], str | None]:
     """
     if not path.is_file():
         raise UserError("there is no such file")
+    _require_end(path)
+    return read_layers_here(path)
+
+
+def _require_end(path: Path) -> None:
+    """Read a file in a process of its own first: in some damaged files the HDF5 library goes round in a circle.
+
+    Nothing in this process can interrupt the library, which holds Python's lock.
+
+    Raises:
+        UserError: if reading has no end.
+    """
+    code = f"import sys, pathlib, {__name__} as file; file.read_layers_here(pathlib.Path(sys.argv[1]))"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    try:
+        subprocess.run(
+            [sys.executable, "-c", code, str(path.resolve())],
+            env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=_MOST_SECONDS, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise UserError(
+            f"cannot be read as HDF5 (reading it has no end after {_MOST_SECONDS} s); copy the file again"
+        ) from error
+
+
+def read_layers_here(path: Path) -> tuple[list[Layer], str | None]:
+    """As `read_layers`, of a file that is known to be read to its end."""
     try:
         with h5py.File(path, "r") as file:
             size = path.stat().st_size

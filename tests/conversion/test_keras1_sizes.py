@@ -1,13 +1,16 @@
 """Keras files that declare more than they hold, or whose weights are elsewhere."""
 
+import random
 import zlib
 
 import h5py
 import pytest
 
+from cellflax.conversion import keras1_file
 from cellflax.conversion.keras1 import read_published
 from cellflax.errors import UserError
 from tests.conversion.keras1_files import BATCH_NORM, Published
+from tests.fuzz.formats import BY_NAME
 
 
 @pytest.mark.parametrize(
@@ -62,3 +65,14 @@ def test_compression_that_does_not_end_or_is_a_plugin(tmp_path, made):
     message = "unpacks to more than it declares" if made == "bomb" else "is compressed by other means than gzip"
     with pytest.raises(UserError, match=f"dense_1_W {message}"):
         read_published(path)
+
+
+def test_reading_without_an_end_is_ended(tmp_path, monkeypatch):
+    """Eight bits of a file of weights, in which the HDF5 library goes round in a circle."""
+    monkeypatch.setattr(keras1_file, "_MOST_SECONDS", 2)
+    weights = BY_NAME["Keras weights"]
+    weights.make(tmp_path)
+    read_published(tmp_path / "network.h5")
+    weights.damage(random.Random("Keras weights 3.131"), tmp_path)
+    with pytest.raises(UserError, match=r"network.h5: .*reading it has no end after 2 s\); copy the file again"):
+        read_published(tmp_path / "network.h5")
