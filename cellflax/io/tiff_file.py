@@ -58,7 +58,7 @@ def _require_plausible_page(path: Path, page: tifffile.TiffPage) -> None:
 def _declared_bytes(shape: tuple[int, ...], page: tifffile.TiffPage) -> int:
     """Bytes of pixels of a shape, as a page packs them."""
     if not all(isinstance(length, int) for length in shape):  # a damaged page has several widths, or bits
-        raise ValueError(f"its size is {str(shape):.80}")
+        raise ValueError(f"its size is {shape!s:.80}")
     bits: int | tuple[int, ...] = page.bitspersample
     return math.prod(shape) * (bits if isinstance(bits, int) else max(bits, default=0)) // 8
 
