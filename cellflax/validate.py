@@ -22,6 +22,7 @@ from cellflax.config import entry, job_overrides
 from cellflax.data.datasets import load_dataset
 from cellflax.data.example import Dataset
 from cellflax.data.resample import dataset_to_scale
+from cellflax.data.with_target import with_target
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
 from cellflax.evaluation.test_part import score_test
@@ -126,7 +127,7 @@ def score_test_again(config: ValidateConfig) -> dict[str, float | int | None]:
 @functools.lru_cache(maxsize=1)
 def _load(checkpoint: str, step: str) -> tuple[TrainedModel, Validator]:
     model = load_model(checkpoint, step)
-    dataset = dataset_to_scale(_dataset(model), model.config.scale)
+    dataset = with_target(dataset_to_scale(_dataset(model), model.config.scale), model.config.target)
     return model, Validator.of(model.config, dataset, model.geometry)
 
 
@@ -143,7 +144,7 @@ def _dataset(model: TrainedModel) -> Dataset:
         )
     for what, now, then in (
         ("channels", dataset.channels, model.channels),
-        ("classes", dataset.class_names, model.class_names),
+        ("classes", model.config.target.outputs(dataset.class_names).class_names, model.class_names),
     ):
         if tuple(now) != then:
             raise UserError(

@@ -3,19 +3,17 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
-from skimage import measure
 
 from cellflax.checks import above, at_least, check
 from cellflax.labels import components, remove_small
 from cellflax.refine.base import FieldMaps
 from cellflax.refine.flood import FloodConfig, finish, flood, seeds_inside
-from cellflax.refine.maxima import prominent_maxima
+from cellflax.refine.maxima import maxima_inside
 
 
 @dataclass
 class WatershedConfig(FloodConfig):
-    """Settings of the watershed, besides those of `FloodConfig`.
+    """Settings of the watershed, besides those of `FloodConfig` and `SeededConfig`.
 
     Attributes:
         interior: a pixel is inside some cell above this interior probability. The default is below 0.5
@@ -65,7 +63,7 @@ def refine_by_watershed(
     """
     inside = interior > config.interior
     if seeds is None:
-        markers, n_given = _own_seeds(config, interior, inside), 0
+        markers, n_given = maxima_inside(interior, inside, config.seed_smoothing_px, config.seed_depth), 0
     else:
         markers = seeds_inside(seeds, inside, config.seed_overlap)
         n_given = int(markers.max())
@@ -73,17 +71,6 @@ def refine_by_watershed(
             markers = _add_unseeded(markers, inside)
     labels = flood(config, interior, edge, inside, markers)
     return finish(config, remove_small(labels, config.min_area_px, first=n_given + 1), markers)
-
-
-def _own_seeds(config: WatershedConfig, interior: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    smooth = ndimage.gaussian_filter(interior, config.seed_smoothing_px)
-    seeds = np.zeros(inside.shape, np.int32)
-    n = 0
-    for region in measure.regionprops(components(inside)):
-        markers = prominent_maxima(smooth[region.slice], region.image, config.seed_depth)
-        seeds[region.slice] += np.where(markers > 0, markers + n, 0)
-        n += int(markers.max())
-    return seeds
 
 
 def _add_unseeded(markers: np.ndarray, inside: np.ndarray) -> np.ndarray:
