@@ -1,8 +1,8 @@
 """Training crops that are written to disk once and read back (Sadanandan 2017, P2: an HDF5 file of 6000).
 
-A store holds the first crops of one seed's stream in chunked, compressed Zarr 3 arrays (`image`, `target`, `weight`, and
-`maps` if the target has any; a crop per index of the first axis). `store.json` records what they were drawn from and how
-many are written.
+A store holds the first crops of one seed's stream in chunked, compressed Zarr 3 arrays (`image`, `target`, `weight`,
+and `maps` if the target has any; a crop per index of the first axis). `store.json` records what they were drawn from
+and how many are written.
 A chunk is complete or absent and carries a checksum, so writing can stop anywhere and resume later, and damage is
 noticed.
 """

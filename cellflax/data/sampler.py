@@ -218,7 +218,7 @@ class Sampler:
         # Where the line cuts through a cell, it makes an edge that nobody drew.
         seam = jnp.abs(distance) < SEAM_PX
         maps = None
-        if crop.maps is not None and other.maps is not None:  # a cell that the line cuts keeps its distances, as its classes
+        if crop.maps is not None and other.maps is not None:  # a cut cell keeps its own, as its classes
             maps = jnp.where(distance[..., None] > 0, other.maps, crop.maps)
             maps = jnp.where(seam[..., None], jnp.nan, maps)
         return Batch(image, target, jnp.where(seam, 0, weight), maps)
