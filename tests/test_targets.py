@@ -192,8 +192,8 @@ def test_other_networks(model, target, refine, fields, tmp_path):
     }[model]
     field = ("data.field.height=128", "data.field.width=128", "data.field.pixel_size_um=1.3")
     quick = ("data=simulated", "data.fields=1", "data.validation_fields=1", *field, "logger.wandb=disabled")
-    small = ("sampler.size=32", "sampler.batch=2", "optimizer.warmup_steps=0", "trainer.devices=1")
-    steps = ("trainer.steps=8", "trainer.validate_every=4", "trainer.log_every=2")
+    small = ("sampler.size=64", "sampler.batch=4", "optimizer.warmup_steps=0", "trainer.devices=1")
+    steps = ("trainer.steps=20", "trainer.validate_every=10", "trainer.log_every=5", "optimizer.learning_rate=0.01")
     chosen = (f"model={model}", f"target={target}", f"refine={refine}", "seed_channel=null")
     result = run_command(train.main, *quick, *small, *steps, *network, *chosen, f"run={tmp_path / 'run'}")
     assert result.status == 0, result.err
