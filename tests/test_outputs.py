@@ -226,7 +226,7 @@ _SEGMENTATION = ("cell_type", "score_<type>", "probability_mean_<class>", "uncer
 NOT_WRITTEN = {
     "train": {
         "test.json", "test_roc.npz", "wandb/", "wandb_id.txt",
-        *(f"metrics.jsonl: validation_error_{name}" for name in ("centre_distance", "boundary_distance")),  # of a target
+        *(f"metrics.jsonl: validation_error_{name}" for name in ("centre_distance", "boundary_distance")),  # by target
     },
     "predict": {
         "cells.partial.csv",
