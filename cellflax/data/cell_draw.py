@@ -82,7 +82,7 @@ def cell_draw(examples: Sequence[Example], width: int) -> CellDraw:
     )
 
 
-def image_shares(examples: Sequence[Example], by_cell: float) -> np.ndarray:
+def crop_shares(examples: Sequence[Example], by_cell: float) -> np.ndarray:
     """(N, 2) probabilities that a crop is of each image: drawn by image, and drawn by cell; their sum is 1."""
     uniform = np.full(len(examples), 1 / len(examples))
     if by_cell == 0:
@@ -97,7 +97,7 @@ def weight_by_cell(example: Example, crop: int, shares: np.ndarray, weight: np.n
     Args:
         example: an image.
         crop: edge of the crops.
-        shares: (2,) row of `image_shares`.
+        shares: (2,) row of `crop_shares`.
         weight: (H, W) the same without crops around cells, 0 where nothing is annotated; None where all crops lie
             anywhere.
     """

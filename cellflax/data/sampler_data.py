@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cellflax.data.cell_draw import CellDraw, cell_draw, coverage, image_shares, weight_by_cell
+from cellflax.data.cell_draw import CellDraw, cell_draw, coverage, crop_shares, weight_by_cell
 from cellflax.data.example import IGNORE, Example, class_pixels
 from cellflax.data.touching import touching_maps
 from cellflax.errors import UserError
@@ -132,7 +132,7 @@ def add_cells(
         for i, e in enumerate(examples)
     ]
     cells = cell_draw(examples, width) if by_cell > 0 else None
-    shares = image_shares(examples, by_cell)
+    shares = crop_shares(examples, by_cell)
     if touching > 0:
         drawn = []
         for example, of_class, share in zip(examples, np.asarray(data.class_weight, float), shares, strict=True):
