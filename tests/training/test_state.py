@@ -57,9 +57,9 @@ class Training:
         """Final state, sums over the steps, and the loss of each step."""
         state = self.donated = jax.tree.map(jnp.copy, self.state)
         sums, losses = replicate(StepSums.zero(3), self.mesh), []
-        for _ in range(steps):
+        for position in range(steps):
             before = float(sums.loss)
-            state, sums = self.step(state, self.data, sums)
+            state, sums = self.step(state, self.data, sums, np.float32(position))
             losses.append(float(sums.loss) - before)
         return state, sums, np.array(losses)
 
@@ -87,7 +87,7 @@ def test_one_and_four_devices_agree(changes):
 def test_each_device_works_on_its_share_of_the_batch(changes):
     """Compiled for four devices, sums are exchanged but no pixels: each computes one of the four crops only."""
     training = Training(4, **changes)
-    step = training.step.lower(training.state, training.data, replicate(StepSums.zero(3), training.mesh))
+    step = training.step.lower(training.state, training.data, replicate(StepSums.zero(3), training.mesh), np.float32(0))
     text = step.compile().as_text()
     assert " all-reduce(" in text
     for exchange in ("all-gather", "all-to-all", "collective-permute"):
