@@ -85,7 +85,7 @@ def test_averaged_weights_are_what_prediction_uses(tiny, tmp_path):
     ("change", "message"),
     [
         ("trainer.steps=null", "trainer.steps=null needs a time budget; give trainer.max_minutes=15"),
-        ("optimizer.average=1", "optimizer.average must be 0 or more and below 1, got 1"),
+        ("optimizer.average=1", "optimizer.average must be in [0, 1), got 1.0"),
         ("trainer.validate_regions=0", "trainer.validate_regions must be 1 or more, or null, got 0"),
     ],
 )

@@ -179,7 +179,8 @@ class Loop:
             return
         tally.planned_steps = round(planned)
         bar.note(
-            f"{self.config.trainer.max_minutes:g} minutes allow about {planned:.0f} steps, {speed:.3g} per second; "
+            f"trainer.max_minutes={self.config.trainer.max_minutes:g} allows about {planned:.0f} steps, {speed:.3g} "
+            "per second; "
             f"{tally.sample} of {len(self.validator.shapes)} held-out regions are validated while training"
         )
 
