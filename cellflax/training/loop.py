@@ -80,6 +80,8 @@ class Loop:
         is_due_now = tally.validated_step != first and self._is_due(first, pace, validations)
         if not is_due_now:
             tally.reason = self._reason(first, tally, pace)
+        if tally.reason is None:
+            tally.reported_score = tally.reported_regions = None  # of the end of a shorter training
         queued: deque[tuple[int, StepSums]] = deque()
         with Progress(self.config.trainer.steps, first, self.config.logger.line_seconds) as bar:
             reports = _Reports(self.config, pace, self.clock, self.validator.class_names, self.log, bar)
@@ -116,9 +118,9 @@ class Loop:
                 if signals.received is None:
                     score = self._validate(step, state, bar, validations, pace)
                     tally.validated(step, score)
+                    validations.plan(pace)
                     tally.reason = self._reason(step, tally, pace)
                     if tally.reason is None:
-                        validations.plan(pace)
                         self._announce(step, tally, pace, bar)
                     elif validations.last_regions is not None:
                         self._validate_best(step, state, tally, bar, validations)
@@ -180,8 +182,7 @@ class Loop:
         tally.planned_steps = round(planned)
         bar.note(
             f"trainer.max_minutes={self.config.trainer.max_minutes:g} allows about {planned:.0f} steps, {speed:.3g} "
-            "per second; "
-            f"{tally.sample} of {len(self.validator.shapes)} held-out regions are validated while training"
+            f"per second; {tally.sample} of {len(self.validator.shapes)} held-out regions are validated while training"
         )
 
     def _end(self, step: int) -> int:
@@ -205,7 +206,8 @@ class Loop:
         if step and pace.is_over(step):
             if pace.is_early:
                 return "the learning rate was annealed in an earlier budget; a longer training is a new run"
-            return f"trainer.max_minutes={trainer.max_minutes:g} are over"
+            early = "" if pace.is_annealed else " before the learning rate was annealed"
+            return f"trainer.max_minutes={trainer.max_minutes:g} are over{early}"
         if trainer.patience and tally.stale >= trainer.patience:
             return f"no improvement in {tally.stale} validations"
         return None

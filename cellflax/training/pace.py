@@ -21,6 +21,8 @@ _MOST_WARMUP = 0.1
 _MEMORY = 0.01
 # Until a validation was measured, this share of the budget is kept for the last one.
 _UNKNOWN_RESERVE = 0.05
+# From this part of the schedule on, the rest changes the weights little.
+_ANNEALED = 0.95
 
 
 def schedule_span(config: TrainConfig) -> int:
@@ -79,6 +81,11 @@ class Pace:
     def is_running(self) -> bool:
         """Whether the device has finished a step since the start or the last interruption."""
         return self._mark is not None
+
+    @property
+    def is_annealed(self) -> bool:
+        """Whether the schedule is at its end, or so near to it that the learning rate is small."""
+        return self.position >= _ANNEALED * self.span
 
     @property
     def is_early(self) -> bool:

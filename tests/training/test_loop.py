@@ -167,10 +167,10 @@ def test_patience(tmp_path):
 
 def test_time_budget_stops_with_a_checkpoint_and_a_larger_one_goes_on(tmp_path, whole):
     training = Training(tmp_path / "run", {2: 0.1, 4: 0.7, 8: 0.6}, max_minutes=1e-9)
-    assert training.go().reason == "trainer.max_minutes=1e-09 are over"
+    assert training.go().reason == "trainer.max_minutes=1e-09 are over before the learning rate was annealed"
     assert checkpoint_steps(training.run) == [1]
     training.events = 0
-    assert training.go().reason == "trainer.max_minutes=1e-09 are over"
+    assert training.go().reason == "trainer.max_minutes=1e-09 are over before the learning rate was annealed"
     assert training.events == 1  # over once it began
     training.config.trainer.max_minutes = 10.0
     assert training.go().reason == "all steps done"
