@@ -128,16 +128,17 @@ class Checkpoints:
         newest = self._checkpointer.latest
         return None if newest is None else newest.step
 
-    def restore(self, template: TrainState) -> tuple[TrainState, dict[str, Any]]:
-        """Read the newest checkpoint onto the devices of `template`.
+    def restore(self, template: TrainState, step: int | None = None) -> tuple[TrainState, dict[str, Any]]:
+        """Read a checkpoint onto the devices of `template`.
 
         Args:
             template: a state of the same structure; its values are not used.
+            step: a step that is kept; None for the newest.
 
         Raises:
             UserError: if it is damaged, or belongs to another network or optimiser.
         """
-        step = self.latest()
+        step = self.latest() if step is None else step
         assert step is not None, "no checkpoint to restore"
         path = self.directory / str(step)
         record = read_record(path)

@@ -1,7 +1,7 @@
 """Scores of a network on held-out regions, while it trains and afterwards."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import numpy as np
@@ -161,6 +161,21 @@ class Validator:
             geometry=geometry,
             map_names=dataset.map_names,
         )
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of each region's image, context included; regions of one shape share their compiled programs."""
+        return tuple(region.image.shape for region in self.held_out)
+
+    def order(self, seed: int) -> tuple[int, ...]:
+        """A random order of the regions; the first one holds a cell, so that samples of any size have a score."""
+        order = [int(i) for i in np.random.default_rng(seed).permutation(len(self.held_out))]
+        first = next((i for i in order if self.held_out[i].cells.any()), order[0])
+        return (first, *(i for i in order if i != first))
+
+    def part(self, regions: Sequence[int]) -> "Validator":
+        """The same for some of the regions."""
+        return replace(self, held_out=tuple(self.held_out[i] for i in regions))
 
     def predict(self, probability: Probability, transforms: int = 1) -> list[np.ndarray]:
         """The outputs for every region, (h, w, K): probabilities of the classes, then maps.
