@@ -185,14 +185,7 @@ class Validator:
             surprise = -np.log(self._chosen(predicted[annotated], classes))
             cost += np.bincount(classes, weights=surprise, minlength=k)
             count += np.bincount(classes, minlength=k)
-            labels = refine(
-                self.refine,
-                predicted,
-                self.class_names,
-                region.seeds,
-                intensity=intensity_image(self.refine, region.raw, self.channels),
-                pixel_size_um=region.pixel_size_um,
-            )
+            labels = self.cells(region, predicted)
             scores.append(
                 score_cells(
                     region.cells,
@@ -221,6 +214,27 @@ class Validator:
         metrics["f1"] = float(np.nan_to_num(cells.matches[0].f1))
         assert overlay is not None, "a data set has at least one validation region"
         return metrics, (255 * overlay).astype(np.uint8)
+
+    def cells(self, region: HeldOut, predicted: np.ndarray, how: RefineConfig | None = None) -> np.ndarray:
+        """The cells of one region.
+
+        Args:
+            region: the region.
+            predicted: (h, w, K), as from `predict`.
+            how: from probabilities to cells; None for `refine`.
+
+        Returns:
+            (h, w) int32 labels 1...n, 0 = background.
+        """
+        how = how or self.refine
+        return refine(
+            how,
+            predicted,
+            self.class_names,
+            region.seeds,
+            intensity=intensity_image(how, region.raw, self.channels),
+            pixel_size_um=region.pixel_size_um,
+        )
 
     def _chosen(self, predicted: np.ndarray, classes: np.ndarray) -> np.ndarray:
         """Probability of each pixel's own class, (n, K) and (n,) -> (n,); independent ones are normalised first."""

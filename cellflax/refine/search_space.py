@@ -1,0 +1,34 @@
+"""What a refinement knows of the cells when it names the values of its settings that are worth trying."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class KnownCells:
+    """Annotated cells, by which candidates for lengths and areas are chosen.
+
+    Attributes:
+        width_px: typical width of a cell: twice the largest distance from its outline, the median over the cells.
+        area_px: typical area of a cell, the median.
+        seeded: whether nuclei are given, so that settings for a refinement's own seeds have no effect.
+    """
+
+    width_px: float
+    area_px: float
+    seeded: bool = False
+
+
+def thresholds(low: float = 0.1, high: float = 0.9) -> list[float]:
+    """Probabilities in steps of 0.05, both ends included."""
+    return [round(0.05 * step, 2) for step in range(round(low / 0.05), round(high / 0.05) + 1)]
+
+
+def shares(whole: float, parts: Iterable[float]) -> list[float]:
+    """Shares of a length, rounded to three digits."""
+    return sorted({float(f"{whole * part:.3g}") for part in parts})
+
+
+def whole_shares(whole: float, parts: Iterable[float]) -> list[int]:
+    """Shares of a length or an area as whole numbers."""
+    return sorted({round(whole * part) for part in parts})
