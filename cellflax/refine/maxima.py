@@ -13,8 +13,8 @@ from skimage import measure, morphology, segmentation
 def ignoring_shapes_set() -> Iterator[None]:
     """Ignore that scikit-image 0.26 sets the shape of an array, which NumPy 2.5 deprecates.
 
-    Python has one list of ignored warnings for all threads. Who refines in threads keeps this open around them: whatever
-    list a thread then restores at its end ignores this warning, too.
+    Python has one list of ignored warnings for all threads. Who refines in threads keeps this open around them, so that
+    whatever list a thread restores at its end ignores this warning, too.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Setting the shape", DeprecationWarning)
