@@ -32,6 +32,7 @@ from cellflax.config import directory_is_given, entry, from_json, job_directory,
 from cellflax.data.datasets import load_dataset
 from cellflax.data.example import IGNORE, Dataset
 from cellflax.data.resample import dataset_to_scale
+from cellflax.data.with_target import with_target
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
 from cellflax.evaluation.test_part import score_test
@@ -91,7 +92,7 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
     # 1. Say what will happen, where, and on which data.
     device = set_up_jax(config.trainer.precision.name)
     say(device)
-    dataset = dataset_to_scale(load_dataset(config.data), config.scale)
+    dataset = with_target(dataset_to_scale(load_dataset(config.data), config.scale), config.target)
     _announce(dataset)
     assert config.normalize.intensity is not None, "TrainConfig resolves it"
     say(f"intensities: normalize.intensity={config.normalize.intensity.name}")

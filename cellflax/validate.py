@@ -27,6 +27,7 @@ from cellflax.config import entry, job_overrides
 from cellflax.data.datasets import load_dataset
 from cellflax.data.example import Dataset
 from cellflax.data.resample import dataset_to_scale
+from cellflax.data.with_target import with_target
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
 from cellflax.evaluation.test_part import score_test
@@ -154,7 +155,7 @@ def tune_again(config: ValidateConfig) -> dict[str, Any]:
     """
     model = load_model(config.checkpoint, config.step)
     settings = replace(model.config, refine=config.refine or model.trained_refine)
-    dataset = dataset_to_scale(_dataset(model), settings.scale)
+    dataset = with_target(dataset_to_scale(_dataset(model), settings.scale), settings.target)
     kept = model.record["data"].get("validation", [])
     if [region.example.name for region in dataset.validation] != kept:
         # After a new split, images of the training, or those that were kept for a test, may be held out.
@@ -174,7 +175,7 @@ def tune_again(config: ValidateConfig) -> dict[str, Any]:
 @functools.lru_cache(maxsize=1)
 def _load(checkpoint: str, step: str) -> tuple[TrainedModel, Validator]:
     model = load_model(checkpoint, step)
-    dataset = dataset_to_scale(_dataset(model), model.config.scale)
+    dataset = with_target(dataset_to_scale(_dataset(model), model.config.scale), model.config.target)
     return model, Validator.of(model.config, dataset, model.geometry)
 
 
@@ -191,7 +192,7 @@ def _dataset(model: TrainedModel) -> Dataset:
         )
     for what, now, then in (
         ("channels", dataset.channels, model.channels),
-        ("classes", dataset.class_names, model.class_names),
+        ("classes", model.config.target.outputs(dataset.class_names).class_names, model.class_names),
     ):
         if tuple(now) != then:
             raise UserError(

@@ -38,8 +38,13 @@ class AugmentConfig:
 
 
 def augment(
-    key: jax.Array, image: jax.Array, classes: jax.Array, weight: jax.Array, config: AugmentConfig
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+    key: jax.Array,
+    image: jax.Array,
+    classes: jax.Array,
+    weight: jax.Array,
+    config: AugmentConfig,
+    maps: jax.Array | None = None,
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array | None]:
     """One random transform of an image and of its smaller, concentric annotation.
 
     Args:
@@ -48,12 +53,13 @@ def augment(
         classes: (S, S) integer.
         weight: (S, S).
         config: what may be drawn.
+        maps: (S, S, maps) of distances that are shares of the cell's largest, so that they keep their values.
 
     Returns:
-        The three arrays after the same transform, with the same shapes and types.
+        The four arrays after the same transform, with the same shapes and types; `maps` is None if it was.
     """
     key_turn, key_flip, key_shear = jax.random.split(key, 3)
-    arrays = (image, classes, weight)
+    arrays = (image, classes, weight, maps)
     if config.rotate_degrees > 0 or config.shear_degrees > 0 or config.scale > 1:
         slope = jnp.tan(jnp.deg2rad(config.shear_degrees) * jax.random.uniform(key_shear, minval=-1, maxval=1))
         key_scale = jax.random.fold_in(key_shear, 1)
@@ -63,23 +69,23 @@ def augment(
         arrays = _warp(*arrays, slope, zoom, angle)
     if config.rotate:
         turns = jax.random.randint(key_turn, (), 0, 4)
-        branches = [lambda xs, k=k: tuple(jnp.rot90(x, k) for x in xs) for k in range(4)]
+        branches = [lambda xs, k=k: jax.tree.map(lambda x: jnp.rot90(x, k), xs) for k in range(4)]
         arrays = jax.lax.switch(turns, branches, arrays)
     if config.reflect:
         flip = jax.random.bernoulli(key_flip)
-        arrays = tuple(jnp.where(flip, x[:, ::-1], x) for x in arrays)
-    image, classes, weight = arrays
+        arrays = jax.tree.map(lambda x: jnp.where(flip, x[:, ::-1], x), arrays)
+    image, classes, weight, maps = arrays
     if config.gain > 0:
         gains = jnp.exp(config.gain * jax.random.normal(jax.random.fold_in(key_shear, 2), image.shape[-1:]))
         image = image * gains[None, None, :]
-    return image, classes, weight
+    return image, classes, weight, maps
 
 
-def _warp(image, classes, weight, slope, zoom, angle):
+def _warp(image, classes, weight, maps, slope, zoom, angle):
     """Turn about the centre, zoom, and shift rows in proportion to their distance from the centre.
 
-    Interpolation is linear for intensities and nearest for the annotation. Beyond the borders the image is mirrored
-    and counts as not annotated.
+    Interpolation is linear for intensities and nearest for the annotation, so that a pixel has the class and the
+    distances of one and the same cell. Beyond the borders the image is mirrored and counts as not annotated.
     """
 
     def coordinates(shape):
@@ -99,4 +105,10 @@ def _warp(image, classes, weight, slope, zoom, angle):
     )
     grid = coordinates(classes.shape)
     classes = map_coordinates(classes, grid, order=0, mode="constant", cval=IGNORE)
-    return image, classes, map_coordinates(weight, grid, order=0, mode="constant", cval=0)
+    weight = map_coordinates(weight, grid, order=0, mode="constant", cval=0)
+    if maps is not None:
+        planes = [
+            map_coordinates(plane, grid, order=0, mode="constant", cval=jnp.nan) for plane in jnp.unstack(maps, axis=-1)
+        ]
+        maps = jnp.stack(planes, axis=-1)
+    return image, classes, weight, maps

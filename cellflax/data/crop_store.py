@@ -1,7 +1,8 @@
 """Training crops that are written to disk once and read back (Sadanandan 2017, P2: an HDF5 file of 6000).
 
-A store holds the first crops of one seed's stream in three chunked, compressed Zarr 3 arrays (`image`, `target`,
-`weight`; a crop per index of the first axis). `store.json` records what they were drawn from and how many are written.
+A store holds the first crops of one seed's stream in chunked, compressed Zarr 3 arrays (`image`, `target`, `weight`,
+and `maps` if the target has any; a crop per index of the first axis). `store.json` records what they were drawn from
+and how many are written.
 A chunk is complete or absent and carries a checksum, so writing can stop anywhere and resume later, and damage is
 noticed.
 """
@@ -134,7 +135,13 @@ class PendingCrops:
             arrays = {name: future.result() for name, future in self._futures.items()}
         except ValueError as error:
             raise _damaged(self._path, "a chunk") from error
-        return Batch(**{**arrays, "target": arrays["target"].astype(np.int32)})
+        maps = arrays.get("maps")
+        return Batch(
+            image=arrays["image"],
+            target=arrays["target"].astype(np.int32),
+            weight=arrays["weight"],
+            maps=None if maps is None else maps.astype(np.float32),
+        )
 
 
 def _line(error: Exception) -> str:
@@ -168,7 +175,14 @@ def _layout(sampler: Sampler) -> dict[str, tuple[tuple[int, ...], str]]:
     """Shape and stored type of one crop's arrays, named as in `Batch`."""
     edge, channels = sampler.size + 2 * sampler.border, sampler.data.images.shape[-1]
     labelled = (sampler.size, sampler.size)
-    return {"image": ((edge, edge, channels), "float32"), "target": (labelled, "int8"), "weight": (labelled, "float32")}
+    layout: dict[str, tuple[tuple[int, ...], str]] = {
+        "image": ((edge, edge, channels), "float32"),
+        "target": (labelled, "int8"),
+        "weight": (labelled, "float32"),
+    }
+    if sampler.data.maps is not None:  # the type in which the sampler keeps them, so that nothing is rounded
+        layout["maps"] = ((*labelled, sampler.data.maps.shape[-1]), "float16")
+    return layout
 
 
 def _array_spec(shape: list[int], chunk: int, dtype: str) -> dict[str, Any]:

@@ -89,11 +89,13 @@ class Batch(NamedTuple):
         image: (B, S + 2 border, S + 2 border, C) normalised intensities.
         target: (B, S, S) int32 classes; 0 where nothing is annotated (the weight is 0).
         weight: (B, S, S) float32, mean 1 over the data set, 0 where not annotated.
+        maps: (B, S, S, maps) float32, what is learnt besides classes, NaN where it is unknown; None without such maps.
     """
 
     image: jax.Array
     target: jax.Array
     weight: jax.Array
+    maps: jax.Array | None = None
 
 
 class BatchSource(Protocol):
@@ -212,9 +214,14 @@ class Sampler:
 
         image = jnp.where(beyond(crop.image.shape[0])[..., None] > 0, other.image, crop.image)
         distance = beyond(self.size)
-        target, weight = (jnp.where(distance > 0, b, a) for a, b in zip(crop[1:], other[1:], strict=True))
+        target, weight = (jnp.where(distance > 0, b, a) for a, b in zip(crop[1:3], other[1:3], strict=True))
         # Where the line cuts through a cell, it makes an edge that nobody drew.
-        return Batch(image, target, jnp.where(jnp.abs(distance) < SEAM_PX, 0, weight))
+        seam = jnp.abs(distance) < SEAM_PX
+        maps = None
+        if crop.maps is not None and other.maps is not None:  # a cut cell keeps its own, as its classes
+            maps = jnp.where(distance[..., None] > 0, other.maps, crop.maps)
+            maps = jnp.where(seam[..., None], jnp.nan, maps)
+        return Batch(image, target, jnp.where(seam, 0, weight), maps)
 
     def _crop(self, data: SamplerData, key: jax.Array) -> Batch:
         if data.crop_weight is not None:
@@ -244,8 +251,12 @@ class Sampler:
             crop = _to_range(crop) if self.config.rescale else crop
             weight = weight * data.class_weight[image, jnp.maximum(classes, 0)]
         weight = jnp.where(annotated, weight, 0).astype(jnp.float32)
-        crop, classes, weight = augment(key, crop, classes, weight, self.config.augment)
-        return Batch(crop, jnp.maximum(classes, 0).astype(jnp.int32), weight)
+        maps = None
+        if data.maps is not None:
+            shape = (1, self.size, self.size, data.maps.shape[-1])
+            maps = jax.lax.dynamic_slice(data.maps, (image, *start, 0), shape)[0].astype(jnp.float32)
+        crop, classes, weight, maps = augment(key, crop, classes, weight, self.config.augment, maps)
+        return Batch(crop, jnp.maximum(classes, 0).astype(jnp.int32), weight, maps)
 
 
 def cycle_indices(step: int | jax.Array, batch: int, cycle: int) -> np.ndarray | jax.Array:

@@ -25,6 +25,7 @@ class SamplerData(NamedTuple):
         crop_weight: None where images are annotated as a whole, and crops lie anywhere. Else crops have a drawn pixel
             in their middle, and this is (N, H + 2 margin, W + 2 margin): 1 / probability that a crop of the image
             holds the pixel, times the crop's share of the image's area; 0 where nothing is annotated.
+        maps: (N, H + 2 margin, W + 2 margin, maps) float16, `Example.maps`, NaN outside the image; None without maps.
     """
 
     images: jax.Array
@@ -36,6 +37,7 @@ class SamplerData(NamedTuple):
     counts: jax.Array
     log_probability: jax.Array
     crop_weight: jax.Array | None = None
+    maps: jax.Array | None = None
 
 
 def stack_examples(
@@ -59,7 +61,7 @@ def stack_examples(
     if not examples:
         raise UserError("no training image has an annotated pixel outside the validation regions")
     height, width = (max(e.image.shape[axis] for e in examples) for axis in (0, 1))
-    images, padded, pixels = [], [], []
+    images, padded, pixels, maps = [], [], [], []
     for example in examples:
         rows, columns = example.classes.shape
         around = ((margin, margin), (margin, margin))
@@ -67,6 +69,9 @@ def stack_examples(
         reflected = np.pad(example.image, (*around, (0, 0)), mode="reflect")
         images.append(np.pad(reflected, (*rest, (0, 0))))
         padded.append(np.pad(np.pad(example.classes, rest, constant_values=IGNORE), around, constant_values=IGNORE))
+        if example.maps is not None:
+            filled = np.pad(example.maps.astype(np.float16), (*rest, (0, 0)), constant_values=np.nan)
+            maps.append(np.pad(filled, (*around, (0, 0)), constant_values=np.nan))
         for k in range(classes):
             y, x = np.nonzero(example.classes == k)
             pixels.append(y * width + x)
@@ -95,6 +100,7 @@ def stack_examples(
         counts=jnp.asarray(counts.ravel(), jnp.int32),
         log_probability=jnp.asarray(log_probability, jnp.float32),
         crop_weight=None if weights is None else jnp.asarray(weights, jnp.float32),
+        maps=jnp.asarray(np.stack(maps)) if maps else None,
     )
 
 

@@ -35,15 +35,15 @@ class ResultFiles:
     Args:
         output: directory.
         frames: the image or movie.
-        class_names: classes of the probabilities.
+        names: names of the network's outputs.
         maps: whether to write probabilities, uncertainties and seeds.
         uncertainty: whether there will be uncertainties.
     """
 
-    def __init__(self, output: Path, frames: Frames, class_names: tuple[str, ...], *, maps: bool, uncertainty: bool):
+    def __init__(self, output: Path, frames: Frames, names: tuple[str, ...], *, maps: bool, uncertainty: bool):
         self._output, self._name, self._time = output, frames.name, frames.time
         self._save_maps = maps
-        self._names = {results.PROBABILITY: class_names} | (
+        self._names = {results.PROBABILITY: names} | (
             {results.UNCERTAINTY: (results.UNCERTAINTY,)} if uncertainty else {}
         )
         self._maps: dict[str, MapWriter] = {}

@@ -14,7 +14,7 @@ from cellflax.inference.settings import Inference, Tiling
 from cellflax.io.images import Image
 from cellflax.prediction.segment import Maps, OnBlock, Segmentation, find_nuclei, segment
 from cellflax.prediction.trained import TrainedModel, load_model
-from cellflax.refine import RefineConfig
+from cellflax.refine import RefineConfig, check_classes
 from cellflax.schemas import kind_of, to_json
 from cellflax.training.config import TRANSFORM_COUNTS
 
@@ -138,6 +138,7 @@ def load_networks(checkpoint: str | Path, settings: PredictionSettings) -> Netwo
         largest_cell_px=settings.largest_cell_px,
     )
     networks = Networks(model, nuclei_model, settings.refine or model.config.refine, inference)
+    check_classes(networks.how, model.outputs.names)
     if nuclei_model is not None:
         networks.require_use_of_nuclei(f"nuclei_checkpoint={settings.nuclei_checkpoint}")
     return networks

@@ -43,12 +43,14 @@ class RefineConfig:
         needs_seeds: whether the refinement requires nuclei.
         needs_pixel_size: whether the refinement requires the size of a pixel.
         needs_compartments: whether the network must have the classes nucleus and cytoplasm.
+        needs_distances: whether the network must have maps of distances (group target).
     """
 
     takes_seeds: ClassVar[bool] = False
     needs_seeds: ClassVar[bool] = False
     needs_pixel_size: ClassVar[bool] = False
     needs_compartments: ClassVar[bool] = False
+    needs_distances: ClassVar[bool] = False
 
     def intensity_plane(self, channels: Sequence[str]) -> int | None:
         """The channel whose raw intensities `label` gets besides the probabilities; None if it takes none.

@@ -8,6 +8,8 @@ import numpy as np
 from scipy import ndimage
 from skimage import measure, morphology, segmentation
 
+from cellflax.labels import components
+
 
 @contextmanager
 def ignoring_shapes_set() -> Iterator[None]:
@@ -40,6 +42,28 @@ def prominent_maxima(height: np.ndarray, region: np.ndarray, depth: float) -> np
         flattened = morphology.reconstruction(height - depth, height)
     markers = np.asarray(measure.label(morphology.local_maxima(flattened) & region), np.int32)
     return markers if markers.any() else region.astype(np.int32)
+
+
+def maxima_inside(height: np.ndarray, inside: np.ndarray, smoothing_px: float, depth: float) -> np.ndarray:
+    """Mark the prominent maxima of a smoothed map in every component of a mask; each component has one or more.
+
+    Args:
+        height: (H, W) float.
+        inside: (H, W) bool.
+        smoothing_px: standard deviation of a Gaussian over `height`.
+        depth: as in `prominent_maxima`.
+
+    Returns:
+        (H, W) int32 markers 1...n, 0 elsewhere.
+    """
+    smooth = ndimage.gaussian_filter(height, smoothing_px)
+    seeds = np.zeros(inside.shape, np.int32)
+    n = 0
+    for region in measure.regionprops(components(inside)):
+        markers = prominent_maxima(smooth[region.slice], region.image, depth)
+        seeds[region.slice] += np.where(markers > 0, markers + n, 0)
+        n += int(markers.max())
+    return seeds
 
 
 def split_at_necks(

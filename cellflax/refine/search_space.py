@@ -24,6 +24,14 @@ def thresholds(low: float = 0.1, high: float = 0.9) -> list[float]:
     return [round(0.05 * step, 2) for step in range(round(low / 0.05), round(high / 0.05) + 1)]
 
 
+def own_seeds(cells: KnownCells) -> dict[str, list[float]]:
+    """Smoothing and depth of the maxima that a refinement finds by itself, in a map of 0 to 1."""
+    return {
+        "seed_smoothing_px": shares(cells.width_px, (0, 1 / 32, 1 / 16, 1 / 12, 1 / 8, 1 / 6, 1 / 4)),
+        "seed_depth": [0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6],
+    }
+
+
 def shares(whole: float, parts: Iterable[float]) -> list[float]:
     """Shares of a length, rounded to three digits."""
     return sorted({float(f"{whole * part:.3g}") for part in parts})

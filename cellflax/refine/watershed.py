@@ -4,20 +4,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
-from skimage import measure
 
 from cellflax.checks import above, at_least, check
 from cellflax.labels import components, remove_small
 from cellflax.refine.base import FieldMaps
 from cellflax.refine.flood import FloodConfig, finish, flood, seeds_inside
-from cellflax.refine.maxima import prominent_maxima
-from cellflax.refine.search_space import KnownCells, shares, thresholds, whole_shares
+from cellflax.refine.maxima import maxima_inside
+from cellflax.refine.search_space import KnownCells, own_seeds, thresholds, whole_shares
 
 
 @dataclass
 class WatershedConfig(FloodConfig):
-    """Settings of the watershed, besides those of `FloodConfig`.
+    """Settings of the watershed, besides those of `FloodConfig` and `SeededConfig`.
 
     Attributes:
         interior: a pixel is inside some cell above this interior probability. The default is below 0.5
@@ -43,13 +41,9 @@ class WatershedConfig(FloodConfig):
 
     def search_space(self, cells: KnownCells) -> dict[str, list[Any]]:
         """The threshold, the seeds, the smallest cell, and what every flood has."""
-        seeds: dict[str, list[Any]] = {
-            "seed_smoothing_px": shares(cells.width_px, (0, 1 / 32, 1 / 16, 1 / 12, 1 / 8, 1 / 6, 1 / 4)),
-            "seed_depth": [0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6],
-        }
         return {
             "interior": thresholds(),
-            **({"keep_unseeded": [False, True]} if cells.seeded else seeds),
+            **({"keep_unseeded": [False, True]} if cells.seeded else own_seeds(cells)),
             "min_area_px": whole_shares(cells.area_px, (0, 0.05, 0.1, 0.2, 0.3)),
             **super().search_space(cells),
         }
@@ -80,7 +74,7 @@ def refine_by_watershed(
     """
     inside = interior > config.interior
     if seeds is None:
-        markers, n_given = _own_seeds(config, interior, inside), 0
+        markers, n_given = maxima_inside(interior, inside, config.seed_smoothing_px, config.seed_depth), 0
     else:
         markers = seeds_inside(seeds, inside, config.seed_overlap)
         n_given = int(markers.max())
@@ -88,17 +82,6 @@ def refine_by_watershed(
             markers = _add_unseeded(markers, inside)
     labels = flood(config, interior, edge, inside, markers)
     return finish(config, remove_small(labels, config.min_area_px, first=n_given + 1), markers)
-
-
-def _own_seeds(config: WatershedConfig, interior: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    smooth = ndimage.gaussian_filter(interior, config.seed_smoothing_px)
-    seeds = np.zeros(inside.shape, np.int32)
-    n = 0
-    for region in measure.regionprops(components(inside)):
-        markers = prominent_maxima(smooth[region.slice], region.image, config.seed_depth)
-        seeds[region.slice] += np.where(markers > 0, markers + n, 0)
-        n += int(markers.max())
-    return seeds
 
 
 def _add_unseeded(markers: np.ndarray, inside: np.ndarray) -> np.ndarray:

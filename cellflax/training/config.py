@@ -9,6 +9,7 @@ from cellflax.data.normalize import Intensity, NormalizeConfig
 from cellflax.data.resample import ScaleConfig
 from cellflax.errors import UserError
 from cellflax.refine.seeds import NucleiSeedsConfig
+from cellflax.targets.base import ClassesTarget
 from cellflax.training.runlog import LoggerConfig
 from cellflax.training.tuner import TunerConfig
 
@@ -77,6 +78,7 @@ class TrainConfig:
         scale: operations in physical units that come first, in training and prediction.
         normalize: intensity normalisation, in training and prediction. What is null by the data is set here, so that
             a run's record names the method.
+        target: what the network learns from the cells (group target); without one, classes.
         sampler: training batches (group sampler).
         loss: cost (group loss).
         optimizer: optimiser and learning rate (group optimizer).
@@ -98,6 +100,7 @@ class TrainConfig:
     data: Any = None
     scale: ScaleConfig = field(default_factory=ScaleConfig)
     normalize: NormalizeConfig = field(default_factory=NormalizeConfig)
+    target: Any = None
     sampler: Any = None
     loss: Any = None
     optimizer: Any = None
@@ -115,6 +118,8 @@ class TrainConfig:
             raise UserError(f"name must be a word without slashes, got {self.name!r}")
         check(self, "", within(0, _LARGEST_SEED), "seed")
         check(self, "", TRANSFORM_COUNTS, "test_time_augmentation")
+        if self.target is None:  # as in configurations of before
+            self.target = ClassesTarget()
         if self.normalize.intensity is None:
             usual = Intensity.median if self.data is None else self.data.usual_intensity
             self.normalize = replace(self.normalize, intensity=usual)

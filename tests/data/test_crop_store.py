@@ -30,7 +30,7 @@ def stored(path: Path, config: CropsConfig = CONFIG, seed: int = 5, members: int
 
 
 def assert_same(a: Batch, b: Batch) -> None:
-    for x, y in zip(a, b, strict=True):
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
         assert x.dtype == y.dtype
         np.testing.assert_array_equal(x, y)
 
