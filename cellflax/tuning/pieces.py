@@ -16,8 +16,9 @@ from cellflax.training.held_out import HeldOut
 
 # Largest edge of a piece of the sample; larger regions are cut, so that one of them does not become all of the sample.
 _PIECE_PX = 1024
-# All regions together have about this many parts, over which scores are compared.
-_PARTS = 16
+# All regions together have at least this many parts, over which scores are compared. Images differ as a whole, so that
+# regions are divided only where there are few.
+_PARTS = 8
 
 
 @dataclass(frozen=True)

@@ -68,9 +68,9 @@ def lucky(region: int) -> list[np.ndarray]:
 
 def test_a_gain_in_one_region_alone_may_be_chance():
     start = validator_of(FIELDS, ThresholdConfig(interior=0.5, min_area_px=10))
-    kept = tune(start, lucky(1), TunerConfig(margin=1.5))
+    kept = tune(start, lucky(1), TunerConfig(margin=2))
     assert kept.best > kept.before + 0.05
-    assert kept.best_error > (kept.best - kept.before) / 1.5
+    assert kept.best_error > (kept.best - kept.before) / 2
     assert kept.refine == kept.start
     assert kept.after == kept.before
     taken = tune(start, lucky(1), TunerConfig(margin=0))
@@ -130,7 +130,7 @@ def test_a_sample_depends_on_the_seed_alone():
 def test_a_large_region_is_cut():
     cells = np.tile(FIELDS[0], (14, 2))
     (piece,) = whole_regions([region_of(cells)], [probability_of(cells, 0.9, 0.1)])
-    assert piece.parts == (15, 2) or np.prod(piece.parts) >= 16
+    assert piece.parts == (7, 2)
     (tile,) = sample([piece], 0.7e6 / 4, 0)
     assert tile.region.cells.shape == tile.probability.shape[:2] == (672, 192)
     assert tile.region.raw.shape[:2] == (672, 192)
