@@ -11,6 +11,7 @@ from cellflax.errors import UserError
 from cellflax.refine.seeds import NucleiSeedsConfig
 from cellflax.targets.base import ClassesTarget
 from cellflax.training.runlog import LoggerConfig
+from cellflax.training.tuner import TunerConfig
 
 USUAL_VALIDATE_EVERY = 500  # steps
 _LARGEST_SEED = 2**31 - 1
@@ -98,6 +99,9 @@ class TrainConfig:
         seed_channel: channel whose nuclei seed the refinement; null for none.
         seeds: how nuclei are found in that channel.
         test_time_augmentation: rotations and reflections averaged in prediction (not while training): 1, 4 or 8.
+        tune: choose the settings of the refinement on the held-out regions after training, and keep them in the best
+            checkpoint, where prediction takes them from. What is null by the data is set here.
+        tuner: how they are chosen.
         trainer: training loop.
         logger: metrics and W&B.
     """
@@ -117,6 +121,8 @@ class TrainConfig:
     seed_channel: str | None = None
     seeds: NucleiSeedsConfig = field(default_factory=NucleiSeedsConfig)
     test_time_augmentation: int = 1
+    tune: bool | None = None
+    tuner: TunerConfig = field(default_factory=TunerConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
 
@@ -130,3 +136,5 @@ class TrainConfig:
         if self.normalize.intensity is None:
             usual = Intensity.median if self.data is None else self.data.usual_intensity
             self.normalize = replace(self.normalize, intensity=usual)
+        if self.tune is None:
+            self.tune = self.data is not None and self.data.usual_tune

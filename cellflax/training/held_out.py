@@ -213,14 +213,7 @@ class Validator:
             surprise = -np.log(self._chosen(probability[annotated], classes))
             cost += np.bincount(classes, weights=surprise, minlength=k)
             count += np.bincount(classes, minlength=k)
-            labels = refine(
-                self.refine,
-                predicted,
-                self.outputs.names,
-                region.seeds,
-                intensity=intensity_image(self.refine, region.raw, self.channels),
-                pixel_size_um=region.pixel_size_um,
-            )
+            labels = self.cells(region, predicted)
             scores.append(
                 score_cells(
                     region.cells,
@@ -250,6 +243,27 @@ class Validator:
         metrics |= self._map_errors(predictions)
         assert overlay is not None, "a data set has at least one validation region"
         return metrics, (255 * overlay).astype(np.uint8)
+
+    def cells(self, region: HeldOut, predicted: np.ndarray, how: RefineConfig | None = None) -> np.ndarray:
+        """The cells of one region.
+
+        Args:
+            region: the region.
+            predicted: (h, w, K), as from `predict`.
+            how: from probabilities to cells; None for `refine`.
+
+        Returns:
+            (h, w) int32 labels 1...n, 0 = background.
+        """
+        how = how or self.refine
+        return refine(
+            how,
+            predicted,
+            self.outputs.names,
+            region.seeds,
+            intensity=intensity_image(how, region.raw, self.channels),
+            pixel_size_um=region.pixel_size_um,
+        )
 
     def _map_errors(self, predictions: Sequence[np.ndarray]) -> dict[str, float]:
         """Mean absolute error of each map within cells, 0 if none is known."""
