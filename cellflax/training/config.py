@@ -11,7 +11,7 @@ from cellflax.errors import UserError
 from cellflax.refine.seeds import NucleiSeedsConfig
 from cellflax.training.runlog import LoggerConfig
 
-USUAL_VALIDATE_EVERY = 500  # steps
+_USUAL_VALIDATE_EVERY = 500  # steps
 _LARGEST_SEED = 2**31 - 1
 TRANSFORM_COUNTS = one_of(1, 4, 8)  # rotations and reflections averaged in prediction; others favour some directions
 
@@ -72,8 +72,6 @@ class TrainerConfig:
             raise UserError(
                 "trainer.steps=null needs a time budget; give trainer.max_minutes=15, or trainer.steps=5000"
             )
-        if self.validate_every is None and self.max_minutes is None:
-            self.validate_every = USUAL_VALIDATE_EVERY
 
 
 @dataclass
@@ -125,3 +123,5 @@ class TrainConfig:
         if self.normalize.intensity is None:
             usual = Intensity.median if self.data is None else self.data.usual_intensity
             self.normalize = replace(self.normalize, intensity=usual)
+        if self.trainer.validate_every is None and self.trainer.max_minutes is None:
+            self.trainer = replace(self.trainer, validate_every=_USUAL_VALIDATE_EVERY)
