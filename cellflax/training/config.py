@@ -9,7 +9,9 @@ from cellflax.data.normalize import Intensity, NormalizeConfig
 from cellflax.data.resample import ScaleConfig
 from cellflax.errors import UserError
 from cellflax.refine.seeds import NucleiSeedsConfig
+from cellflax.targets.base import ClassesTarget
 from cellflax.training.runlog import LoggerConfig
+from cellflax.training.tuner import TunerConfig
 
 _USUAL_VALIDATE_EVERY = 500  # steps
 _LARGEST_SEED = 2**31 - 1
@@ -87,6 +89,7 @@ class TrainConfig:
         scale: operations in physical units that come first, in training and prediction.
         normalize: intensity normalisation, in training and prediction. What is null by the data is set here, so that
             a run's record names the method.
+        target: what the network learns from the cells (group target); without one, classes.
         sampler: training batches (group sampler).
         loss: cost (group loss).
         optimizer: optimiser and learning rate (group optimizer).
@@ -94,6 +97,9 @@ class TrainConfig:
         seed_channel: channel whose nuclei seed the refinement; null for none.
         seeds: how nuclei are found in that channel.
         test_time_augmentation: rotations and reflections averaged in prediction (not while training): 1, 4 or 8.
+        tune: choose the settings of the refinement on the held-out regions after training, and keep them in the best
+            checkpoint, where prediction takes them from. What is null by the data is set here.
+        tuner: how they are chosen.
         trainer: training loop.
         logger: metrics and W&B.
     """
@@ -105,6 +111,7 @@ class TrainConfig:
     data: Any = None
     scale: ScaleConfig = field(default_factory=ScaleConfig)
     normalize: NormalizeConfig = field(default_factory=NormalizeConfig)
+    target: Any = None
     sampler: Any = None
     loss: Any = None
     optimizer: Any = None
@@ -112,6 +119,8 @@ class TrainConfig:
     seed_channel: str | None = None
     seeds: NucleiSeedsConfig = field(default_factory=NucleiSeedsConfig)
     test_time_augmentation: int = 1
+    tune: bool | None = None
+    tuner: TunerConfig = field(default_factory=TunerConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
 
@@ -120,8 +129,12 @@ class TrainConfig:
             raise UserError(f"name must be a word without slashes, got {self.name!r}")
         check(self, "", within(0, _LARGEST_SEED), "seed")
         check(self, "", TRANSFORM_COUNTS, "test_time_augmentation")
+        if self.target is None:  # as in configurations of before
+            self.target = ClassesTarget()
         if self.normalize.intensity is None:
             usual = Intensity.median if self.data is None else self.data.usual_intensity
             self.normalize = replace(self.normalize, intensity=usual)
         if self.trainer.validate_every is None and self.trainer.max_minutes is None:
             self.trainer = replace(self.trainer, validate_every=_USUAL_VALIDATE_EVERY)
+        if self.tune is None:
+            self.tune = self.data is not None and self.data.usual_tune

@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 
 from cellflax.errors import UserError
-from cellflax.losses import activation_of
+from cellflax.losses import output_activation
 from cellflax.models.ensemble import member_probabilities
 from cellflax.progress import Progress
 from cellflax.training.checkpoint import Checkpoints
@@ -58,7 +58,7 @@ class Loop:
         self.clock = clock or Clock()
         self.config, self.step, self.feed, self.validator = config, step, feed, validator
         self.checkpoints, self.log, self.record = checkpoints, log, record
-        activation = activation_of(config.loss)
+        activation = output_activation(config.loss, validator.outputs)
 
         @jax.jit
         def probability(params, stats, tiles):

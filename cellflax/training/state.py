@@ -13,7 +13,9 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from cellflax.data.sampler import Batch, BatchSource
 from cellflax.losses import Loss, l2_penalty
+from cellflax.losses.distances import MapsLoss
 from cellflax.models.ensemble import map_members, stack_members
+from cellflax.targets import split_planes
 from cellflax.training.optimizers import Optimizer
 
 # Separates the random stream of dropout masks from that of the batches, which have the same seed.
@@ -89,19 +91,30 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
 
 
 def objective(
-    graph: nnx.GraphDef, loss: Loss, l2: float
+    graph: nnx.GraphDef, loss: Loss, l2: float, maps_loss: MapsLoss | None = None
 ) -> Callable[[nnx.State, nnx.State, Batch, jax.Array], tuple[jax.Array, tuple[nnx.State, jax.Array, jax.Array]]]:
     """The cost of one batch as a function of the parameters.
 
+    Args:
+        graph: structure of the network.
+        loss: cost of its classes.
+        l2: factor of the penalty on its weights.
+        maps_loss: cost of its maps, if the batches have any.
+
     Returns:
-        function of (params, stats, batch, dropout key) -> (cost, (new stats, cost without penalty, logits)).
+        function of (params, stats, batch, dropout key) -> (cost, (new stats, cost without penalty, logits of the
+        classes)).
     """
 
     def cost(params, stats, batch, key):
         model = nnx.merge(graph, params, stats, copy=True)
-        logits = model(batch.image, train=True, key=key)
+        outputs = model(batch.image, train=True, key=key)
+        logits, maps = split_planes(outputs, 0 if batch.maps is None else batch.maps.shape[-1])
         _, _, stats = nnx.split(model, nnx.Param, ...)
         fit = loss(logits, batch.target, batch.weight)
+        if batch.maps is not None:
+            assert maps_loss is not None, "maps without a cost"
+            fit += maps_loss(maps, batch.maps)
         penalty = l2 * l2_penalty(params) if l2 else jnp.zeros(())
         return fit + penalty, (stats, fit, logits)
 
@@ -116,6 +129,7 @@ def make_train_step(
     source: BatchSource,
     seed: int,
     mesh: Mesh,
+    maps_loss: MapsLoss | None = None,
 ) -> TrainStep:
     """Compile one update of every member: take its batch of this step, differentiate, apply.
 
@@ -125,7 +139,7 @@ def make_train_step(
     device and several agree. The position on the learning-rate schedule is an argument (`pace`), so that a new plan
     compiles nothing.
     """
-    cost = objective(graph, loss, l2)
+    cost = objective(graph, loss, l2, maps_loss)
     split = NamedSharding(mesh, PartitionSpec("data"))
     whole = NamedSharding(mesh, PartitionSpec())
     fed = NamedSharding(mesh, source.partition)

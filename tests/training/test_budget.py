@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from cellflax.progress import Progress
+from cellflax.targets import Outputs
 from cellflax.training.checkpoint import Checkpoints
 from cellflax.training.config import TrainConfig, TrainerConfig
 from cellflax.training.loop import Loop
@@ -41,6 +42,7 @@ class Budgeted:
             logger=LoggerConfig(wandb=WandbMode.disabled),
         )
         self.class_names = ("edge", "interior")
+        self.outputs = Outputs(self.class_names)
         self.shapes = ((64, 64, 1),) * regions
         self.now, self.compiled, self.chosen = 0.0, False, tuple(range(regions))
         self.validated: list[tuple[int, ...]] = []

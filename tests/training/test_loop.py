@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cellflax.errors import UserError
+from cellflax.targets import Outputs
 from cellflax.training.checkpoint import Checkpoints
 from cellflax.training.config import Monitor, TrainConfig, TrainerConfig
 from cellflax.training.loop import Loop
@@ -45,6 +46,7 @@ class Training:
             logger=LoggerConfig(wandb=WandbMode.disabled),
         )
         self.class_names = CLASSES
+        self.outputs = Outputs(CLASSES)
         self.positions: list[float] = []
         self.events = 0
 
