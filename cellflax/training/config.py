@@ -13,7 +13,7 @@ from cellflax.targets.base import ClassesTarget
 from cellflax.training.runlog import LoggerConfig
 from cellflax.training.tuner import TunerConfig
 
-USUAL_VALIDATE_EVERY = 500  # steps
+_USUAL_VALIDATE_EVERY = 500  # steps
 _LARGEST_SEED = 2**31 - 1
 TRANSFORM_COUNTS = one_of(1, 4, 8)  # rotations and reflections averaged in prediction; others favour some directions
 
@@ -74,8 +74,6 @@ class TrainerConfig:
             raise UserError(
                 "trainer.steps=null needs a time budget; give trainer.max_minutes=15, or trainer.steps=5000"
             )
-        if self.validate_every is None and self.max_minutes is None:
-            self.validate_every = USUAL_VALIDATE_EVERY
 
 
 @dataclass
@@ -136,5 +134,7 @@ class TrainConfig:
         if self.normalize.intensity is None:
             usual = Intensity.median if self.data is None else self.data.usual_intensity
             self.normalize = replace(self.normalize, intensity=usual)
+        if self.trainer.validate_every is None and self.trainer.max_minutes is None:
+            self.trainer = replace(self.trainer, validate_every=_USUAL_VALIDATE_EVERY)
         if self.tune is None:
             self.tune = self.data is not None and self.data.usual_tune
