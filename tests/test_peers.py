@@ -42,6 +42,7 @@ assert {{1, 2, 3}} == set(np.unique(job.classes(train.names)))
 cells = iter([test.labels[0], *test.labels])  # the first image is segmented twice
 seconds = job.segment(lambda image: np.where((labels := next(cells)) > 1, labels, 0))
 threads = os.environ["OMP_NUM_THREADS"], len(os.sched_getaffinity(0))
+assert job.words == ["model=unet", "name=a b"]
 images = [len(train.names), len(validation.names)]
 settings = {{"threads": threads, "path": os.environ.get("PYTHONPATH"), "images": images}}
 job.finish(
@@ -87,7 +88,7 @@ def fakes(tmp_path):
 
 
 def options(folders, fakes, *words):
-    return parse([*map(str, folders), "cores=1", *words], list(fakes))
+    return parse([*map(str, folders), "cores=1", "cellflax=model=unet 'name=a b'", *words], list(fakes))
 
 
 def test_a_run_and_its_table(folders, fakes, capsys):
@@ -145,7 +146,10 @@ def test_held_out_images_are_those_of_cellflax(tmp_path):
     [
         (["minutes=15"], r"three folders are needed, TRAIN TEST OUTPUT, and 0 are given"),
         (["{train}", "{test}/no", "{out}"], r"test/no: no such folder; give one with images/ and labels/"),
-        (["{train}", "{test}", "{out}", "minute=1"], r"minute=1: no such setting; there are cores, device, minutes"),
+        (
+            ["{train}", "{test}", "{out}", "minute=1"],
+            r"minute=1: no such setting; there are cellflax, cores, device, minutes",
+        ),
         (["{train}", "{test}", "{out}", "minutes=0"], r"minutes=0: must be a number above 0"),
         (["{train}", "{test}", "{out}", "minutes=nan"], r"minutes=nan: must be a number above 0"),
         (["{train}", "{test}", "{out}", "cores=1000"], r"cores=1000: must be a whole number from 1 to"),

@@ -4,9 +4,10 @@ python -m benchmarks.peers TRAIN TEST OUTPUT [minutes=15] [only=stardist,cellpos
 
 TRAIN and TEST are folders with images/ and labels/. The peers are StarDist, Cellpose 3.1, and a random forest on
 multiscale filters with cellflax's watershed. Each has an environment of its own, made in the cache folder at the first
-run; all run in processes of their own, one after the other, on the same cores (device=auto, cpu or gpu). What validates
-is held out of TRAIN as cellflax does it. All are scored by `cellflax.evaluate` on TEST. OUTPUT gets peers.csv, peers.md
-and a folder per peer; the same command again runs only what is not complete.
+run. All run in processes of their own, one after the other, on the same cores (device=auto, cpu or gpu). Validation
+images are held out of TRAIN as cellflax does it. All are scored by `cellflax.evaluate` on TEST. OUTPUT gets peers.csv,
+peers.md and a folder per peer; the same command again runs only what is not complete. cellflax='WORDS' adds words to
+the training of cellflax.
 """
 
 import shutil

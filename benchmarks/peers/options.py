@@ -22,6 +22,7 @@ class Options:
         seed: >= 0; of the held-out images and of the trainings.
         cores: >= 1; cores that each peer may use.
         device: auto, cpu or gpu; auto takes the GPU where `nvidia-smi` finds one.
+        cellflax: further words for the training of cellflax, such as `model=unet trainer.steps=100`.
     """
 
     train: Path
@@ -32,6 +33,7 @@ class Options:
     seed: int
     cores: int
     device: str
+    cellflax: str
 
 
 _USAGE = "python -m benchmarks.peers TRAIN TEST OUTPUT [minutes=15] [only=stardist,cellpose] [seed=0] [cores=2]"
@@ -77,6 +79,7 @@ def parse(words: Sequence[str], peers: Sequence[str]) -> Options:
         seed=int(_whole(settings, "seed", 0, 0, 2**31 - 1)),
         cores=int(_whole(settings, "cores", min(2, available), 1, available)),
         device=device,
+        cellflax=settings.get("cellflax", ""),
     )
 
 

@@ -1,6 +1,7 @@
 """Runs of the peers, each in processes of its own, and their results."""
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -21,7 +22,7 @@ from cellflax.progress import say
 RESULT = "result.json"  # of a peer that is complete
 _ROOT = Path(__file__).parents[2]
 _SCRIPTS = Path(__file__).parent / "scripts"
-_SETTINGS = ("train", "test", "minutes", "seed", "cores")
+_SETTINGS = ("train", "test", "minutes", "seed", "cores", "cellflax")
 _THREADS = (
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"),
     *("NUMBA_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
@@ -99,6 +100,7 @@ def run_peer(name: str, peer: Peer, options: Options, data: Path, gpu: bool) -> 
     folder.mkdir(parents=True)
     job, log, load = folder / "job.json", folder / "log.txt", os.getloadavg()[0]
     given = {"minutes": options.minutes, "seed": options.seed, "cores": options.cores, "gpu": gpu}
+    given["words"] = shlex.split(options.cellflax)
     write_json(job, {"data": str(data), "output": str(folder), **given})
     say(f"{name}: runs; its lines are in {log}")
     for stage, python in zip(peer.stages, pythons, strict=True):

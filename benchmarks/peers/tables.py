@@ -62,6 +62,8 @@ def write_tables(options: Options, data: Path, table: pd.DataFrame) -> str:
         f"seed={options.seed}; {counts['train']} images to train on, {counts['validation']} to validate, "
         f"{counts['test']} to test"
     )
+    if options.cellflax:
+        title += f"; cellflax={options.cellflax}"
     text = "\n".join([title, "", *lines, ""])
     with replacing(options.output / "peers.md") as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -44,6 +44,7 @@ class Job:
         seed: of everything random.
         cores: threads to use.
         gpu: whether to use the GPU.
+        words: further words for the training of cellflax.
     """
 
     data: Path
@@ -52,6 +53,7 @@ class Job:
     seed: int
     cores: int
     gpu: bool
+    words: list[str]
 
     @classmethod
     def read(cls) -> "Job":

@@ -23,8 +23,11 @@ def main() -> None:
         f"seed={job.seed}",
         f"trainer.max_minutes={job.minutes:g}",
         f"run={run}",
+        *job.words,
     )
-    subprocess.run([sys.executable, "-m", "cellflax.train", *_COMMAND, *words], check=True)
+    status = subprocess.run([sys.executable, "-m", "cellflax.train", *_COMMAND, *words]).returncode
+    if status:
+        sys.exit(status)  # its last line says why
     trained_s = elapsed_s()
     tally = json.loads((run / "summary.json").read_text(encoding="utf-8"))["training"]
     model = cellflax.load(run)
@@ -41,7 +44,7 @@ def main() -> None:
             "steps": tally["validated_step"],
             "epochs": None,
             "seconds_per_image": job.segment(segment),
-            "settings": {"command": " ".join(_COMMAND), "ended": tally["reason"]},
+            "settings": {"command": " ".join((*_COMMAND, *job.words)), "ended": tally["reason"]},
         },
     )
 

@@ -50,6 +50,7 @@ def main() -> None:
         whole[:, forest.classes_ - 1] = found
         return whole.reshape(*image.shape, -1)
 
+    ready_s = fit_s
     for name in ("validation", "test"):
         part, folder = job.part(name), job.output / "probability" / name
         folder.mkdir(parents=True, exist_ok=True)
@@ -57,12 +58,13 @@ def main() -> None:
         for file, image in zip(part.names, part.images, strict=True):
             np.save(folder / f"{file}.npy", probability(image))
         seconds = (time.perf_counter() - began) / len(part.names)
+        ready_s = elapsed_s() if name == "validation" else ready_s
     job.finish(
         ("scikit-learn", "scikit-image"),
         "CPU",
         {
             "fit_minutes": fit_s / 60,
-            "training_minutes": fit_s / 60,  # refine_forest.py adds its tuning
+            "training_minutes": ready_s / 60,  # refine_forest.py adds its tuning
             "steps": _TREES,
             "epochs": None,
             "seconds_per_image": seconds,
