@@ -44,6 +44,7 @@ from cellflax.training.held_out import metrics_line
 from cellflax.training.loop import Loop
 from cellflax.training.preparation import prepare
 from cellflax.training.runlog import RunLog
+from cellflax.training.seen import SEEN, seen_in_training
 from cellflax.training.stopping import SignalWatch, Tally
 
 # Settings that may change when a run is resumed: they do not change its result.
@@ -104,6 +105,7 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
         "data": _describe(dataset),
         "cellflax": cellflax.__version__,
         "device": device,
+        SEEN: seen_in_training(dataset, config.normalize),
     }
 
     with Checkpoints(run) as checkpoints, RunLog(run, config.logger, stored) as log, SignalWatch() as signals:
