@@ -32,6 +32,8 @@ from cellflax.data.resample import dataset_to_scale
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
 from cellflax.evaluation.test_part import score_test
+from cellflax.guidance.after import after_training
+from cellflax.guidance.learning_curve import part_of
 from cellflax.home import expand_home_in
 from cellflax.io import results
 from cellflax.jsonfile import differences, read_json, write_json
@@ -48,7 +50,10 @@ from cellflax.training.seen import SEEN, seen_in_training
 from cellflax.training.stopping import SignalWatch, Tally
 
 # Settings that may change when a run is resumed: they do not change its result.
-_MAY_CHANGE = ("run", "logger", "trainer.max_minutes", "trainer.devices", "trainer.log_every", "sampler.store")
+_MAY_CHANGE = (
+    *("run", "logger", "trainer.max_minutes", "trainer.devices", "trainer.log_every", "sampler.store"),
+    *("guide", "learning_curve"),
+)
 
 # How conf/train.yaml ends the name of a run directory, or of the folder of a sweep's.
 _TIME = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(/|$)")
@@ -68,12 +73,13 @@ def main(config: TrainConfig) -> float:
     return summary["score"]
 
 
-def train(config: TrainConfig, run: Path) -> dict[str, Any]:
+def train(config: TrainConfig, run: Path, images: int | None = None) -> dict[str, Any]:
     """Train one network.
 
     Args:
         config: what to do.
         run: directory to write to; a run that is there already, with the same configuration, is resumed.
+        images: number of the training images to train with; None for all.
 
     Returns:
         The contents of summary.json.
@@ -85,7 +91,10 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
     # 1. Say what will happen, where, and on which data.
     device = set_up_jax(config.trainer.precision.name)
     say(device)
-    dataset = dataset_to_scale(load_dataset(config.data), config.scale)
+    loaded = load_dataset(config.data)
+    if images is not None:
+        loaded = part_of(loaded, images, config.seed)
+    dataset = dataset_to_scale(loaded, config.scale)
     _announce(dataset)
     assert config.normalize.intensity is not None, "TrainConfig resolves it"
     say(f"intensities: normalize.intensity={config.normalize.intensity.name}")
@@ -139,6 +148,9 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
     if dataset.test:
         scores = score_test(load_model(run), dataset.test, config.refine, config.test_time_augmentation, run)
         say(f"test: {metrics_line(scores.pooled())}")
+
+    # 7. Say what a person should know: doubtful annotations, odd images, whether more images would help.
+    after_training(config, loaded, run, train)
     return summary
 
 

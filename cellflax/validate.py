@@ -8,11 +8,15 @@ Use it to choose the refinement and the test-time augmentation without looking a
 
 `part=test` scores the checkpoint on the test part of its training (data.folds, data.test_sets) instead, and replaces
 the scores that training wrote to the run directory. Use it for a refinement that was chosen as above.
+
+`guide=true` looks at the images of the training with the network, and writes what a person should know to its run
+directory (`guidance.md`): annotations that look wrong, odd images, the uncertainty of the score, remedies.
 """
 
 import functools
 from dataclasses import dataclass, replace
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +29,7 @@ from cellflax.data.resample import dataset_to_scale
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
 from cellflax.evaluation.test_part import score_test
+from cellflax.guidance.guide import guide
 from cellflax.prediction.trained import TrainedModel, load_model
 from cellflax.training.composition import check_test
 from cellflax.training.config import TRANSFORM_COUNTS
@@ -49,6 +54,7 @@ class ValidateConfig:
         test_time_augmentation: rotations and reflections averaged, 1, 4 or 8; null takes the checkpoint's.
         refine: from probabilities to cells (group refine); null takes the checkpoint's.
         erode_reference: erode each reference cell by disk(1), as P1's index does; only for part=validation.
+        guide: also write doubtful annotations, odd images and advice to the run directory; only for part=validation.
     """
 
     checkpoint: str = ""
@@ -57,11 +63,14 @@ class ValidateConfig:
     test_time_augmentation: int | None = None
     refine: Any = None
     erode_reference: bool = False
+    guide: bool = False
 
     def __post_init__(self):
         check(self, "", TRANSFORM_COUNTS, "test_time_augmentation")
         if self.erode_reference and self.part is Part.test:
             raise UserError("erode_reference=true goes with part=validation; leave it out for part=test")
+        if self.guide and self.part is Part.test:
+            raise UserError("guide=true looks at no test image, and goes with part=validation; leave out part=test")
 
 
 @entry("validate", ValidateConfig)
@@ -76,6 +85,9 @@ def main(config: ValidateConfig) -> float:
     metrics = validate(config)
     settings = [override for override in job_overrides() if not override.startswith("checkpoint=")]
     print(f"{' '.join(settings) or config.checkpoint}: {metrics_line(metrics)}", flush=True)
+    if config.guide:
+        model = load_model(config.checkpoint, config.step)
+        guide(model, _dataset(model), config.refine or model.config.refine, _run_of(model))
     return metrics["jaccard"]
 
 
@@ -118,8 +130,12 @@ def score_test_again(config: ValidateConfig) -> dict[str, float | int | None]:
     refine = config.refine or model.config.refine
     check_test(replace(model.config, refine=refine), examples)
     transforms = config.test_time_augmentation or model.config.test_time_augmentation
-    run = model.path.parent.parent  # RUN/checkpoints/STEP
-    return score_test(model, examples, refine, transforms, run).pooled()
+    return score_test(model, examples, refine, transforms, _run_of(model)).pooled()
+
+
+def _run_of(model: TrainedModel) -> Path:
+    """The run directory of a checkpoint, RUN/checkpoints/STEP."""
+    return model.path.parent.parent
 
 
 # The jobs of a sweep share one process: what does not depend on the refinement is done once.

@@ -14,7 +14,7 @@ from cellflax.metrics.overlap import best_overlaps
 
 LEAST_CONFIDENCE = 0.5  # below it, the network itself rather agrees with the annotation
 _LEAST_IOU = 0.1  # of a cell and an annotation that are one cell with two outlines
-_BAND_PX = 1.5  # half the width of the band where two cells are nearest that is looked at
+_BAND_PX = 1.5  # two cells count as nearest where they are at most so much farther apart than at the nearest place
 
 
 class Doubt(Enum):
@@ -214,12 +214,13 @@ class _Comparison:
         )
 
     def _contact(self, labels: np.ndarray, a: int, b: int) -> tuple[float, tuple[slice, slice], np.ndarray]:
-        """Where two cells are nearest: their distance, and the band of pixels between them in a box around both."""
+        """Where two cells are nearest: their distance, a box around both, and the pixels half way between them there."""
         boxes = self._reference_boxes if labels is self._reference else self._predicted_boxes
         box = _around(boxes[a], boxes[b])
         to_a, to_b = (np.asarray(ndimage.distance_transform_edt(labels[box] != n + 1)) for n in (a, b))
         distance = to_a + to_b
-        return float(distance.min()), box, distance <= distance.min() + _BAND_PX
+        half_way = (distance <= distance.min() + _BAND_PX) & (np.abs(to_a - to_b) <= 1)
+        return float(distance.min()), box, half_way
 
     def _mean_in(self, values: np.ndarray, labels: np.ndarray, boxes: list, index: int) -> float:
         box = boxes[index]

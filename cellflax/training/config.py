@@ -12,6 +12,7 @@ from cellflax.refine.seeds import NucleiSeedsConfig
 from cellflax.training.runlog import LoggerConfig
 
 _LARGEST_SEED = 2**31 - 1
+_MOST_PARTS = 8
 TRANSFORM_COUNTS = one_of(1, 4, 8)  # rotations and reflections averaged in prediction; others favour some directions
 
 
@@ -83,6 +84,11 @@ class TrainConfig:
         seed_channel: channel whose nuclei seed the refinement; null for none.
         seeds: how nuclei are found in that channel.
         test_time_augmentation: rotations and reflections averaged in prediction (not while training): 1, 4 or 8.
+        guide: whether to look at the images with the network after the training, and to write what a person should
+            know (guidance.md): doubtful annotations, odd images, the score's uncertainty, remedies. Null does so for
+            your own images (data=folder).
+        learning_curve: number of trainings of the learning curve, 0 for none: with all images, half of them, a quarter
+            and so on. Each has as many steps as the training, and takes as long.
         trainer: training loop.
         logger: metrics and W&B.
     """
@@ -101,6 +107,8 @@ class TrainConfig:
     seed_channel: str | None = None
     seeds: NucleiSeedsConfig = field(default_factory=NucleiSeedsConfig)
     test_time_augmentation: int = 1
+    guide: bool | None = None
+    learning_curve: int = 0
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
 
@@ -109,6 +117,9 @@ class TrainConfig:
             raise UserError(f"name must be a word without slashes, got {self.name!r}")
         check(self, "", within(0, _LARGEST_SEED), "seed")
         check(self, "", TRANSFORM_COUNTS, "test_time_augmentation")
+        check(self, "", within(0, _MOST_PARTS), "learning_curve")
+        if self.learning_curve == 1:
+            raise UserError("learning_curve=1 has nothing to compare; take 3 (a quarter, half and all of the images)")
         if self.normalize.intensity is None:
             usual = Intensity.median if self.data is None else self.data.usual_intensity
             self.normalize = replace(self.normalize, intensity=usual)
