@@ -17,7 +17,7 @@ from cellflax.guidance.hints import Evidence, hints_of
 from cellflax.guidance.intervals import with_intervals
 from cellflax.guidance.looking import Field, Looked, all_fields, chosen_fields, look
 from cellflax.guidance.odd_images import LEAST_IMAGES, Difference, differences_of, image_statistics
-from cellflax.guidance.report import screen_lines, write_report
+from cellflax.guidance.report import counted, screen_lines, write_report
 from cellflax.guidance.suspects import Doubt, Suspect, find_suspects
 from cellflax.io import results
 from cellflax.io.tables import write_table
@@ -115,7 +115,8 @@ def guide(model: TrainedModel, dataset: Dataset, how: RefineConfig, run: Path) -
     fields = all_fields(dataset)
     chosen = chosen_fields(fields)
     count = sum(one.region is not None for one in chosen)
-    say(f"guidance: looking at {count} images with held-out parts and {len(chosen) - count} other training images")
+    others = counted(len(chosen) - count, "other training image")
+    say(f"guidance: looking at {counted(count, 'image')} with held-out parts and {others}")
     gathered, unusable = _Gathered(), dict[str, str]()
     for looked in look(model, chosen, how, unusable):
         gathered.add(looked)

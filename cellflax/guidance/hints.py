@@ -125,7 +125,7 @@ def _small(evidence: Evidence, cells: CellScores) -> list[Hint]:
     area, missed = cells.accuracy.reference_area, cells.errors == CellError.MISSED
     if not len(area):
         return []
-    limit = float(np.percentile(area, _SMALL_PERCENT))
+    limit = float(np.percentile(area, _SMALL_PERCENT, method="lower"))
     small = area <= limit
     if small.sum() < _LEAST_SMALL or small.all():
         return []

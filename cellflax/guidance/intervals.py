@@ -49,32 +49,47 @@ def with_intervals(scores: Sequence[CellScores]) -> HeldOutScores:
     that understates the uncertainty for images of another kind.
     """
     rng = np.random.default_rng(_SEED)
-    counts = np.array(
-        [[s.matches[0].true_positives, s.matches[0].false_positives, s.matches[0].false_negatives] for s in scores]
-    )
-    jaccard = [s.accuracy.jaccard[s.accuracy.in_index] for s in scores]
-    sums = np.array([[each.sum(), len(each)] for each in jaccard], np.float64)
+    counts = np.array([_counts(each) for each in scores])
+    jaccard = [each.accuracy.jaccard[each.accuracy.in_index] for each in scores]
+    sums = np.array([(each.sum(), len(each)) for each in jaccard], np.float64)
     if len(scores) >= ENOUGH_IMAGES:
         drawn = rng.integers(0, len(scores), (_RESAMPLES, len(scores)))
-        f1 = _f1(counts[drawn].sum(axis=1))
-        means = _ratio(*np.moveaxis(sums[drawn].sum(axis=1), -1, 0))
+        f1, means = _f1(counts[drawn].sum(axis=1)), _mean(sums[drawn].sum(axis=1))
     else:
-        total = counts.sum(axis=0)
-        f1 = _f1(rng.multinomial(total.sum(), total / max(total.sum(), 1), _RESAMPLES)) if total.sum() else np.array([])
-        cells = np.concatenate(jaccard)
-        means = (
-            np.array([rng.choice(cells, len(cells)).mean() for _ in range(_RESAMPLES)]) if len(cells) else np.array([])
-        )
+        f1, means = _f1(_drawn_cells(rng, counts.sum(axis=0))), _drawn_means(rng, np.concatenate(jaccard))
     return HeldOutScores(
         f1=_interval(_f1(counts.sum(axis=0)[None]), f1),
-        jaccard=_interval(_ratio(*sums.sum(axis=0)[:, None]), means),
+        jaccard=_interval(_mean(sums.sum(axis=0)[None]), means),
         drawn="images" if len(scores) >= ENOUGH_IMAGES else "cells",
     )
+
+
+def _counts(scores: CellScores) -> tuple[int, int, int]:
+    at_half = scores.matches[0]
+    return at_half.true_positives, at_half.false_positives, at_half.false_negatives
+
+
+def _drawn_cells(rng: np.random.Generator, counts: np.ndarray) -> np.ndarray:
+    """Counts of samples of the cells. Half a wrong cell is added to what is drawn from: few cells without an error do
+    not mean that there are none."""
+    chances = counts + np.array([0.5, 0.25, 0.25])
+    return rng.multinomial(counts.sum(), chances / chances.sum(), _RESAMPLES)
+
+
+def _drawn_means(rng: np.random.Generator, values: np.ndarray) -> np.ndarray:
+    if not len(values):
+        return np.array([])
+    return np.array([rng.choice(values, len(values)).mean() for _ in range(_RESAMPLES)])
 
 
 def _f1(counts: np.ndarray) -> np.ndarray:
     """F1 of (N, 3) true positives, false positives and false negatives; NaN without any."""
     return _ratio(2 * counts[:, 0], 2 * counts[:, 0] + counts[:, 1] + counts[:, 2])
+
+
+def _mean(sums: np.ndarray) -> np.ndarray:
+    """Means of (N, 2) sums and numbers; NaN without any."""
+    return _ratio(sums[:, 0], sums[:, 1])
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:

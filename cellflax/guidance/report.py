@@ -37,11 +37,16 @@ def page_of(guidance: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def counted(count: int, noun: str) -> str:
+    """A number with its noun: `1 image`, `2 images`."""
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
 def _held_out(held_out: dict[str, Any]) -> list[str]:
     drawn = f"95 % confidence, by drawing {held_out['drawn']}"
     return [
-        f"On {held_out['regions']} held-out regions of {held_out['images']} images with {held_out['cells']} cells "
-        f"({drawn}):",
+        f"On {counted(held_out['regions'], 'held-out region')} of {counted(held_out['images'], 'image')} with "
+        f"{counted(held_out['cells'], 'cell')} ({drawn}):",
         "",
         f"- F1 at IoU 0.5: {interval_words(held_out['f1'])}",
         f"- mean Jaccard index: {interval_words(held_out['jaccard'])}",
@@ -64,15 +69,15 @@ def interval_words(interval: dict[str, float | None]) -> str:
 def _suspects(guidance: dict[str, Any], suspects: dict[str, Any]) -> list[str]:
     training = guidance["training"]
     looked = (
-        f"The network was compared with the annotation of {guidance['held_out']['looked_at']} images with held-out "
-        f"parts and {training['looked_at']} of {training['images']} other training images."
+        f"The network was compared with the annotation of {counted(guidance['held_out']['looked_at'], 'image')} with "
+        f"held-out parts and {training['looked_at']} of {training['images']} other training images."
     )
     if not suspects["count"]:
         return [f"{looked} It agrees with all of it."]
     lines = [
-        f"{looked} It disagrees at {suspects['count']} places, {suspects['held_out']} of them held out. It has learned "
-        "from the annotation of training images, so that it may have learned their mistakes, too; what it still "
-        "disagrees with there deserves a look. It may be wrong itself.",
+        f"{looked} It disagrees at {counted(suspects['count'], 'place')}, {suspects['held_out']} of them held out. It "
+        "has learned from the annotation of training images, so that it may have learned their mistakes, too; what it "
+        "still disagrees with there deserves a look. It may be wrong itself.",
         "",
         f"`{results.SUSPECTS_TABLE}` lists all of them, held-out ones first, then the surest; "
         f"`{results.SUSPECTS_FIGURE}` shows the first {suspects['shown']}. Correct the label images where they are "
@@ -123,7 +128,7 @@ def screen_lines(run: Path, guidance: dict[str, Any]) -> list[str]:
     ]
     if suspects["count"]:
         lines.append(
-            f"{suspects['count']} annotations look wrong ({suspects['held_out']} held-out, "
+            f"the annotation looks wrong at {counted(suspects['count'], 'place')} ({suspects['held_out']} held-out, "
             f"{suspects['count'] - suspects['held_out']} in training images): see {run / results.SUSPECTS_FIGURE}"
         )
     if odd:

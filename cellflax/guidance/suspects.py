@@ -214,7 +214,7 @@ class _Comparison:
         )
 
     def _contact(self, labels: np.ndarray, a: int, b: int) -> tuple[float, tuple[slice, slice], np.ndarray]:
-        """Where two cells are nearest: their distance, a box around both, and the pixels half way between them there."""
+        """Where two cells are nearest: their distance, a box around both, and the pixels half way between them."""
         boxes = self._reference_boxes if labels is self._reference else self._predicted_boxes
         box = _around(boxes[a], boxes[b])
         to_a, to_b = (np.asarray(ndimage.distance_transform_edt(labels[box] != n + 1)) for n in (a, b))
