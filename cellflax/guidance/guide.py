@@ -15,6 +15,7 @@ from cellflax.data.example import Dataset
 from cellflax.errors import UserError
 from cellflax.guidance.hints import Evidence, hints_of
 from cellflax.guidance.intervals import with_intervals
+from cellflax.guidance.learning_curve import stored_curve
 from cellflax.guidance.looking import Field, Looked, all_fields, chosen_fields, look
 from cellflax.guidance.odd_images import LEAST_IMAGES, Difference, differences_of, image_statistics
 from cellflax.guidance.report import counted, screen_lines, write_report
@@ -199,7 +200,7 @@ def _as_json(
         "least_images": LEAST_IMAGES,
         "odd_images": [{"image": name, "differs": words} for name, words in by_image.items()],
         "hints": [asdict(hint) for hint in hints_of(evidence)],
-        "learning_curve": None,
+        "learning_curve": stored_curve(run, intervals.f1),
         "unusable": unusable,
     }
 
@@ -235,7 +236,7 @@ def _write_tables(
     if crops:
         panels = [replace(crop, title=f"{rank}  {crop.title}") for rank, crop in enumerate(crops, start=1)]
         with replacing(figure) as temporary:
-            crops_figure(panels).savefig(temporary, format="png")
+            crops_figure(panels).savefig(temporary, format="png", bbox_inches="tight")
     else:
         figure.unlink(missing_ok=True)
     words: dict[str, list[str]] = {}
@@ -251,9 +252,10 @@ def _write_tables(
 def _crop(looked: Looked, place: _Place) -> Panel:
     """The surroundings of a suspect with both outlines."""
     example = looked.field.example
+    longest = max(span.stop - span.start for span in place.suspect.box)
+    length = max(round(longest * (1 + 2 * _CROP_MARGIN)), _LEAST_CROP_PX)
     window = []
     for span, size in zip(place.suspect.box, example.cells.shape, strict=True):
-        length = max(round((span.stop - span.start) * (1 + 2 * _CROP_MARGIN)), _LEAST_CROP_PX)
         start = min(max((span.start + span.stop - length) // 2, 0), max(size - length, 0))
         window.append(slice(start, min(start + length, size)))
     part = tuple(window)

@@ -13,7 +13,7 @@ from cellflax.data.example import Dataset
 from cellflax.errors import UserError
 from cellflax.guidance.intervals import Interval
 from cellflax.io import results
-from cellflax.io.tables import write_table
+from cellflax.io.tables import read_table, write_table
 from cellflax.jsonfile import parse_json, read_json
 from cellflax.pictures.learning import learning_figure
 from cellflax.progress import say
@@ -114,6 +114,21 @@ def learning_curve(
     words = curve_words(points, interval)
     say(f"learning curve: {words}")
     return {"points": [vars(point) for point in points], "words": words}
+
+
+def stored_curve(run: Path, interval: Interval | None) -> dict[str, Any] | None:
+    """The curve that a run's `learning_curve.csv` holds, as `learning_curve` returns it; None without one.
+
+    Raises:
+        UserError: if the table is damaged.
+    """
+    path = run / results.LEARNING_TABLE
+    if not path.exists():
+        return None
+    table = read_table(path, {"images": int, "f1": float, "jaccard": float}, "remove it")
+    columns = (table[name].tolist() for name in ("images", "f1", "jaccard"))
+    points = [Point(*values) for values in zip(*columns, strict=True)]
+    return {"points": [vars(point) for point in points], "words": curve_words(points, interval)}
 
 
 def _settings_of_parts(config: TrainConfig, run: Path) -> TrainConfig:

@@ -10,7 +10,7 @@ from scipy import ndimage
 from cellflax.labels import OverlapTable, compact, overlap_table
 from cellflax.metrics.comparable import comparable_parts
 from cellflax.metrics.detection import CellError, reference_errors, spurious_predictions
-from cellflax.metrics.overlap import best_overlaps
+from cellflax.metrics.overlap import best_overlaps, predicted_jaccard
 
 LEAST_CONFIDENCE = 0.5  # below it, the network itself rather agrees with the annotation
 _LEAST_IOU = 0.1  # of a cell and an annotation that are one cell with two outlines
@@ -103,7 +103,7 @@ class _Comparison:
         self._reference_boxes = ndimage.find_objects(self._reference)
         self._predicted_boxes = ndimage.find_objects(self._predicted)
         best = best_overlaps(self._table, np.ones(len(self._names), bool))
-        self._iou = best.jaccard
+        self._iou, self._predicted_iou = best.jaccard, predicted_jaccard(self._table)
         self._match = np.searchsorted(self._table.predicted_labels, best.matched_label)  # of cells that have one
         joint = self._table.intersection.tocoo()
         self._rows, self._columns = joint.coords
@@ -130,8 +130,7 @@ class _Comparison:
         """Whether an annotated cell and the predicted one that overlaps it most are each other's best."""
         if self._iou[r] < _LEAST_IOU:
             return False
-        rivals = self._rows[self._columns == self._match[r]]
-        return bool(self._iou[r] >= self._iou[rivals].max()) and len(rivals) > 0
+        return bool(self._iou[r] >= self._predicted_iou[self._match[r]])
 
     def _seen_as_one(self) -> Iterator[Suspect]:
         """Each annotated cell but the largest in a predicted one that holds several, with the nearest of the others."""
@@ -141,8 +140,8 @@ class _Comparison:
             held = rows[columns == p]
             held = held[np.argsort(-self._table.reference_area[held], kind="stable")].tolist()
             for index, r in enumerate(held[1:], start=1):
-                pairs = [(self._contact(self._reference, r, other), other) for other in held[:index]]
-                (_, box, zone), other = min(pairs, key=lambda pair: pair[0][0])
+                other = min(held[:index], key=lambda other, r=r: self._between(r, other))
+                box, zone = self._contact(self._reference, r, other)
                 confidence = float(self._interior[box][zone].mean())
                 yield self._of_reference(Doubt.seen_as_one, r, confidence, other=other)
 
@@ -156,7 +155,7 @@ class _Comparison:
             if self._nuclei is not None:
                 confidence = self._mean_in(self._foreground, self._predicted, self._predicted_boxes, held[1])
             else:
-                _, box, zone = self._contact(self._predicted, held[0], held[1])
+                box, zone = self._contact(self._predicted, held[0], held[1])
                 confidence = float(1 - self._interior[box][zone].mean())
             yield self._of_reference(Doubt.seen_as_several, r, confidence)
 
@@ -182,8 +181,7 @@ class _Comparison:
         sure = float(self._foreground[box][inside].mean()) if inside.any() else 0.0
         y, x = _middle(self._predicted[box] == p + 1, box)
         area = int(self._table.predicted_area[p])
-        _, columns, iou = self._table.pairs()
-        return Suspect(Doubt.not_annotated, 0, 0, y, x, sure, float(iou[columns == p].max(initial=0)), area, box)
+        return Suspect(Doubt.not_annotated, 0, 0, y, x, sure, float(self._predicted_iou[p]), area, box)
 
     def _of_reference(
         self,
@@ -213,14 +211,20 @@ class _Comparison:
             box=box,
         )
 
-    def _contact(self, labels: np.ndarray, a: int, b: int) -> tuple[float, tuple[slice, slice], np.ndarray]:
-        """Where two cells are nearest: their distance, a box around both, and the pixels half way between them."""
+    def _between(self, a: int, b: int) -> float:
+        """Distance of the middles of two annotated cells' boxes, pixels."""
+        boxes = self._reference_boxes[a], self._reference_boxes[b]
+        (y, x), (v, u) = (((rows.start + rows.stop) / 2, (columns.start + columns.stop) / 2) for rows, columns in boxes)
+        return float(np.hypot(y - v, x - u))
+
+    def _contact(self, labels: np.ndarray, a: int, b: int) -> tuple[tuple[slice, slice], np.ndarray]:
+        """A box around two cells, and the pixels half way between them where they are nearest."""
         boxes = self._reference_boxes if labels is self._reference else self._predicted_boxes
         box = _around(boxes[a], boxes[b])
         to_a, to_b = (np.asarray(ndimage.distance_transform_edt(labels[box] != n + 1)) for n in (a, b))
         distance = to_a + to_b
         half_way = (distance <= distance.min() + _BAND_PX) & (np.abs(to_a - to_b) <= 1)
-        return float(distance.min()), box, half_way
+        return box, half_way
 
     def _mean_in(self, values: np.ndarray, labels: np.ndarray, boxes: list, index: int) -> float:
         box = boxes[index]
