@@ -36,6 +36,8 @@ from cellflax.data.with_target import with_target
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
 from cellflax.evaluation.test_part import score_test
+from cellflax.guidance.after import after_training
+from cellflax.guidance.learning_curve import part_of
 from cellflax.home import expand_home_in
 from cellflax.io import results
 from cellflax.jsonfile import differences, read_json, write_json
@@ -48,6 +50,7 @@ from cellflax.training.held_out import metrics_line
 from cellflax.training.loop import Loop
 from cellflax.training.preparation import prepare
 from cellflax.training.runlog import RunLog
+from cellflax.training.seen import SEEN, seen_in_training
 from cellflax.training.stopping import Clock, SignalWatch, Tally
 from cellflax.tuning.run import tune_run
 
@@ -55,6 +58,7 @@ from cellflax.tuning.run import tune_run
 _MAY_CHANGE = (
     *("run", "logger", "trainer.max_minutes", "trainer.devices", "trainer.log_every", "sampler.store"),
     *("tune", "tuner"),  # of a checkpoint that was tuned, the settings stay
+    *("guide", "learning_curve"),
 )
 
 # How conf/train.yaml ends the name of a run directory, or of the folder of a sweep's.
@@ -75,12 +79,13 @@ def main(config: TrainConfig) -> float:
     return summary["score"]
 
 
-def train(config: TrainConfig, run: Path) -> dict[str, Any]:
+def train(config: TrainConfig, run: Path, images: int | None = None) -> dict[str, Any]:
     """Train one network.
 
     Args:
         config: what to do.
         run: directory to write to; a run that is there already, with the same configuration, is resumed.
+        images: number of the training images to train with; None for all.
 
     Returns:
         The contents of summary.json.
@@ -93,7 +98,10 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
     clock = Clock()
     device = set_up_jax(config.trainer.precision.name)
     say(device)
-    dataset = with_target(dataset_to_scale(load_dataset(config.data), config.scale), config.target)
+    loaded = load_dataset(config.data)
+    if images is not None:
+        loaded = part_of(loaded, images, config.seed)
+    dataset = with_target(dataset_to_scale(loaded, config.scale), config.target)
     _announce(dataset)
     assert config.normalize.intensity is not None, "TrainConfig resolves it"
     say(f"intensities: normalize.intensity={config.normalize.intensity.name}")
@@ -113,6 +121,7 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
         "data": _describe(dataset),
         "cellflax": cellflax.__version__,
         "device": device,
+        SEEN: seen_in_training(dataset, config.normalize),
     }
 
     with Checkpoints(run) as checkpoints, RunLog(run, config.logger, stored) as log, SignalWatch() as signals:
@@ -153,6 +162,9 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
         model = load_model(run)
         scores = score_test(model, dataset.test, model.config.refine, config.test_time_augmentation, run)
         say(f"test: {metrics_line(scores.pooled())}")
+
+    # 8. Say what a person should know: doubtful annotations, odd images, whether more images would help.
+    after_training(config, loaded, run, train)
     return summary
 
 

@@ -22,7 +22,7 @@ RANKS = (
     "pictures",
     "training annotation inspection",
     "prediction quantification",
-    "evaluation tuning",
+    "evaluation tuning guidance",
     "summary api __main__",
     "inspect train predict validate evaluate track quantify annotate simulate convert summarize",
 )

@@ -51,7 +51,7 @@ def outputs(trained, fields, tmp_path_factory) -> Outputs:
 def make_outputs(trained: Path, fields: Path, root: Path) -> Outputs:
     """What one command after another leaves."""
     made = Outputs(root)
-    made.directories["train"].append(trained)
+    made.directories["train"] += [trained, _guided(trained, root / "guided")]
     made.directories["simulate"].append(fields)
     predicted = made.run(
         "predict", predict.main, "predicted", f"checkpoint={trained}", f"input={fields}/images",
@@ -77,6 +77,14 @@ def make_outputs(trained: Path, fields: Path, root: Path) -> Outputs:
     published = Published(BATCH_NORM, classes=3).write(root / "published.h5")
     made.run("convert", convert.main, "converted", f"source={published}")
     return made
+
+
+def _guided(trained: Path, run: Path) -> Path:
+    """The run with guidance, as `train guide=true` leaves it."""
+    shutil.copytree(trained, run)
+    result = run_command(validate.main, f"checkpoint={run}", "guide=true")
+    assert result.status == 0, result.err
+    return run
 
 
 def _quantify_types(made: Outputs, predicted: Path, fields: Path) -> None:
@@ -237,8 +245,9 @@ def test_all_that_is_written_is_documented(outputs, command):
 _SEGMENTATION = ("cell_type", "score_<type>", "probability_mean_<class>", "uncertainty")
 NOT_WRITTEN = {
     "train": {
-        "test.json", "test_roc.npz", "tuning.csv", "wandb/", "wandb_id.txt", "metrics.jsonl: final_<metric>",
+        *("test.json", "test_roc.npz", "tuning.csv", "wandb/", "wandb_id.txt", "metrics.jsonl: final_<metric>"),
         *(f"metrics.jsonl: validation_error_{name}" for name in ("centre_distance", "boundary_distance")),  # by target
+        *("learning_curve/", "learning_curve.csv", "learning_curve.png"),  # tests/guidance trains them
     },
     "predict": {
         "cells.partial.csv",

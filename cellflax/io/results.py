@@ -38,6 +38,12 @@ CONFIG = "config.json"
 METRICS_LOG = "metrics.jsonl"
 TEST_SCORES, TEST_ROC = "test.json", "test_roc.npz"
 TUNING = "tuning.csv"
+# What a person should know after a training.
+GUIDANCE, GUIDANCE_PAGE = "guidance.json", "guidance.md"
+SUSPECTS_TABLE, SUSPECTS_FIGURE = "suspects.csv", "suspects.png"
+IMAGES_TABLE = "images.csv"
+LEARNING_FOLDER = "learning_curve"
+LEARNING_TABLE, LEARNING_FIGURE = "learning_curve.csv", "learning_curve.png"
 
 # summarize
 SETTINGS_TABLE, SETTINGS_PAGE, SETTINGS_FIGURE = "summary.csv", "summary.md", "summary.png"
