@@ -154,9 +154,10 @@ def warn_of_simulation(model: TrainedModel) -> None:
 def warn_of_scale(name: str, image: Image, model: TrainedModel) -> None:
     """Say that an image's pixel size is far from that of the training, if it is."""
     size, trained = image.pixel_size_um, model.record["data"]["pixel_size_um"]
-    resampled = model.config.scale.pixel_size_um is not None
-    if not resampled and size and trained and abs(size / trained - 1) > _PIXEL_SIZE_TOLERANCE:
+    scale = model.config.scale
+    seen = scale.pixel_size_after(size)  # like `trained`, the size of a network's pixel
+    if scale.pixel_size_um is None and seen and trained and abs(seen / trained - 1) > _PIXEL_SIZE_TOLERANCE:
         say(
-            f"warning: {name} has {size:g} um per pixel, training had {trained:g}; resample it with "
+            f"warning: {name} has {size:g} um per pixel, training had {trained * (scale.factor or 1):g}; resample it with "
             f"network_pixel_size_um={trained:g}"
         )

@@ -85,6 +85,8 @@ class TrainConfig:
         test_time_augmentation: rotations and reflections averaged in prediction (not while training): 1, 4 or 8.
         trainer: training loop.
         logger: metrics and W&B.
+        plan: what is not given is planned from the images and labels (`cellflax.planning`); null plans data=folder
+            without an experiment.
     """
 
     name: str = "train"
@@ -103,6 +105,7 @@ class TrainConfig:
     test_time_augmentation: int = 1
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
+    plan: bool | None = None
 
     def __post_init__(self):
         if not self.name or "/" in self.name:
