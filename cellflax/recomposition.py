@@ -1,4 +1,4 @@
-"""The configuration of a running job: what the user gave of it, and the whole composed again over a file of settings."""
+"""The configuration of a running job: what the user gave, and the whole composed again over a file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,17 +29,15 @@ class Given:
 
     Attributes:
         values: values by dotted key, as JSON types; lists count as one value.
-        choices: options of groups by group.
+        choices: options of groups that they chose.
+        options: options of all groups.
         experiment: the experiment, if there is one.
     """
 
     values: dict[str, Any]
     choices: dict[str, str]
+    options: dict[str, str]
     experiment: str | None = None
-
-    def has(self, key: str) -> bool:
-        """Whether a key was given."""
-        return key in self.values
 
 
 def given_in_job(config: Any) -> Given:
@@ -50,7 +48,7 @@ def given_in_job(config: Any) -> Given:
     """
     hydra = HydraConfig.get()
     groups = {g: o for g, o in hydra.runtime.choices.items() if not g.startswith("hydra/") and g not in ADDITIONS}
-    plain = _choices_of(hydra.job.config_name)
+    plain = dict(_loader().load_configuration(hydra.job.config_name, [], RunMode.RUN).hydra.runtime.choices)
     parsed = OverridesParser.create().parse_overrides(list(hydra.overrides.task))
     named = {override.key_or_group for override in parsed if not override.is_delete()}
     choices = {g: o for g, o in groups.items() if o is not None and (g in (*named, "data") or o != plain.get(g))}
@@ -61,7 +59,8 @@ def given_in_job(config: Any) -> Given:
     for key in named - set(groups) - set(ADDITIONS):
         values |= _leaves(key, content)
     values = {key: value for key, value in values.items() if key.partition(".")[0] not in _NOT_GIVEN}
-    return Given(values, choices, hydra.runtime.choices.get("experiment"))
+    options = {group: option for group, option in groups.items() if option is not None}
+    return Given(values, choices, options, hydra.runtime.choices.get("experiment"))
 
 
 def compose_over[T](folder: Path, experiment: str, schema: type[T]) -> T:
@@ -82,12 +81,6 @@ def compose_over[T](folder: Path, experiment: str, schema: type[T]) -> T:
     search = f"{_SEARCH_PATH}=[{','.join([*filter(None, paths), place])}]"
     task = [text for text in hydra.overrides.task if text.lstrip("+").partition("=")[0] != "experiment"]
     return _compose([*others, search, f"+experiment={experiment}", *task], schema)
-
-
-def _choices_of(name: str) -> dict[str, str | None]:
-    """The options that a command chooses if nothing is given."""
-    loaded = _loader().load_configuration(name, [], RunMode.RUN)
-    return dict(loaded.hydra.runtime.choices)
 
 
 def _compose[T](overrides: list[str], schema: type[T]) -> T:

@@ -15,7 +15,7 @@ from cellflax.io.readers import is_image
 from cellflax.io.reading import Reading
 
 _MOST_SHOWN = 6
-_LABELS = {"labels", "label", "masks", "mask", "gt", "seg"}  # words of files that are no channels
+LABEL_WORDS = {"labels", "label", "masks", "mask", "gt", "seg"}  # words of files that are no channels
 
 
 def files_by_folder(text: str) -> dict[Path, list[Path]]:
@@ -42,7 +42,7 @@ def uses_of(files: Sequence[Path], channels: list[str], reading: Reading) -> lis
             return [f"with channels=[{','.join(channels)}]: {error}"]
         shown = [f"{image.name} = {', '.join(path.name for path in image.paths)}" for image in images]
         lines.append(f"with channels=[{','.join(channels)}]: {len(images)} images: {_some(shown, '; ')}")
-    elif words := _channel_words(files):
+    elif words := channel_words(files):
         images = find_images(files, words, reading)
         lines.append(
             f"as images of several files: channels=[{','.join(words)}] makes {len(images)} images of them, the first "
@@ -56,7 +56,7 @@ def uses_of(files: Sequence[Path], channels: list[str], reading: Reading) -> lis
     return lines
 
 
-def _channel_words(files: Sequence[Path]) -> list[str]:
+def channel_words(files: Sequence[Path]) -> list[str]:
     """The words that would be channels: in one place of the names, each with the same rest of names; else nothing."""
     parts = [re.split(r"[-_. ]", stem_of(file)) for file in files]
     if len({len(row) for row in parts}) > 1 or len({file.parent for file in files}) > 1:
@@ -70,7 +70,7 @@ def _channel_words(files: Sequence[Path]) -> list[str]:
         rests[row[places[0]]].add((*row[: places[0]], *row[places[0] + 1 :]))
     same = len({frozenset(rest) for rest in rests.values()}) == 1
     words = sorted(rests)
-    return words if same and 2 <= len(words) <= _MOST_SHOWN and not _LABELS & {w.lower() for w in words} else []
+    return words if same and 2 <= len(words) <= _MOST_SHOWN and not LABEL_WORDS & {w.lower() for w in words} else []
 
 
 def training_uses(text: str, channels: list[str], reading: Reading) -> list[str]:

@@ -30,7 +30,9 @@ def plan_seeds(draft: Draft) -> None:
     if len(measured.channels) == 1:
         draft.set("seed_channel", None, f"there is one channel ({names}), which shows the cells themselves")
     elif not measured.markers:
-        draft.set("seed_channel", None, f"no channel has the name of a nuclear marker ({names}); else seed_channel=NAME")
+        draft.set(
+            "seed_channel", None, f"no channel has the name of a nuclear marker ({names}); else seed_channel=NAME"
+        )
     else:
         _choose_marker(draft)
     marker = next((m for m in measured.markers if m.name == draft.value("seed_channel")), None)
@@ -56,17 +58,19 @@ def _choose_marker(draft: Draft) -> None:
 
 def _why_not(marker: NuclearMarker) -> str:
     if marker.coverage >= NUCLEI_THEMSELVES:
-        return f"{marker.name}: {marker.coverage:.0%} of the annotated cells is bright there, so they are the nuclei themselves"
+        return f"{marker.name}: {marker.coverage:.0%} of the annotated cells is bright, so they are the nuclei"
     return f"{marker.name}: only {marker.seeded:.0%} of the cells' area is in cells with one nucleus there"
 
 
 def plan_refinement(draft: Draft) -> None:
     """From probabilities to cells."""
-    measured, cells = draft.measured, draft.measured.cells
+    cells = draft.measured.cells
     if draft.value("data.annotation") == "compartments" and cells.diameter_um is not None:
         if draft.choose("refine", "whole_cell", "whole_cell", "cells are grown from the nuclei that the network finds"):
             area = float(f"{math.pi / 4 * cells.diameter_um.median**2:.3g}")
-            draft.set("refine.cell_area_um2", area, f"of a disc of {cells.diameter_um.median:.3g} um, the median diameter")
+            draft.set(
+                "refine.cell_area_um2", area, f"of a disc of {cells.diameter_um.median:.3g} um, the median diameter"
+            )
         return
     if not draft.choose("refine", "watershed", "watershed", f"{cells.touching:.0%} of the cells touch another one"):
         return
@@ -76,7 +80,11 @@ def plan_refinement(draft: Draft) -> None:
     smoothing = min(_half(diameter * LANDSCAPE_PER_DIAMETER), MOST_SMOOTHING)
     draft.set("refine.smoothing_px", smoothing, f"{smoothing / diameter:.2f} diameters of a cell ({diameter:.0f} px)")
     small = cells.smallest_area[1] * draft.factor**2
-    draft.set("refine.min_area_px", int(SMALLEST_OF_SMALL * small), f"half of {small:.0f} px, which 2.5 % of the cells are below")
+    draft.set(
+        "refine.min_area_px",
+        int(SMALLEST_OF_SMALL * small),
+        f"half of {small:.0f} px, which 2.5 % of the cells are below",
+    )
     if draft.value("seed_channel") is None:
         smooth = max(_half(width * SEEDS_PER_WIDTH), 0.5)
         draft.set("refine.seed_smoothing_px", smooth, f"a seventh of a cell's width ({width:.1f} px)")

@@ -107,7 +107,7 @@ def touching_cells(cells: np.ndarray) -> np.ndarray:
     Returns:
         (n,) bool.
     """
-    grown = segmentation.expand_labels(cells, _GAP_PX / 2)
+    grown = segmentation.expand_labels(cells, _GAP_PX // 2)
     largest = ndimage.maximum_filter(grown, 3)
     smallest = ndimage.minimum_filter(np.where(grown > 0, grown, np.iinfo(grown.dtype).max), 3)
     beside = (grown > 0) & ((largest != grown) | (smallest != grown))

@@ -33,7 +33,8 @@ class Draft:
         measured: the images and cells.
         values: what the user gave, by dotted key.
         choices: options of groups that the user chose.
-        multiple: sizes of crops that the user's network takes are divisible by this; None without such a network.
+        options: options of all groups, as they are without a plan.
+        multiple: sizes of crops that the network of these options takes are divisible by this.
         accelerator: whether there is a GPU or TPU.
         factor: by how much the plan resamples the images.
         settings: the plan so far.
@@ -42,7 +43,8 @@ class Draft:
     measured: Measurements
     values: Mapping[str, Any] = field(default_factory=dict)
     choices: Mapping[str, str] = field(default_factory=dict)
-    multiple: int | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+    multiple: int = 1
     accelerator: bool = False
     factor: float = 1.0
     settings: list[Decision] = field(default_factory=list)
@@ -60,7 +62,7 @@ class Draft:
         """
         if self.leaves(group, kind):
             why = "given" if group in self.choices else f"given: keys of {group} that {option} does not have"
-            self.settings.append(Decision(group, self.choices.get(group), why, given=True))
+            self.settings.append(Decision(group, self.choices.get(group, self.options.get(group)), why, given=True))
             return False
         self.settings.append(Decision(group, option, reason))
         return True
@@ -68,7 +70,9 @@ class Draft:
     def set(self, key: str, value: Any, reason: str) -> None:
         """Set a key, unless the user gave it."""
         if key in self.values:
-            self.settings.append(Decision(key, self.values[key], f"given; the plan would take {value}: {reason}", True))
+            own = self.values[key]
+            other = "" if own == value else f"the plan would take {_shown(value)}: "
+            self.settings.append(Decision(key, own, f"given; {other}{reason}", given=True))
         else:
             self.settings.append(Decision(key, value, reason))
 
@@ -79,4 +83,24 @@ class Draft:
         return next((setting.value for setting in reversed(self.settings) if setting.key == key), default)
 
 
+def _shown(value: Any) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
 Rule = Callable[[Draft], None]
+
+
+def width_words(draft: Draft, pixels: float) -> str:
+    """A length in the images' pixels, in words: in the network's pixels, if they differ."""
+    seen = pixels * draft.factor
+    return f"{seen:.0f} px wide" if draft.factor == 1 else f"{seen:.0f} px wide in the network"
+
+
+def count_of(number: int, what: str) -> str:
+    """A number of things in words: `1 image`, `2 images`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def rounded(value: float, digits: int) -> float:
+    """A number to so many significant digits."""
+    return float(f"{value:.{digits}g}")

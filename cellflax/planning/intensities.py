@@ -8,8 +8,8 @@ from scipy import ndimage
 
 from cellflax.data.example import Example
 
-# Contrast and unevenness are those of this many images at most, evenly chosen, on every n-th pixel of every n-th row, so
-# that a cell is about this wide, or the image has about so many pixels.
+# Contrast and unevenness are those of this many images at most, evenly chosen, on every n-th pixel of every n-th row:
+# a cell is then about this wide, or the image has about so many pixels.
 _MOST_IMAGES = 50
 _CELL_PX = 8
 _MOST_PIXELS = 2**18
@@ -28,10 +28,11 @@ class ChannelIntensities:
         bits: bits that hold the largest value, if all values are whole numbers >= 0; else None.
         zero: share of the pixels that are 0: after a subtraction of the background, most of them are.
         constant: number of images in which all values of the channel are equal.
-        contrast: median over (at most 50) images: difference between the medians of cells and background, in standard deviations of
-            the background. Negative where cells are darker. A stain has several, transmitted light about none.
-        unevenness: median over the same images: standard deviation of the slowly changing part of the background, as a share of
-            the range between the 1st and the 99.8th percentile of the image.
+        contrast: difference between the medians of cells and background, in standard deviations of the background;
+            median over (at most 50) images. Negative where cells are darker. A stain has several, transmitted light
+            about none.
+        unevenness: standard deviation of the slowly changing part of the background, as a share of the range between
+            the 1st and the 99.8th percentile of the image; median over the same images.
     """
 
     name: str
@@ -93,7 +94,7 @@ def _contrast(
 ) -> tuple[float, float] | None:
     """Contrast and unevenness of one image; None if it has no cell, or no background beside cells."""
     margin = max(round(diameter_px / 8), 1)  # light of cells, and what was not drawn quite
-    background = ~np.asarray(ndimage.binary_dilation(cells, iterations=margin))
+    background = np.logical_not(ndimage.binary_dilation(cells, iterations=margin))
     if known is not None:
         background &= known
     if not cells.any() or background.sum() < cells.size // 100:

@@ -63,7 +63,7 @@ def measure_marker(examples: Sequence[Example], channel: int, name: str) -> Nucl
     sizes = _diameters([components(found) for found in bright], views)
     if not sizes.size:
         return NuclearMarker(name, None, coverage, 0.0)
-    # The threshold includes the blurred rim; the method that will find the seeds cuts each nucleus at its own brightness.
+    # The threshold includes the blurred rim; the method that finds seeds cuts each nucleus at its own brightness.
     settings = NucleiSeedsConfig(diameter_px=float(np.median(sizes)))
     nuclei = [nuclei_seeds(plane, settings) for plane, _ in views]
     sizes = _diameters(nuclei, views)

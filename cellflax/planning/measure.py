@@ -1,7 +1,7 @@
 """Everything that a plan is made from, measured on the images and their labels."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,8 +9,10 @@ import numpy as np
 from cellflax.data.datasets import DataConfig
 from cellflax.data.example import Example
 from cellflax.data.folder import FolderData, read_folder
+from cellflax.data.folds import PartOptions, divide
 from cellflax.labels import label_values
 from cellflax.planning.cell_shapes import CellShapes, measure_cells
+from cellflax.planning.channel_files import channels_in_names
 from cellflax.planning.intensities import ChannelIntensities, measure_channel
 from cellflax.planning.markers import NuclearMarker, is_nuclear, measure_marker
 from cellflax.planning.spread import Spread
@@ -50,6 +52,7 @@ class Measurements:
         cells: shapes of the cells.
         channels: intensities of each channel.
         markers: nuclear markers among them, by their names; empty where there is only one channel.
+        in_names: whether the channels are words of the files' names that were found, not given.
     """
 
     source: str
@@ -67,6 +70,7 @@ class Measurements:
     cells: CellShapes
     channels: tuple[ChannelIntensities, ...]
     markers: tuple[NuclearMarker, ...]
+    in_names: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """As JSON types."""
@@ -80,13 +84,24 @@ def measure_data(config: DataConfig) -> Measurements:
         UserError: if files are missing or cannot be used.
     """
     if isinstance(config, FolderData):
+        words = channels_in_names(config)
+        config = replace(config, channels=words or config.channels)
         read = read_folder(config)
-        return measure_examples(read.examples, read.channels, read.source, read.simulated)
+        examples = without_test(read.examples, config)
+        return replace(measure_examples(examples, read.channels, read.source, read.simulated), in_names=bool(words))
     dataset = config.load()
     # An image of which a region is held out is in both parts; that of the region has all of its annotation.
     examples = {example.name: example for example in dataset.train}
     examples |= {region.example.name: region.example for region in dataset.validation}
     return measure_examples(tuple(examples.values()), dataset.channels, dataset.source, dataset.simulated)
+
+
+def without_test(examples: Sequence[Example], config: PartOptions) -> Sequence[Example]:
+    """The images that are not kept for the final scores: a plan must not know them."""
+    if config.folds is not None:
+        kept = {example.name for example in divide(examples, config).test}
+        return [example for example in examples if example.name not in kept]
+    return [example for example in examples if example.data_set not in config.test_sets] or examples
 
 
 def measure_examples(

@@ -6,20 +6,21 @@ from typing import Any
 
 from cellflax.errors import UserError
 from cellflax.planning.cell_rules import plan_prediction, plan_refinement, plan_seeds
-from cellflax.planning.draft import Draft, Rule, Decision
+from cellflax.planning.draft import Decision, Draft, Rule
 from cellflax.planning.measure import Measurements
 from cellflax.planning.rules import (
     plan_annotation,
-    plan_crops,
+    plan_channels,
     plan_intensities,
     plan_network,
     plan_scale,
     plan_split,
-    plan_training,
 )
+from cellflax.planning.training_rules import plan_crops, plan_training
 
 # Later rules read what earlier ones set.
 RULES: tuple[Rule, ...] = (
+    plan_channels,
     plan_annotation,
     plan_split,
     plan_scale,
@@ -63,7 +64,8 @@ def make_plan(
     measured: Measurements,
     values: Mapping[str, Any],
     choices: Mapping[str, str],
-    multiple: int | None = None,
+    options: Mapping[str, str] | None = None,
+    multiple: int = 1,
     accelerator: bool = False,
 ) -> Plan:
     """Apply the rules.
@@ -72,7 +74,8 @@ def make_plan(
         measured: the images and cells.
         values: what the user gave, by dotted key.
         choices: options of groups that the user chose.
-        multiple: sizes of crops that the user's network takes are divisible by this.
+        options: options of all groups, as they are without a plan.
+        multiple: sizes of crops that the network of these options takes are divisible by this.
         accelerator: whether there is a GPU or TPU.
 
     Raises:
@@ -80,10 +83,10 @@ def make_plan(
     """
     if measured.cells.count < 2:
         raise UserError(
-            f"{measured.source}: one cell is annotated, but training needs one to learn from and another to be scored by; "
-            "annotate more"
+            f"{measured.source}: one cell is annotated, but training needs one to learn from and another for the "
+            "validation; annotate more"
         )
-    draft = Draft(measured, values, choices, multiple, accelerator)
+    draft = Draft(measured, values, choices, options or {}, multiple, accelerator)
     for rule in RULES:
         rule(draft)
     planned = {setting.key for setting in draft.settings}

@@ -51,10 +51,10 @@ def plan_of_job(config: TrainConfig) -> Plan:
         UserError: if the data cannot be used.
     """
     given = given_in_job(config)
-    multiple = getattr(config.model, "multiple", 1) if "model" in given.choices else None
+    multiple = getattr(config.model, "multiple", 1)
     say("the images and their labels are measured")
     accelerator = devices_of_jax()[0].platform != "cpu"
-    return make_plan(measure_data(config.data), given.values, given.choices, multiple, accelerator)
+    return make_plan(measure_data(config.data), given.values, given.choices, given.options, multiple, accelerator)
 
 
 def write_plan(plan: Plan, folder: Path, final: Path) -> None:

@@ -3,12 +3,10 @@
 The constants were chosen on the data sets of `experiments/`.
 """
 
-import math
-
-from cellflax.planning.draft import Draft
+from cellflax.planning.draft import Draft, count_of, rounded, width_words
 
 # Images. Fewer images than this are too few to hold out whole ones.
-IMAGES_TO_HOLD_OUT = 5
+IMAGES_TO_HOLD_OUT = 6
 # A strip that is held out is as wide as so many cells, but at most this share of an image.
 STRIP_CELLS, LARGEST_STRIP, USUAL_STRIP = 2.5, 0.25, 0.1
 
@@ -28,23 +26,17 @@ PIXEL_SIZES_ALIKE = 1.1  # ratio of the largest to the smallest pixel size
 # Network: options of conf/model with what an output sees to each side in pixels, from the cheapest on.
 NETWORKS = {"unet_local": 51, "unet": 107}
 SEEN_CELLS, SEEN_LARGE_CELLS = 2.0, 1.5  # median and 95th percentile of the diameters
-WIDTHS: dict[str, list[int] | None] = {"unet_local": None, "unet": None}  # filters of each level; None: as in conf/model
+WIDTHS: dict[str, list[int] | None] = {
+    "unet_local": None,
+    "unet": None,
+}  # filters of each level; None: as in conf/model
 
-# Crops.
-CELLS_ACROSS, LARGE_CELLS_ACROSS = 4.0, 3.0  # median and 95th percentile of the diameters
-CROP_MULTIPLE, SMALLEST_CROP, LARGEST_CROP, LEAST_CROP = 32, 128, 320, 64
-PIXELS_PER_STEP, PATCH_NET_PIXELS, ACCELERATOR_TIMES = 4 * 192**2, 128**2, 4
-BALANCE = 0.5
-COMPARTMENT_WEIGHTS = [4.0, 1.0, 1.0]  # conf/experiment/whole_cell.yaml
-WIDE_SPREAD, SCALE_OF_SPREAD, USUAL_SCALE, GAIN = 12.0, 1.25, 1.15, 0.1
-FEW_IMAGES = 10
 
-# Training.
-LEARNING_RATE, OTHER_LEARNING_RATE = 0.003, 0.002  # of the U-Nets; of the other networks
-WARMUP_STEPS, WARMUP_SHARE = 100, 0.05
-MAX_MINUTES = 30.0
-EPOCHS, LEAST_STEPS, MOST_STEPS = 100, 2000, 10_000
-VALIDATIONS, LEAST_BETWEEN, MOST_BETWEEN = 20, 50, 250
+def plan_channels(draft: Draft) -> None:
+    """Channels that have a file each."""
+    if draft.measured.in_names:
+        names = [channel.name for channel in draft.measured.channels]
+        draft.set("data.channels", names, "words of the files' names; the other words are those of the label images")
 
 
 def plan_annotation(draft: Draft) -> None:
@@ -54,7 +46,7 @@ def plan_annotation(draft: Draft) -> None:
         draft.set(
             "data.annotation",
             "compartments",
-            "every image has labels of the nuclei and a pixel size: cells are grown from the nuclei that the network finds",
+            "every image has labels of the nuclei and a pixel size: cells grow from the nuclei that the network finds",
         )
 
 
@@ -69,7 +61,9 @@ def plan_split(draft: Draft) -> None:
         draft.set("data.split", "image", f"{images} images with cells are enough to hold out whole ones")
         return
     draft.set(
-        "data.split", "region", f"{_count(images, 'image')} with cells: too few to hold out a whole one, so a strip of each"
+        "data.split",
+        "region",
+        f"{count_of(images, 'image')} with cells: too few to hold out a whole one, so a strip of each",
     )
     if draft.value("data.split") == "region":
         share = STRIP_CELLS * cells.diameter.median / measured.smallest_edge
@@ -85,9 +79,8 @@ def plan_split(draft: Draft) -> None:
 def plan_scale(draft: Draft) -> None:
     """By how much images are resampled, so that cells have a size that the networks suit."""
     cells, size = draft.measured.cells, draft.measured.pixel_size_um
-    if given := [key for key in ("scale.pixel_size_um", "scale.factor") if draft.values.get(key) is not None]:
+    if any(key in draft.values for key in ("scale.pixel_size_um", "scale.factor")):
         draft.factor = _given_factor(draft)
-        draft.set(given[0], draft.values[given[0]], "")
         return
     factor, reason = _wanted_factor(draft)
     known = size is not None and not draft.measured.unknown_pixel_size
@@ -97,14 +90,18 @@ def plan_scale(draft: Draft) -> None:
             return
         # Where pixel sizes differ, the sizes in um count: cells in pixels mix several scales.
         wanted = cells.diameter.median * factor
-        target = _round(cells.diameter_um.median / wanted, 2)
+        target = rounded(cells.diameter_um.median / wanted, 2)
         draft.factor = cells.diameter_um.median / target / cells.diameter.median
         if differ:
             reason = f"pixel sizes differ, from {size.low:.3g} to {size.high:.3g} um; {reason}"
         draft.set("scale.pixel_size_um", target, reason)
     elif factor != 1:
         draft.factor = factor
-        draft.set("scale.factor", factor, f"{reason}; not by pixel size, which {draft.measured.unknown_pixel_size} images lack")
+        draft.set(
+            "scale.factor",
+            factor,
+            f"{reason}; not by pixel size, which {draft.measured.unknown_pixel_size} images lack",
+        )
 
 
 def _wanted_factor(draft: Draft) -> tuple[float, str]:
@@ -113,15 +110,15 @@ def _wanted_factor(draft: Draft) -> tuple[float, str]:
     diameter, width = cells.diameter.median, cells.width.median
     if diameter > LARGEST_DIAMETER:
         words = f"cells are {diameter:.0f} px wide; {SHRUNK_DIAMETER:.0f} px show as much, and a crop holds more cells"
-        return _round(SHRUNK_DIAMETER / diameter, 2), words
+        return rounded(SHRUNK_DIAMETER / diameter, 2), words
     if cells.elongation >= ROD_ELONGATION:
         if width < SMALLEST_WIDTH:
             words = f"rods are {width:.1f} px wide, too thin for an inside and an edge"
-            return _round(ENLARGED_WIDTH / width, 2), f"{words}; {ENLARGED_WIDTH:.0f} px in the network"
+            return rounded(ENLARGED_WIDTH / width, 2), f"{words}; {ENLARGED_WIDTH:.0f} px in the network"
         return 1.0, f"rods are {width:.1f} px wide"
     if diameter < SMALLEST_DIAMETER:
         words = f"cells are {diameter:.1f} px wide, too small for an inside and an edge"
-        return _round(ENLARGED_DIAMETER / diameter, 2), f"{words}; {ENLARGED_DIAMETER:.0f} px in the network"
+        return rounded(ENLARGED_DIAMETER / diameter, 2), f"{words}; {ENLARGED_DIAMETER:.0f} px in the network"
     return 1.0, f"cells are {diameter:.0f} px wide"
 
 
@@ -141,13 +138,15 @@ def plan_intensities(draft: Draft) -> None:
         f"{c.name} {c.lowest:.6g} to {c.highest:.6g}{f' ({c.zero:.0%} are 0)' if c.zero >= 0.01 else ''}"
         for c in measured.channels
     )
-    draft.set("normalize.intensity", "percentile", f"values: {ranges}; percentiles do not depend on exposure and offset")
+    draft.set(
+        "normalize.intensity", "percentile", f"values: {ranges}; percentiles do not depend on exposure and offset"
+    )
     if draft.value("normalize.intensity") == "percentile":
         bright = 100 * BRIGHT_SHARE * cells.least_area_share
-        high = _round(min(max(100 - bright, HIGH_PERCENTILE), HIGHEST_PERCENTILE), 4)
+        high = rounded(min(max(100 - bright, HIGH_PERCENTILE), HIGHEST_PERCENTILE), 4)
         share = f"cells cover {100 * cells.least_area_share:.2g} % of the emptiest image"
-        draft.set("normalize.low_percentile", LOW_PERCENTILE, "becomes 0")
-        draft.set("normalize.high_percentile", high, f"becomes 1; {share}, which is well above this percentile")
+        draft.set("normalize.low_percentile", LOW_PERCENTILE, "what becomes 0: a background")
+        draft.set("normalize.high_percentile", high, f"what becomes 1: {share}, so that it is within them")
     markers = {marker.name for marker in measured.markers}
     seen = [c for c in measured.channels if c.name not in markers] or list(measured.channels)
     best = max(seen, key=lambda c: c.contrast)
@@ -158,12 +157,14 @@ def plan_intensities(draft: Draft) -> None:
     draft.set(
         "normalize.subtract_local_mean",
         True,
-        f"{words}: transmitted light, where the slow changes of the background ({best.unevenness:.0%} of the range) say "
+        f"{words}: transmitted light, where slow changes of the background ({best.unevenness:.0%} of the range) say "
         "nothing of cells",
     )
     if draft.value("normalize.subtract_local_mean"):
         window = max(round(WINDOW_CELLS * cells.diameter.median * draft.factor), SMALLEST_WINDOW) // 2 * 2 + 1
-        draft.set("normalize.window_px", window, f"about as wide as a cell ({_px(draft, cells.diameter.median)})")
+        draft.set(
+            "normalize.window_px", window, f"about as wide as a cell ({width_words(draft, cells.diameter.median)})"
+        )
 
 
 def plan_network(draft: Draft) -> None:
@@ -183,81 +184,3 @@ def plan_network(draft: Draft) -> None:
         draft.set("model.bottom", [widths[-1]] * 2, why)
         up = [{"upsample": width, "filters": [width, width]} for width in reversed(widths[:-1])]
         draft.set("model.up", up, why)
-
-
-def plan_crops(draft: Draft) -> None:
-    """How large crops are, how many there are in a step, and how they are varied."""
-    measured, cells = draft.measured, draft.measured.cells
-    if not draft.choose("sampler", "crops", "crops", "every annotated pixel of a crop is trained on"):
-        return
-    typical, large = cells.diameter.median * draft.factor, cells.diameter.high * draft.factor
-    multiple = math.lcm(CROP_MULTIPLE, draft.multiple or 1)
-    wanted = max(CELLS_ACROSS * typical, LARGE_CELLS_ACROSS * large)
-    size = min(max(round(wanted / multiple) * multiple, SMALLEST_CROP), LARGEST_CROP)
-    edge = measured.smallest_edge * draft.factor
-    fits = max(math.floor(edge / multiple) * multiple, LEAST_CROP)
-    size = -(-min(size, fits) // multiple) * multiple
-    limit = f"; the smallest image is {edge:.0f} px wide" if size == fits else ""
-    draft.set("sampler.size", size, f"{size / typical:.1f} cells across, which are {_px(draft, cells.diameter.median)}{limit}")
-    size = draft.value("sampler.size")
-    heavy = "model" in draft.choices and draft.choices["model"].startswith("patch_net")
-    pixels = PATCH_NET_PIXELS if heavy else PIXELS_PER_STEP * (ACCELERATOR_TIMES if draft.accelerator else 1)
-    batch = max(round(pixels / size**2), 1)
-    draft.set("sampler.batch", batch, f"{batch * size**2 / 1000:.0f} thousand labelled pixels in a step")
-    draft.set("sampler.balance", BALANCE, "between equal weights of the classes, which thicken edges, and their areas")
-    spread = cells.diameter.high / max(cells.diameter.low, 1e-9)
-    scale = SCALE_OF_SPREAD if spread > WIDE_SPREAD else USUAL_SCALE
-    low, high = cells.diameter.low, cells.diameter.high
-    draft.set("sampler.augment.scale", scale, f"zoom; 90 % of the cells are {low:.0f} to {high:.0f} px wide already")
-    draft.set("sampler.augment.gain", GAIN, "the brightness of other images will differ")
-    if measured.images < FEW_IMAGES:
-        draft.set("sampler.augment.rotate_degrees", 45.0, f"{_count(measured.images, 'image')}: few directions are seen")
-
-
-def plan_training(draft: Draft) -> None:
-    """How long, how fast, and how often it is validated."""
-    measured = draft.measured
-    if draft.value("data.annotation") == "compartments":
-        why = "nucleus and cytoplasm are independent outputs, as in Al-Kofahi 2018"
-        if draft.choose("loss", "composite_rmsd", "composite_rmsd", why):
-            draft.set("loss.weights", COMPARTMENT_WEIGHTS, "small nuclei would vanish from the outputs at first")
-    else:
-        draft.choose("loss", "cross_entropy", "cross_entropy", "the cost of the pixel's class")
-    size, batch = draft.value("sampler.size", SMALLEST_CROP), draft.value("sampler.batch", 1)
-    epoch = measured.pixels * measured.cells.annotated * draft.factor**2 / (batch * size**2)
-    bound = round(min(max(EPOCHS * epoch, LEAST_STEPS), MOST_STEPS), -2)
-    if "trainer.steps" in draft.values:
-        draft.set("trainer.steps", bound, f"{EPOCHS} times all pixels")
-    else:
-        draft.set("trainer.max_minutes", MAX_MINUTES, "a longer training is better; the learning rate ends with the time")
-        if draft.value("trainer.max_minutes") is None:
-            draft.set("trainer.steps", bound, f"{bound / epoch:.0f} times all pixels")
-        else:
-            draft.set("trainer.steps", bound, f"an upper bound, {bound / epoch:.0f} times all pixels; the time ends it sooner")
-    steps = draft.value("trainer.steps")
-    between = min(max(steps // VALIDATIONS, LEAST_BETWEEN), MOST_BETWEEN, steps)
-    draft.set("trainer.validate_every", between, "steps")
-    if draft.value("data.split") == "region":
-        draft.set("trainer.monitor", "loss", "strips cut cells, whose overlap is noisy")
-    if draft.accelerator:
-        draft.set("trainer.precision", "tensorfloat32", "there is a GPU")
-    if draft.choose("optimizer", "adamw", "adamw", "the fastest to a good network in a fixed number of steps"):
-        own = "model" in draft.choices and not draft.choices["model"].startswith("unet")
-        draft.set("optimizer.learning_rate", OTHER_LEARNING_RATE if own else LEARNING_RATE, "the highest")
-        warmup = min(WARMUP_STEPS, int(WARMUP_SHARE * steps))
-        draft.set("optimizer.warmup_steps", warmup, f"{warmup / steps:.0%} of the steps")
-
-
-def _px(draft: Draft, pixels: float) -> str:
-    """A length in the images' pixels, in words: in the network's pixels, if they differ."""
-    seen = pixels * draft.factor
-    return f"{seen:.0f} px wide" if draft.factor == 1 else f"{seen:.0f} px wide in the network"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def _round(value: float, digits: int) -> float:
-    """A number to so many significant digits."""
-    return float(f"{value:.{digits}g}")

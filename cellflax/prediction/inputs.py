@@ -157,7 +157,8 @@ def warn_of_scale(name: str, image: Image, model: TrainedModel) -> None:
     scale = model.config.scale
     seen = scale.pixel_size_after(size)  # like `trained`, the size of a network's pixel
     if scale.pixel_size_um is None and seen and trained and abs(seen / trained - 1) > _PIXEL_SIZE_TOLERANCE:
+        images = trained * (scale.factor or 1)
         say(
-            f"warning: {name} has {size:g} um per pixel, training had {trained * (scale.factor or 1):g}; resample it with "
+            f"warning: {name} has {size:g} um per pixel, training had {images:g}; resample it with "
             f"network_pixel_size_um={trained:g}"
         )
