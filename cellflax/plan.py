@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import cellflax
 from cellflax.config import entry, to_json
 from cellflax.io.result_set import result_set
 from cellflax.planning.plan import Plan
@@ -53,7 +54,7 @@ def main(config: PlanConfig) -> None:
         _print(plan)
         write_plan(plan, results.folder, output)
         compose_over(results.folder, EXPERIMENT, PlanConfig)  # a plan that cannot be composed would be a fault of ours
-        results.publish({"settings": to_json(config)})
+        results.publish({"cellflax": cellflax.__version__, "settings": to_json(config)})
     print(train_command(output), flush=True)
 
 

@@ -1,15 +1,18 @@
 """The configuration of a running job: what the user gave, and the whole composed again over a file."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.default_element import ConfigDefault
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
-from omegaconf import flag_override
+from omegaconf import OmegaConf, flag_override
 
 from cellflax.config import typed_config
 from cellflax.jsonfile import differences
@@ -50,12 +53,15 @@ def given_in_job(config: Any) -> Given:
     groups = {g: o for g, o in hydra.runtime.choices.items() if not g.startswith("hydra/") and g not in ADDITIONS}
     plain = dict(_loader().load_configuration(hydra.job.config_name, [], RunMode.RUN).hydra.runtime.choices)
     parsed = OverridesParser.create().parse_overrides(list(hydra.overrides.task))
-    named = {override.key_or_group for override in parsed if not override.is_delete()}
+    named = {key for override in parsed if not override.is_delete() for key in _keys(override)}
     choices = {g: o for g, o in groups.items() if o is not None and (g in (*named, "data") or o != plain.get(g))}
     members = [f"{group}={quoted(option)}" for group, option in choices.items()]
     without = to_json(_compose(members, type(config)))
     content = to_json(config)
     values = {key: new for key, (_, new) in differences(without, content).items()}
+    for group in ADDITIONS:
+        if option := hydra.runtime.choices.get(group):
+            named |= _keys_in_file(f"{group}/{option}")
     for key in named - set(groups) - set(ADDITIONS):
         values |= _leaves(key, content)
     values = {key: value for key, value in values.items() if key.partition(".")[0] not in _NOT_GIVEN}
@@ -90,6 +96,35 @@ def _compose[T](overrides: list[str], schema: type[T]) -> T:
     with flag_override(config, ["readonly", "struct"], False):
         del config["hydra"]
     return typed_config(config, schema)
+
+
+def _keys(override: Override) -> set[str]:
+    """The key of an override; where its value is a group of keys, these."""
+    value = override.value()
+    return set(_flat(override.key_or_group, value)) if isinstance(value, dict) else {override.key_or_group}
+
+
+def _keys_in_file(path: str) -> set[str]:
+    """The keys that an experiment or the like sets, also those that have the default's value."""
+    found = _loader().repository.load_config(path)
+    if found is None:
+        return set()
+    content = OmegaConf.to_container(found.config, resolve=False)
+    assert isinstance(content, dict)
+    keys = {key for name, value in content.items() if name != "hydra" for key in _flat(str(name), value)}
+    for default in found.defaults_list or []:
+        if isinstance(default, ConfigDefault) and default.path not in (None, "_self_"):
+            keys |= _keys_in_file(f"{path.rpartition('/')[0]}/{default.path}")
+    return keys
+
+
+def _flat(key: str, value: Any) -> Iterator[str]:
+    """Dotted keys of the values in a group of keys."""
+    if not isinstance(value, dict):
+        yield key
+        return
+    for name in value:
+        yield from _flat(f"{key}.{name}", value[name])
 
 
 def _loader() -> ConfigLoaderImpl:

@@ -22,8 +22,9 @@ def channels_in_names(config: FolderData) -> list[str]:
     folders = [root, *sorted(path for depth in ("*/", "*/*/") for path in root.glob(depth))]
     for folder in folders:
         files = [file for file in images_in(folder) if not _is_label(file)]
-        if (words := channel_words(files)) and _pairs(config, words):
-            return words
+        for words in channel_words(files):
+            if _pairs(config, words):
+                return words
     return []
 
 

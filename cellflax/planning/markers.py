@@ -15,7 +15,7 @@ from cellflax.refine.seeds import NucleiSeedsConfig, nuclei_seeds
 
 # Words of a channel's name, in lower case, that stand for the nucleus. A word may be followed by more (`h2bgfp`).
 _NUCLEAR = re.compile(
-    r"(nuclear|nucleus|nuclei|nucl|dapi|hoechst|h2b|h2a|histone|draq5|draq7|sytox|syto|sirdna|nls|dna)\w*|nuc"
+    r"(nuclear|nucleus|nuclei|dapi|hoechst|h2b|h2a|histone|draq5|draq7|sytox|syto|sirdna|nls|dna)\w*|nuc"
 )
 _MOST_IMAGES = 4  # nuclei are looked for in so many images, of this edge at most
 _LARGEST_EDGE = 1024
