@@ -108,6 +108,8 @@ class TrainConfig:
             and so on. Each has as many steps as the training, and takes as long.
         trainer: training loop.
         logger: metrics and W&B.
+        plan: what is not given is planned from the images and labels (`cellflax.planning`); null plans data=folder
+            without an experiment.
     """
 
     name: str = "train"
@@ -131,6 +133,7 @@ class TrainConfig:
     learning_curve: int = 0
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
+    plan: bool | None = None
 
     def __post_init__(self):
         if not self.name or "/" in self.name:
