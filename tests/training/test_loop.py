@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cellflax.errors import UserError
+from cellflax.targets import Outputs
 from cellflax.training.checkpoint import Checkpoints
 from cellflax.training.config import Monitor, TrainConfig, TrainerConfig
 from cellflax.training.loop import Loop
@@ -44,7 +45,7 @@ class Training:
             trainer=TrainerConfig(**{"steps": 8, "validate_every": 4, "log_every": 2, **trainer}),
             logger=LoggerConfig(wandb=WandbMode.disabled),
         )
-        self.class_names = CLASSES
+        self.class_names, self.outputs = CLASSES, Outputs(CLASSES)
         self.events = 0
 
     def event(self) -> None:
