@@ -22,7 +22,7 @@ RANKS = (
     "pictures",
     "training annotation inspection",
     "prediction quantification",
-    "evaluation",
+    "evaluation tuning",
     "summary api __main__",
     "inspect train predict validate evaluate track quantify annotate simulate convert summarize",
 )

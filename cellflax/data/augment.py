@@ -1,4 +1,4 @@
-"""Augmentation on the device: quarter turns, reflections and shear (Van Valen 2016, P1), any angle, scale, gain."""
+"""Augmentation on the device: quarter turns, reflections, shear (Van Valen 2016, P1), any angle, scale, intensities."""
 
 from dataclasses import dataclass
 
@@ -8,6 +8,7 @@ from jax.scipy.ndimage import map_coordinates
 
 from cellflax.checks import check, within
 from cellflax.data.example import IGNORE
+from cellflax.data.photometry import distort
 
 
 @dataclass
@@ -22,6 +23,12 @@ class AugmentConfig:
         shear_degrees: shear horizontally by up to this angle in either direction; 0 for none (P1, S14: no gain).
         scale: zoom in or out by up to this factor, uniform in its logarithm; 1 for none.
         gain: standard deviation of the logarithm of the factor that multiplies each normalised channel; 0 for none.
+        gamma: standard deviation of the logarithm of the exponent of each channel, whose values are taken as shares of
+            their range in the crop; 0 for none.
+        blur_px: Gaussian blur with a sigma that is uniform between 0 and this one, pixels; 0 for none.
+        offset: standard deviation of what is added to each normalised channel; 0 for none.
+        noise: Gaussian noise in every pixel of the normalised image, with a standard deviation that is uniform
+            between 0 and this one; 0 for none.
     """
 
     rotate: bool = True
@@ -30,11 +37,16 @@ class AugmentConfig:
     shear_degrees: float = 0.0
     scale: float = 1.0
     gain: float = 0.0
+    gamma: float = 0.0
+    blur_px: float = 0.0
+    offset: float = 0.0
+    noise: float = 0.0
 
     def __post_init__(self):
         check(self, "sampler.augment", within(0, 45), "rotate_degrees", "shear_degrees")
         check(self, "sampler.augment", within(1, 2), "scale")
-        check(self, "sampler.augment", within(0, 1), "gain")
+        check(self, "sampler.augment", within(0, 1), "gain", "gamma", "offset", "noise")
+        check(self, "sampler.augment", within(0, 10), "blur_px")
 
 
 def augment(
@@ -78,6 +90,7 @@ def augment(
     if config.gain > 0:
         gains = jnp.exp(config.gain * jax.random.normal(jax.random.fold_in(key_shear, 2), image.shape[-1:]))
         image = image * gains[None, None, :]
+    image = distort(jax.random.fold_in(key_shear, 4), image, config)
     return image, classes, weight, maps
 
 

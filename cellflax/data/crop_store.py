@@ -14,10 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import tensorstore as ts
 
-from cellflax.data.sampler import Batch, Sampler
+from cellflax.data.sampler import Batch, CropsConfig, Sampler
 from cellflax.errors import UserError
 from cellflax.jsonfile import differences, read_json, write_json
 from cellflax.wholefile import require_plain_files
@@ -89,7 +90,7 @@ class CropStore:
         written = found.pop("written", None)
         if type(written) is not int or not 0 <= written <= self.crops:
             raise _damaged(self.path, _DESCRIPTION)
-        for key, (old, new) in differences(found, description).items():
+        for key, (old, new) in differences(_completed(found), description).items():
             what = "other images, annotations or normalisation" if key == "data" else f"{key}={old}, not {new}"
             raise UserError(
                 f"{self.path} holds the crops of a training with {what}; remove it, or give another sampler.store"
@@ -152,16 +153,24 @@ def _damaged(path: Path, what: str) -> UserError:
     return UserError(f"{path} is damaged: {what} cannot be read; remove the directory, and it is written again")
 
 
+def _completed(found: dict[str, Any]) -> dict[str, Any]:
+    """A description with the settings that an older version did not have: they were as their defaults are."""
+    sampler = found.get("sampler")
+    if not isinstance(sampler, dict) or not isinstance(sampler.get("augment"), dict):
+        return found
+    defaults = {k: v for k, v in dataclasses.asdict(CropsConfig()).items() if k not in _NO_PART}
+    return {**found, "sampler": {**defaults, **sampler, "augment": {**defaults["augment"], **sampler["augment"]}}}
+
+
 def _describe(sampler: Sampler, seed: int) -> dict[str, Any]:
     """Everything that determines the crops."""
     settings = {k: v for k, v in dataclasses.asdict(sampler.config).items() if k not in _NO_PART}
     digest = hashlib.sha256()
     for name, array in sampler.data._asdict().items():
-        if array is None:
-            continue
-        values = np.ascontiguousarray(array)
-        digest.update(f"{name} {values.dtype} {values.shape}".encode())
-        digest.update(values.data)
+        for leaf in jax.tree.leaves(array):
+            values = np.ascontiguousarray(leaf)
+            digest.update(f"{name} {values.dtype} {values.shape}".encode())
+            digest.update(values.data)
     return {
         "format": _FORMAT,
         "seed": seed,

@@ -1,7 +1,7 @@
 """Trained networks, rebuilt from a checkpoint alone."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from cellflax.io.reading import ReadingOptions
 from cellflax.losses import output_activation
 from cellflax.models import Geometry
 from cellflax.models.ensemble import member_probabilities, stack_members
+from cellflax.refine import RefineConfig
 from cellflax.schemas import from_json
 from cellflax.targets import Outputs
 from cellflax.training.checkpoint import DIRECTORY, has_record, read_record, require_arrays, restore_arrays
@@ -28,7 +29,8 @@ class TrainedModel:
     """An ensemble of networks with its weights and the settings that prediction shares with training.
 
     Attributes:
-        config: the configuration it was trained with.
+        config: the configuration it was trained with; where its refinement was tuned on the held-out regions
+            afterwards, with that refinement.
         record: the checkpoint's JSON record.
         step: training step of the weights.
         path: the checkpoint it was read from.
@@ -69,6 +71,11 @@ class TrainedModel:
         """What was read of the focal planes in training (`z` of the data); None where the data has no such option."""
         data = self.config.data
         return data.z if isinstance(data, ReadingOptions) else None
+
+    @property
+    def trained_refine(self) -> RefineConfig:
+        """The refinement of the training, whether it was tuned afterwards or not."""
+        return from_json(TrainConfig, self.record["config"]).refine
 
     @property
     def simulated(self) -> bool:
@@ -133,6 +140,8 @@ def _config_of(path: Path, record: dict[str, Any]) -> TrainConfig:
     for group in ("model", "refine"):
         if getattr(config, group) is None:
             raise UserError(f"checkpoint {path} is damaged: its configuration has no {group}; copy it again")
+    if record.get("tuning") is not None:
+        config = replace(config, refine=_tuned(path, record["tuning"]))
     data = record["data"]
     size = data.get("pixel_size_um")
     names = [data.get("channels"), data.get("class_names")]
@@ -145,6 +154,24 @@ def _config_of(path: Path, record: dict[str, Any]) -> TrainConfig:
     ):
         raise UserError(f"checkpoint {path} is damaged: its record does not describe its data; copy it again")
     return config
+
+
+@dataclass
+class _Tuned:
+    """What the record of a tuning must hold."""
+
+    refine: Any
+
+
+def _tuned(path: Path, tuning: dict[str, Any]) -> RefineConfig:
+    """The refinement that was chosen after training."""
+    try:
+        tuned = from_json(_Tuned, {"refine": tuning.get("refine")}).refine
+    except UserError as error:
+        raise UserError(f"checkpoint {path}: the record of its tuning: {error}") from error
+    if tuned is None:
+        raise UserError(f"checkpoint {path} is damaged: the record of its tuning has no refine; copy it again")
+    return tuned
 
 
 def _abstract(path: Path, build: Callable[[], nnx.Module], members: int) -> dict[str, nnx.State]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from cellflax.refine.base import FieldMaps
 from cellflax.refine.classes import ClassMaps
 from cellflax.refine.flood import SeededConfig, finish, flood_from, seeds_inside
 from cellflax.refine.maxima import maxima_inside
+from cellflax.refine.search_space import KnownCells, own_seeds, thresholds, whole_shares
 
 
 class DistanceLandscape(Enum):
@@ -47,6 +48,16 @@ class DistancesConfig(SeededConfig):
         check(self, "refine", above(0, below=1), "interior")
         check(self, "refine", at_least(0), "min_area_px", "seed_smoothing_px")
         check(self, "refine", above(0, at_most=1), "seed_depth")
+
+    def search_space(self, cells: KnownCells) -> dict[str, list[Any]]:
+        """The threshold, the seeds, the smallest cell, the landscape, and what every such refinement has."""
+        return {
+            "interior": thresholds(),
+            **({} if cells.seeded else own_seeds(cells)),
+            "min_area_px": whole_shares(cells.area_px, (0, 0.05, 0.1, 0.2, 0.3)),
+            "landscape": list(DistanceLandscape),
+            **super().search_space(cells),
+        }
 
     def own_seeds(self, maps: ClassMaps, pixel_size_um: float | None) -> np.ndarray | None:
         """None: the seeds come from the distances, also where the network has a class for nuclei."""

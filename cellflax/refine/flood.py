@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy import ndimage
@@ -12,6 +12,7 @@ from cellflax.checks import above, at_least, check
 from cellflax.labels import components, renumber
 from cellflax.refine.base import RefineConfig
 from cellflax.refine.clean import ExpandShape, expand, fill_holes, smooth_outlines
+from cellflax.refine.search_space import KnownCells, shares, whole_shares
 
 
 class Landscape(Enum):
@@ -51,6 +52,16 @@ class SeededConfig(RefineConfig):
         check(self, "refine", at_least(0), "smoothing_px", "outline_px", "expand_px")
         check(self, "refine", above(0, at_most=1), "seed_overlap")
 
+    def search_space(self, cells: KnownCells) -> dict[str, list[Any]]:
+        """The outline, and the landscape's smoothing; and, with given nuclei, which of them make a cell."""
+        width = cells.width_px
+        return {
+            "expand_px": sorted({0, *(px for px in (1, 2, 3) if px <= width / 4), *whole_shares(width, (0.05, 0.1))}),
+            "outline_px": shares(width, (0, 0.02, 0.04, 0.08)),
+            "smoothing_px": shares(width, (0, 0.02, 0.04, 0.08)),
+            **({"seed_overlap": [0.1, 0.3, 0.5, 0.7]} if cells.seeded else {}),
+        }
+
 
 @dataclass
 class FloodConfig(SeededConfig):
@@ -61,6 +72,10 @@ class FloodConfig(SeededConfig):
     """
 
     landscape: Landscape = Landscape.edge
+
+    def search_space(self, cells: KnownCells) -> dict[str, list[Any]]:
+        """The landscape, and what every refinement that takes nuclei has."""
+        return {"landscape": list(Landscape), **super().search_space(cells)}
 
 
 def flood(

@@ -1,12 +1,26 @@
 """Markers for watersheds: maxima of a landscape that stand out from their surroundings; shapes cut between them."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from scipy import ndimage
 from skimage import measure, morphology, segmentation
 
 from cellflax.labels import components
+
+
+@contextmanager
+def ignoring_shapes_set() -> Iterator[None]:
+    """Ignore that scikit-image 0.26 sets the shape of an array, which NumPy 2.5 deprecates.
+
+    Python has one list of ignored warnings for all threads. Who refines in threads keeps this open around them, so that
+    whatever list a thread restores at its end ignores this warning, too.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Setting the shape", DeprecationWarning)
+        yield
 
 
 def prominent_maxima(height: np.ndarray, region: np.ndarray, depth: float) -> np.ndarray:
@@ -24,9 +38,7 @@ def prominent_maxima(height: np.ndarray, region: np.ndarray, depth: float) -> np
         (H, W) int32 markers 1...n, 0 elsewhere.
     """
     height = np.where(region, height, 0.0)
-    with warnings.catch_warnings():
-        # scikit-image 0.26 sets the shape of an array, which NumPy 2.5 deprecates.
-        warnings.filterwarnings("ignore", "Setting the shape", DeprecationWarning)
+    with ignoring_shapes_set():
         flattened = morphology.reconstruction(height - depth, height)
     markers = np.asarray(measure.label(morphology.local_maxima(flattened) & region), np.int32)
     return markers if markers.any() else region.astype(np.int32)

@@ -1,6 +1,7 @@
 """Cells by a watershed of the network's probabilities, from nuclei or from its own seeds."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from cellflax.labels import components, remove_small
 from cellflax.refine.base import FieldMaps
 from cellflax.refine.flood import FloodConfig, finish, flood, seeds_inside
 from cellflax.refine.maxima import maxima_inside
+from cellflax.refine.search_space import KnownCells, own_seeds, thresholds, whole_shares
 
 
 @dataclass
@@ -36,6 +38,15 @@ class WatershedConfig(FloodConfig):
         check(self, "refine", above(0, below=1), "interior")
         check(self, "refine", at_least(0), "min_area_px", "seed_smoothing_px")
         check(self, "refine", above(0, at_most=1), "seed_depth")
+
+    def search_space(self, cells: KnownCells) -> dict[str, list[Any]]:
+        """The threshold, the seeds, the smallest cell, and what every flood has."""
+        return {
+            "interior": thresholds(),
+            **({"keep_unseeded": [False, True]} if cells.seeded else own_seeds(cells)),
+            "min_area_px": whole_shares(cells.area_px, (0, 0.05, 0.1, 0.2, 0.3)),
+            **super().search_space(cells),
+        }
 
     def label(self, field: FieldMaps) -> np.ndarray:
         """See `refine_by_watershed`."""

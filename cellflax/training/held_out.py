@@ -1,7 +1,7 @@
 """Scores of a network on held-out regions, while it trains and afterwards."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import numpy as np
@@ -162,6 +162,21 @@ class Validator:
             map_names=dataset.map_names,
         )
 
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of each region's image, context included; regions of one shape share their compiled programs."""
+        return tuple(region.image.shape for region in self.held_out)
+
+    def order(self, seed: int) -> tuple[int, ...]:
+        """A random order of the regions; the first one holds a cell, so that samples of any size have a score."""
+        order = [int(i) for i in np.random.default_rng(seed).permutation(len(self.held_out))]
+        first = next((i for i in order if self.held_out[i].cells.any()), order[0])
+        return (first, *(i for i in order if i != first))
+
+    def part(self, regions: Sequence[int]) -> "Validator":
+        """The same for some of the regions."""
+        return replace(self, held_out=tuple(self.held_out[i] for i in regions))
+
     def predict(self, probability: Probability, transforms: int = 1) -> list[np.ndarray]:
         """The outputs for every region, (h, w, K): probabilities of the classes, then maps.
 
@@ -198,14 +213,7 @@ class Validator:
             surprise = -np.log(self._chosen(probability[annotated], classes))
             cost += np.bincount(classes, weights=surprise, minlength=k)
             count += np.bincount(classes, minlength=k)
-            labels = refine(
-                self.refine,
-                predicted,
-                self.outputs.names,
-                region.seeds,
-                intensity=intensity_image(self.refine, region.raw, self.channels),
-                pixel_size_um=region.pixel_size_um,
-            )
+            labels = self.cells(region, predicted)
             scores.append(
                 score_cells(
                     region.cells,
@@ -235,6 +243,27 @@ class Validator:
         metrics |= self._map_errors(predictions)
         assert overlay is not None, "a data set has at least one validation region"
         return metrics, (255 * overlay).astype(np.uint8)
+
+    def cells(self, region: HeldOut, predicted: np.ndarray, how: RefineConfig | None = None) -> np.ndarray:
+        """The cells of one region.
+
+        Args:
+            region: the region.
+            predicted: (h, w, K), as from `predict`.
+            how: from probabilities to cells; None for `refine`.
+
+        Returns:
+            (h, w) int32 labels 1...n, 0 = background.
+        """
+        how = how or self.refine
+        return refine(
+            how,
+            predicted,
+            self.outputs.names,
+            region.seeds,
+            intensity=intensity_image(how, region.raw, self.channels),
+            pixel_size_um=region.pixel_size_um,
+        )
 
     def _map_errors(self, predictions: Sequence[np.ndarray]) -> dict[str, float]:
         """Mean absolute error of each map within cells, 0 if none is known."""

@@ -21,6 +21,7 @@ from cellflax.training.composition import check_composition, check_test
 from cellflax.training.config import TrainConfig
 from cellflax.training.held_out import Validator
 from cellflax.training.optimizers import build_optimizer
+from cellflax.training.pace import schedule_span
 from cellflax.training.state import TrainState, TrainStep, create_state, data_mesh, make_train_step, replicate
 
 
@@ -61,7 +62,7 @@ def prepare(config: TrainConfig, dataset: Dataset) -> Job:
     ]
     geometry = members[0].geometry
     validator = Validator.of(config, dataset, geometry)  # before the samplers: it finds mistakes sooner
-    optimizer = build_optimizer(config.optimizer, config.trainer.steps)
+    optimizer = build_optimizer(config.optimizer, schedule_span(config))
     graph, state = create_state(members, optimizer)
     mesh = _mesh(config)
     source = _batch_source(config, dataset, geometry, mesh)

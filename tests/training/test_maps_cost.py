@@ -86,9 +86,9 @@ def trained(target: str, sampling: SamplerConfig, devices: int) -> tuple[dict, n
     step = make_train_step(graph, optimizer, cross_entropy, 1e-3, sampler, 0, mesh, COST)
     fed = replicate(sampler.data, mesh)
     sums, losses = replicate(StepSums.zero(len(data.class_names)), mesh), []
-    for _ in range(STEPS):
+    for position in jnp.arange(STEPS):
         before = float(sums.loss)
-        state, sums = step(state, fed, sums)
+        state, sums = step(state, fed, sums, position)
         losses.append(float(sums.loss) - before)
     return jax.device_get(state.params), np.array(losses)
 
