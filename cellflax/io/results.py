@@ -37,6 +37,7 @@ UNCERTAINTY_TABLE = "uncertainty.csv"
 CONFIG = "config.json"
 METRICS_LOG = "metrics.jsonl"
 TEST_SCORES, TEST_ROC = "test.json", "test_roc.npz"
+TUNING = "tuning.csv"
 # What a person should know after a training.
 GUIDANCE, GUIDANCE_PAGE = "guidance.json", "guidance.md"
 SUSPECTS_TABLE, SUSPECTS_FIGURE = "suspects.csv", "suspects.png"
