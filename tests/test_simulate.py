@@ -157,7 +157,7 @@ def test_the_truth_scores_one(fields, tmp_path):
         ("hela.height=8", "height must be in [32, "),
         ("hela.polarity=sideways", "hela.polarity must be one of"),
         ("hela.hight=64", "unknown key hela.hight: did you mean hela.height?"),
-        ("specimen=yeast", "specimen must be one of hela, brightfield, cytoplasm, colony, migration"),
+        ("specimen=yeast", "specimen must be one of hela, brightfield, cytoplasm, nuclei, colony, migration"),
         ("brightfield.well2.focus_um=90", "brightfield.well2.focus_um must be in [-20, 20], got 90"),
         ("brightfield.wells=[well1,well9]", "brightfield.wells"),
         ("cytoplasm.stain=ink", "cytoplasm.stain must be one of reticulum, rna, mitochondria, whole_cell"),

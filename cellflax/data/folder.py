@@ -84,11 +84,11 @@ def load_folder(config: FolderData) -> Dataset:
     if not root.is_dir():
         raise UserError(f"data.root={config.root}: no such folder")
     data_sets = find_data_sets(root, config.channels, config.reading())
-    examples, channels, simulated = [], (), False
+    examples, channels, simulated = [], (), 0
     for data_set, found in data_sets.items():
-        simulated |= any((path.parent / SIMULATED_NOTE).exists() for files in found.images for path in files.paths)
         for files in found.images:
             image = read_channels(files)
+            simulated += any((path.parent / SIMULATED_NOTE).exists() for path in files.paths)
             if examples and len(image.channels) != len(channels):
                 raise UserError(
                     f"{image.path}: {len(image.channels)} channels, but {examples[0].name} has {len(channels)}; "
@@ -110,8 +110,9 @@ def load_folder(config: FolderData) -> Dataset:
         channels=channels,
         class_names=config.annotation.class_names,
         source=_source(root, list(data_sets), len(examples), simulated),
-        simulated=simulated,
+        simulated=simulated > 0,
         test=parts.test,
+        simulated_images=simulated if 0 < simulated < len(examples) else None,
     )
 
 
@@ -135,10 +136,11 @@ def _is_annotated(example: Example) -> np.ndarray:
     return np.ones(example.cells.shape, bool) if example.ignored is None else example.ignored == 0
 
 
-def _source(root: Path, data_sets: list[str], count: int, simulated: bool) -> str:
+def _source(root: Path, data_sets: list[str], count: int, simulated: int) -> str:
     names = f" ({', '.join(data_sets)})" if len(data_sets) > 1 else ""
-    kind = "simulated" if simulated else "of your own"
-    return f"{root.resolve().name}{names}, {count} image{'s' * (count > 1)} {kind}"
+    parts = [(count - simulated, "of your own"), (simulated, "simulated")]
+    images = " and ".join(f"{n} image{'s' * (n > 1)} {kind}" for n, kind in parts if n)
+    return f"{root.resolve().name}{names}, {images}"
 
 
 def _example(name: str, image: Image, found: DataSetFiles, config: FolderData) -> Example:

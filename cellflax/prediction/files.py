@@ -21,6 +21,7 @@ from cellflax.io.tiff_maps import MapWriter
 from cellflax.pictures.overlay import Panel
 from cellflax.prediction.segment import Maps, Segmentation
 from cellflax.prediction.trained import TrainedModel
+from cellflax.training.starting import STARTED_FROM
 
 _PANEL_PX = 1600  # largest edge that pictures.overlay.outline_overlay shows of an image
 
@@ -164,4 +165,4 @@ def _origin(model: TrainedModel) -> dict[str, Any]:
         "step": model.step,
         "networks": model.members,
         "data": model.record["data"],
-    }
+    } | ({STARTED_FROM: model.started_from} if model.started_from else {})

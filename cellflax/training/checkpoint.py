@@ -112,7 +112,7 @@ class Checkpoints:
         self._save(int(state.step), state, record, score)
 
     def _save(self, step: int, tree: Any, record: dict[str, Any], score: float | None) -> None:
-        arrays = _named(tree)
+        arrays = named_leaves(tree)
         sums = {name: zlib.crc32(np.ascontiguousarray(value)) for name, value in jax.device_get(arrays).items()}
         self._checkpointer.save(
             step,
@@ -166,6 +166,11 @@ def save_model(run: Path, params: nnx.State, stats: nnx.State, record: dict[str,
         checkpoints._save(0, {"params": params, "stats": stats}, record, None)
 
 
+def has_checkpoint(run: Path) -> bool:
+    """Whether a run directory has a checkpoint to resume from."""
+    return any(path.name.isdigit() and has_record(path) for path in (run / DIRECTORY).glob("*"))
+
+
 def has_record(path: Path) -> bool:
     """Whether a folder is one checkpoint."""
     return (path / _RECORD).is_file()
@@ -182,6 +187,20 @@ def read_record(path: Path) -> dict[str, Any]:
     except (UserError, KeyError) as error:
         reason = f" ({error})" if isinstance(error, UserError) else ""
         raise UserError(f"checkpoint {path} is damaged: its record cannot be read; copy it again{reason}") from error
+    require_record(path, record)
+    return record
+
+
+def require_record(path: Path, record: Any) -> None:
+    """Check that a record is one of cellflax, of this format.
+
+    Args:
+        path: the checkpoint, for errors.
+        record: JSON that a file holds.
+
+    Raises:
+        UserError: as `read_record`.
+    """
     if not isinstance(record, dict) or not {"crc32", "config", "data"} <= record.keys():
         raise UserError(f"{path} is an Orbax checkpoint, but not one of cellflax")
     if record.get("format") != FORMAT:
@@ -191,14 +210,14 @@ def read_record(path: Path) -> dict[str, Any]:
         )
     if not _is_whole(record):
         raise UserError(f"checkpoint {path} is damaged: its record holds values of other types; copy it again")
-    return record
 
 
 def _is_whole(record: dict[str, Any]) -> bool:
     """Whether what every reader of a record takes from it has the right type."""
     score = record.get("score")
     groups = all(isinstance(record[key], dict) for key in ("config", "crc32", "data"))
-    return groups and (score is None or type(score) in (int, float))
+    step = record.get("step", 0)
+    return groups and (score is None or type(score) in (int, float)) and type(step) is int and step >= 0
 
 
 def require_arrays(path: Path, template: Any) -> None:
@@ -211,7 +230,7 @@ def require_arrays(path: Path, template: Any) -> None:
     Raises:
         UserError: if they cannot be read, or differ in names or shapes.
     """
-    _stored_arrays(path, _named(template))
+    _stored_arrays(path, named_leaves(template))
 
 
 def _stored_arrays(path: Path, expected: dict[str, Any]) -> dict[str, Any]:
@@ -235,7 +254,7 @@ def _stored_arrays(path: Path, expected: dict[str, Any]) -> dict[str, Any]:
 
 def restore_arrays[T](path: Path, template: T, record: dict[str, Any]) -> T:
     """Read the arrays of a template's structure, checking names, shapes and checksums."""
-    expected = _named(template)
+    expected = named_leaves(template)
     stored = _stored_arrays(path, expected)
     abstract = {
         name: jax.ShapeDtypeStruct(stored[name].shape, stored[name].dtype, sharding=_any_sharding(expected))
@@ -274,7 +293,7 @@ def _any_sharding(arrays: dict[str, jax.Array]) -> jax.sharding.Sharding:
     return next(iter(arrays.values())).sharding
 
 
-def _named(tree: Any) -> dict[str, jax.Array]:
+def named_leaves(tree: Any) -> dict[str, jax.Array]:
     """Leaves by name, in the order of the flattened tree."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     names = (jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in leaves)
