@@ -87,7 +87,7 @@ def test_a_step_is_refused(shipped):
 
 
 def test_an_unknown_name_lists_what_there_is(shipped):
-    with pytest.raises(UserError, match="or one of the networks that come with cellflax: nuclei$"):
+    with pytest.raises(UserError, match=r"or one of the networks that come with cellflax: nuclei$"):
         load_model("nucleus")
 
 
@@ -113,20 +113,19 @@ def test_damage_is_one_line(shipped, tmp_path):
     content = (shipped / "nuclei.npz").read_bytes()
     _, whole = read_network_file(shipped / "nuclei.npz")
     path = tmp_path / "damaged.npz"
-    refused = 0
+    lines = []
     for place in np.linspace(0, len(content) - 1, 60, dtype=int):
         for spoilt in (content[:place], content[:place] + bytes([content[place] ^ 0x55]) + content[place + 1 :]):
             path.write_bytes(spoilt)
             try:
                 _, arrays = read_network_file(path)
             except UserError as error:
-                assert str(error).startswith(f"{path}: ")
-                assert "\n" not in str(error)
-                refused += 1
+                lines.append(str(error))
             else:
                 assert arrays.keys() == whole.keys()
                 assert all(np.array_equal(arrays[name], whole[name]) for name in whole)
-    assert refused > 100
+    assert len(lines) > 100
+    assert all(line.startswith(f"{path}: ") and "\n" not in line for line in lines)
 
 
 def archive(path: Path, **parts: bytes) -> Path:
@@ -148,7 +147,12 @@ def test_what_is_no_network(tmp_path):
         ({"record__json": record}, "a differs from its checksum"),
         ({"record__json": b"[]"}, "its record is none of a network"),
         ({"a__npy": b""}, "is no network of cellflax, or damaged"),
-        ({"record__json": record.replace(b"1", b"2"), }, "has version 2, and this cellflax reads version 1"),
+        (
+            {
+                "record__json": record.replace(b"1", b"2"),
+            },
+            "has version 2, and this cellflax reads version 1",
+        ),
         ({"record__json": record, "a__npy": bytes(1 << 28)}, "it declares more than a network has"),
     ):
         with pytest.raises(UserError, match=message):
@@ -216,7 +220,7 @@ def test_refuses_what_would_segment_otherwise(options, monkeypatch):
 
 def test_refuses_what_is_too_large(options, monkeypatch):
     monkeypatch.setattr(pack, "MOST_BYTES", 1000)
-    with pytest.raises(UserError, match="and at most 1000 are packed"):
+    with pytest.raises(UserError, match="at most 1000 are packed"):
         pack.pack(options)
     assert not list(options.output.iterdir())
 

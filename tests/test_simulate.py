@@ -14,9 +14,11 @@ from cellflax.io.images import read_image
 from cellflax.simulation import (
     BrightfieldConfig,
     HelaFieldConfig,
+    NucleiFieldConfig,
     Well,
     simulate_brightfield_site,
     simulate_hela_field,
+    simulate_nuclei_field,
 )
 from tests.commands import run_command
 
@@ -89,6 +91,17 @@ def test_cytoplasm_files_tell_their_pixel_size(tmp_path):
     assert result.status == 0, result.err
     for channel in ("cytoplasm", "nuclear"):
         assert read_image(tmp_path / "images" / f"field_0001_{channel}.tif").pixel_size_um == pytest.approx(0.325)
+
+
+def test_nuclei_are_their_own_labels(tmp_path):
+    keys = ("nuclei.height=64", "nuclei.width=64", "nuclei.nuclei_per_mm2=3000")
+    result = run_command(simulate.main, f"output={tmp_path}", "specimen=nuclei", "fields=1", "seed=4", *keys)
+    assert result.status == 0, result.err
+    field = simulate_nuclei_field(NucleiFieldConfig(height=64, width=64, nuclei_per_mm2=3000), 4)
+    image = read_image(tmp_path / "images" / "field_0004_nuclear.tif")
+    np.testing.assert_array_equal(image.pixels, field.image)
+    for kind in ("labels", "nuclei"):
+        np.testing.assert_array_equal(tifffile.imread(tmp_path / kind / "field_0004.tif"), field.cells)
 
 
 def test_movies_are_in_the_layout_of_the_cell_tracking_challenge(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 
 from cellflax import predict, train
 from cellflax.training.runlog import RunLog
-from tests.commands import TINY, arrays_of, assert_same_arrays, checkpoint_steps, record_of, run_command
+from tests.commands import TINY, arrays_of, assert_same_arrays, record_of, run_command
 from tests.predictions import one_file
 
 
@@ -70,6 +70,7 @@ def test_starts_freezes_and_resumes_without_the_source(tiny, mine, tmp_path, mon
         with pytest.raises(Killed):
             run_command(train.main, *arguments, f"run={run}")
     shutil.rmtree(source)
+    (run / "config.json").unlink()
     result = run_command(train.main, *arguments, f"run={run}")
     assert result.status == 0, result.err
     assert "resuming at step 8 of 12" in result.err

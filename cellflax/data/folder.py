@@ -138,8 +138,11 @@ def _is_annotated(example: Example) -> np.ndarray:
 
 def _source(root: Path, data_sets: list[str], count: int, simulated: int) -> str:
     names = f" ({', '.join(data_sets)})" if len(data_sets) > 1 else ""
-    parts = [(count - simulated, "of your own"), (simulated, "simulated")]
-    images = " and ".join(f"{n} image{'s' * (n > 1)} {kind}" for n, kind in parts if n)
+    if 0 < simulated < count:
+        own = count - simulated
+        images = f"{own} image{'s' * (own > 1)} of your own and {simulated} simulated"
+    else:
+        images = f"{count} image{'s' * (count > 1)} {'simulated' if simulated else 'of your own'}"
     return f"{root.resolve().name}{names}, {images}"
 
 

@@ -1,7 +1,7 @@
 """Trained networks that come with cellflax, one file each, and how a checkpoint is named by a word.
 
-`predict checkpoint=nuclei` takes `nuclei.npz` of this folder; `nuclei.md` beside it says what the network was trained on,
-under which licence, how good it is and where it fails. experiments/networks/ makes them again.
+`predict checkpoint=nuclei` takes `nuclei.npz` of this folder. `nuclei.md` beside it says what the network was trained
+on, under which licence, how good it is and where it fails. experiments/networks/ makes them again.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Files of trained networks: one archive (NPZ) with the JSON record of a checkpoint and its weights, mostly in half precision.
+"""Files of trained networks: one archive (NPZ) with the JSON record of a checkpoint, and kernels in half precision.
 
 Nothing in such a file can run code: the record is JSON, and the arrays are NumPy's plain ones of floats. Sizes are
 checked before memory is claimed, and every array has a checksum.

@@ -14,7 +14,7 @@ from cellflax.prediction.segment import Maps, OnBlock, Segmentation, find_nuclei
 from cellflax.prediction.trained import TrainedModel, load_model
 from cellflax.refine import RefineConfig
 from cellflax.training.config import TRANSFORM_COUNTS
-from cellflax.training.starting import checksum
+from cellflax.training.starting import weights_checksum
 
 
 @dataclass
@@ -25,8 +25,8 @@ class PredictionSettings:
         step: checkpoint of the run, best, last or a number; not used if `checkpoint` is a numbered one.
         nuclei_checkpoint: run directory of a network that finds the nuclei, or the name of one that comes with
             cellflax. The images must have its channels, by name; the only channel of a network may also be the seed
-            channel of the checkpoint. Without given nuclei and this network, image processing finds the nuclei in the checkpoint's seed
-            channel, if it has one.
+            channel of the checkpoint. Without given nuclei and this network, image processing finds the nuclei in the
+            checkpoint's seed channel, if it has one.
         network_pixel_size_um: resample the images to this pixel size for `checkpoint`. This overrides the
             checkpoint's own, so that cells appear as large as in training even if the training images recorded no
             pixel size.
@@ -142,4 +142,4 @@ def load_networks(checkpoint: str | Path, settings: PredictionSettings) -> Netwo
 
 
 def _identity(model: TrainedModel) -> dict[str, Any]:
-    return {"step": model.step, "weights": checksum(model.record)}
+    return {"step": model.step, "weights": weights_checksum(model.record)}

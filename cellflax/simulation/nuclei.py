@@ -1,7 +1,7 @@
 """Simulated fields of nuclei in one fluorescent channel, from sparse to crowded, with exact labels.
 
 Nuclei touch and overlap, and their light adds where they do. Debris and light from above and below the plane are in the
-image and not in the labels. Everything is in micrometres, so that another pixel size shows nuclei of another size in pixels.
+image and not in the labels. Everything is in micrometres: another pixel size shows nuclei of another size in pixels.
 """
 
 from dataclasses import dataclass
@@ -111,9 +111,7 @@ def _nuclei(
     extent_um = (shape_px[0] * pixel, shape_px[1] * pixel)
     wanted = max(1, rng.poisson(config.nuclei_per_mm2 * extent_um[0] * extent_um[1] * 1e-6))
     spacing_um = (1.0 - config.overlap) * np.sqrt(4.0 / np.pi * config.nucleus_area_um2)
-    centres_um = shapes.settle_cells(
-        rng, wanted, extent_um, margin_px * pixel, spacing_um, config.touching_fraction
-    )
+    centres_um = shapes.settle_cells(rng, wanted, extent_um, margin_px * pixel, spacing_um, config.touching_fraction)
     labels, light, depth = np.zeros(shape_px, np.int32), np.zeros(shape_px), np.zeros(shape_px)
     for index, centre_um in enumerate(centres_um):
         mitotic = rng.random() < config.mitotic_fraction
@@ -121,7 +119,8 @@ def _nuclei(
         outline = shapes.nucleus_outline(rng, area_um2, aspect=rng.uniform(1.0, config.max_aspect))
         brightness = rng.lognormal(0.0, 0.4) * (2.0 if mitotic else 1.0)
         window, inside_um = outline.depth_um(centre_um / pixel, shape_px, pixel)
-        light[window] += brightness * np.where(inside_um > 0, 0.3 + 0.7 * (1.0 - np.exp(-((inside_um / 2.0) ** 2))), 0.0)
+        rise = 1.0 - 0.7 * np.exp(-((inside_um / 2.0) ** 2))
+        light[window] += brightness * np.where(inside_um > 0, rise, 0.0)
         won = inside_um > depth[window]
         labels[window][won], depth[window][won] = index + 1, inside_um[won]
     return keep_largest_parts(labels), light

@@ -24,7 +24,7 @@ def frozen_parts(config: TrainConfig, network: Network) -> tuple[str, ...]:
     names = list(named_leaves(nnx.split(network, nnx.Param, ...)[1]))
     levels = _children(network.levels, names)
     if config.freeze_levels > len(levels):
-        raise UserError(f"freeze_levels={config.freeze_levels}: the contracting path has {len(levels)} levels; lower it")
+        raise UserError(f"freeze_levels={config.freeze_levels}: the network has {len(levels)} levels; lower it")
     frozen = tuple(dict.fromkeys([*levels[: config.freeze_levels], *config.freeze]))
     for part in config.freeze:
         if not any(is_in(name, [part]) for name in names):

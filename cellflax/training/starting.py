@@ -15,11 +15,11 @@ from cellflax.jsonfile import read_json
 from cellflax.models import Network
 from cellflax.progress import say
 from cellflax.schemas import from_json, to_json
-from cellflax.training.checkpoint import named_leaves
+from cellflax.training.checkpoint import has_checkpoint, named_leaves, read_record
 from cellflax.training.config import TrainConfig
 from cellflax.training.frozen import is_in
 from cellflax.training.transfer import Transfer, parts, transfer
-from cellflax.training.weights import read_weights
+from cellflax.training.weights import find_weights, read_weights
 
 _BROUGHT = ("model", "normalize", "scale")
 STARTED_FROM = "started_from"  # in the record of a checkpoint
@@ -94,10 +94,14 @@ def started(config: TrainConfig, run: Path, given: Sequence[str]) -> TrainConfig
 def _stored(run: Path) -> dict[str, Any] | None:
     """The configuration of the run in a directory; None if there is none that can be read, which `train` reports."""
     path = run / results.CONFIG
-    if not path.exists():
-        return None
     try:
-        return to_json(from_json(TrainConfig, read_json(path, "train again")))
+        if path.exists():
+            content = read_json(path, "train again")
+        elif has_checkpoint(run):
+            content = read_record(find_weights(run, "last"))["config"]
+        else:
+            return None
+        return to_json(from_json(TrainConfig, content))
     except UserError:
         return None
 
@@ -140,7 +144,7 @@ def start(
         "path": str(source.path),
         "step": source.step,
         "networks": source.config.trainer.ensemble,
-        "weights": checksum(source.record),
+        "weights": weights_checksum(source.record),
         "source": data.get("source"),
         "simulated": bool(data["simulated"]) or learned_from_simulation(before),
         STARTED_FROM: before,
@@ -165,17 +169,16 @@ def start(
 
 def _require_known(found: Transfer, frozen: Sequence[str]) -> None:
     """Refuse to freeze what the source did not give: it would stay random, or blind for a channel."""
-    for name, reason in found.fresh.items():
-        if is_in(name.partition(".")[2], frozen):
-            raise UserError(f"freeze: {name.partition('.')[2]} would stay random ({reason}); leave its part out of freeze")
-    for name, words in found.adapted.items():
-        if "channel" in words and found.new_channels and is_in(name.partition(".")[2], frozen):
-            raise UserError(
-                f"freeze: {name.partition('.')[2]} would never see a channel ({words}); leave its part out of freeze"
-            )
+    wrong = {name: f"would stay random ({reason})" for name, reason in found.fresh.items()}
+    if found.new_channels:
+        wrong |= {name: f"would not see a channel ({words})" for name, words in found.adapted.items() if "new" in words}
+    for name, reason in wrong.items():
+        array = name.partition(".")[2]
+        if is_in(array, frozen):
+            raise UserError(f"freeze: {array} {reason}; leave its part out of freeze")
 
 
-def checksum(record: dict[str, Any]) -> str:
+def weights_checksum(record: dict[str, Any]) -> str:
     """A sum of all weights of a checkpoint, by which it can be told from others."""
     return f"{zlib.crc32(json.dumps(record['crc32'], sort_keys=True).encode()):08x}"
 

@@ -1,9 +1,9 @@
 """Weights of a trained network in a new one: what fits by path and shape is taken, first and last layer are adapted.
 
 - Channels are matched by name. A channel that the source does not know starts at zero where the source knows others, so
-  that the network begins as it was. If no name agrees, as many channels as in the source are taken in order; other numbers
-  of channels all start as the mean of the source's, scaled so that the layer's sums keep their size.
-- Classes are matched by name. The others, and every layer without a counterpart of its shape, keep their random weights.
+  that the network begins as it was. If no name agrees, as many channels as in the source are taken in order. Another
+  number of channels starts as the mean of the source's, scaled so that the layer's sums keep their size.
+- Classes are matched by name. The others, and every layer without a counterpart of its shape, keep random weights.
 """
 
 import re
@@ -76,8 +76,8 @@ def transfer(
     ours, theirs = kind_of("model", model), kind_of("model", source.config.model)
     if ours != theirs:
         raise UserError(
-            f"start_from: {source.path} holds model={theirs}, the training has model={ours}; leave model out to take the "
-            "source's"
+            f"start_from: {source.path} holds model={theirs}, the training has model={ours}; leave model out to take "
+            "the source's"
         )
     inputs = _match_channels(source.channels, channels)
     outputs = _match_classes(source.class_names, classes)
@@ -258,5 +258,3 @@ def _parts(prefix: str, chosen: set[str], every: list[str]) -> list[str]:
 
 def _natural(text: str) -> tuple[int, str]:
     return (int(text), "") if re.fullmatch(r"\d+", text) else (-1, text)
-
-

@@ -1,4 +1,4 @@
-"""Weights of trained networks, read with the record that says what they are: from a run, or from a file of one network."""
+"""Weights of trained networks with the record that says what they are: from a run, or from a file of networks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -180,7 +180,8 @@ def _in_run(path: Path, step: str) -> Path:
     """The numbered checkpoint of a run."""
     if not path.exists():
         raise UserError(
-            f"checkpoint {path} does not exist; give a run directory, which training prints at its end{among_networks()}"
+            f"checkpoint {path} does not exist; give a run directory, which training prints at its end"
+            f"{among_networks()}"
         )
     for directory in (path / DIRECTORY, path):
         steps = sorted(int(p.name) for p in directory.glob("*") if p.name.isdigit() and has_record(p))

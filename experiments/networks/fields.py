@@ -2,8 +2,8 @@
 
 python -m experiments.networks.fields OUTPUT nuclei|bacteria|cytoplasm
 
-nuclei     OUTPUT/train: the 177 fields of dsb2018 (CC0) that are not in its test part, as links, and 60 simulated fields
-           at a half, one and two times the size; OUTPUT/dsb2018 and OUTPUT/simulated: fields to measure on.
+nuclei     OUTPUT/train: the 177 fields of dsb2018 (CC0) that are not in its test part, as links, and 60 simulated
+           fields at a half, one and two times the size; OUTPUT/dsb2018 and OUTPUT/simulated: fields to measure on.
            Needs CELLFLAX_DATA, the folder with dsb2018/.
 bacteria   OUTPUT/train and OUTPUT/simulated: frames of simulated colonies in phase contrast.
 cytoplasm  OUTPUT/train and OUTPUT/simulated: simulated fields with one cytoplasmic stain, of every kind.
@@ -44,7 +44,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("output", type=Path)
     parser.add_argument("network", choices=("nuclei", "bacteria", "cytoplasm"))
-    parser.add_argument("--fields", type=int, default=20, help="simulated fields of each kind; a quarter more to measure on")
+    parser.add_argument(
+        "--fields", type=int, default=20, help="simulated fields of each kind; a quarter more to measure on"
+    )
     options = parser.parse_args()
     output, count = options.output, options.fields
     held_out = max(1, count // 4)

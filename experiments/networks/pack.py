@@ -3,9 +3,9 @@
 python -m experiments.networks.pack RUN NAME --held-out FOLDER ... --source TEXT --licence TEXT [--limits TEXT]
     [--output DIR] [--step best]
 
-FOLDER has images/ and labels/ of fields that the network has not seen (or x.tif beside x_masks.tif). Writes NAME.npz and
-its card NAME.md to DIR (default cellflax/networks). Refused are a file of more than 2 MB, and one whose cells differ from
-those of the run: F1 at IoU 0.5 between both must be 0.99 or more.
+FOLDER has images/ and labels/ of fields that the network has not seen (or x.tif beside x_masks.tif). Writes NAME.npz
+and its card NAME.md to DIR (default cellflax/networks). Refused are a file of more than 2 MB, and one that finds other
+cells than the run: F1 at IoU 0.5 between both must be 0.99 or more.
 """
 
 import argparse
@@ -74,7 +74,9 @@ def pack(options: argparse.Namespace) -> str:
         write_network_file(unchecked, record_of(trained, options.source, options.licence), arrays_of(trained))
         size = unchecked.stat().st_size
         if size > MOST_BYTES:
-            raise UserError(f"{path.name} would have {size} bytes, and at most {MOST_BYTES} are packed; train a smaller one")
+            raise UserError(
+                f"{path.name} would have {size} bytes, at most {MOST_BYTES} are packed; train a smaller one"
+            )
         whole, packed = load_model(options.run, options.step), load_model(unchecked)
         parts = {folder.name: compare(whole, packed, fields_of(folder, whole)) for folder in options.held_out}
         same = pool([part.same for part in parts.values()]).matches[0].f1
@@ -164,8 +166,8 @@ def card_of(
     simulated = data.get("simulated_images")
     which = "no" if not data["simulated"] else "all" if simulated is None else f"{simulated}"
     rows = [
-        f"| {name} | {part.fields} | {metrics['n_reference']} | {metrics['f1']:.3f} | {metrics['by_iou'][4]['f1']:.3f} | "
-        f"{metrics['panoptic_quality']:.3f} |"
+        f"| {name} | {part.fields} | {metrics['n_reference']} | {metrics['f1']:.3f} | "
+        f"{metrics['by_iou'][4]['f1']:.3f} | {metrics['panoptic_quality']:.3f} |"
         for name, part in parts.items()
         for metrics in [cell_metrics(part.reference)]
     ]

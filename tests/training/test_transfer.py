@@ -168,7 +168,7 @@ def test_parts_that_are_frozen():
     [
         ({"freeze": ["encoder"]}, "freeze=encoder is no part of the network; its parts are bottom, down.0, down.1,"),
         ({"freeze": ["down.00"]}, "freeze=down.00 is no part"),
-        ({"freeze_levels": 3}, "freeze_levels=3: the contracting path has 2 levels; lower it"),
+        ({"freeze_levels": 3}, "freeze_levels=3: the network has 2 levels; lower it"),
         ({"freeze": ["down", "bottom", "up", "upsampling", "output"]}, "leaves nothing to train"),
     ],
 )
