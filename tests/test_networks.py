@@ -16,9 +16,10 @@ from cellflax.errors import UserError
 from cellflax.networks.file import read_network_file, write_network_file
 from cellflax.prediction.trained import load_model
 from cellflax.training.weights import read_weights
-from experiments.networks import pack
 from tests.commands import TINY, run_command
 from tests.predictions import CHANNELS, labels_of, one_file
+
+pack = pytest.importorskip("experiments.networks.pack")  # a source distribution has no experiments
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ Simulated folders have a note SIMULATED.txt, so that training, checkpoint and re
 """
 
 import argparse
+import contextlib
+import dataclasses
 import os
 import sys
 from collections.abc import Iterator
@@ -20,12 +22,14 @@ from pathlib import Path
 import numpy as np
 
 from cellflax.data.example import SIMULATED_NOTE
+from cellflax.errors import UserError
 from cellflax.io.images import write_image, write_labels
 from cellflax.simulation import (
     ColonyConfig,
     CytoplasmFieldConfig,
     CytoplasmStain,
     NucleiFieldConfig,
+    SimulatedMovie,
     simulate_colony,
     simulate_cytoplasm_field,
     simulate_nuclei_field,
@@ -117,9 +121,18 @@ def colonies(count: int, seed: int) -> Iterator[Field]:
             index_difference=float(rng.uniform(0.02, 0.05)),
             illumination_variation=float(rng.uniform(0.0, 0.3)),
         )
-        movie = simulate_colony(config, number)
-        for frame in (15, 25, 32, 39):
+        movie = _colony(config, number)
+        last = len(movie.images) - 1
+        for frame in (last // 3, last // 2, 3 * last // 4, last):
             yield f"colony_{number:06d}_{frame}", movie.images[frame][..., 0], movie.tracks[frame], movie.pixel_size_um
+
+
+def _colony(config: ColonyConfig, seed: int) -> SimulatedMovie:
+    """The longest of a few movies whose colony stays in the field."""
+    for frames in (40, 34, 28, 22):
+        with contextlib.suppress(UserError):
+            return simulate_colony(dataclasses.replace(config, frames=frames), seed)
+    return simulate_colony(dataclasses.replace(config, frames=16), seed)
 
 
 def cytoplasms(count: int, seed: int) -> Iterator[Field]:
