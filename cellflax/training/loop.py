@@ -98,7 +98,7 @@ class Loop:
                     pace.advance(step)
                     step += 1
                     queued.append((step, sums))
-                    while queued and (len(queued) > _MAX_QUEUED or queued[0][1].steps.is_ready()):
+                    while queued and (len(queued) > _MAX_QUEUED or queued[0][1].steps.is_ready()):  # pyright: ignore[reportAttributeAccessIssue]
                         done, ready = queued.popleft()
                         jax.block_until_ready(ready)
                         self._finished(done, pace, validations)
