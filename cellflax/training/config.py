@@ -15,6 +15,7 @@ from cellflax.training.tuner import TunerConfig
 
 _USUAL_VALIDATE_EVERY = 500  # steps
 _LARGEST_SEED = 2**31 - 1
+_MOST_PARTS = 8
 TRANSFORM_COUNTS = one_of(1, 4, 8)  # rotations and reflections averaged in prediction; others favour some directions
 
 
@@ -100,8 +101,15 @@ class TrainConfig:
         tune: choose the settings of the refinement on the held-out regions after training, and keep them in the best
             checkpoint, where prediction takes them from. What is null by the data is set here.
         tuner: how they are chosen.
+        guide: whether to look at the images with the network after the training, and to write what a person should
+            know (guidance.md): doubtful annotations, odd images, the score's uncertainty, remedies. Null does so for
+            your own images (data=folder).
+        learning_curve: number of trainings of the learning curve, 0 for none: with all images, half of them, a quarter
+            and so on. Each has as many steps as the training, and takes as long.
         trainer: training loop.
         logger: metrics and W&B.
+        plan: what is not given is planned from the images and labels (`cellflax.planning`); null plans data=folder
+            without an experiment.
     """
 
     name: str = "train"
@@ -121,8 +129,11 @@ class TrainConfig:
     test_time_augmentation: int = 1
     tune: bool | None = None
     tuner: TunerConfig = field(default_factory=TunerConfig)
+    guide: bool | None = None
+    learning_curve: int = 0
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
+    plan: bool | None = None
 
     def __post_init__(self):
         if not self.name or "/" in self.name:
@@ -131,6 +142,9 @@ class TrainConfig:
         check(self, "", TRANSFORM_COUNTS, "test_time_augmentation")
         if self.target is None:  # as in configurations of before
             self.target = ClassesTarget()
+        check(self, "", within(0, _MOST_PARTS), "learning_curve")
+        if self.learning_curve == 1:
+            raise UserError("learning_curve=1 has nothing to compare; take 3 (a quarter, half and all of the images)")
         if self.normalize.intensity is None:
             usual = Intensity.median if self.data is None else self.data.usual_intensity
             self.normalize = replace(self.normalize, intensity=usual)
