@@ -1,8 +1,11 @@
 """Train a network on images with annotated cells.
 
     cellflax train +experiment=quickstart
-    cellflax train data=folder data.root=FOLDER name=mine seed_channel=null trainer.steps=2000
+    cellflax train data=folder data.root=FOLDER name=mine
     cellflax train -m +experiment=hela_cyto optimizer.learning_rate=0.001,0.002
+
+Your own images (data=folder, or +experiment=own) are measured first, and what is not given is planned from them:
+`plan/experiment/planned.yaml` in the run directory; see `cellflax plan`.
 
 Reads the data set of `conf/data`, trains the network of `conf/model`, validates on held-out regions, and
 writes `config.json`, `metrics.jsonl`, `checkpoints/` and `summary.json` to the run directory. Running again
@@ -42,6 +45,7 @@ from cellflax.home import expand_home_in
 from cellflax.io import results
 from cellflax.jsonfile import differences, read_json, write_json
 from cellflax.labels import label_values
+from cellflax.planning.planned import with_plan
 from cellflax.prediction.trained import load_model
 from cellflax.progress import say
 from cellflax.training.checkpoint import Checkpoints, claim_run_directory
@@ -56,7 +60,7 @@ from cellflax.tuning.run import tune_run
 
 # Settings that may change when a run is resumed: they do not change its result.
 _MAY_CHANGE = (
-    *("run", "logger", "trainer.max_minutes", "trainer.devices", "trainer.log_every", "sampler.store"),
+    *("run", "plan", "logger", "trainer.max_minutes", "trainer.devices", "trainer.log_every", "sampler.store"),
     *("tune", "tuner"),  # of a checkpoint that was tuned, the settings stay
     *("guide", "learning_curve"),
 )
@@ -72,7 +76,7 @@ def main(config: TrainConfig) -> float:
     if not directory_is_given("run") and _TIME.search(str(run)):  # an experiment may set another name
         run = claim_run_directory(run)
     try:
-        summary = train(config, run)
+        summary = train(with_plan(config, run), run)
     finally:
         jax.clear_caches()  # the jobs of a sweep share one process
     print(f"run: {run}", flush=True)

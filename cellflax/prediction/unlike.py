@@ -91,8 +91,9 @@ class UnlikeTraining:
         seen = self._seen
         if seen is None or not seen.cell_diameter_px or len(cells) < FEW_CELLS:
             return
-        size, scale = self._sizes[name], self._model.config.scale.pixel_size_um
-        resampled = 1.0 if scale is None or size is None else size / scale
+        size, scale = self._sizes[name], self._model.config.scale
+        of_network = scale.pixel_size_after(size)
+        resampled = size / of_network if size and of_network else scale.factor or 1.0
         found = resampled * math.sqrt(4 / math.pi * float(np.median(cells["area_px"].to_numpy())))
         known = seen.image_diameter_px or [seen.cell_diameter_px[0], seen.cell_diameter_px[-1]]
         if not _beyond(found, known, _DIAMETER_FACTOR):
@@ -100,10 +101,10 @@ class UnlikeTraining:
         factor = found / seen.cell_diameter_px[1]
         remedy = (
             f"if they are as large as those of the training, resample with network_pixel_size_um="
-            f"{(scale or size) * factor:.3g}"
-            if size is not None
+            f"{of_network * factor:.3g}"
+            if size and of_network
             else f"if they are as large as those of the training, resample with pixel_size_um=1 "
-            f"network_pixel_size_um={factor:.3g} (lengths in um are then wrong), or with the true sizes"
+            f"network_pixel_size_um={factor / resampled:.3g} (lengths in um are then wrong), or with the true sizes"
         )
         value = f"cells of {found:.3g} px across (median)"
         self._add("the size of the cells", name, value, f"images of {_words(known)} px", remedy)
@@ -118,14 +119,17 @@ class UnlikeTraining:
     def _compare_pixel_size(self, name: str, size: float | None) -> None:
         one = self._model.record["data"]["pixel_size_um"]
         trained = (self._seen and self._seen.pixel_size_um) or ([one, one] if one else [])
-        if not size or not trained or self._model.config.scale.pixel_size_um is not None:
+        scale = self._model.config.scale
+        of_network = scale.pixel_size_after(size)  # as the training's record has it
+        if not of_network or not trained or scale.pixel_size_um is not None:
             return
         low, high = trained
-        if low / _PIXEL_SIZE_FACTOR <= size <= high * _PIXEL_SIZE_FACTOR:
+        if low / _PIXEL_SIZE_FACTOR <= of_network <= high * _PIXEL_SIZE_FACTOR:
             return
-        nearest = low if size < low else high
+        nearest = low if of_network < low else high
         remedy = f"resample it with network_pixel_size_um={nearest:g}"
-        self._add("the pixel size", name, f"{size:g} um per pixel", _words(trained), remedy)
+        images = [edge * (scale.factor or 1) for edge in trained]
+        self._add("the pixel size", name, f"{size:g} um per pixel", _words(images), remedy)
 
     def _compare(self, name: str, seen: SeenChannel, look: Look) -> None:
         image, channel = look.appearance, seen.name

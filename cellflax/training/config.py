@@ -13,7 +13,7 @@ from cellflax.targets.base import ClassesTarget
 from cellflax.training.runlog import LoggerConfig
 from cellflax.training.tuner import TunerConfig
 
-USUAL_VALIDATE_EVERY = 500  # steps
+_USUAL_VALIDATE_EVERY = 500  # steps
 _LARGEST_SEED = 2**31 - 1
 _MOST_PARTS = 8
 TRANSFORM_COUNTS = one_of(1, 4, 8)  # rotations and reflections averaged in prediction; others favour some directions
@@ -75,8 +75,6 @@ class TrainerConfig:
             raise UserError(
                 "trainer.steps=null needs a time budget; give trainer.max_minutes=15, or trainer.steps=5000"
             )
-        if self.validate_every is None and self.max_minutes is None:
-            self.validate_every = USUAL_VALIDATE_EVERY
 
 
 @dataclass
@@ -110,6 +108,8 @@ class TrainConfig:
             and so on. Each has as many steps as the training, and takes as long.
         trainer: training loop.
         logger: metrics and W&B.
+        plan: what is not given is planned from the images and labels (`cellflax.planning`); null plans data=folder
+            without an experiment.
     """
 
     name: str = "train"
@@ -133,6 +133,7 @@ class TrainConfig:
     learning_curve: int = 0
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
+    plan: bool | None = None
 
     def __post_init__(self):
         if not self.name or "/" in self.name:
@@ -147,5 +148,7 @@ class TrainConfig:
         if self.normalize.intensity is None:
             usual = Intensity.median if self.data is None else self.data.usual_intensity
             self.normalize = replace(self.normalize, intensity=usual)
+        if self.trainer.validate_every is None and self.trainer.max_minutes is None:
+            self.trainer = replace(self.trainer, validate_every=_USUAL_VALIDATE_EVERY)
         if self.tune is None:
             self.tune = self.data is not None and self.data.usual_tune
