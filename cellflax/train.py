@@ -8,6 +8,9 @@ Reads the data set of `conf/data`, trains the network of `conf/model`, validates
 writes `config.json`, `metrics.jsonl`, `checkpoints/` and `summary.json` to the run directory. Running again
 in the same directory (`run=DIR`) resumes where the last checkpoint was.
 
+For your own images (`data=folder`), the settings of the refinement are then chosen on the held-out regions and kept in
+the best checkpoint (`tune`, `tuner`); `tuning.csv` lists what was tried.
+
 Where the data set has a test part (data.folds and data.fold, or data.test_sets), the best checkpoint is scored on it
 at the end: `test.json` and, for the ROC curves, `test_roc.npz`. A cross-validation is a sweep:
 
@@ -29,6 +32,7 @@ from cellflax.config import directory_is_given, entry, from_json, job_directory,
 from cellflax.data.datasets import load_dataset
 from cellflax.data.example import IGNORE, Dataset
 from cellflax.data.resample import dataset_to_scale
+from cellflax.data.with_target import with_target
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
 from cellflax.evaluation.test_part import score_test
@@ -44,10 +48,14 @@ from cellflax.training.held_out import metrics_line
 from cellflax.training.loop import Loop
 from cellflax.training.preparation import prepare
 from cellflax.training.runlog import RunLog
-from cellflax.training.stopping import SignalWatch, Tally
+from cellflax.training.stopping import Clock, SignalWatch, Tally
+from cellflax.tuning.run import tune_run
 
 # Settings that may change when a run is resumed: they do not change its result.
-_MAY_CHANGE = ("run", "logger", "trainer.max_minutes", "trainer.devices", "trainer.log_every", "sampler.store")
+_MAY_CHANGE = (
+    *("run", "logger", "trainer.max_minutes", "trainer.devices", "trainer.log_every", "sampler.store"),
+    *("tune", "tuner"),  # of a checkpoint that was tuned, the settings stay
+)
 
 # How conf/train.yaml ends the name of a run directory, or of the folder of a sweep's.
 _TIME = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(/|$)")
@@ -82,9 +90,10 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
         SystemExit: after SIGTERM or Ctrl-C, with a checkpoint saved.
     """
     # 1. Say what will happen, where, and on which data.
+    clock = Clock()
     device = set_up_jax(config.trainer.precision.name)
     say(device)
-    dataset = dataset_to_scale(load_dataset(config.data), config.scale)
+    dataset = with_target(dataset_to_scale(load_dataset(config.data), config.scale), config.target)
     _announce(dataset)
     assert config.normalize.intensity is not None, "TrainConfig resolves it"
     say(f"intensities: normalize.intensity={config.normalize.intensity.name}")
@@ -114,12 +123,13 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
             _check_same_run(run, restored["config"], stored)  # config.json may have been removed
             _check_same_images(run, restored["data"], record["data"])
             tally = _restored_tally(run, restored)
-            say(f"resuming at step {int(state.step)} of {config.trainer.steps}")
+            of_all = "" if config.trainer.steps is None else f" of {config.trainer.steps}"
+            say(f"resuming at step {int(state.step)}{of_all}")
         log.truncate(int(state.step))
         write_json(run / results.CONFIG, stored)
 
         # 4. Train, validate and save until the last step or a reason to stop.
-        loop = Loop(config, job.step, job.source.feed, job.validator, job.graph, checkpoints, log, record)
+        loop = Loop(config, job.step, job.source.feed, job.validator, job.graph, checkpoints, log, record, clock)
         tally = loop.run(state, tally, signals)
 
     # 5. Sum up.
@@ -129,13 +139,19 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
         say(f"stopped by {signals.received.name} and saved; the same command with run={run} resumes from here")
         sys.exit(128 + signals.received)
     say(
-        f"{tally.reason}: best validation {config.trainer.monitor.name} {abs(tally.best_score or 0):.3f} at step "
-        f"{tally.best_step}, {tally.elapsed_s / 60:.1f} minutes"
+        f"{tally.reason}: best validation {config.trainer.monitor.name} {abs(tally.score or 0):.3f} at step "
+        f"{tally.best_step}, {tally.elapsed_s / 60:.1f} minutes ({100 * tally.validation_share:.0f} % validation)"
     )
 
-    # 6. Score the best checkpoint on images that were used neither to train it nor to choose it.
+    # 6. Choose the settings of the refinement on the held-out regions, once.
+    if config.tune:
+        summary["tuning"] = tune_run(run, job.validator, config)
+        write_json(run / results.SUMMARY, summary)
+
+    # 7. Score the best checkpoint on images that were used neither to train it nor to choose it.
     if dataset.test:
-        scores = score_test(load_model(run), dataset.test, config.refine, config.test_time_augmentation, run)
+        model = load_model(run)
+        scores = score_test(model, dataset.test, model.config.refine, config.test_time_augmentation, run)
         say(f"test: {metrics_line(scores.pooled())}")
     return summary
 
@@ -162,8 +178,11 @@ def _check_same_run(run: Path, before: dict[str, Any], config: dict[str, Any]) -
         raise UserError(
             f"{run} holds a run of another version of cellflax ({error}); give another directory"
         ) from error
+    budgets = [settings["trainer"]["max_minutes"] for settings in (before, config)]
+    # With a time budget, validations are a matter of time anyway.
+    may_change = _MAY_CHANGE if budgets == [None, None] else (*_MAY_CHANGE, "trainer.validate_every")
     for key, (old, new) in differences(before, config).items():
-        if not any(key == name or key.startswith(f"{name}.") for name in _MAY_CHANGE):
+        if not any(key == name or key.startswith(f"{name}.") for name in may_change):
             raise UserError(
                 f"{run} holds a run with {key}={old}, not {new}; give the same value to resume it, or another "
                 "directory as run=..."
@@ -229,7 +248,8 @@ def _summary(run: Path, record: dict[str, Any], config: TrainConfig, tally: Tall
         **{key: record[key] for key in ("cellflax", "device", "data")},
         "training": tally.to_json(),
         "monitor": config.trainer.monitor.name,
-        "score": tally.best_score,
+        "score": tally.score,
+        "tuning": None,
     }
 
 

@@ -14,7 +14,7 @@ RANKS = (
     "errors schema_source home interruption",
     "atomic checks commands wholefile",
     "jsonfile labels ignored progress device",
-    "schemas models io simulation",
+    "schemas models io simulation targets",
     "config_errors command_help overrides composition losses conversion refine data",
     "config tracking labeling inference",
     "metrics",
@@ -22,7 +22,7 @@ RANKS = (
     "pictures",
     "training annotation inspection",
     "prediction quantification",
-    "evaluation",
+    "evaluation tuning",
     "summary api __main__",
     "inspect train predict validate evaluate track quantify annotate simulate convert summarize",
 )

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import tifffile
 
-from cellflax import annotate, convert, evaluate, predict, quantify, simulate, summarize, track
+from cellflax import annotate, convert, evaluate, predict, quantify, simulate, summarize, track, validate
 from cellflax.data.example import Example
 from cellflax.evaluation.part_scores import PartScores
 from cellflax.io import results
@@ -73,6 +73,7 @@ def make_outputs(trained: Path, fields: Path, root: Path) -> Outputs:
     table.assign(accept="yes").to_csv(annotated / results.REVIEW_TABLE, index=False)
     made.run("annotate", annotate.main, "accepted", f"review={annotated / results.REVIEW_TABLE}")
     _tested_runs(made)
+    _tune(made, trained)
     published = Published(BATCH_NORM, classes=3).write(root / "published.h5")
     made.run("convert", convert.main, "converted", f"source={published}")
     return made
@@ -138,6 +139,17 @@ def _tested_runs(made: Outputs) -> None:
         made.directories["validate"].append(tested)
         shutil.copytree(tested, run, dirs_exist_ok=True)
     made.run("summarize", summarize.main, "summary", made.root / "runs")
+
+
+def _tune(made: Outputs, trained: Path) -> None:
+    """The table that `train` and `validate` write when they tune."""
+    run, alone = made.root / "to_tune", made.root / "tuning"
+    shutil.copytree(trained, run)
+    result = run_command(validate.main, f"checkpoint={run}", "tune=true", "tuner.evaluations=4")
+    assert result.status == 0, result.err
+    alone.mkdir()
+    shutil.copy(run / results.TUNING, alone)
+    made.directories["validate"].append(alone)
 
 
 @dataclass
@@ -224,7 +236,10 @@ def test_all_that_is_written_is_documented(outputs, command):
 # What the small runs do not write, because it depends on the input, the settings, or an error.
 _SEGMENTATION = ("cell_type", "score_<type>", "probability_mean_<class>", "uncertainty")
 NOT_WRITTEN = {
-    "train": {"test.json", "test_roc.npz", "wandb/", "wandb_id.txt"},
+    "train": {
+        "test.json", "test_roc.npz", "tuning.csv", "wandb/", "wandb_id.txt",
+        *(f"metrics.jsonl: validation_error_{name}" for name in ("centre_distance", "boundary_distance")),  # by target
+    },
     "predict": {
         "cells.partial.csv",
         *(f"cells.csv: {name}" for name in ("frame", "time_s", "cell_type", "score_<type>")),

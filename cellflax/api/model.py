@@ -30,6 +30,8 @@ class Segmented:
         probabilities: (H, W, K) float32 probability of each class, or None if they were not asked for.
         uncertainty: (H, W) float32 disagreement of the averaged predictions, or None if there was one prediction or
             `probabilities` were not asked for.
+        distances: (H, W, D) float32 maps called `Model.distance_names`, or None if the network has none (group target)
+            or `probabilities` were not asked for.
     """
 
     labels: np.ndarray
@@ -37,6 +39,7 @@ class Segmented:
     nuclei: np.ndarray | None
     probabilities: np.ndarray | None
     uncertainty: np.ndarray | None
+    distances: np.ndarray | None = None
 
 
 class Model:
@@ -54,6 +57,11 @@ class Model:
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes, in the order of `Segmented.probabilities`."""
         return self._networks.model.class_names
+
+    @property
+    def distance_names(self) -> tuple[str, ...]:
+        """Names of the maps of distances, in the order of `Segmented.distances`; empty if there are none."""
+        return self._networks.model.outputs.map_names
 
     @property
     def path(self) -> Path:
@@ -85,7 +93,8 @@ class Model:
             channels: name of each of the C planes; the network picks its own planes by name and ignores the others.
                 Without names, the planes must be the network's channels in its order.
             nuclei: (H, W) labels or mask of the nuclei that seed the cells.
-            probabilities: also return the class probabilities, and the uncertainty of every pixel where there is one.
+            probabilities: also return the class probabilities, the distances if the network has any, and the
+                uncertainty of every pixel where there is one.
 
         Raises:
             UserError: if an array does not fit, or holds NaN; the message names it.
@@ -98,14 +107,16 @@ class Model:
             if self._networks.nuclei_model is not None:
                 raise UserError("nuclei=... and nuclei_checkpoint are both given; leave one of them out")
             seeds = nuclei_of(np.asarray(nuclei), given, "nuclei")
-        maps = _Maps(given.pixels.shape[:2], len(self.class_names)) if probabilities else None
+        outputs = self._networks.model.outputs
+        maps = _Maps(given.pixels.shape[:2], len(outputs.names)) if probabilities else None
         result = self._networks.segment(given, seeds, None if maps is None else maps.write)
         return Segmented(
             labels=result.labels,
             cells=result.cells,
             nuclei=result.seeds,
-            probabilities=None if maps is None else maps.probabilities,
+            probabilities=None if maps is None else outputs.classes(maps.outputs),
             uncertainty=None if maps is None else maps.uncertainty,
+            distances=None if maps is None or not outputs.map_names else outputs.maps(maps.outputs),
         )
 
     def _image(self, pixels: np.ndarray, channels: Sequence[str], pixel_size_um: float | None) -> Image:
@@ -146,15 +157,15 @@ class Model:
 class _Maps:
     """Collects the maps of an image window by window."""
 
-    def __init__(self, shape: tuple[int, ...], classes: int):
-        self.probabilities = np.zeros((*shape, classes), np.float32)
+    def __init__(self, shape: tuple[int, ...], planes: int):
+        self.outputs = np.zeros((*shape, planes), np.float32)
         self.uncertainty: np.ndarray | None = None
 
     def write(self, window: Window, probability: np.ndarray, disagreement: np.ndarray | None) -> None:
-        self.probabilities[window] = probability
+        self.outputs[window] = probability
         if disagreement is not None:
             if self.uncertainty is None:
-                self.uncertainty = np.zeros(self.probabilities.shape[:2], np.float32)
+                self.uncertainty = np.zeros(self.outputs.shape[:2], np.float32)
             self.uncertainty[window] = disagreement
 
 

@@ -52,6 +52,7 @@ class FolderData(ReadingOptions, PartOptions, DataConfig):
 
     prefix: ClassVar[str] = "data."
     usual_intensity: ClassVar[Intensity] = Intensity.percentile  # whose median may be 0, and whose offset is unknown
+    usual_tune: ClassVar[bool] = True
 
     root: str | None = None
     channels: list[str] = field(default_factory=list)

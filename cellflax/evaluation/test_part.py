@@ -30,7 +30,7 @@ def score_test(
         run: directory to write to.
     """
     inference = Inference(transforms=transforms)
-    scores = PartScores(model.class_names)
+    scores = PartScores(model.outputs.names)
     for example in examples:
         scores.add(example, *_segment(model, example, how, inference))
     origin = {
@@ -49,9 +49,9 @@ def score_test(
 def _segment(
     model: TrainedModel, example: Example, how: RefineConfig, inference: Inference
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(H, W) cells and (H, W, K) probabilities of one image."""
+    """(H, W) cells and (H, W, K) outputs for one image."""
     image = Image(example.image, model.channels, example.pixel_size_um, Path(example.name))
-    probability = np.empty((*example.cells.shape, len(model.class_names)), np.float32)
+    probability = np.empty((*example.cells.shape, len(model.outputs.names)), np.float32)
 
     def keep(window: tuple[slice, slice], values: np.ndarray, _: np.ndarray | None) -> None:
         probability[window] = values

@@ -37,6 +37,7 @@ UNCERTAINTY_TABLE = "uncertainty.csv"
 CONFIG = "config.json"
 METRICS_LOG = "metrics.jsonl"
 TEST_SCORES, TEST_ROC = "test.json", "test_roc.npz"
+TUNING = "tuning.csv"
 
 # summarize
 SETTINGS_TABLE, SETTINGS_PAGE, SETTINGS_FIGURE = "summary.csv", "summary.md", "summary.png"

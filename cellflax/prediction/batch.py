@@ -120,7 +120,7 @@ class ImageBatch:
         networks, bar, folder = self._networks, self._bar, self._folder
         options = {"maps": self._maps, "uncertainty": networks.has_uncertainty}
         shown = self._shown(frames)
-        files = ResultFiles(folder, frames, networks.model.class_names, **options)
+        files = ResultFiles(folder, frames, networks.model.outputs.names, **options)
         tables: list[pd.DataFrame] = []
         blank: dict[str, str] = {}
         unusable: dict[str, str] = {}

@@ -1,7 +1,7 @@
 """Trained networks, rebuilt from a checkpoint alone."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,12 @@ from cellflax.device import devices_of_jax
 from cellflax.errors import UserError
 from cellflax.home import expand_home
 from cellflax.io.reading import ReadingOptions
-from cellflax.losses import activation_of
+from cellflax.losses import output_activation
 from cellflax.models import Geometry
 from cellflax.models.ensemble import member_probabilities, stack_members
+from cellflax.refine import RefineConfig
 from cellflax.schemas import from_json
+from cellflax.targets import Outputs
 from cellflax.training.checkpoint import DIRECTORY, has_record, read_record, require_arrays, restore_arrays
 from cellflax.training.config import TrainConfig
 
@@ -27,13 +29,14 @@ class TrainedModel:
     """An ensemble of networks with its weights and the settings that prediction shares with training.
 
     Attributes:
-        config: the configuration it was trained with.
+        config: the configuration it was trained with; where its refinement was tuned on the held-out regions
+            afterwards, with that refinement.
         record: the checkpoint's JSON record.
         step: training step of the weights.
         path: the checkpoint it was read from.
         geometry: geometry of each network.
-        probabilities: compiled (T, H, W, C) -> (T, H - 2 border, W - 2 border, M K): class probabilities of each
-            member, tile by tile.
+        probabilities: compiled (T, H, W, C) -> (T, H - 2 border, W - 2 border, M K): the `outputs` of each member,
+            tile by tile.
     """
 
     config: TrainConfig
@@ -56,13 +59,23 @@ class TrainedModel:
     @property
     def class_names(self) -> tuple[str, ...]:
         """Names of the output classes, in order."""
-        return tuple(self.record["data"]["class_names"])
+        return self.outputs.class_names
+
+    @property
+    def outputs(self) -> Outputs:
+        """What each network's outputs are."""
+        return _outputs(self.config, self.record)
 
     @property
     def focal_planes(self) -> str | None:
         """What was read of the focal planes in training (`z` of the data); None where the data has no such option."""
         data = self.config.data
         return data.z if isinstance(data, ReadingOptions) else None
+
+    @property
+    def trained_refine(self) -> RefineConfig:
+        """The refinement of the training, whether it was tuned afterwards or not."""
+        return from_json(TrainConfig, self.record["config"]).refine
 
     @property
     def simulated(self) -> bool:
@@ -84,7 +97,8 @@ def load_model(path: str | Path, step: str = "best") -> TrainedModel:
     devices_of_jax()
     record = read_record(path)
     config = _config_of(path, record)
-    channels, classes = len(record["data"]["channels"]), len(record["data"]["class_names"])
+    outputs = _outputs(config, record)
+    channels, classes = len(record["data"]["channels"]), len(outputs.names)
 
     def build() -> nnx.Module:
         return config.model.build(channels=channels, classes=classes, seed=0)
@@ -93,7 +107,7 @@ def load_model(path: str | Path, step: str = "best") -> TrainedModel:
     require_arrays(path, _abstract(path, build, config.trainer.ensemble))
     model = config.model.build(channels=channels, classes=classes, seed=0)
     graph, params, stats = stack_members([model] * config.trainer.ensemble)
-    activation = activation_of(config.loss)
+    activation = output_activation(config.loss, outputs)
     weights = restore_arrays(path, {"params": params, "stats": stats}, record)
 
     @jax.jit
@@ -114,6 +128,10 @@ def load_model(path: str | Path, step: str = "best") -> TrainedModel:
     )
 
 
+def _outputs(config: TrainConfig, record: dict[str, Any]) -> Outputs:
+    return Outputs(tuple(record["data"]["class_names"]), config.target.map_names)
+
+
 def _config_of(path: Path, record: dict[str, Any]) -> TrainConfig:
     try:
         config = from_json(TrainConfig, record["config"])
@@ -122,17 +140,38 @@ def _config_of(path: Path, record: dict[str, Any]) -> TrainConfig:
     for group in ("model", "refine"):
         if getattr(config, group) is None:
             raise UserError(f"checkpoint {path} is damaged: its configuration has no {group}; copy it again")
+    if record.get("tuning") is not None:
+        config = replace(config, refine=_tuned(path, record["tuning"]))
     data = record["data"]
     size = data.get("pixel_size_um")
     names = [data.get("channels"), data.get("class_names")]
     if (
         not all(isinstance(part, list) and part and all(isinstance(name, str) for name in part) for part in names)
         or any(len(set(part)) < len(part) for part in names)
+        or set(names[1]) & set(config.target.map_names)
         or not isinstance(data.get("simulated"), bool)
         or not (size is None or (type(size) in (int, float) and size > 0))
     ):
         raise UserError(f"checkpoint {path} is damaged: its record does not describe its data; copy it again")
     return config
+
+
+@dataclass
+class _Tuned:
+    """What the record of a tuning must hold."""
+
+    refine: Any
+
+
+def _tuned(path: Path, tuning: dict[str, Any]) -> RefineConfig:
+    """The refinement that was chosen after training."""
+    try:
+        tuned = from_json(_Tuned, {"refine": tuning.get("refine")}).refine
+    except UserError as error:
+        raise UserError(f"checkpoint {path}: the record of its tuning: {error}") from error
+    if tuned is None:
+        raise UserError(f"checkpoint {path} is damaged: the record of its tuning has no refine; copy it again")
+    return tuned
 
 
 def _abstract(path: Path, build: Callable[[], nnx.Module], members: int) -> dict[str, nnx.State]:

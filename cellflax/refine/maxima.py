@@ -1,10 +1,26 @@
 """Markers for watersheds: maxima of a landscape that stand out from their surroundings; shapes cut between them."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from scipy import ndimage
 from skimage import measure, morphology, segmentation
+
+from cellflax.labels import components
+
+
+@contextmanager
+def ignoring_shapes_set() -> Iterator[None]:
+    """Ignore that scikit-image 0.26 sets the shape of an array, which NumPy 2.5 deprecates.
+
+    Python has one list of ignored warnings for all threads. Who refines in threads keeps this open around them, so that
+    whatever list a thread restores at its end ignores this warning, too.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Setting the shape", DeprecationWarning)
+        yield
 
 
 def prominent_maxima(height: np.ndarray, region: np.ndarray, depth: float) -> np.ndarray:
@@ -22,12 +38,32 @@ def prominent_maxima(height: np.ndarray, region: np.ndarray, depth: float) -> np
         (H, W) int32 markers 1...n, 0 elsewhere.
     """
     height = np.where(region, height, 0.0)
-    with warnings.catch_warnings():
-        # scikit-image 0.26 sets the shape of an array, which NumPy 2.5 deprecates.
-        warnings.filterwarnings("ignore", "Setting the shape", DeprecationWarning)
+    with ignoring_shapes_set():
         flattened = morphology.reconstruction(height - depth, height)
     markers = np.asarray(measure.label(morphology.local_maxima(flattened) & region), np.int32)
     return markers if markers.any() else region.astype(np.int32)
+
+
+def maxima_inside(height: np.ndarray, inside: np.ndarray, smoothing_px: float, depth: float) -> np.ndarray:
+    """Mark the prominent maxima of a smoothed map in every component of a mask; each component has one or more.
+
+    Args:
+        height: (H, W) float.
+        inside: (H, W) bool.
+        smoothing_px: standard deviation of a Gaussian over `height`.
+        depth: as in `prominent_maxima`.
+
+    Returns:
+        (H, W) int32 markers 1...n, 0 elsewhere.
+    """
+    smooth = ndimage.gaussian_filter(height, smoothing_px)
+    seeds = np.zeros(inside.shape, np.int32)
+    n = 0
+    for region in measure.regionprops(components(inside)):
+        markers = prominent_maxima(smooth[region.slice], region.image, depth)
+        seeds[region.slice] += np.where(markers > 0, markers + n, 0)
+        n += int(markers.max())
+    return seeds
 
 
 def split_at_necks(

@@ -25,7 +25,7 @@ from flax import nnx
 from orbax.checkpoint import v1 as ocp
 
 from cellflax.errors import UserError
-from cellflax.jsonfile import MOST_JSON_BYTES, read_json
+from cellflax.jsonfile import MOST_JSON_BYTES, read_json, write_json
 from cellflax.training.state import TrainState
 from cellflax.wholefile import require_plain_files
 
@@ -128,16 +128,17 @@ class Checkpoints:
         newest = self._checkpointer.latest
         return None if newest is None else newest.step
 
-    def restore(self, template: TrainState) -> tuple[TrainState, dict[str, Any]]:
-        """Read the newest checkpoint onto the devices of `template`.
+    def restore(self, template: TrainState, step: int | None = None) -> tuple[TrainState, dict[str, Any]]:
+        """Read a checkpoint onto the devices of `template`.
 
         Args:
             template: a state of the same structure; its values are not used.
+            step: a step that is kept; None for the newest.
 
         Raises:
             UserError: if it is damaged, or belongs to another network or optimiser.
         """
-        step = self.latest()
+        step = self.latest() if step is None else step
         assert step is not None, "no checkpoint to restore"
         path = self.directory / str(step)
         record = read_record(path)
@@ -194,10 +195,28 @@ def read_record(path: Path) -> dict[str, Any]:
     return record
 
 
+def add_to_record(path: Path, **entries: Any) -> None:
+    """Set entries of the record of one checkpoint folder, in one step: a reader sees the old record or the new.
+
+    The arrays, and all else that Orbax keeps, stay as they are.
+
+    Args:
+        path: checkpoint folder.
+        entries: JSON by its key.
+
+    Raises:
+        UserError: as `read_record`.
+        OSError: if the record cannot be replaced.
+    """
+    record = read_record(path)
+    write_json(path / _RECORD, {**read_json(path / _RECORD, "copy it again"), "custom_metadata": {**record, **entries}})
+
+
 def _is_whole(record: dict[str, Any]) -> bool:
     """Whether what every reader of a record takes from it has the right type."""
     score = record.get("score")
     groups = all(isinstance(record[key], dict) for key in ("config", "crc32", "data"))
+    groups = groups and isinstance(record.get("tuning"), dict | None)
     return groups and (score is None or type(score) in (int, float))
 
 
