@@ -1,8 +1,11 @@
 """Train a network on images with annotated cells.
 
     cellflax train +experiment=quickstart
-    cellflax train data=folder data.root=FOLDER name=mine seed_channel=null trainer.steps=2000
+    cellflax train data=folder data.root=FOLDER name=mine
     cellflax train -m +experiment=hela_cyto optimizer.learning_rate=0.001,0.002
+
+Your own images (data=folder, or +experiment=own) are measured first, and what is not given is planned from them:
+`plan/experiment/planned.yaml` in the run directory; see `cellflax plan`.
 
 Reads the data set of `conf/data`, trains the network of `conf/model`, validates on held-out regions, and
 writes `config.json`, `metrics.jsonl`, `checkpoints/` and `summary.json` to the run directory. Running again
@@ -36,10 +39,13 @@ from cellflax.data.with_target import with_target
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
 from cellflax.evaluation.test_part import score_test
+from cellflax.guidance.after import after_training
+from cellflax.guidance.learning_curve import part_of
 from cellflax.home import expand_home_in
 from cellflax.io import results
 from cellflax.jsonfile import differences, read_json, write_json
 from cellflax.labels import label_values
+from cellflax.planning.planned import with_plan
 from cellflax.prediction.trained import load_model
 from cellflax.progress import say
 from cellflax.training.checkpoint import Checkpoints, claim_run_directory
@@ -48,13 +54,15 @@ from cellflax.training.held_out import metrics_line
 from cellflax.training.loop import Loop
 from cellflax.training.preparation import prepare
 from cellflax.training.runlog import RunLog
+from cellflax.training.seen import SEEN, seen_in_training
 from cellflax.training.stopping import Clock, SignalWatch, Tally
 from cellflax.tuning.run import tune_run
 
 # Settings that may change when a run is resumed: they do not change its result.
 _MAY_CHANGE = (
-    *("run", "logger", "trainer.max_minutes", "trainer.devices", "trainer.log_every", "sampler.store"),
+    *("run", "plan", "logger", "trainer.max_minutes", "trainer.devices", "trainer.log_every", "sampler.store"),
     *("tune", "tuner"),  # of a checkpoint that was tuned, the settings stay
+    *("guide", "learning_curve"),
 )
 
 # How conf/train.yaml ends the name of a run directory, or of the folder of a sweep's.
@@ -68,19 +76,20 @@ def main(config: TrainConfig) -> float:
     if not directory_is_given("run") and _TIME.search(str(run)):  # an experiment may set another name
         run = claim_run_directory(run)
     try:
-        summary = train(config, run)
+        summary = train(with_plan(config, run), run)
     finally:
         jax.clear_caches()  # the jobs of a sweep share one process
     print(f"run: {run}", flush=True)
     return summary["score"]
 
 
-def train(config: TrainConfig, run: Path) -> dict[str, Any]:
+def train(config: TrainConfig, run: Path, images: int | None = None) -> dict[str, Any]:
     """Train one network.
 
     Args:
         config: what to do.
         run: directory to write to; a run that is there already, with the same configuration, is resumed.
+        images: number of the training images to train with; None for all.
 
     Returns:
         The contents of summary.json.
@@ -93,7 +102,10 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
     clock = Clock()
     device = set_up_jax(config.trainer.precision.name)
     say(device)
-    dataset = with_target(dataset_to_scale(load_dataset(config.data), config.scale), config.target)
+    loaded = load_dataset(config.data)
+    if images is not None:
+        loaded = part_of(loaded, images, config.seed)
+    dataset = with_target(dataset_to_scale(loaded, config.scale), config.target)
     _announce(dataset)
     assert config.normalize.intensity is not None, "TrainConfig resolves it"
     say(f"intensities: normalize.intensity={config.normalize.intensity.name}")
@@ -113,6 +125,7 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
         "data": _describe(dataset),
         "cellflax": cellflax.__version__,
         "device": device,
+        SEEN: seen_in_training(dataset, config.normalize),
     }
 
     with Checkpoints(run) as checkpoints, RunLog(run, config.logger, stored) as log, SignalWatch() as signals:
@@ -153,6 +166,9 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
         model = load_model(run)
         scores = score_test(model, dataset.test, model.config.refine, config.test_time_augmentation, run)
         say(f"test: {metrics_line(scores.pooled())}")
+
+    # 8. Say what a person should know: doubtful annotations, odd images, whether more images would help.
+    after_training(config, loaded, run, train)
     return summary
 
 

@@ -13,11 +13,15 @@ checkpoint, where `cellflax.predict` takes them from:
 
 `part=test` scores the checkpoint on the test part of its training (data.folds, data.test_sets) instead, and replaces
 the scores that training wrote to the run directory. Use it for a refinement that was chosen as above.
+
+`guide=true` looks at the images of the training with the network, and writes what a person should know to its run
+directory (`guidance.md`): annotations that look wrong, odd images, the uncertainty of the score, remedies.
 """
 
 import functools
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +35,7 @@ from cellflax.data.with_target import with_target
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
 from cellflax.evaluation.test_part import score_test
+from cellflax.guidance.guide import guide
 from cellflax.prediction.trained import TrainedModel, load_model
 from cellflax.training.composition import check_composition, check_test
 from cellflax.training.config import TRANSFORM_COUNTS
@@ -60,6 +65,7 @@ class ValidateConfig:
         tune: choose the settings of `refine` on the held-out regions and keep them in the checkpoint, in place of those
             that were tuned before; null for `refine` begins with the refinement of the training.
         tuner: how they are chosen.
+        guide: also write doubtful annotations, odd images and advice to the run directory; only for part=validation.
     """
 
     checkpoint: str = ""
@@ -70,6 +76,7 @@ class ValidateConfig:
     erode_reference: bool = False
     tune: bool = False
     tuner: TunerConfig = field(default_factory=TunerConfig)
+    guide: bool = False
 
     def __post_init__(self):
         check(self, "", TRANSFORM_COUNTS, "test_time_augmentation")
@@ -79,6 +86,8 @@ class ValidateConfig:
             raise UserError("tune=true chooses settings, and part=test is for final scores; leave out one of them")
         if self.tune and self.erode_reference:
             raise UserError("erode_reference=true has no effect with tune=true; leave out one of them")
+        if self.guide and self.part is Part.test:
+            raise UserError("guide=true looks at no test image, and goes with part=validation; leave out part=test")
 
 
 @entry("validate", ValidateConfig)
@@ -94,10 +103,12 @@ def main(config: ValidateConfig) -> float:
         tuning = tune_again(config)
         scores = {f"{tuning['index']}_{when}": tuning[when] for when in ("before", "after")}
         print(f"{config.checkpoint}: {metrics_line(scores)}", flush=True)
+        _guide(config)
         return tuning["after"]
     metrics = validate(config)
     settings = [override for override in job_overrides() if not override.startswith("checkpoint=")]
     print(f"{' '.join(settings) or config.checkpoint}: {metrics_line(metrics)}", flush=True)
+    _guide(config)
     return metrics["jaccard"]
 
 
@@ -140,8 +151,20 @@ def score_test_again(config: ValidateConfig) -> dict[str, float | int | None]:
     refine = config.refine or model.config.refine
     check_test(replace(model.config, refine=refine), examples)
     transforms = config.test_time_augmentation or model.config.test_time_augmentation
-    run = model.path.parent.parent  # RUN/checkpoints/STEP
-    return score_test(model, examples, refine, transforms, run).pooled()
+    return score_test(model, examples, refine, transforms, _run_of(model)).pooled()
+
+
+def _guide(config: ValidateConfig) -> None:
+    """Write guidance, if it is wanted: with the refinement that was given, unless that was only where tuning began."""
+    if config.guide:
+        model = load_model(config.checkpoint, config.step)
+        given = None if config.tune else config.refine
+        guide(model, _dataset(model), given or model.config.refine, _run_of(model))
+
+
+def _run_of(model: TrainedModel) -> Path:
+    """The run directory of a checkpoint, RUN/checkpoints/STEP."""
+    return model.path.parent.parent
 
 
 def tune_again(config: ValidateConfig) -> dict[str, Any]:

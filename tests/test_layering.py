@@ -17,21 +17,21 @@ RANKS = (
     "schemas models io simulation targets",
     "config_errors command_help overrides composition losses conversion refine data",
     "config tracking labeling inference",
-    "metrics",
+    "metrics recomposition",
     "measure",
     "pictures",
     "training annotation inspection",
-    "prediction quantification",
-    "evaluation tuning",
+    "prediction quantification planning",
+    "evaluation tuning guidance",
     "summary api __main__",
-    "inspect train predict validate evaluate track quantify annotate simulate convert summarize",
+    "inspect plan train predict validate evaluate track quantify annotate simulate convert summarize",
 )
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms.split()}
 ENTRIES = set(RANKS[-1].split())
 
 # Who may use what lives at the edges; no library package is among them.
 USERS_OF = {
-    "hydra": {"config", "config_errors", "overrides", "composition"},
+    "hydra": {"config", "config_errors", "overrides", "composition", "recomposition"},
     "wandb": {"training/runlog"},
     "orbax": {"training/checkpoint"},
 }

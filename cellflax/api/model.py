@@ -13,9 +13,12 @@ from cellflax.errors import UserError
 from cellflax.inference.blocks import Window
 from cellflax.inference.settings import Tiling
 from cellflax.io.images import Image, grey_if_equal, stack_channels
-from cellflax.prediction.inputs import nuclei_of, warn_of_scale, warn_of_simulation
+from cellflax.prediction.inputs import nuclei_of, warn_of_simulation
 from cellflax.prediction.networks import Networks, PredictionSettings, load_networks
+from cellflax.prediction.unlike import UnlikeTraining
 from cellflax.schemas import group_types
+
+_NAME = "the image"  # in messages
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Model:
 
     def __init__(self, networks: Networks):
         self._networks = networks
+        self._unlike = UnlikeTraining(networks.model)
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -87,6 +91,8 @@ class Model:
     ) -> Segmented:
         """Segment one image.
 
+        A line says where it is unlike the images of the training; of many images, the first for each way.
+
         Args:
             image: (H, W, C) raw intensities, or (H, W) for one channel.
             pixel_size_um: edge of a pixel, if known.
@@ -100,7 +106,7 @@ class Model:
             UserError: if an array does not fit, or holds NaN; the message names it.
         """
         given = self._image(np.asarray(image), channels, pixel_size_um)
-        warn_of_scale("the image", given, self._networks.model)
+        self._unlike.image(_NAME, given)
         seeds = None
         if nuclei is not None:
             self._networks.require_use_of_nuclei("nuclei=...")
@@ -110,6 +116,8 @@ class Model:
         outputs = self._networks.model.outputs
         maps = _Maps(given.pixels.shape[:2], len(outputs.names)) if probabilities else None
         result = self._networks.segment(given, seeds, None if maps is None else maps.write)
+        self._unlike.cells(_NAME, result.cells)
+        self._unlike.say()
         return Segmented(
             labels=result.labels,
             cells=result.cells,
@@ -151,7 +159,7 @@ class Model:
         if names:
             pixels = pixels[..., [names.index(name) for name in wanted]]
         pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
-        return stack_channels([Image(pixels, wanted, pixel_size_um, Path("the image"))], ())
+        return stack_channels([Image(pixels, wanted, pixel_size_um, Path(_NAME))], ())
 
 
 class _Maps:

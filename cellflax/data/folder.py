@@ -77,8 +77,49 @@ class FolderData(ReadingOptions, PartOptions, DataConfig):
         return load_folder(self)
 
 
+@dataclass(frozen=True)
+class FolderImages:
+    """The images of a folder, before they are divided into parts.
+
+    Attributes:
+        examples: the images with their annotation.
+        channels: names of their channels.
+        source: one line on where they come from.
+        simulated: whether they are simulated.
+    """
+
+    examples: tuple[Example, ...]
+    channels: tuple[str, ...]
+    source: str
+    simulated: bool
+
+
 def load_folder(config: FolderData) -> Dataset:
-    """Read the folder; every image needs its label image and vice versa."""
+    """Read the folder and divide its images.
+
+    Raises:
+        UserError: as `read_folder` and `divide`, or if sparse annotation has no background.
+    """
+    read = read_folder(config)
+    parts = divide(read.examples, config)
+    _require_background(Path(str(config.root)), parts.train, config)
+    return Dataset(
+        train=parts.train,
+        validation=parts.validation,
+        channels=read.channels,
+        class_names=config.annotation.class_names,
+        source=read.source,
+        simulated=read.simulated,
+        test=parts.test,
+    )
+
+
+def read_folder(config: FolderData) -> FolderImages:
+    """Read the folder; every image needs its label image and vice versa.
+
+    Raises:
+        UserError: if files are missing or cannot be used, or there is no cell.
+    """
     if config.root is None:
         raise UserError("data.root is not set; set it to the folder with your images and label images")
     root = Path(config.root).expanduser()
@@ -103,17 +144,8 @@ def load_folder(config: FolderData) -> Dataset:
             f"{root}: no label image has a cell ({len(examples)} read, the labels are all zero or not annotated); "
             "annotate some cells"
         )
-    parts = divide(examples, config)
-    _require_background(root, parts.train, config)
-    return Dataset(
-        train=parts.train,
-        validation=parts.validation,
-        channels=channels,
-        class_names=config.annotation.class_names,
-        source=_source(root, list(data_sets), len(examples), simulated),
-        simulated=simulated,
-        test=parts.test,
-    )
+    source = _source(root, list(data_sets), len(examples), simulated)
+    return FolderImages(tuple(examples), channels, source, simulated)
 
 
 def _require_background(root: Path, train: Sequence[Example], config: FolderData) -> None:

@@ -127,7 +127,7 @@ def load_networks(checkpoint: str | Path, settings: PredictionSettings) -> Netwo
     """
     model = load_model(checkpoint, settings.step)
     if settings.network_pixel_size_um is not None:
-        scale = replace(model.config.scale, pixel_size_um=settings.network_pixel_size_um)
+        scale = replace(model.config.scale, pixel_size_um=settings.network_pixel_size_um, factor=None)
         model = replace(model, config=replace(model.config, scale=scale))
     nuclei_model = None if settings.nuclei_checkpoint is None else load_model(settings.nuclei_checkpoint)
     inference = Inference(

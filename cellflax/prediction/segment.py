@@ -216,7 +216,7 @@ def _at_scale(model: TrainedModel, image: Image) -> Image:
     """The image at the network's scale."""
     scale = model.config.scale
     pixels = to_scale(image.pixels, image.pixel_size_um, scale, str(image.path))
-    return Image(pixels, image.channels, scale.pixel_size_um or image.pixel_size_um, image.path)
+    return Image(pixels, image.channels, scale.pixel_size_after(image.pixel_size_um), image.path)
 
 
 def _size(image: Image) -> tuple[int, int]:

@@ -1,8 +1,7 @@
 """Markers for watersheds: maxima of a landscape that stand out from their surroundings; shapes cut between them."""
 
+import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 from scipy import ndimage
@@ -11,16 +10,32 @@ from skimage import measure, morphology, segmentation
 from cellflax.labels import components
 
 
-@contextmanager
-def ignoring_shapes_set() -> Iterator[None]:
-    """Ignore that scikit-image 0.26 sets the shape of an array, which NumPy 2.5 deprecates.
+class _IgnoringShapesSet:
+    """Ignores that scikit-image 0.26 sets the shape of an array, which NumPy 2.5 deprecates.
 
-    Python has one list of ignored warnings for all threads. Who refines in threads keeps this open around them, so that
-    whatever list a thread restores at its end ignores this warning, too.
+    Python has one list of ignored warnings for all threads, and `warnings.catch_warnings` of two threads disturb each
+    other. Here the first thread that needs it changes the list, and the last one restores it.
     """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Setting the shape", DeprecationWarning)
-        yield
+
+    def __init__(self) -> None:
+        self._lock, self._users, self._before = threading.Lock(), 0, warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._users += 1
+            if self._users == 1:
+                self._before = warnings.catch_warnings()
+                self._before.__enter__()
+                warnings.filterwarnings("ignore", "Setting the shape", DeprecationWarning)
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                self._before.__exit__(None, None, None)
+
+
+_IGNORING_SHAPES_SET = _IgnoringShapesSet()
 
 
 def prominent_maxima(height: np.ndarray, region: np.ndarray, depth: float) -> np.ndarray:
@@ -38,7 +53,7 @@ def prominent_maxima(height: np.ndarray, region: np.ndarray, depth: float) -> np
         (H, W) int32 markers 1...n, 0 elsewhere.
     """
     height = np.where(region, height, 0.0)
-    with ignoring_shapes_set():
+    with _IGNORING_SHAPES_SET:
         flattened = morphology.reconstruction(height - depth, height)
     markers = np.asarray(measure.label(morphology.local_maxima(flattened) & region), np.int32)
     return markers if markers.any() else region.astype(np.int32)

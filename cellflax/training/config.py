@@ -13,8 +13,9 @@ from cellflax.targets.base import ClassesTarget
 from cellflax.training.runlog import LoggerConfig
 from cellflax.training.tuner import TunerConfig
 
-USUAL_VALIDATE_EVERY = 500  # steps
+_USUAL_VALIDATE_EVERY = 500  # steps
 _LARGEST_SEED = 2**31 - 1
+_MOST_PARTS = 8
 TRANSFORM_COUNTS = one_of(1, 4, 8)  # rotations and reflections averaged in prediction; others favour some directions
 
 
@@ -74,8 +75,6 @@ class TrainerConfig:
             raise UserError(
                 "trainer.steps=null needs a time budget; give trainer.max_minutes=15, or trainer.steps=5000"
             )
-        if self.validate_every is None and self.max_minutes is None:
-            self.validate_every = USUAL_VALIDATE_EVERY
 
 
 @dataclass
@@ -102,8 +101,15 @@ class TrainConfig:
         tune: choose the settings of the refinement on the held-out regions after training, and keep them in the best
             checkpoint, where prediction takes them from. What is null by the data is set here.
         tuner: how they are chosen.
+        guide: whether to look at the images with the network after the training, and to write what a person should
+            know (guidance.md): doubtful annotations, odd images, the score's uncertainty, remedies. Null does so for
+            your own images (data=folder).
+        learning_curve: number of trainings of the learning curve, 0 for none: with all images, half of them, a quarter
+            and so on. Each has as many steps as the training, and takes as long.
         trainer: training loop.
         logger: metrics and W&B.
+        plan: what is not given is planned from the images and labels (`cellflax.planning`); null plans data=folder
+            without an experiment.
     """
 
     name: str = "train"
@@ -123,8 +129,11 @@ class TrainConfig:
     test_time_augmentation: int = 1
     tune: bool | None = None
     tuner: TunerConfig = field(default_factory=TunerConfig)
+    guide: bool | None = None
+    learning_curve: int = 0
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
+    plan: bool | None = None
 
     def __post_init__(self):
         if not self.name or "/" in self.name:
@@ -133,8 +142,13 @@ class TrainConfig:
         check(self, "", TRANSFORM_COUNTS, "test_time_augmentation")
         if self.target is None:  # as in configurations of before
             self.target = ClassesTarget()
+        check(self, "", within(0, _MOST_PARTS), "learning_curve")
+        if self.learning_curve == 1:
+            raise UserError("learning_curve=1 has nothing to compare; take 3 (a quarter, half and all of the images)")
         if self.normalize.intensity is None:
             usual = Intensity.median if self.data is None else self.data.usual_intensity
             self.normalize = replace(self.normalize, intensity=usual)
+        if self.trainer.validate_every is None and self.trainer.max_minutes is None:
+            self.trainer = replace(self.trainer, validate_every=_USUAL_VALIDATE_EVERY)
         if self.tune is None:
             self.tune = self.data is not None and self.data.usual_tune

@@ -13,7 +13,6 @@ import pandas as pd
 from cellflax.errors import UserError
 from cellflax.progress import Progress
 from cellflax.refine import RefineConfig
-from cellflax.refine.maxima import ignoring_shapes_set
 from cellflax.schemas import to_json
 from cellflax.training.held_out import Validator
 from cellflax.training.tuner import TunerConfig
@@ -91,7 +90,7 @@ def tune(
     cells = known_cells(validator.held_out)
     space = {} if cells is None else start.search_space(cells)
     axes = [Axis.of(name, values, getattr(start, name)) for name, values in space.items()]
-    with ignoring_shapes_set(), Progress(evaluations, unit="settings") as bar, ThreadPoolExecutor(_workers()) as pool:
+    with Progress(evaluations, unit="settings") as bar, ThreadPoolExecutor(_workers()) as pool:
         scorer = _Scorer(validator, settings, axes, pool, bar)
         trials = coordinate_search(axes, lambda positions: scorer.values(positions, tried), evaluations)
         best = sorted(trials, key=lambda trial: rank(axes, trial.position, trial.score), reverse=True)
