@@ -61,7 +61,7 @@ def training(experiment: Experiment, source: BatchSource) -> Steps:
 
     def next_step() -> jax.Array:
         nonlocal state
-        state, sums = step(state, data, zero)
+        state, sums = step(state, data, zero, np.float32(0))
         return sums.loss
 
     return Steps(next_step)

@@ -74,15 +74,8 @@ class _Help:
     def __init__(self, name: str, schema: type, directory: Path, load: Callable[[str], type], docstring: str | None):
         self._name, self._schema, self._directory, self._load = name, schema, directory, load
         self._docstring = read_docstring(f"cellflax.{name}") if docstring is None else docstring
-        content = _read(directory / f"{name}.yaml")
-        self._chosen = {
-            group: option
-            for entry in content.pop("defaults", [])
-            if isinstance(entry, dict)
-            for group, option in entry.items()
-        }
-        content.pop("hydra", None)
-        self._values = content
+        self._values, self._chosen = _command_file(directory, name)
+        self._values.pop("hydra", None)
         self._described: dict[type, str] = {}
 
     def lines(self) -> Iterator[str]:
@@ -157,6 +150,19 @@ class _Help:
     def _group(self, group: str) -> dict[str, _Option]:
         files = sorted((self._directory / group).glob("*.yaml"))
         return {file.stem: _option(file) for file in files}
+
+
+def _command_file(directory: Path, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Values of a command's file, and the options of groups that it chooses, over those of a file that it builds on."""
+    content = _read(directory / f"{name}.yaml")
+    values: dict[str, Any] = {}
+    chosen: dict[str, Any] = {}
+    for entry in content.pop("defaults", []):
+        if isinstance(entry, dict):
+            chosen |= {group.removeprefix("override "): option for group, option in entry.items()}
+        elif entry != "_self_" and not entry.endswith(SCHEMA_SUFFIX):
+            values, chosen = _command_file(directory, entry)
+    return values | content, chosen
 
 
 def _option(file: Path) -> _Option:

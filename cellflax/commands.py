@@ -5,6 +5,7 @@ from cellflax.schema_source import read_docstring
 # name -> "module:class" of its configuration; the command itself is `cellflax.<name>:main`.
 COMMANDS: dict[str, str] = {
     "inspect": "cellflax.inspect:InspectConfig",
+    "plan": "cellflax.plan:PlanConfig",
     "train": "cellflax.training.config:TrainConfig",
     "predict": "cellflax.predict:PredictConfig",
     "validate": "cellflax.validate:ValidateConfig",

@@ -46,6 +46,7 @@ __all__ = [
     "job_directory",
     "job_overrides",
     "to_json",
+    "typed_config",
 ]
 
 
@@ -161,14 +162,16 @@ class _Command[T]:
 
     def _store_schemas(self) -> None:
         store = ConfigStore.instance()
-        store.store(name=self.name + SCHEMA_SUFFIX, node=self.schema)
+        # A configuration that builds on another command's file (conf/plan.yaml) stands for that command's schema.
+        for name in (self.name, *getattr(self.schema, "builds_on", ())):
+            store.store(name=name + SCHEMA_SUFFIX, node=self.schema)
         for group in _groups_of(self.schema):
             for kind, schema in group_types(group).items():
                 store.store(group=group, name=kind + SCHEMA_SUFFIX, node=schema)
 
     def _job(self, config: DictConfig) -> float | None:
         try:
-            return self.function(_typed(config, self.schema))
+            return self.function(typed_config(config, self.schema))
         except Exception as error:
             end_if_pipe_closed(error)
             line = error_line(error)
@@ -185,7 +188,7 @@ class _Command[T]:
             return math.nan
 
 
-def _typed[T](config: DictConfig, schema: type[T]) -> T:
+def typed_config[T](config: DictConfig, schema: type[T]) -> T:
     """Turn a composed configuration into its dataclass, running the range checks."""
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:

@@ -20,7 +20,7 @@ from omegaconf.errors import (
 )
 
 from cellflax.errors import UserError
-from cellflax.schemas import SCHEMA_SUFFIX, field_types, unknown_key, wrong_value
+from cellflax.schemas import GROUPS, SCHEMA_SUFFIX, field_types, unknown_key, wrong_value
 
 _LONGEST_LINE = 1500  # of a message; what a file holds can have megabytes
 
@@ -67,6 +67,10 @@ def _omegaconf(error: OmegaConfBaseException) -> str:
 
 
 def _unknown_key(error: OmegaConfBaseException, key: str) -> str:
+    group, _, name = key.partition(".")
+    if name and group in GROUPS and error.object_type is dict:  # nothing was chosen of the group, as refine: null
+        first, *others = GROUPS[group]
+        return f"{key}: no {group} is given that it could change; add {group}={first} (or {', '.join(others)})"
     if is_dataclass(error.object_type):
         return unknown_key(key, field_types(error.object_type))
     if error.object_type is dict:

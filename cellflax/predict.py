@@ -141,6 +141,8 @@ def predict(config: PredictConfig) -> None:
                         _publish(found, networks, config, list(sources), batch, ended=False)
                         say(f"results so far: {config.output}; the same command with resume=true completes them")
                 raise
+            finally:
+                batch.unlike.say()
         if not found.journal.done:
             raise failure(batch.unusable, None, _NOT_SEGMENTED)
         _publish(found, networks, config, list(sources), batch, ended=True)

@@ -82,7 +82,7 @@ class Progress:
                 bar.done(image.name)
 
     Args:
-        total: number of steps of the whole run.
+        total: number of steps of the whole run; None if it is unknown.
         initial: steps done before (a resumed run).
         line_seconds: seconds between two lines where there is no terminal.
         stream: where to print; standard error by default.
@@ -92,7 +92,7 @@ class Progress:
 
     def __init__(
         self,
-        total: int,
+        total: int | None,
         initial: int = 0,
         line_seconds: float = 30.0,
         stream: TextIO | None = None,
@@ -117,16 +117,21 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def update(self, step: int, text: str = "") -> None:
-        """Say that `step` steps are done, with a short text (the loss)."""
+    def update(self, step: int, text: str = "", total: int | None = None) -> None:
+        """Say that `step` steps are done, with a short text (the loss), and that there are now `total` steps in all."""
         self._step = step
-        self._show(step, text, is_last=step >= self._total)
+        if total is not None:
+            self._total = total
+            if self._bar is not None:
+                self._bar.total = total
+        self._show(step, text, is_last=self._total is not None and step >= self._total)
 
     def done(self, text: str = "") -> None:
         """Say that one more image is done, with a short text (its name)."""
         self._step += 1
-        long = self._total > FEW or self._last_line > self._started
-        self._show(self._step, text, is_last=long and self._step >= self._total)
+        total = self._total or 0
+        long = total > FEW or self._last_line > self._started
+        self._show(self._step, text, is_last=long and self._step >= total)
 
     def part(self, unit: str, done: int, total: int) -> None:
         """Say how much of the next image is done.
@@ -144,7 +149,7 @@ class Progress:
         self._noted += 1
         if self._noted <= FEW:
             self.note(text)
-        if self._noted == FEW < self._total:
+        if self._noted == FEW < (self._total or 0):
             self.note(f"the others of {self._total} {self._units} have no line of their own")
 
     def note(self, text: str) -> None:
@@ -167,7 +172,8 @@ class Progress:
             self._bar.update(self._step - self._bar.n)
         elif now - self._last_line >= self._line_seconds or is_last:
             self._last_line = now
-            line = f"{self._unit} {self._step}/{self._total}{self._rate(position, now)}{self._left(position, now)}"
+            of_all = "" if self._total is None else f"/{self._total}"
+            line = f"{self._unit} {self._step}{of_all}{self._rate(position, now)}{self._left(position, now)}"
             print(f"{line}, {text}" if text else line, file=self._stream, flush=True)
         if self._first is None:
             self._first = (position, now)  # the first step compiles; the rate is that of the others
@@ -182,7 +188,9 @@ class Progress:
     def _left(self, position: float, now: float) -> str:
         """The time left, as a part of a line; empty if it is unknown."""
         rate = self._per_second(position, now)
-        return "" if rate is None else f", {tqdm.format_interval((self._total - position) / rate)} left"
+        if rate is None or self._total is None:
+            return ""
+        return f", {tqdm.format_interval((self._total - position) / rate)} left"
 
     def _per_second(self, position: float, now: float) -> float | None:
         first, since = self._first or (position, now)

@@ -36,6 +36,11 @@ GROUPS: dict[str, dict[str, str]] = {
         "patches": "cellflax.data.sampler:PatchesConfig",
         "crops": "cellflax.data.sampler:CropsConfig",
     },
+    "target": {
+        "classes": "cellflax.targets.base:ClassesTarget",
+        "distances": "cellflax.targets.distances:DistancesTarget",
+        "classes_distances": "cellflax.targets.distances:ClassesDistancesTarget",
+    },
     "loss": {
         "cross_entropy": "cellflax.losses.cross_entropy:CrossEntropyConfig",
         "weighted_softmax": "cellflax.losses.weighted_softmax:WeightedSoftmaxConfig",
@@ -51,6 +56,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "watershed": "cellflax.refine.watershed:WatershedConfig",
         "active_contour": "cellflax.refine.active_contour:ActiveContourConfig",
         "whole_cell": "cellflax.refine.whole_cell:WholeCellConfig",
+        "distances": "cellflax.refine.distances:DistancesConfig",
     },
 }
 

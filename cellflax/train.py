@@ -1,12 +1,18 @@
 """Train a network on images with annotated cells.
 
     cellflax train +experiment=quickstart
-    cellflax train data=folder data.root=FOLDER name=mine seed_channel=null trainer.steps=2000
+    cellflax train data=folder data.root=FOLDER name=mine
     cellflax train -m +experiment=hela_cyto optimizer.learning_rate=0.001,0.002
+
+Your own images (data=folder, or +experiment=own) are measured first, and what is not given is planned from them:
+`plan/experiment/planned.yaml` in the run directory; see `cellflax plan`.
 
 Reads the data set of `conf/data`, trains the network of `conf/model`, validates on held-out regions, and
 writes `config.json`, `metrics.jsonl`, `checkpoints/` and `summary.json` to the run directory. Running again
 in the same directory (`run=DIR`) resumes where the last checkpoint was.
+
+For your own images (`data=folder`), the settings of the refinement are then chosen on the held-out regions and kept in
+the best checkpoint (`tune`, `tuner`); `tuning.csv` lists what was tried.
 
 Where the data set has a test part (data.folds and data.fold, or data.test_sets), the best checkpoint is scored on it
 at the end: `test.json` and, for the ROC curves, `test_roc.npz`. A cross-validation is a sweep:
@@ -29,26 +35,37 @@ from cellflax.config import directory_is_given, entry, from_json, job_directory,
 from cellflax.data.datasets import load_dataset
 from cellflax.data.example import IGNORE, Dataset
 from cellflax.data.resample import dataset_to_scale
+from cellflax.data.with_target import with_target
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
 from cellflax.evaluation.test_part import score_test
+from cellflax.guidance.after import after_training
+from cellflax.guidance.learning_curve import part_of
 from cellflax.home import expand_home_in
 from cellflax.io import results
 from cellflax.jsonfile import differences, read_json, write_json
 from cellflax.labels import label_values
+from cellflax.planning.planned import with_plan
 from cellflax.prediction.trained import load_model
 from cellflax.progress import say
-from cellflax.training.checkpoint import Checkpoints, claim_run_directory, has_checkpoint
+from cellflax.training.checkpoint import Checkpoints, has_checkpoint
 from cellflax.training.config import TrainConfig
 from cellflax.training.held_out import metrics_line
 from cellflax.training.loop import Loop
 from cellflax.training.preparation import prepare
+from cellflax.training.run_directory import claim_run_directory
 from cellflax.training.runlog import RunLog
+from cellflax.training.seen import SEEN, seen_in_training
 from cellflax.training.starting import STARTED_FROM, started
-from cellflax.training.stopping import SignalWatch, Tally
+from cellflax.training.stopping import Clock, SignalWatch, Tally
+from cellflax.tuning.run import tune_run
 
 # Settings that may change when a run is resumed: they do not change its result.
-_MAY_CHANGE = ("run", "logger", "trainer.max_minutes", "trainer.devices", "trainer.log_every", "sampler.store")
+_MAY_CHANGE = (
+    *("run", "plan", "logger", "trainer.max_minutes", "trainer.devices", "trainer.log_every", "sampler.store"),
+    *("tune", "tuner"),  # of a checkpoint that was tuned, the settings stay
+    *("guide", "learning_curve"),
+)
 
 # How conf/train.yaml ends the name of a run directory, or of the folder of a sweep's.
 _TIME = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(/|$)")
@@ -61,20 +78,20 @@ def main(config: TrainConfig) -> float:
     if not directory_is_given("run") and _TIME.search(str(run)):  # an experiment may set another name
         run = claim_run_directory(run)
     try:
-        config = started(config, run, job_overrides())
-        summary = train(config, run)
+        summary = train(started(with_plan(config, run), run, job_overrides()), run)
     finally:
         jax.clear_caches()  # the jobs of a sweep share one process
     print(f"run: {run}", flush=True)
     return summary["score"]
 
 
-def train(config: TrainConfig, run: Path) -> dict[str, Any]:
+def train(config: TrainConfig, run: Path, images: int | None = None) -> dict[str, Any]:
     """Train one network.
 
     Args:
         config: what to do.
         run: directory to write to; a run that is there already, with the same configuration, is resumed.
+        images: number of the training images to train with; None for all.
 
     Returns:
         The contents of summary.json.
@@ -84,9 +101,13 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
         SystemExit: after SIGTERM or Ctrl-C, with a checkpoint saved.
     """
     # 1. Say what will happen, where, and on which data.
+    clock = Clock()
     device = set_up_jax(config.trainer.precision.name)
     say(device)
-    dataset = dataset_to_scale(load_dataset(config.data), config.scale)
+    loaded = load_dataset(config.data)
+    if images is not None:
+        loaded = part_of(loaded, images, config.seed)
+    dataset = with_target(dataset_to_scale(loaded, config.scale), config.target)
     _announce(dataset)
     assert config.normalize.intensity is not None, "TrainConfig resolves it"
     say(f"intensities: normalize.intensity={config.normalize.intensity.name}")
@@ -107,6 +128,7 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
         "data": _describe(dataset),
         "cellflax": cellflax.__version__,
         "device": device,
+        SEEN: seen_in_training(dataset, config.normalize),
     } | ({STARTED_FROM: job.started_from} if job.started_from else {})
 
     with Checkpoints(run) as checkpoints, RunLog(run, config.logger, stored) as log, SignalWatch() as signals:
@@ -118,14 +140,15 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
             _check_same_images(run, restored["data"], record["data"])
             tally = _restored_tally(run, restored)
             record |= {key: restored[key] for key in (STARTED_FROM,) if key in restored}
-            say(f"resuming at step {int(state.step)} of {config.trainer.steps}")
+            of_all = "" if config.trainer.steps is None else f" of {config.trainer.steps}"
+            say(f"resuming at step {int(state.step)}{of_all}")
         elif resumes:
             raise UserError(f"{run} holds checkpoints that cannot be read; give another directory as run=...")
         log.truncate(int(state.step))
         write_json(run / results.CONFIG, stored)
 
         # 4. Train, validate and save until the last step or a reason to stop.
-        loop = Loop(config, job.step, job.source.feed, job.validator, job.graph, checkpoints, log, record)
+        loop = Loop(config, job.step, job.source.feed, job.validator, job.graph, checkpoints, log, record, clock)
         tally = loop.run(state, tally, signals)
 
     # 5. Sum up.
@@ -135,14 +158,23 @@ def train(config: TrainConfig, run: Path) -> dict[str, Any]:
         say(f"stopped by {signals.received.name} and saved; the same command with run={run} resumes from here")
         sys.exit(128 + signals.received)
     say(
-        f"{tally.reason}: best validation {config.trainer.monitor.name} {abs(tally.best_score or 0):.3f} at step "
-        f"{tally.best_step}, {tally.elapsed_s / 60:.1f} minutes"
+        f"{tally.reason}: best validation {config.trainer.monitor.name} {abs(tally.score or 0):.3f} at step "
+        f"{tally.best_step}, {tally.elapsed_s / 60:.1f} minutes ({100 * tally.validation_share:.0f} % validation)"
     )
 
-    # 6. Score the best checkpoint on images that were used neither to train it nor to choose it.
+    # 6. Choose the settings of the refinement on the held-out regions, once.
+    if config.tune:
+        summary["tuning"] = tune_run(run, job.validator, config)
+        write_json(run / results.SUMMARY, summary)
+
+    # 7. Score the best checkpoint on images that were used neither to train it nor to choose it.
     if dataset.test:
-        scores = score_test(load_model(run), dataset.test, config.refine, config.test_time_augmentation, run)
+        model = load_model(run)
+        scores = score_test(model, dataset.test, model.config.refine, config.test_time_augmentation, run)
         say(f"test: {metrics_line(scores.pooled())}")
+
+    # 8. Say what a person should know: doubtful annotations, odd images, whether more images would help.
+    after_training(config, loaded, run, train)
     return summary
 
 
@@ -168,8 +200,11 @@ def _check_same_run(run: Path, before: dict[str, Any], config: dict[str, Any]) -
         raise UserError(
             f"{run} holds a run of another version of cellflax ({error}); give another directory"
         ) from error
+    budgets = [settings["trainer"]["max_minutes"] for settings in (before, config)]
+    # With a time budget, validations are a matter of time anyway.
+    may_change = _MAY_CHANGE if budgets == [None, None] else (*_MAY_CHANGE, "trainer.validate_every")
     for key, (old, new) in differences(before, config).items():
-        if not any(key == name or key.startswith(f"{name}.") for name in _MAY_CHANGE):
+        if not any(key == name or key.startswith(f"{name}.") for name in may_change):
             raise UserError(
                 f"{run} holds a run with {key}={old}, not {new}; give the same value to resume it, or another "
                 "directory as run=..."
@@ -238,7 +273,8 @@ def _summary(run: Path, record: dict[str, Any], config: TrainConfig, tally: Tall
         **{key: record[key] for key in ("cellflax", "device", "data", STARTED_FROM) if key in record},
         "training": tally.to_json(),
         "monitor": config.trainer.monitor.name,
-        "score": tally.best_score,
+        "score": tally.score,
+        "tuning": None,
     }
 
 

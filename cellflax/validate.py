@@ -6,13 +6,22 @@
 Use it to choose the refinement and the test-time augmentation without looking at test images.
 `-m` tries several values and runs the network once.
 
+`tune=true` chooses the settings of the refinement there, as training does for your own images, and keeps them in the
+checkpoint, where `cellflax.predict` takes them from:
+
+    cellflax validate checkpoint=RUN tune=true tuner.index=f1_50
+
 `part=test` scores the checkpoint on the test part of its training (data.folds, data.test_sets) instead, and replaces
 the scores that training wrote to the run directory. Use it for a refinement that was chosen as above.
+
+`guide=true` looks at the images of the training with the network, and writes what a person should know to its run
+directory (`guidance.md`): annotations that look wrong, odd images, the uncertainty of the score, remedies.
 """
 
 import functools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,13 +31,17 @@ from cellflax.config import entry, job_overrides
 from cellflax.data.datasets import load_dataset
 from cellflax.data.example import Dataset
 from cellflax.data.resample import dataset_to_scale
+from cellflax.data.with_target import with_target
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
 from cellflax.evaluation.test_part import score_test
+from cellflax.guidance.guide import guide
 from cellflax.prediction.trained import TrainedModel, load_model
-from cellflax.training.composition import check_test
+from cellflax.training.composition import check_composition, check_test
 from cellflax.training.config import TRANSFORM_COUNTS
 from cellflax.training.held_out import Validator, metrics_line
+from cellflax.training.tuner import TunerConfig
+from cellflax.tuning.run import held_out_probabilities, tune_checkpoint
 
 
 class Part(Enum):
@@ -49,6 +62,10 @@ class ValidateConfig:
         test_time_augmentation: rotations and reflections averaged, 1, 4 or 8; null takes the checkpoint's.
         refine: from probabilities to cells (group refine); null takes the checkpoint's.
         erode_reference: erode each reference cell by disk(1), as P1's index does; only for part=validation.
+        tune: choose the settings of `refine` on the held-out regions and keep them in the checkpoint, in place of those
+            that were tuned before; null for `refine` begins with the refinement of the training.
+        tuner: how they are chosen.
+        guide: also write doubtful annotations, odd images and advice to the run directory; only for part=validation.
     """
 
     checkpoint: str = ""
@@ -57,11 +74,20 @@ class ValidateConfig:
     test_time_augmentation: int | None = None
     refine: Any = None
     erode_reference: bool = False
+    tune: bool = False
+    tuner: TunerConfig = field(default_factory=TunerConfig)
+    guide: bool = False
 
     def __post_init__(self):
         check(self, "", TRANSFORM_COUNTS, "test_time_augmentation")
         if self.erode_reference and self.part is Part.test:
             raise UserError("erode_reference=true goes with part=validation; leave it out for part=test")
+        if self.tune and self.part is Part.test:
+            raise UserError("tune=true chooses settings, and part=test is for final scores; leave out one of them")
+        if self.tune and self.erode_reference:
+            raise UserError("erode_reference=true has no effect with tune=true; leave out one of them")
+        if self.guide and self.part is Part.test:
+            raise UserError("guide=true looks at no test image, and goes with part=validation; leave out part=test")
 
 
 @entry("validate", ValidateConfig)
@@ -73,9 +99,16 @@ def main(config: ValidateConfig) -> float:
         tested = score_test_again(config)
         print(f"{config.checkpoint}: {metrics_line(tested)}", flush=True)
         return tested["jaccard_index"] or 0.0
+    if config.tune:
+        tuning = tune_again(config)
+        scores = {f"{tuning['index']}_{when}": tuning[when] for when in ("before", "after")}
+        print(f"{config.checkpoint}: {metrics_line(scores)}", flush=True)
+        _guide(config)
+        return tuning["after"]
     metrics = validate(config)
     settings = [override for override in job_overrides() if not override.startswith("checkpoint=")]
     print(f"{' '.join(settings) or config.checkpoint}: {metrics_line(metrics)}", flush=True)
+    _guide(config)
     return metrics["jaccard"]
 
 
@@ -118,15 +151,54 @@ def score_test_again(config: ValidateConfig) -> dict[str, float | int | None]:
     refine = config.refine or model.config.refine
     check_test(replace(model.config, refine=refine), examples)
     transforms = config.test_time_augmentation or model.config.test_time_augmentation
-    run = model.path.parent.parent  # RUN/checkpoints/STEP
-    return score_test(model, examples, refine, transforms, run).pooled()
+    return score_test(model, examples, refine, transforms, _run_of(model)).pooled()
+
+
+def _guide(config: ValidateConfig) -> None:
+    """Write guidance, if it is wanted: with the refinement that was given, unless that was only where tuning began."""
+    if config.guide:
+        model = load_model(config.checkpoint, config.step)
+        given = None if config.tune else config.refine
+        guide(model, _dataset(model), given or model.config.refine, _run_of(model))
+
+
+def _run_of(model: TrainedModel) -> Path:
+    """The run directory of a checkpoint, RUN/checkpoints/STEP."""
+    return model.path.parent.parent
+
+
+def tune_again(config: ValidateConfig) -> dict[str, Any]:
+    """Choose the settings of a refinement on the held-out regions, and keep them in the checkpoint.
+
+    Returns:
+        As `cellflax.tuning.run.summarized`.
+
+    Raises:
+        UserError: if the checkpoint cannot be read, its held-out regions are not there, or `refine` does not fit it.
+    """
+    model = load_model(config.checkpoint, config.step)
+    settings = replace(model.config, refine=config.refine or model.trained_refine)
+    dataset = with_target(dataset_to_scale(_dataset(model), settings.scale), settings.target)
+    kept = model.record["data"].get("validation", [])
+    if [region.example.name for region in dataset.validation] != kept:
+        # After a new split, images of the training, or those that were kept for a test, may be held out.
+        raise UserError(
+            f"checkpoint {model.path} held out {len(kept)} regions of other images than there are now; restore those "
+            "of its training"
+        )
+    check_composition(settings, dataset)
+    validator = Validator.of(settings, dataset, model.geometry)
+    transforms = config.test_time_augmentation or settings.test_time_augmentation
+    tuning = tune_checkpoint(model, validator, config.tuner, transforms)
+    _load.cache_clear()
+    return tuning
 
 
 # The jobs of a sweep share one process: what does not depend on the refinement is done once.
 @functools.lru_cache(maxsize=1)
 def _load(checkpoint: str, step: str) -> tuple[TrainedModel, Validator]:
     model = load_model(checkpoint, step)
-    dataset = dataset_to_scale(_dataset(model), model.config.scale)
+    dataset = with_target(dataset_to_scale(_dataset(model), model.config.scale), model.config.target)
     return model, Validator.of(model.config, dataset, model.geometry)
 
 
@@ -143,7 +215,7 @@ def _dataset(model: TrainedModel) -> Dataset:
         )
     for what, now, then in (
         ("channels", dataset.channels, model.channels),
-        ("classes", dataset.class_names, model.class_names),
+        ("classes", model.config.target.outputs(dataset.class_names).class_names, model.class_names),
     ):
         if tuple(now) != then:
             raise UserError(
@@ -156,8 +228,7 @@ def _dataset(model: TrainedModel) -> Dataset:
 @functools.lru_cache(maxsize=1)
 def _predictions(checkpoint: str, step: str, transforms: int) -> list[np.ndarray]:
     model, validator = _load(checkpoint, step)
-    members = validator.predict(model.probabilities, transforms)
-    return [np.mean(np.split(each, model.members, axis=-1), axis=0) for each in members]
+    return held_out_probabilities(model, validator, transforms)
 
 
 if __name__ == "__main__":

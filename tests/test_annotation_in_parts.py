@@ -26,6 +26,7 @@ SMALL = (
     "sampler.batch=2",
     "optimizer=adamw",
     "logger.wandb=disabled",
+    "plan=false",
 )
 CELL = square_labels()
 

@@ -114,9 +114,15 @@ DATA = [
     ([*FOLDER, "data.root={}/no_label"], "b.tif: no label image; name it b_masks.tif"),
     ([*FOLDER, "data.root={}/no_image"], "b.tif: its image b is missing; add it or remove the label image"),
     ([*FOLDER, "data.root={}/other_shape"], "b.tif: shape (60, 64) differs from (64, 64) of its image b.tif"),
-    ([*FOLDER, "data.root={}/no_cell"], "needs at least 2 images with cells, there is 1; use data.split=region"),
+    (
+        [*FOLDER, "data.root={}/no_cell", "plan=false"],
+        "needs at least 2 images with cells, there is 1; use data.split=region",
+    ),
     ([*FOLDER, "data.root={}/fractions"], "b.tif: labels must be whole numbers, it holds fractions"),
-    ([*FOLDER, "data.root={}/one"], "data.split=image needs at least 2 images, there is 1; use data.split=region"),
+    (
+        [*FOLDER, "data.root={}/one", "plan=false"],
+        "data.split=image needs at least 2 images, there is 1; use data.split=region",
+    ),
     (
         [*FOLDER, "data.root={}/subtracted", "normalize.intensity=median"],
         "the median of channel 0 is 0, so the channel cannot be divided by it; give raw (not background-subtracted) "

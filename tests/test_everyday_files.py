@@ -84,6 +84,7 @@ def test_a_network_of_projections_projects(fields, field, tmp_path):
         f"data.root={tmp_path / 'mine'}",
         f"run={tmp_path / 'run'}",
         "seed_channel=null",
+        "plan=false",
     )
     result = run_command(train.main, *NETWORK, *given, "data.z=max", "trainer.steps=4", "trainer.validate_every=2")
     assert result.status == 0, result.err

@@ -25,6 +25,7 @@ NETWORK = (
     *(option for option in TINY if not option.startswith(("data.", "+debug", "sampler.", "trainer.steps"))),
     *("trainer.steps=40", "trainer.validate_every=40", "optimizer.learning_rate=0.03", "refine=threshold"),
     *("sampler.size=32", "sampler.batch=4", "logger.wandb=disabled", "seed_channel=null"),
+    "plan=false",
 )
 SHAPE = (330, 280)
 

@@ -14,24 +14,24 @@ RANKS = (
     "errors schema_source home interruption",
     "atomic checks commands wholefile",
     "jsonfile labels ignored progress device",
-    "schemas models io simulation networks",
+    "schemas models io simulation targets networks",
     "config_errors command_help overrides composition losses conversion refine data",
     "config tracking labeling inference",
-    "metrics",
+    "metrics recomposition",
     "measure",
     "pictures",
     "training annotation inspection",
-    "prediction quantification",
-    "evaluation",
+    "prediction quantification planning",
+    "evaluation tuning guidance",
     "summary api __main__",
-    "inspect train predict validate evaluate track quantify annotate simulate convert summarize",
+    "inspect plan train predict validate evaluate track quantify annotate simulate convert summarize",
 )
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms.split()}
 ENTRIES = set(RANKS[-1].split())
 
 # Who may use what lives at the edges; no library package is among them.
 USERS_OF = {
-    "hydra": {"config", "config_errors", "overrides", "composition"},
+    "hydra": {"config", "config_errors", "overrides", "composition", "recomposition"},
     "wandb": {"training/runlog"},
     "orbax": {"training/checkpoint"},
 }

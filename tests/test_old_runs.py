@@ -76,6 +76,14 @@ def test_is_validated():
     assert {"loss", "jaccard"} <= scores.keys()
 
 
+def test_has_guidance(tmp_path):
+    run = tmp_path / "finished"
+    shutil.copytree(OLD / "finished", run)
+    result = run_command(validate.main, f"checkpoint={run}", "guide=true")
+    assert result.status == 0, result.err
+    assert json.loads((run / "guidance.json").read_text())["held_out"]["cells"] == 14
+
+
 def test_is_summarized(tmp_path):
     result = run_command(summarize.main, OLD, f"output={tmp_path}")
     assert result.status == 0, result.err

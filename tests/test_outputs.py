@@ -1,4 +1,4 @@
-"""`docs/outputs.md` names every file that small runs of the ten commands write, and every column of their tables."""
+"""`docs/outputs.md` names every file that small runs of the commands write, and every column of their tables."""
 
 import json
 import re
@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import tifffile
 
-from cellflax import annotate, convert, evaluate, predict, quantify, simulate, summarize, track
+from cellflax import annotate, convert, evaluate, plan, predict, quantify, simulate, summarize, track, validate
 from cellflax.data.example import Example
 from cellflax.evaluation.part_scores import PartScores
 from cellflax.io import results
@@ -22,7 +22,7 @@ from tests.run_directories import write_run
 
 PAGE = (REPOSITORY / "docs" / "outputs.md").read_text(encoding="utf-8")
 COMMANDS = (
-    *("train", "predict", "validate", "evaluate", "track"),
+    *("plan", "train", "predict", "validate", "evaluate", "track"),
     *("quantify", "annotate", "simulate", "convert", "summarize"),
 )
 
@@ -51,8 +51,9 @@ def outputs(trained, fields, tmp_path_factory) -> Outputs:
 def make_outputs(trained: Path, fields: Path, root: Path) -> Outputs:
     """What one command after another leaves."""
     made = Outputs(root)
-    made.directories["train"].append(trained)
+    made.directories["train"] += [trained, _guided(trained, root / "guided")]
     made.directories["simulate"].append(fields)
+    made.run("plan", plan.main, "plan", f"data.root={fields}", "data.channels=[phase,nuclear]")
     predicted = made.run(
         "predict", predict.main, "predicted", f"checkpoint={trained}", f"input={fields}/images",
         "channels=[phase,nuclear]", "save_probability=true", "test_time_augmentation=4", "refine=watershed",
@@ -73,9 +74,18 @@ def make_outputs(trained: Path, fields: Path, root: Path) -> Outputs:
     table.assign(accept="yes").to_csv(annotated / results.REVIEW_TABLE, index=False)
     made.run("annotate", annotate.main, "accepted", f"review={annotated / results.REVIEW_TABLE}")
     _tested_runs(made)
+    _tune(made, trained)
     published = Published(BATCH_NORM, classes=3).write(root / "published.h5")
     made.run("convert", convert.main, "converted", f"source={published}")
     return made
+
+
+def _guided(trained: Path, run: Path) -> Path:
+    """The run with guidance, as `train guide=true` leaves it."""
+    shutil.copytree(trained, run)
+    result = run_command(validate.main, f"checkpoint={run}", "guide=true")
+    assert result.status == 0, result.err
+    return run
 
 
 def _quantify_types(made: Outputs, predicted: Path, fields: Path) -> None:
@@ -138,6 +148,17 @@ def _tested_runs(made: Outputs) -> None:
         made.directories["validate"].append(tested)
         shutil.copytree(tested, run, dirs_exist_ok=True)
     made.run("summarize", summarize.main, "summary", made.root / "runs")
+
+
+def _tune(made: Outputs, trained: Path) -> None:
+    """The table that `train` and `validate` write when they tune."""
+    run, alone = made.root / "to_tune", made.root / "tuning"
+    shutil.copytree(trained, run)
+    result = run_command(validate.main, f"checkpoint={run}", "tune=true", "tuner.evaluations=4")
+    assert result.status == 0, result.err
+    alone.mkdir()
+    shutil.copy(run / results.TUNING, alone)
+    made.directories["validate"].append(alone)
 
 
 @dataclass
@@ -224,7 +245,13 @@ def test_all_that_is_written_is_documented(outputs, command):
 # What the small runs do not write, because it depends on the input, the settings, or an error.
 _SEGMENTATION = ("cell_type", "score_<type>", "probability_mean_<class>", "uncertainty")
 NOT_WRITTEN = {
-    "train": {"test.json", "test_roc.npz", "wandb/", "wandb_id.txt", "summary.json: started_from"},
+    "train": {
+        *("plan/", "test.json", "test_roc.npz", "tuning.csv", "wandb/", "wandb_id.txt"),
+        "summary.json: started_from",
+        *(f"metrics.jsonl: validation_error_{name}" for name in ("centre_distance", "boundary_distance")),  # by target
+        # tests/guidance and tests/training train them
+        *("learning_curve/", "learning_curve.csv", "learning_curve.png", "metrics.jsonl: final_<metric>"),
+    },
     "predict": {
         "cells.partial.csv",
         *(f"cells.csv: {name}" for name in ("frame", "time_s", "cell_type", "score_<type>")),

@@ -67,11 +67,11 @@ def test_version():
 def test_an_unknown_command_is_one_line(name, nearest):
     result = shell(name, "a=b")
     assert result.status == 1
-    assert result.error.startswith(f"unknown command {name}: did you mean {nearest}? available: inspect, train, ")
+    assert result.error.startswith(f"unknown command {name}: did you mean {nearest}? available: inspect, plan, train, ")
 
 
 def test_an_unknown_command_like_no_other():
-    assert shell("x").error.startswith("unknown command x: available: inspect, train,")
+    assert shell("x").error.startswith("unknown command x: available: inspect, plan, train,")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -13,9 +13,12 @@ from cellflax.errors import UserError
 from cellflax.inference.blocks import Window
 from cellflax.inference.settings import Tiling
 from cellflax.io.images import Image, grey_if_equal, stack_channels
-from cellflax.prediction.inputs import nuclei_of, warn_of_scale, warn_of_simulation
+from cellflax.prediction.inputs import nuclei_of, warn_of_simulation
 from cellflax.prediction.networks import Networks, PredictionSettings, load_networks
+from cellflax.prediction.unlike import UnlikeTraining
 from cellflax.schemas import group_types
+
+_NAME = "the image"  # in messages
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class Segmented:
         probabilities: (H, W, K) float32 probability of each class, or None if they were not asked for.
         uncertainty: (H, W) float32 disagreement of the averaged predictions, or None if there was one prediction or
             `probabilities` were not asked for.
+        distances: (H, W, D) float32 maps called `Model.distance_names`, or None if the network has none (group target)
+            or `probabilities` were not asked for.
     """
 
     labels: np.ndarray
@@ -37,6 +42,7 @@ class Segmented:
     nuclei: np.ndarray | None
     probabilities: np.ndarray | None
     uncertainty: np.ndarray | None
+    distances: np.ndarray | None = None
 
 
 class Model:
@@ -44,6 +50,7 @@ class Model:
 
     def __init__(self, networks: Networks):
         self._networks = networks
+        self._unlike = UnlikeTraining(networks.model)
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -54,6 +61,11 @@ class Model:
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes, in the order of `Segmented.probabilities`."""
         return self._networks.model.class_names
+
+    @property
+    def distance_names(self) -> tuple[str, ...]:
+        """Names of the maps of distances, in the order of `Segmented.distances`; empty if there are none."""
+        return self._networks.model.outputs.map_names
 
     @property
     def path(self) -> Path:
@@ -79,33 +91,40 @@ class Model:
     ) -> Segmented:
         """Segment one image.
 
+        A line says where it is unlike the images of the training; of many images, the first for each way.
+
         Args:
             image: (H, W, C) raw intensities, or (H, W) for one channel.
             pixel_size_um: edge of a pixel, if known.
             channels: name of each of the C planes; the network picks its own planes by name and ignores the others.
                 Without names, the planes must be the network's channels in its order.
             nuclei: (H, W) labels or mask of the nuclei that seed the cells.
-            probabilities: also return the class probabilities, and the uncertainty of every pixel where there is one.
+            probabilities: also return the class probabilities, the distances if the network has any, and the
+                uncertainty of every pixel where there is one.
 
         Raises:
             UserError: if an array does not fit, or holds NaN; the message names it.
         """
         given = self._image(np.asarray(image), channels, pixel_size_um)
-        warn_of_scale("the image", given, self._networks.model)
+        self._unlike.image(_NAME, given)
         seeds = None
         if nuclei is not None:
             self._networks.require_use_of_nuclei("nuclei=...")
             if self._networks.nuclei_model is not None:
                 raise UserError("nuclei=... and nuclei_checkpoint are both given; leave one of them out")
             seeds = nuclei_of(np.asarray(nuclei), given, "nuclei")
-        maps = _Maps(given.pixels.shape[:2], len(self.class_names)) if probabilities else None
+        outputs = self._networks.model.outputs
+        maps = _Maps(given.pixels.shape[:2], len(outputs.names)) if probabilities else None
         result = self._networks.segment(given, seeds, None if maps is None else maps.write)
+        self._unlike.cells(_NAME, result.cells)
+        self._unlike.say()
         return Segmented(
             labels=result.labels,
             cells=result.cells,
             nuclei=result.seeds,
-            probabilities=None if maps is None else maps.probabilities,
+            probabilities=None if maps is None else outputs.classes(maps.outputs),
             uncertainty=None if maps is None else maps.uncertainty,
+            distances=None if maps is None or not outputs.map_names else outputs.maps(maps.outputs),
         )
 
     def _image(self, pixels: np.ndarray, channels: Sequence[str], pixel_size_um: float | None) -> Image:
@@ -140,21 +159,21 @@ class Model:
         if names:
             pixels = pixels[..., [names.index(name) for name in wanted]]
         pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
-        return stack_channels([Image(pixels, wanted, pixel_size_um, Path("the image"))], ())
+        return stack_channels([Image(pixels, wanted, pixel_size_um, Path(_NAME))], ())
 
 
 class _Maps:
     """Collects the maps of an image window by window."""
 
-    def __init__(self, shape: tuple[int, ...], classes: int):
-        self.probabilities = np.zeros((*shape, classes), np.float32)
+    def __init__(self, shape: tuple[int, ...], planes: int):
+        self.outputs = np.zeros((*shape, planes), np.float32)
         self.uncertainty: np.ndarray | None = None
 
     def write(self, window: Window, probability: np.ndarray, disagreement: np.ndarray | None) -> None:
-        self.probabilities[window] = probability
+        self.outputs[window] = probability
         if disagreement is not None:
             if self.uncertainty is None:
-                self.uncertainty = np.zeros(self.probabilities.shape[:2], np.float32)
+                self.uncertainty = np.zeros(self.outputs.shape[:2], np.float32)
             self.uncertainty[window] = disagreement
 
 

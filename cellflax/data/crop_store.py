@@ -1,7 +1,8 @@
 """Training crops that are written to disk once and read back (Sadanandan 2017, P2: an HDF5 file of 6000).
 
-A store holds the first crops of one seed's stream in three chunked, compressed Zarr 3 arrays (`image`, `target`,
-`weight`; a crop per index of the first axis). `store.json` records what they were drawn from and how many are written.
+A store holds the first crops of one seed's stream in chunked, compressed Zarr 3 arrays (`image`, `target`, `weight`,
+and `maps` if the target has any; a crop per index of the first axis). `store.json` records what they were drawn from
+and how many are written.
 A chunk is complete or absent and carries a checksum, so writing can stop anywhere and resume later, and damage is
 noticed.
 """
@@ -13,10 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import tensorstore as ts
 
-from cellflax.data.sampler import Batch, Sampler
+from cellflax.data.sampler import Batch, CropsConfig, Sampler
 from cellflax.errors import UserError
 from cellflax.jsonfile import differences, read_json, write_json
 from cellflax.wholefile import require_plain_files
@@ -88,7 +90,7 @@ class CropStore:
         written = found.pop("written", None)
         if type(written) is not int or not 0 <= written <= self.crops:
             raise _damaged(self.path, _DESCRIPTION)
-        for key, (old, new) in differences(found, description).items():
+        for key, (old, new) in differences(_completed(found), description).items():
             what = "other images, annotations or normalisation" if key == "data" else f"{key}={old}, not {new}"
             raise UserError(
                 f"{self.path} holds the crops of a training with {what}; remove it, or give another sampler.store"
@@ -134,7 +136,13 @@ class PendingCrops:
             arrays = {name: future.result() for name, future in self._futures.items()}
         except ValueError as error:
             raise _damaged(self._path, "a chunk") from error
-        return Batch(**{**arrays, "target": arrays["target"].astype(np.int32)})
+        maps = arrays.get("maps")
+        return Batch(
+            image=arrays["image"],
+            target=arrays["target"].astype(np.int32),
+            weight=arrays["weight"],
+            maps=None if maps is None else maps.astype(np.float32),
+        )
 
 
 def _line(error: Exception) -> str:
@@ -145,16 +153,24 @@ def _damaged(path: Path, what: str) -> UserError:
     return UserError(f"{path} is damaged: {what} cannot be read; remove the directory, and it is written again")
 
 
+def _completed(found: dict[str, Any]) -> dict[str, Any]:
+    """A description with the settings that an older version did not have: they were as their defaults are."""
+    sampler = found.get("sampler")
+    if not isinstance(sampler, dict) or not isinstance(sampler.get("augment"), dict):
+        return found
+    defaults = {k: v for k, v in dataclasses.asdict(CropsConfig()).items() if k not in _NO_PART}
+    return {**found, "sampler": {**defaults, **sampler, "augment": {**defaults["augment"], **sampler["augment"]}}}
+
+
 def _describe(sampler: Sampler, seed: int) -> dict[str, Any]:
     """Everything that determines the crops."""
     settings = {k: v for k, v in dataclasses.asdict(sampler.config).items() if k not in _NO_PART}
     digest = hashlib.sha256()
     for name, array in sampler.data._asdict().items():
-        if array is None:
-            continue
-        values = np.ascontiguousarray(array)
-        digest.update(f"{name} {values.dtype} {values.shape}".encode())
-        digest.update(values.data)
+        for leaf in jax.tree.leaves(array):
+            values = np.ascontiguousarray(leaf)
+            digest.update(f"{name} {values.dtype} {values.shape}".encode())
+            digest.update(values.data)
     return {
         "format": _FORMAT,
         "seed": seed,
@@ -168,7 +184,14 @@ def _layout(sampler: Sampler) -> dict[str, tuple[tuple[int, ...], str]]:
     """Shape and stored type of one crop's arrays, named as in `Batch`."""
     edge, channels = sampler.size + 2 * sampler.border, sampler.data.images.shape[-1]
     labelled = (sampler.size, sampler.size)
-    return {"image": ((edge, edge, channels), "float32"), "target": (labelled, "int8"), "weight": (labelled, "float32")}
+    layout: dict[str, tuple[tuple[int, ...], str]] = {
+        "image": ((edge, edge, channels), "float32"),
+        "target": (labelled, "int8"),
+        "weight": (labelled, "float32"),
+    }
+    if sampler.data.maps is not None:  # the type in which the sampler keeps them, so that nothing is rounded
+        layout["maps"] = ((*labelled, sampler.data.maps.shape[-1]), "float16")
+    return layout
 
 
 def _array_spec(shape: list[int], chunk: int, dtype: str) -> dict[str, Any]:

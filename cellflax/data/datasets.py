@@ -13,9 +13,11 @@ class DataConfig:
 
     Attributes:
         usual_intensity: what `normalize.intensity=null` means for such data; the papers divide by the median.
+        usual_tune: what `tune=null` means for such data; the papers' experiments have settings of their own.
     """
 
     usual_intensity: ClassVar[Intensity] = Intensity.median
+    usual_tune: ClassVar[bool] = False
 
     def load(self) -> Dataset:
         """Read, fetch or simulate the data set.

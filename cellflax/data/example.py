@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cellflax.ignored import visible
+from cellflax.targets import Outputs
 
 IGNORE = -1
 # The classes of Van Valen 2016 (P1).
@@ -30,6 +31,8 @@ class Example:
         data_set: name of the data set that it belongs to, where a source has several.
         ignored: (H, W) uint8 codes of what is not annotated, see `cellflax.ignored`; None if everything is. `cells` and
             `nuclei` may have labels there, which do not count.
+        maps: (H, W, maps) float32, what the network learns besides classes, NaN where it is unknown or not trained on;
+            None without such maps. See `data.with_target`.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Example:
     pixel_size_um: float | None = None
     data_set: str = ""
     ignored: np.ndarray | None = None
+    maps: np.ndarray | None = None
 
     @property
     def annotated_cells(self) -> np.ndarray:
@@ -79,6 +83,7 @@ class Dataset:
         test: images for the final scores; may be empty. They keep the scale of their files, because they are
             segmented in the same way as by `cellflax.predict`.
         simulated_images: number of images that are simulated, where others are not; None where all or none are.
+        map_names: names of the maps of the examples.
     """
 
     train: tuple[Example, ...]
@@ -89,6 +94,12 @@ class Dataset:
     simulated: bool = False
     test: tuple[Example, ...] = ()
     simulated_images: int | None = None
+    map_names: tuple[str, ...] = ()
+
+    @property
+    def outputs(self) -> Outputs:
+        """The outputs of a network that learns these data."""
+        return Outputs(self.class_names, self.map_names)
 
 
 def class_pixels(examples: Sequence[Example], classes: int) -> np.ndarray:

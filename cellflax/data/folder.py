@@ -52,6 +52,7 @@ class FolderData(ReadingOptions, PartOptions, DataConfig):
 
     prefix: ClassVar[str] = "data."
     usual_intensity: ClassVar[Intensity] = Intensity.percentile  # whose median may be 0, and whose offset is unknown
+    usual_tune: ClassVar[bool] = True
 
     root: str | None = None
     channels: list[str] = field(default_factory=list)
@@ -76,8 +77,52 @@ class FolderData(ReadingOptions, PartOptions, DataConfig):
         return load_folder(self)
 
 
+@dataclass(frozen=True)
+class FolderImages:
+    """The images of a folder, before they are divided into parts.
+
+    Attributes:
+        examples: the images with their annotation.
+        channels: names of their channels.
+        source: one line on where they come from.
+        simulated: whether some are simulated.
+        simulated_images: how many are, where others are not.
+    """
+
+    examples: tuple[Example, ...]
+    channels: tuple[str, ...]
+    source: str
+    simulated: bool
+    simulated_images: int | None = None
+
+
 def load_folder(config: FolderData) -> Dataset:
-    """Read the folder; every image needs its label image and vice versa."""
+    """Read the folder and divide its images.
+
+    Raises:
+        UserError: as `read_folder` and `divide`, or if sparse annotation has no background.
+    """
+    read = read_folder(config)
+    parts = divide(read.examples, config)
+    _require_background(Path(str(config.root)), parts.train, config)
+    return Dataset(
+        train=parts.train,
+        validation=parts.validation,
+        channels=read.channels,
+        class_names=config.annotation.class_names,
+        source=read.source,
+        simulated=read.simulated,
+        test=parts.test,
+        simulated_images=read.simulated_images,
+    )
+
+
+def read_folder(config: FolderData) -> FolderImages:
+    """Read the folder; every image needs its label image and vice versa.
+
+    Raises:
+        UserError: if files are missing or cannot be used, or there is no cell.
+    """
     if config.root is None:
         raise UserError("data.root is not set; set it to the folder with your images and label images")
     root = Path(config.root).expanduser()
@@ -102,18 +147,9 @@ def load_folder(config: FolderData) -> Dataset:
             f"{root}: no label image has a cell ({len(examples)} read, the labels are all zero or not annotated); "
             "annotate some cells"
         )
-    parts = divide(examples, config)
-    _require_background(root, parts.train, config)
-    return Dataset(
-        train=parts.train,
-        validation=parts.validation,
-        channels=channels,
-        class_names=config.annotation.class_names,
-        source=_source(root, list(data_sets), len(examples), simulated),
-        simulated=simulated > 0,
-        test=parts.test,
-        simulated_images=simulated if 0 < simulated < len(examples) else None,
-    )
+    source = _source(root, list(data_sets), len(examples), simulated)
+    some = simulated if 0 < simulated < len(examples) else None
+    return FolderImages(tuple(examples), channels, source, simulated > 0, some)
 
 
 def _require_background(root: Path, train: Sequence[Example], config: FolderData) -> None:

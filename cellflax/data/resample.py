@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 from skimage import transform
 
-from cellflax.checks import above, check
+from cellflax.checks import above, check, within
 from cellflax.data.example import Dataset, Example, Region
 from cellflax.errors import UserError
 
@@ -21,13 +21,33 @@ class ScaleConfig:
         tophat_um: a white top-hat with a square of this width removes wider structures from each channel (P3: 200
             pixels of its images at 10x, which is 130 um); null for none.
         pixel_size_um: images are then resampled to pixels of this size (P3: 0.65); null leaves them as they are.
+        factor: or images are resampled by this factor, whatever their pixel size: with 2, cells are twice as wide for
+            the network. Results are brought back to the image's own pixels. Null leaves them as they are.
     """
 
     tophat_um: float | None = None
     pixel_size_um: float | None = None
+    factor: float | None = None
 
     def __post_init__(self):
         check(self, "scale", above(0), "tophat_um", "pixel_size_um")
+        check(self, "scale", within(0.05, 20), "factor")
+        if self.factor is not None and self.pixel_size_um is not None:
+            raise UserError(
+                f"scale.factor={self.factor:g} and scale.pixel_size_um={self.pixel_size_um:g}: each sets the size of "
+                "the network's pixels; give one of them"
+            )
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether images stay as they are."""
+        return self.tophat_um is None and self.pixel_size_um is None and self.factor is None
+
+    def pixel_size_after(self, pixel_size_um: float | None) -> float | None:
+        """Edge of a network's pixel in um, from that of an image; None if it is unknown."""
+        if self.pixel_size_um is not None:
+            return self.pixel_size_um
+        return pixel_size_um if self.factor is None or pixel_size_um is None else pixel_size_um / self.factor
 
 
 class NearestGrid:
@@ -111,8 +131,10 @@ def to_scale(
     Raises:
         UserError: if the pixel size is needed and unknown: it is never guessed.
     """
-    if config.tophat_um is None and config.pixel_size_um is None:
+    if config.changes_nothing:
         return image
+    if config.tophat_um is None and config.factor is not None:
+        return resample(image, config.factor, 1.0)
     if pixel_size_um is None:
         key = "tophat_um" if config.pixel_size_um is None else "pixel_size_um"
         setting = f"scale.{key}={getattr(config, key):g}"
@@ -121,7 +143,8 @@ def to_scale(
     if config.tophat_um is not None:
         width = max(round(config.tophat_um / pixel_size_um), 1)
         image = np.asarray(ndimage.white_tophat(image, size=(width, width, 1)))
-    return image if config.pixel_size_um is None else resample(image, pixel_size_um, config.pixel_size_um)
+    target = config.pixel_size_after(pixel_size_um)
+    return image if target is None else resample(image, pixel_size_um, target)
 
 
 def dataset_to_scale(dataset: Dataset, config: ScaleConfig) -> Dataset:
@@ -132,7 +155,7 @@ def dataset_to_scale(dataset: Dataset, config: ScaleConfig) -> Dataset:
     Raises:
         UserError: if an image's pixel size is needed and unknown.
     """
-    if config.tophat_um is None and config.pixel_size_um is None:
+    if config.changes_nothing:
         return dataset
     done: dict[int, np.ndarray] = {}  # a training example and its held-out region share their image
 
@@ -150,7 +173,7 @@ def dataset_to_scale(dataset: Dataset, config: ScaleConfig) -> Dataset:
             cells=labels_to_grid(example.cells, shape),
             nuclei=None if example.nuclei is None else labels_to_grid(example.nuclei, shape),
             ignored=None if example.ignored is None else labels_to_grid(example.ignored, shape),
-            pixel_size_um=config.pixel_size_um or example.pixel_size_um,
+            pixel_size_um=config.pixel_size_after(example.pixel_size_um),
         )
 
     def scaled_region(region: Region) -> Region:

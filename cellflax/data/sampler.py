@@ -5,6 +5,7 @@ and a pixel of that class uniformly. `patches` draws pixels that way, with one p
 crops and weights each of their pixels by the probability with which `patches` would draw it. The expected loss is the
 same, without the noise of drawing pixels, at a hundredth of the cost per labelled pixel. Where only a part of an image
 is annotated, `crops` draws a pixel as `patches` does and takes the crop around it; the weights make up for it.
+`by_cell` draws images by their cells (`cell_draw`), `touching` lets pixels between cells count more (`touching`).
 """
 
 from dataclasses import dataclass, field
@@ -16,10 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec
 
-from cellflax.checks import at_least, check, even, within
+from cellflax.checks import above, at_least, check, even, within
 from cellflax.data.augment import AugmentConfig, augment
+from cellflax.data.cell_draw import CellDraw
 from cellflax.data.example import IGNORE, Example
-from cellflax.data.sampler_data import SamplerData, stack_examples
+from cellflax.data.photometry import to_range
+from cellflax.data.sampler_data import SamplerData, add_cells, stack_examples
 from cellflax.errors import UserError
 
 # Pixels within this distance of the line in a composed crop are not trained on.
@@ -65,6 +68,10 @@ class CropsConfig(SamplerConfig):
             them again each time. The batches are the same.
         compose: share of the crops that a random straight line divides between two crops. Without it, if each image
             shows one type of cell, the surroundings give away the type, which they do not in a co-culture.
+        by_cell: share of the crops around a random cell of the training set, so that images with many cells are drawn
+            more often. 0 draws every image equally often.
+        touching: factor of weights that grow where two cells are near (Ronneberger et al. 2015, eq. 2); 0 for none.
+        touching_px: their sigma, pixels; the factor is 0.61 of that where the distances to the two cells sum to it.
     """
 
     size: int = 128
@@ -72,11 +79,16 @@ class CropsConfig(SamplerConfig):
     rescale: bool = False
     stored_crops: int | None = None
     store: str | None = None
+    by_cell: float = 0.0
+    touching: float = 0.0
+    touching_px: float = 5.0
 
     def __post_init__(self):
         super().__post_init__()
         check(self, "sampler", even(8), "size")
-        check(self, "sampler", within(0, 1), "compose")
+        check(self, "sampler", within(0, 1), "compose", "by_cell")
+        check(self, "sampler", at_least(0), "touching")
+        check(self, "sampler", above(0), "touching_px")
         check(self, "sampler", at_least(1), "stored_crops")
         if self.store is not None and self.stored_crops is None:
             raise UserError(f"sampler.store={self.store} needs to know how many crops: set sampler.stored_crops")
@@ -89,11 +101,13 @@ class Batch(NamedTuple):
         image: (B, S + 2 border, S + 2 border, C) normalised intensities.
         target: (B, S, S) int32 classes; 0 where nothing is annotated (the weight is 0).
         weight: (B, S, S) float32, mean 1 over the data set, 0 where not annotated.
+        maps: (B, S, S, maps) float32, what is learnt besides classes, NaN where it is unknown; None without such maps.
     """
 
     image: jax.Array
     target: jax.Array
     weight: jax.Array
+    maps: jax.Array | None = None
 
 
 class BatchSource(Protocol):
@@ -142,6 +156,7 @@ class Sampler:
         self.config, self.border = config, border
         self.size = config.size if isinstance(config, CropsConfig) else 1
         self.compose = config.compose if isinstance(config, CropsConfig) else 0.0
+        self.by_cell = config.by_cell if isinstance(config, CropsConfig) else 0.0
         if self.size > 1 and self.size % multiple:
             nearest = max(multiple, round(self.size / multiple) * multiple)
             raise UserError(
@@ -150,8 +165,11 @@ class Sampler:
         self.cycle = config.stored_crops if isinstance(config, CropsConfig) else None
         # A crop may reach over the border by half its size, so that pixels there are drawn too.
         self.margin = border + self.size // 2
-        sparse = isinstance(config, CropsConfig) and any(example.ignored is not None for example in examples)
-        self.data = stack_examples(examples, self.margin, classes, config.balance, self.size if sparse else None)
+        self.sparse = isinstance(config, CropsConfig) and any(example.ignored is not None for example in examples)
+        self.data = stack_examples(examples, self.margin, classes, config.balance, self.size if self.sparse else None)
+        if isinstance(config, CropsConfig):
+            of_cells = config.by_cell, config.touching, config.touching_px
+            self.data = add_cells(self.data, examples, self.margin, self.size, *of_cells)
 
     @partial(jax.jit, static_argnums=0)
     def __call__(self, data: SamplerData, seed: int | jax.Array, step: int | jax.Array) -> Batch:
@@ -187,11 +205,26 @@ class Sampler:
     def _crop_around_pixel(self, data: SamplerData, crop_weight: jax.Array, key: jax.Array) -> Batch:
         """A crop with an annotated pixel in its middle: where little is annotated, others would hold nothing."""
         key_group, key_pixel, key_augment = jax.random.split(key, 3)
-        image, y, x = self._pixel(data, key_group, key_pixel)
+        if data.cells is None:
+            image, y, x = self._pixel(data, key_group, key_pixel)
+        else:
+            image, y, x = self._pixel_by_cell(data, data.cells, key_group, key_pixel)
         y, x = y - self.size // 2, x - self.size // 2
         start = (image, y + self.margin, x + self.margin)
         weight = jax.lax.dynamic_slice(crop_weight, start, (1, self.size, self.size))[0]
         return self._extract(data, key_augment, image, y, x, weight)
+
+    def _pixel_by_cell(self, data: SamplerData, cells: CellDraw, key: jax.Array, key_pixel: jax.Array):
+        """The middle of a crop: with probability `by_cell` a pixel of a random cell, else as it is without that."""
+        key_whether, key_other, key_image = jax.random.split(key, 3)
+        if self.sparse:
+            other = self._pixel(data, key_image, key_other)
+        else:
+            image = jax.random.randint(key_image, (), 0, data.images.shape[0])
+            other = image, *jax.random.randint(key_other, (2,), 0, data.sizes[image] + 1)
+        cell = cells.pixel(key_pixel, data.classes.shape[2] - 2 * self.margin)
+        by_cell = jax.random.bernoulli(key_whether, self.by_cell)
+        return tuple(jnp.where(by_cell, a, b) for a, b in zip(cell, other, strict=True))
 
     def _composed(self, data: SamplerData, key: jax.Array) -> Batch:
         """A crop or, with probability `compose`, two of them on the two sides of a straight line."""
@@ -212,9 +245,14 @@ class Sampler:
 
         image = jnp.where(beyond(crop.image.shape[0])[..., None] > 0, other.image, crop.image)
         distance = beyond(self.size)
-        target, weight = (jnp.where(distance > 0, b, a) for a, b in zip(crop[1:], other[1:], strict=True))
+        target, weight = (jnp.where(distance > 0, b, a) for a, b in zip(crop[1:3], other[1:3], strict=True))
         # Where the line cuts through a cell, it makes an edge that nobody drew.
-        return Batch(image, target, jnp.where(jnp.abs(distance) < SEAM_PX, 0, weight))
+        seam = jnp.abs(distance) < SEAM_PX
+        maps = None
+        if crop.maps is not None and other.maps is not None:  # a cut cell keeps its own, as its classes
+            maps = jnp.where(distance[..., None] > 0, other.maps, crop.maps)
+            maps = jnp.where(seam[..., None], jnp.nan, maps)
+        return Batch(image, target, jnp.where(seam, 0, weight), maps)
 
     def _crop(self, data: SamplerData, key: jax.Array) -> Batch:
         if data.crop_weight is not None:
@@ -241,20 +279,20 @@ class Sampler:
         classes = jax.lax.dynamic_slice(data.classes, (image, *start), (1, self.size, self.size))[0]
         annotated = classes != IGNORE
         if isinstance(self.config, CropsConfig):
-            crop = _to_range(crop) if self.config.rescale else crop
+            crop = to_range(crop) if self.config.rescale else crop
             weight = weight * data.class_weight[image, jnp.maximum(classes, 0)]
+        if data.touching is not None:
+            weight = weight * jax.lax.dynamic_slice(data.touching, (image, *start), (1, self.size, self.size))[0]
         weight = jnp.where(annotated, weight, 0).astype(jnp.float32)
-        crop, classes, weight = augment(key, crop, classes, weight, self.config.augment)
-        return Batch(crop, jnp.maximum(classes, 0).astype(jnp.int32), weight)
+        maps = None
+        if data.maps is not None:
+            shape = (1, self.size, self.size, data.maps.shape[-1])
+            maps = jax.lax.dynamic_slice(data.maps, (image, *start, 0), shape)[0].astype(jnp.float32)
+        crop, classes, weight, maps = augment(key, crop, classes, weight, self.config.augment, maps)
+        return Batch(crop, jnp.maximum(classes, 0).astype(jnp.int32), weight, maps)
 
 
 def cycle_indices(step: int | jax.Array, batch: int, cycle: int) -> np.ndarray | jax.Array:
     """Indices (batch,) of the crops in the batch of a step: 0 to cycle - 1 in order, over and over."""
     first = (step % cycle) * batch  # equals step * batch modulo the cycle, without overflow of int32
     return (first + np.arange(batch)) % cycle
-
-
-def _to_range(crop: jax.Array) -> jax.Array:
-    """Scale each channel of (H, W, C) to 0 ... 1 and subtract its median (P2); a constant one becomes 0."""
-    lowest, highest, median = (f(crop, axis=(0, 1), keepdims=True) for f in (jnp.min, jnp.max, jnp.median))
-    return (crop - median) / jnp.where(highest > lowest, highest - lowest, 1)

@@ -1,12 +1,15 @@
 """The training set as the samplers need it on the device."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cellflax.data.cell_draw import CellDraw, cell_draw, coverage, crop_shares, weight_by_cell
 from cellflax.data.example import IGNORE, Example, class_pixels
+from cellflax.data.touching import touching_maps
 from cellflax.errors import UserError
 
 
@@ -24,7 +27,12 @@ class SamplerData(NamedTuple):
         log_probability: (N * K,) log probability of drawing from each group.
         crop_weight: None where images are annotated as a whole, and crops lie anywhere. Else crops have a drawn pixel
             in their middle, and this is (N, H + 2 margin, W + 2 margin): 1 / probability that a crop of the image
-            holds the pixel, times the crop's share of the image's area; 0 where nothing is annotated.
+            holds the pixel, times the crop's share of the image's area; 0 where nothing is annotated. With `cells` it
+            is there for either kind of images, see `cell_draw`.
+        maps: (N, H + 2 margin, W + 2 margin, maps) float16, `Example.maps`, NaN outside the image; None without maps.
+        cells: the cells, if some crops are drawn around them.
+        touching: (N, H + 2 margin, W + 2 margin) factors of the weights, larger where two cells are near, 0 outside the
+            image; None for none.
     """
 
     images: jax.Array
@@ -36,6 +44,9 @@ class SamplerData(NamedTuple):
     counts: jax.Array
     log_probability: jax.Array
     crop_weight: jax.Array | None = None
+    maps: jax.Array | None = None
+    cells: CellDraw | None = None
+    touching: jax.Array | None = None
 
 
 def stack_examples(
@@ -59,7 +70,7 @@ def stack_examples(
     if not examples:
         raise UserError("no training image has an annotated pixel outside the validation regions")
     height, width = (max(e.image.shape[axis] for e in examples) for axis in (0, 1))
-    images, padded, pixels = [], [], []
+    images, padded, pixels, maps = [], [], [], []
     for example in examples:
         rows, columns = example.classes.shape
         around = ((margin, margin), (margin, margin))
@@ -67,6 +78,9 @@ def stack_examples(
         reflected = np.pad(example.image, (*around, (0, 0)), mode="reflect")
         images.append(np.pad(reflected, (*rest, (0, 0))))
         padded.append(np.pad(np.pad(example.classes, rest, constant_values=IGNORE), around, constant_values=IGNORE))
+        if example.maps is not None:
+            filled = np.pad(example.maps.astype(np.float16), (*rest, (0, 0)), constant_values=np.nan)
+            maps.append(np.pad(filled, (*around, (0, 0)), constant_values=np.nan))
         for k in range(classes):
             y, x = np.nonzero(example.classes == k)
             pixels.append(y * width + x)
@@ -77,12 +91,7 @@ def stack_examples(
     area = sizes.prod(axis=1, keepdims=True)
     weights = None
     if crop is not None:
-        weights = [
-            np.pad(_crop_weight(example.classes, share[i] / np.maximum(counts[i], 1), crop), margin)
-            for i, example in enumerate(examples)
-        ]
-        full = height + 2 * margin, width + 2 * margin
-        weights = np.stack([np.pad(w, ((0, full[0] - w.shape[0]), (0, full[1] - w.shape[1]))) for w in weights])
+        weights = [_crop_weight(e.classes, share[i] / np.maximum(counts[i], 1), crop) for i, e in enumerate(examples)]
     with np.errstate(divide="ignore"):
         log_probability = np.log(share / len(examples)).ravel()
     return SamplerData(
@@ -94,8 +103,62 @@ def stack_examples(
         starts=jnp.asarray(np.cumsum([0, *counts.ravel()[:-1]]), jnp.int32),
         counts=jnp.asarray(counts.ravel(), jnp.int32),
         log_probability=jnp.asarray(log_probability, jnp.float32),
-        crop_weight=None if weights is None else jnp.asarray(weights, jnp.float32),
+        crop_weight=None if weights is None else _stacked(weights, height, width, margin),
+        maps=jnp.asarray(np.stack(maps)) if maps else None,
     )
+
+
+def add_cells(
+    data: SamplerData,
+    examples: Sequence[Example],
+    margin: int,
+    crop: int,
+    by_cell: float,
+    touching: float,
+    sigma: float,
+) -> SamplerData:
+    """Add what crops around cells, and weights between cells that nearly touch, need.
+
+    Args:
+        data: what `stack_examples` made of the examples.
+        examples: the examples.
+        margin: as in `stack_examples`.
+        crop: edge of the crops.
+        by_cell: share of the crops that are drawn around cells; 0 adds nothing.
+        touching: factor of `touching.touching_weights`; 0 adds nothing.
+        sigma: its sigma, pixels.
+
+    Raises:
+        UserError: if crops are drawn around cells, and there is none.
+    """
+    examples = [example for example in examples if (example.classes != IGNORE).any()]
+    height, width = (size - 2 * margin for size in data.classes.shape[1:])
+    inside = [
+        np.s_[i, margin : margin + e.classes.shape[0], margin : margin + e.classes.shape[1]]
+        for i, e in enumerate(examples)
+    ]
+    cells = cell_draw(examples, width) if by_cell > 0 else None
+    shares = crop_shares(examples, by_cell)
+    if touching > 0:
+        drawn = []
+        for example, of_class, share in zip(examples, np.asarray(data.class_weight, float), shares, strict=True):
+            density = np.where(example.classes == IGNORE, 0, of_class[np.maximum(example.classes, 0)])
+            drawn.append(share.sum() * density / density.size)
+        maps = touching_maps(examples, touching, sigma, drawn)
+        data = data._replace(touching=_stacked(maps, height, width, margin))
+    if cells is not None:
+        before = (
+            [None] * len(examples) if data.crop_weight is None else [np.asarray(data.crop_weight)[k] for k in inside]
+        )
+        weights = [weight_by_cell(*row) for row in zip(examples, [crop] * len(examples), shares, before, strict=True)]
+        data = data._replace(cells=cells, crop_weight=_stacked(weights, height, width, margin))
+    return data
+
+
+def _stacked(maps: Sequence[np.ndarray], height: int, width: int, margin: int) -> jax.Array:
+    """Maps of all images, padded with zeros to one size and by the margin, (N, H + 2 margin, W + 2 margin)."""
+    rest = [((0, height - len(plane)), (0, width - plane.shape[1])) for plane in maps]
+    return jnp.asarray(np.stack([np.pad(np.pad(p, r), margin) for p, r in zip(maps, rest, strict=True)]), jnp.float32)
 
 
 def _crop_weight(classes: np.ndarray, of_class: np.ndarray, crop: int) -> np.ndarray:
@@ -108,13 +171,6 @@ def _crop_weight(classes: np.ndarray, of_class: np.ndarray, crop: int) -> np.nda
     """
     annotated = classes != IGNORE
     drawn = np.where(annotated, of_class[np.maximum(classes, 0)], 0)
-    # Sums over the pixels in whose crops a pixel lies: the box from 1 - crop / 2 to crop / 2 around it.
-    half = crop // 2
-    inside = np.cumsum(np.pad(drawn, ((half, half), (0, 0))), axis=0)
-    inside = np.concatenate([np.zeros((1, inside.shape[1])), inside])
-    inside = inside[crop + 1 : crop + 1 + len(drawn)] - inside[1 : len(drawn) + 1]
-    inside = np.cumsum(np.pad(inside, ((0, 0), (half, half))), axis=1)
-    inside = np.concatenate([np.zeros((len(inside), 1)), inside], axis=1)
-    inside = inside[:, crop + 1 : crop + 1 + drawn.shape[1]] - inside[:, 1 : drawn.shape[1] + 1]
+    inside = coverage(drawn, crop)
     # A pixel is in its own crop; sums of running totals may round to less.
     return np.where(annotated, crop**2 / drawn.size / np.maximum(inside, np.where(annotated, drawn, 1)), 0)

@@ -39,7 +39,7 @@ class StoredBatches:
         ahead = range(step, step + _AHEAD)
         self._pending = {i: self._pending.get(i) or self._start(i) for i in ahead}
         members = [crops.result() for crops in self._pending.pop(step)]
-        return Batch(*(np.stack(arrays) for arrays in zip(*members, strict=True)))  # pyright: ignore[reportArgumentType]
+        return jax.tree.map(lambda *arrays: np.stack(arrays), *members)
 
     def __call__(self, data: Batch, seed: jax.Array, step: jax.Array) -> Batch:
         """The batch of the member with this seed, within the compiled step."""

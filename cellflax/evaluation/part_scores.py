@@ -36,7 +36,7 @@ class PartScores:
     """Scores of segmented images, gathered image by image.
 
     Args:
-        class_names: of the network's outputs.
+        class_names: names of the network's outputs.
     """
 
     def __init__(self, class_names: Sequence[str]):
@@ -52,7 +52,7 @@ class PartScores:
             example: the image with its cells and, if known, its nuclei. The nuclei are the reference for their pixels,
                 and cells without one do not count.
             labels: (H, W) predicted cells.
-            probability: (H, W, K) class probabilities.
+            probability: (H, W, K) the network's outputs.
         """
         cells = score_cells(example.cells, labels, nuclei=example.nuclei, ignored=example.ignored)
         references = {CELLS: example.cells, NUCLEI: example.nuclei}

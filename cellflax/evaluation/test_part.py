@@ -13,6 +13,7 @@ from cellflax.io.images import Image
 from cellflax.metrics.sm import PAPER_K
 from cellflax.prediction.segment import find_nuclei, segment
 from cellflax.prediction.trained import TrainedModel
+from cellflax.prediction.unlike import UnlikeTraining
 from cellflax.refine import RefineConfig
 from cellflax.schemas import kind_of, to_json
 
@@ -30,9 +31,10 @@ def score_test(
         run: directory to write to.
     """
     inference = Inference(transforms=transforms)
-    scores = PartScores(model.class_names)
+    scores, unlike = PartScores(model.outputs.names), UnlikeTraining(model)
     for example in examples:
-        scores.add(example, *_segment(model, example, how, inference))
+        scores.add(example, *_segment(model, example, how, inference, unlike))
+    unlike.say()
     origin = {
         "cellflax": cellflax.__version__,
         "step": model.step,
@@ -47,14 +49,16 @@ def score_test(
 
 
 def _segment(
-    model: TrainedModel, example: Example, how: RefineConfig, inference: Inference
+    model: TrainedModel, example: Example, how: RefineConfig, inference: Inference, unlike: UnlikeTraining
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(H, W) cells and (H, W, K) probabilities of one image."""
+    """(H, W) cells and (H, W, K) outputs for one image."""
     image = Image(example.image, model.channels, example.pixel_size_um, Path(example.name))
-    probability = np.empty((*example.cells.shape, len(model.class_names)), np.float32)
+    probability = np.empty((*example.cells.shape, len(model.outputs.names)), np.float32)
 
     def keep(window: tuple[slice, slice], values: np.ndarray, _: np.ndarray | None) -> None:
         probability[window] = values
 
-    seeds = find_nuclei(model, image, how, inference)
-    return segment(model, image, seeds, how, inference, keep).labels, probability
+    unlike.image(example.name, image)
+    result = segment(model, image, find_nuclei(model, image, how, inference), how, inference, keep)
+    unlike.cells(example.name, result.cells)
+    return result.labels, probability

@@ -15,7 +15,7 @@ from cellflax.io.readers import is_image
 from cellflax.io.reading import Reading
 
 _MOST_SHOWN = 6
-_LABELS = {"labels", "label", "masks", "mask", "gt", "seg"}  # words of files that are no channels
+LABEL_WORDS = {"labels", "label", "masks", "mask", "gt", "seg"}  # words of files that are no channels
 
 
 def files_by_folder(text: str) -> dict[Path, list[Path]]:
@@ -42,7 +42,8 @@ def uses_of(files: Sequence[Path], channels: list[str], reading: Reading) -> lis
             return [f"with channels=[{','.join(channels)}]: {error}"]
         shown = [f"{image.name} = {', '.join(path.name for path in image.paths)}" for image in images]
         lines.append(f"with channels=[{','.join(channels)}]: {len(images)} images: {_some(shown, '; ')}")
-    elif words := _channel_words(files):
+    elif len(found := channel_words(files)) == 1:
+        (words,) = found
         images = find_images(files, words, reading)
         lines.append(
             f"as images of several files: channels=[{','.join(words)}] makes {len(images)} images of them, the first "
@@ -56,21 +57,23 @@ def uses_of(files: Sequence[Path], channels: list[str], reading: Reading) -> lis
     return lines
 
 
-def _channel_words(files: Sequence[Path]) -> list[str]:
-    """The words that would be channels: in one place of the names, each with the same rest of names; else nothing."""
+def channel_words(files: Sequence[Path]) -> list[list[str]]:
+    """Words that may be channels: those in one place of the names, each with the same rest; for each such place."""
     parts = [re.split(r"[-_. ]", stem_of(file)) for file in files]
     if len({len(row) for row in parts}) > 1 or len({file.parent for file in files}) > 1:
         return []
     columns = list(zip(*parts, strict=True))
     places = [i for i, words in enumerate(columns) if len(set(words)) > 1 and not re.search(r"\d", "".join(words))]
-    if len(places) != 1:
-        return []
-    rests: dict[str, set[tuple[str, ...]]] = defaultdict(set)
-    for row in parts:
-        rests[row[places[0]]].add((*row[: places[0]], *row[places[0] + 1 :]))
-    same = len({frozenset(rest) for rest in rests.values()}) == 1
-    words = sorted(rests)
-    return words if same and 2 <= len(words) <= _MOST_SHOWN and not _LABELS & {w.lower() for w in words} else []
+    found = []
+    for place in places:
+        rests: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+        for row in parts:
+            rests[row[place]].add((*row[:place], *row[place + 1 :]))
+        same = len({frozenset(rest) for rest in rests.values()}) == 1
+        words = sorted(rests)
+        if same and 2 <= len(words) <= _MOST_SHOWN and not LABEL_WORDS & {w.lower() for w in words}:
+            found.append(words)
+    return found
 
 
 def training_uses(text: str, channels: list[str], reading: Reading) -> list[str]:

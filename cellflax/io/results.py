@@ -21,7 +21,7 @@ ROC_TABLE, ROC_FIGURE = "roc.csv", "roc.png"
 # Of each command that writes to a directory, the record that lists its files there: commands can share a directory.
 RECORDS = {"predict": PROVENANCE, "annotate": PROVENANCE} | {
     command: f"provenance.{command}.json"
-    for command in ("evaluate", "track", "quantify", "simulate", "convert", "summarize")
+    for command in ("plan", "evaluate", "track", "quantify", "simulate", "convert", "summarize")
 }
 
 # predict
@@ -35,8 +35,16 @@ UNCERTAINTY_TABLE = "uncertainty.csv"
 
 # train, validate
 CONFIG = "config.json"
+PLAN = "plan"  # folder of the plan in a run
 METRICS_LOG = "metrics.jsonl"
 TEST_SCORES, TEST_ROC = "test.json", "test_roc.npz"
+TUNING = "tuning.csv"
+# What a person should know after a training.
+GUIDANCE, GUIDANCE_PAGE = "guidance.json", "guidance.md"
+SUSPECTS_TABLE, SUSPECTS_FIGURE = "suspects.csv", "suspects.png"
+IMAGES_TABLE = "images.csv"
+LEARNING_FOLDER = "learning_curve"
+LEARNING_TABLE, LEARNING_FIGURE = "learning_curve.csv", "learning_curve.png"
 
 # summarize
 SETTINGS_TABLE, SETTINGS_PAGE, SETTINGS_FIGURE = "summary.csv", "summary.md", "summary.png"

@@ -41,15 +41,19 @@ def stretch(image: np.ndarray) -> np.ndarray:
     return np.clip((image.astype(np.float32) - low) / scale, 0, 1)
 
 
-def outline_overlay(panel: Panel) -> np.ndarray:
-    """Draw a panel as (H', W', 3) float32 in [0, 1], its longer side 800 to 1600 px.
+def outline_overlay(panel: Panel, side_px: int = _PANEL_PX) -> np.ndarray:
+    """Draw a panel as (H', W', 3) float32 in [0, 1].
 
     Small images are enlarged and large ones thinned out by a whole factor. Reference outlines are orange,
     predicted ones blue; they are white where they coincide.
+
+    Args:
+        panel: what to draw.
+        side_px: its longer side will be this to twice this.
     """
     side = max(panel.predicted.shape)
-    zoom, step = math.ceil(_PANEL_PX / side), math.ceil(side / (2 * _PANEL_PX))
-    mode = "inner" if side * zoom == _PANEL_PX else "thick"  # two pixels survive the reduction to a panel
+    zoom, step = math.ceil(side_px / side), math.ceil(side / (2 * side_px))
+    mode = "inner" if side * zoom == side_px else "thick"  # two pixels survive the reduction to a panel
 
     def resize(array: np.ndarray) -> np.ndarray:
         return array[::step, ::step].repeat(zoom, axis=0).repeat(zoom, axis=1)

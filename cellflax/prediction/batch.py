@@ -17,6 +17,7 @@ from cellflax.pictures.overlay import Panel
 from cellflax.prediction.files import ResultFiles, frame_cells, panel
 from cellflax.prediction.inputs import open_images, open_nuclei
 from cellflax.prediction.networks import Networks
+from cellflax.prediction.unlike import UnlikeTraining
 from cellflax.progress import Progress, say
 
 MAX_PANELS = 6
@@ -54,6 +55,7 @@ class ImageBatch:
     Attributes:
         unusable: by image or frame, what was wrong with it.
         panels: pictures of the first images.
+        unlike: gathers images that are unlike those of the training.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class ImageBatch:
         self._maps, self._sizes = maps, (pixel_size_um, frame_interval_s)
         self.unusable: dict[str, str] = {}
         self.panels: list[Panel] = []
+        self.unlike = UnlikeTraining(networks.model)
 
     def segment(self, source: Source) -> None:
         """Segment an image or movie; one that cannot be used is noted.
@@ -120,7 +123,7 @@ class ImageBatch:
         networks, bar, folder = self._networks, self._bar, self._folder
         options = {"maps": self._maps, "uncertainty": networks.has_uncertainty}
         shown = self._shown(frames)
-        files = ResultFiles(folder, frames, networks.model.class_names, **options)
+        files = ResultFiles(folder, frames, networks.model.outputs.names, **options)
         tables: list[pd.DataFrame] = []
         blank: dict[str, str] = {}
         unusable: dict[str, str] = {}
@@ -135,6 +138,8 @@ class ImageBatch:
                     title = _title(frames, t)
                     try:
                         image = frames.read(t)
+                        if not tables:  # the first frame that can be used
+                            self.unlike.image(frames.name, image)
                         result = networks.segment(image, read_nuclei(t, image), files.maps(t, image), on_block)
                     except ContentError as error:
                         (blank if isinstance(error, BlankError) else unusable)[title] = str(error)
@@ -148,7 +153,9 @@ class ImageBatch:
                         self.panels.append(panel(title, result.labels, image.pixels[..., 0]))
                     bar.brief(f"{title}: {len(result.cells)} cells")
                     bar.part("frame", t + 1, frames.count)
-            write_table(self._journal.cells(frames.name), _keys_first(pd.concat(tables, ignore_index=True)))
+            cells = pd.concat(tables, ignore_index=True)
+            self.unlike.cells(frames.name, cells)
+            write_table(self._journal.cells(frames.name), _keys_first(cells))
             self._journal.add(frames.name, states, files.written, blank, unusable)
         except BaseException:
             for file in files.written:  # what is left of an image that is not finished

@@ -21,6 +21,7 @@ from cellflax.io.tiff_maps import MapWriter
 from cellflax.pictures.overlay import Panel
 from cellflax.prediction.segment import Maps, Segmentation
 from cellflax.prediction.trained import TrainedModel
+from cellflax.schemas import kind_of
 from cellflax.training.starting import STARTED_FROM
 
 _PANEL_PX = 1600  # largest edge that pictures.overlay.outline_overlay shows of an image
@@ -35,15 +36,15 @@ class ResultFiles:
     Args:
         output: directory.
         frames: the image or movie.
-        class_names: classes of the probabilities.
+        names: names of the network's outputs.
         maps: whether to write probabilities, uncertainties and seeds.
         uncertainty: whether there will be uncertainties.
     """
 
-    def __init__(self, output: Path, frames: Frames, class_names: tuple[str, ...], *, maps: bool, uncertainty: bool):
+    def __init__(self, output: Path, frames: Frames, names: tuple[str, ...], *, maps: bool, uncertainty: bool):
         self._output, self._name, self._time = output, frames.name, frames.time
         self._save_maps = maps
-        self._names = {results.PROBABILITY: class_names} | (
+        self._names = {results.PROBABILITY: names} | (
             {results.UNCERTAINTY: (results.UNCERTAINTY,)} if uncertainty else {}
         )
         self._maps: dict[str, MapWriter] = {}
@@ -165,4 +166,5 @@ def _origin(model: TrainedModel) -> dict[str, Any]:
         "step": model.step,
         "networks": model.members,
         "data": model.record["data"],
+        "refine": {"kind": kind_of("refine", model.config.refine), **to_json(model.config.refine)},
     } | ({STARTED_FROM: model.started_from} if model.started_from else {})

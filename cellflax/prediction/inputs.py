@@ -18,9 +18,6 @@ from cellflax.prediction.trained import TrainedModel
 from cellflax.progress import say
 from cellflax.training.starting import learned_from_simulation
 
-# The network has never seen cells of another apparent size than in training; this much difference is accepted.
-_PIXEL_SIZE_TOLERANCE = 0.1
-
 
 def channel_parts(given: list[str], channels: tuple[str, ...]) -> list[str]:
     """Parts of the file names in the order of the checkpoint's channels."""
@@ -45,10 +42,7 @@ def open_images(
     with open_frames(files, frame_interval_s) as frames:
 
         def read(t: int) -> Image:
-            image = _fitting(frames.read(t), model, pixel_size_um)
-            if t == 0:
-                warn_of_scale(files.name, image, model)
-            return image
+            return _fitting(frames.read(t), model, pixel_size_um)
 
         yield replace(frames, read=read)
 
@@ -155,14 +149,3 @@ def warn_of_simulation(model: TrainedModel) -> None:
         say("SIMULATED DATA: this network was trained on simulated images; do not publish what it measures")
     elif learned_from_simulation(model.started_from):
         say("SIMULATED DATA: the training of this network started from weights learned from simulated images")
-
-
-def warn_of_scale(name: str, image: Image, model: TrainedModel) -> None:
-    """Say that an image's pixel size is far from that of the training, if it is."""
-    size, trained = image.pixel_size_um, model.record["data"]["pixel_size_um"]
-    resampled = model.config.scale.pixel_size_um is not None
-    if not resampled and size and trained and abs(size / trained - 1) > _PIXEL_SIZE_TOLERANCE:
-        say(
-            f"warning: {name} has {size:g} um per pixel, training had {trained:g}; resample it with "
-            f"network_pixel_size_um={trained:g}"
-        )

@@ -12,7 +12,8 @@ from cellflax.inference.settings import Inference, Tiling
 from cellflax.io.images import Image
 from cellflax.prediction.segment import Maps, OnBlock, Segmentation, find_nuclei, segment
 from cellflax.prediction.trained import TrainedModel, load_model
-from cellflax.refine import RefineConfig
+from cellflax.refine import RefineConfig, check_classes
+from cellflax.schemas import kind_of, to_json
 from cellflax.training.config import TRANSFORM_COUNTS
 from cellflax.training.starting import weights_checksum
 
@@ -40,7 +41,8 @@ class PredictionSettings:
             is given this much context on every side; larger cells may be cut where blocks meet.
         test_time_augmentation: rotations and reflections averaged, 1, 4 or 8; each costs the time of one. Null
             takes the checkpoint's.
-        refine: from probabilities to cells (group refine); null takes the checkpoint's.
+        refine: from probabilities to cells (group refine); null takes the checkpoint's, with the settings that were
+            tuned after training, if any were. One that is given is that of its file, not a change of the checkpoint's.
     """
 
     step: str = "best"
@@ -125,7 +127,7 @@ def load_networks(checkpoint: str | Path, settings: PredictionSettings) -> Netwo
     """
     model = load_model(checkpoint, settings.step)
     if settings.network_pixel_size_um is not None:
-        scale = replace(model.config.scale, pixel_size_um=settings.network_pixel_size_um)
+        scale = replace(model.config.scale, pixel_size_um=settings.network_pixel_size_um, factor=None)
         model = replace(model, config=replace(model.config, scale=scale))
     nuclei_model = None if settings.nuclei_checkpoint is None else load_model(settings.nuclei_checkpoint)
     inference = Inference(
@@ -136,10 +138,14 @@ def load_networks(checkpoint: str | Path, settings: PredictionSettings) -> Netwo
         largest_cell_px=settings.largest_cell_px,
     )
     networks = Networks(model, nuclei_model, settings.refine or model.config.refine, inference)
+    check_classes(networks.how, model.outputs.names)
     if nuclei_model is not None:
         networks.require_use_of_nuclei(f"nuclei_checkpoint={settings.nuclei_checkpoint}")
     return networks
 
 
 def _identity(model: TrainedModel) -> dict[str, Any]:
-    return {"step": model.step, "weights": weights_checksum(model.record)}
+    identity = {"step": model.step, "weights": weights_checksum(model.record)}
+    if model.record.get("tuning") is not None:  # otherwise the weights' record says all, as it did before tuning
+        identity["refine"] = {"kind": kind_of("refine", model.config.refine), **to_json(model.config.refine)}
+    return identity

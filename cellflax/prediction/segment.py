@@ -24,7 +24,8 @@ from cellflax.refine import RefineConfig, find_seeds, intensity_image, refine
 from cellflax.refine.seeds import nuclei_seeds
 from cellflax.schemas import kind_of
 
-# Takes the maps of one part of the image: where it is, (h, w, K) probabilities, and (h, w) uncertainty if there is any.
+# Takes the maps of one part of the image: where it is, (h, w, K) outputs of the network (`TrainedModel.outputs`), and
+# (h, w) uncertainty if there is any.
 Maps = Callable[[Window, np.ndarray, np.ndarray | None], None]
 # Takes the number of blocks that are done, and of all.
 OnBlock = Callable[[int, int], None]
@@ -85,7 +86,7 @@ def segment(
         probability = _mean(predictions)
         seeds_here = None if given is None else given[block.window]
         if given is None:
-            seeds_here = find_seeds(how, probability, model.class_names, scaled.pixel_size_um)
+            seeds_here = find_seeds(how, probability, model.outputs.names, scaled.pixel_size_um)
             if seeds_here is not None:
                 nuclei = nuclei or Mosaic(_size(image), places)
                 nuclei.add(index, grid.take(seeds_here, block.window))
@@ -96,7 +97,7 @@ def segment(
             added,
             image=image.pixels[place.window],
             channels=model.channels,
-            probability=probability,
+            probability=model.outputs.classes(probability),
             class_names=model.class_names,
             pixel_size_um=image.pixel_size_um,
             origin=(place.window[0].start, place.window[1].start),
@@ -104,7 +105,8 @@ def segment(
         )
         uncertainty = None
         if len(predictions) > 1:
-            uncertainty = grid.take(disagreement(predictions), block.window)
+            classes = [model.outputs.classes(prediction) for prediction in predictions]
+            uncertainty = grid.take(disagreement(classes), block.window)
             others = [predictor.refine(block, prediction, seeds_here) for prediction in predictions]
             cells[results.UNCERTAINTY] = structural_uncertainty(labels, others)[taken - 1]
         tables.append(cells)
@@ -181,7 +183,7 @@ class _Predictor:
         self.blocks = inference.blocks(_size(image), model.geometry)
 
     def predict(self, block: Block) -> list[np.ndarray]:
-        """(h, w, K) probabilities of a block's window from each network, averaged over the transforms.
+        """(h, w, K) outputs for a block's window from each network, averaged over the transforms.
 
         If there is one network, the result is one prediction for each transform.
         """
@@ -199,7 +201,7 @@ class _Predictor:
         return refine(
             self._how,
             probability,
-            self._model.class_names,
+            self._model.outputs.names,
             seeds,
             intensity=intensity_image(self._how, self._raw.pixels[block.window], self._model.channels),
             pixel_size_um=self._raw.pixel_size_um,
@@ -215,7 +217,7 @@ def _at_scale(model: TrainedModel, image: Image) -> Image:
     """The image at the network's scale."""
     scale = model.config.scale
     pixels = to_scale(image.pixels, image.pixel_size_um, scale, str(image.path))
-    return Image(pixels, image.channels, scale.pixel_size_um or image.pixel_size_um, image.path)
+    return Image(pixels, image.channels, scale.pixel_size_after(image.pixel_size_um), image.path)
 
 
 def _size(image: Image) -> tuple[int, int]:

@@ -10,12 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from cellflax.io.reading import ReadingOptions
-from cellflax.losses import activation_of
+from cellflax.losses import output_activation
 from cellflax.models import Geometry
 from cellflax.models.ensemble import member_probabilities
+from cellflax.refine import RefineConfig
+from cellflax.schemas import from_json
+from cellflax.targets import Outputs
 from cellflax.training.config import TrainConfig
 from cellflax.training.starting import STARTED_FROM
-from cellflax.training.weights import read_weights
+from cellflax.training.weights import outputs_of, read_weights
 
 
 @dataclass(frozen=True)
@@ -23,13 +26,14 @@ class TrainedModel:
     """An ensemble of networks with its weights and the settings that prediction shares with training.
 
     Attributes:
-        config: the configuration it was trained with.
+        config: the configuration it was trained with; where its refinement was tuned on the held-out regions
+            afterwards, with that refinement.
         record: the checkpoint's JSON record.
         step: training step of the weights.
         path: the checkpoint it was read from.
         geometry: geometry of each network.
-        probabilities: compiled (T, H, W, C) -> (T, H - 2 border, W - 2 border, M K): class probabilities of each
-            member, tile by tile.
+        probabilities: compiled (T, H, W, C) -> (T, H - 2 border, W - 2 border, M K): the `outputs` of each member,
+            tile by tile.
     """
 
     config: TrainConfig
@@ -52,13 +56,23 @@ class TrainedModel:
     @property
     def class_names(self) -> tuple[str, ...]:
         """Names of the output classes, in order."""
-        return tuple(self.record["data"]["class_names"])
+        return self.outputs.class_names
+
+    @property
+    def outputs(self) -> Outputs:
+        """What each network's outputs are."""
+        return outputs_of(self.config, self.record)
 
     @property
     def focal_planes(self) -> str | None:
         """What was read of the focal planes in training (`z` of the data); None where the data has no such option."""
         data = self.config.data
         return data.z if isinstance(data, ReadingOptions) else None
+
+    @property
+    def trained_refine(self) -> RefineConfig:
+        """The refinement of the training, whether it was tuned afterwards or not."""
+        return from_json(TrainConfig, self.record["config"]).refine
 
     @property
     def simulated(self) -> bool:
@@ -82,7 +96,7 @@ def load_model(path: str | Path, step: str = "best") -> TrainedModel:
         UserError: as `training.weights.read_weights`.
     """
     trained = read_weights(path, step)
-    graph, activation = trained.graph, activation_of(trained.config.loss)
+    graph, activation = trained.graph, output_activation(trained.config.loss, trained.outputs)
 
     @jax.jit
     def compiled(params, stats, tiles):

@@ -1,4 +1,4 @@
-"""From class probabilities to labelled cells: one algorithm per file behind `refine`."""
+"""From a network's outputs to labelled cells: one algorithm per file behind `refine`."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ import numpy as np
 from cellflax.errors import UserError
 from cellflax.labels import renumber
 from cellflax.refine.base import FieldMaps, RefineConfig
-from cellflax.refine.classes import class_maps, has_compartments, has_interior
+from cellflax.refine.classes import class_maps, has_compartments, has_distances, has_interior
 from cellflax.schemas import kind_of
 
 __all__ = ["FieldMaps", "RefineConfig", "check_classes", "find_seeds", "intensity_image", "needs_seeds", "refine"]
@@ -33,6 +33,11 @@ def check_classes(config: RefineConfig, class_names: Sequence[str]) -> None:
         raise UserError(
             f"refine={kind_of('refine', config)} starts from the classes nucleus and cytoplasm, but the network has "
             f"{', '.join(class_names)}; take refine=watershed, or train with data.annotation=compartments"
+        )
+    if config.needs_distances and not has_distances(class_names):
+        raise UserError(
+            f"refine={kind_of('refine', config)} starts from distances, but the network has {', '.join(class_names)}; "
+            "take refine=watershed, or train with target=distances or target=classes_distances"
         )
 
 
@@ -86,13 +91,13 @@ def refine(
     intensity: np.ndarray | None = None,
     pixel_size_um: float | None = None,
 ) -> np.ndarray:
-    """Turn a network's class probabilities into labelled cells.
+    """Turn a network's outputs into labelled cells.
 
     Args:
         config: the algorithm and its settings.
         probability: (H, W, K), as from a softmax or sigmoids; a border of zeros, where the network lacked context,
             is background.
-        class_names: K names; see `classes.class_maps` for what they mean.
+        class_names: K names, of maps too; see `classes.class_maps` for what they mean.
         seeds: (H, W) integer labels, one per cell, 0 = none; see `seeds.nuclei_seeds` and `labels.cells_of`.
             Refinements that take no seeds ignore them. None stands for those of `find_seeds`; without these, a
             refinement that needs seeds cannot start.

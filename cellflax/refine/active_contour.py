@@ -1,7 +1,7 @@
 """Cells by an active contour that grows from the nuclei, as in Van Valen 2016 (P1) for mammalian cytoplasm."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from cellflax.errors import UserError
 from cellflax.refine.base import FieldMaps
 from cellflax.refine.chan_vese import chan_vese
 from cellflax.refine.flood import FloodConfig, finish, flood, seeds_inside
+from cellflax.refine.search_space import KnownCells, whole_shares
 
 
 @dataclass
@@ -35,6 +36,15 @@ class ActiveContourConfig(FloodConfig):
         super().__post_init__()
         check(self, "refine", at_least(0), "iterations", "smoothing")
         check(self, "refine", above(0), "inside_weight", "outside_weight")
+
+    def search_space(self, cells: KnownCells) -> dict[str, list[Any]]:
+        """The weight of the inside, the contour's steps and smoothing, and what every flood has."""
+        return {
+            "inside_weight": [0.3, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0],
+            "iterations": whole_shares(cells.width_px, (0.5, 1, 1.5, 2, 3)),
+            "smoothing": [0, 1, 2, 3],
+            **super().search_space(cells),
+        }
 
     def label(self, field: FieldMaps) -> np.ndarray:
         """See `refine_by_active_contour`."""

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from cellflax.labels import components, remove_small
 from cellflax.refine.classes import ClassMaps
+from cellflax.refine.search_space import KnownCells
 
 # For refinements without settings for nuclei: the probability that a nucleus exceeds, and its least area.
 _NUCLEUS = 0.5
@@ -42,12 +43,14 @@ class RefineConfig:
         needs_seeds: whether the refinement requires nuclei.
         needs_pixel_size: whether the refinement requires the size of a pixel.
         needs_compartments: whether the network must have the classes nucleus and cytoplasm.
+        needs_distances: whether the network must have maps of distances (group target).
     """
 
     takes_seeds: ClassVar[bool] = False
     needs_seeds: ClassVar[bool] = False
     needs_pixel_size: ClassVar[bool] = False
     needs_compartments: ClassVar[bool] = False
+    needs_distances: ClassVar[bool] = False
 
     def intensity_plane(self, channels: Sequence[str]) -> int | None:
         """The channel whose raw intensities `label` gets besides the probabilities; None if it takes none.
@@ -76,6 +79,18 @@ class RefineConfig:
         if maps.nucleus is None:
             return None
         return components(remove_small(components(maps.nucleus > _NUCLEUS), _MIN_NUCLEUS_PX))
+
+    def search_space(self, cells: KnownCells) -> dict[str, list[Any]]:
+        """The settings that are chosen on held-out regions after training, and the values that are tried of each.
+
+        Args:
+            cells: sizes of the annotated cells.
+
+        Returns:
+            By the name of a setting, the one that matters most first, its candidates in ascending order. They have the
+            setting's type. The present value need not be among them. Nothing is searched of a refinement without any.
+        """
+        return {}
 
     def label(self, field: FieldMaps) -> np.ndarray:
         """Turn probabilities into labelled cells.

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy import ndimage
@@ -12,6 +12,7 @@ from cellflax.checks import above, at_least, check
 from cellflax.labels import components, renumber
 from cellflax.refine.base import RefineConfig
 from cellflax.refine.clean import ExpandShape, expand, fill_holes, smooth_outlines
+from cellflax.refine.search_space import KnownCells, shares, whole_shares
 
 
 class Landscape(Enum):
@@ -22,11 +23,10 @@ class Landscape(Enum):
 
 
 @dataclass
-class FloodConfig(RefineConfig):
-    """Settings of every refinement that takes nuclei; each adds how it finds the inside of the cells.
+class SeededConfig(RefineConfig):
+    """Settings of every refinement that takes nuclei; each adds how it finds the inside of cells, and what it floods.
 
     Attributes:
-        landscape: what is flooded.
         smoothing_px: standard deviation of a Gaussian over the landscape.
         fill_holes: close holes that one cell encloses.
         outline_px: standard deviation of a Gaussian over each cell's mask, which smooths its outline. Outlines drawn
@@ -41,7 +41,6 @@ class FloodConfig(RefineConfig):
 
     takes_seeds: ClassVar[bool] = True
 
-    landscape: Landscape = Landscape.edge
     smoothing_px: float = 0.0
     fill_holes: bool = True
     outline_px: float = 0.0
@@ -52,6 +51,31 @@ class FloodConfig(RefineConfig):
     def __post_init__(self):
         check(self, "refine", at_least(0), "smoothing_px", "outline_px", "expand_px")
         check(self, "refine", above(0, at_most=1), "seed_overlap")
+
+    def search_space(self, cells: KnownCells) -> dict[str, list[Any]]:
+        """The outline, and the landscape's smoothing; and, with given nuclei, which of them make a cell."""
+        width = cells.width_px
+        return {
+            "expand_px": sorted({0, *(px for px in (1, 2, 3) if px <= width / 4), *whole_shares(width, (0.05, 0.1))}),
+            "outline_px": shares(width, (0, 0.02, 0.04, 0.08)),
+            "smoothing_px": shares(width, (0, 0.02, 0.04, 0.08)),
+            **({"seed_overlap": [0.1, 0.3, 0.5, 0.7]} if cells.seeded else {}),
+        }
+
+
+@dataclass
+class FloodConfig(SeededConfig):
+    """Settings of the refinements that flood class probabilities, besides those of `SeededConfig`.
+
+    Attributes:
+        landscape: what is flooded.
+    """
+
+    landscape: Landscape = Landscape.edge
+
+    def search_space(self, cells: KnownCells) -> dict[str, list[Any]]:
+        """The landscape, and what every refinement that takes nuclei has."""
+        return {"landscape": list(Landscape), **super().search_space(cells)}
 
 
 def flood(
@@ -70,12 +94,24 @@ def flood(
         (H, W) int32, the marker that each pixel belongs to, 0 = background.
     """
     height = edge - interior if config.landscape is Landscape.edge else -interior
-    if config.smoothing_px > 0:
-        height = ndimage.gaussian_filter(height, config.smoothing_px)
+    return flood_from(height, config.smoothing_px, inside, markers)
+
+
+def flood_from(height: np.ndarray, smoothing_px: float, inside: np.ndarray, markers: np.ndarray) -> np.ndarray:
+    """`flood` of any landscape.
+
+    Args:
+        height: (H, W), flooded from its lowest places.
+        smoothing_px: standard deviation of a Gaussian over it.
+        inside: as in `flood`.
+        markers: as in `flood`.
+    """
+    if smoothing_px > 0:
+        height = ndimage.gaussian_filter(height, smoothing_px)
     return segmentation.watershed(height, markers, mask=inside | (markers > 0)).astype(np.int32)
 
 
-def finish(config: FloodConfig, labels: np.ndarray, markers: np.ndarray) -> np.ndarray:
+def finish(config: SeededConfig, labels: np.ndarray, markers: np.ndarray) -> np.ndarray:
     """Close the holes of the cells flooded from markers; smooth, grow and number them 1...n in the markers' order."""
     if config.fill_holes:
         labels = fill_holes(labels)

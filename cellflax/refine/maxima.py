@@ -1,10 +1,41 @@
 """Markers for watersheds: maxima of a landscape that stand out from their surroundings; shapes cut between them."""
 
+import threading
 import warnings
 
 import numpy as np
 from scipy import ndimage
 from skimage import measure, morphology, segmentation
+
+from cellflax.labels import components
+
+
+class _IgnoringShapesSet:
+    """Ignores that scikit-image 0.26 sets the shape of an array, which NumPy 2.5 deprecates.
+
+    Python has one list of ignored warnings for all threads, and `warnings.catch_warnings` of two threads disturb each
+    other. Here the first thread that needs it changes the list, and the last one restores it.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._users, self._before = threading.Lock(), 0, warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._users += 1
+            if self._users == 1:
+                self._before = warnings.catch_warnings()
+                self._before.__enter__()
+                warnings.filterwarnings("ignore", "Setting the shape", DeprecationWarning)
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                self._before.__exit__(None, None, None)
+
+
+_IGNORING_SHAPES_SET = _IgnoringShapesSet()
 
 
 def prominent_maxima(height: np.ndarray, region: np.ndarray, depth: float) -> np.ndarray:
@@ -22,12 +53,32 @@ def prominent_maxima(height: np.ndarray, region: np.ndarray, depth: float) -> np
         (H, W) int32 markers 1...n, 0 elsewhere.
     """
     height = np.where(region, height, 0.0)
-    with warnings.catch_warnings():
-        # scikit-image 0.26 sets the shape of an array, which NumPy 2.5 deprecates.
-        warnings.filterwarnings("ignore", "Setting the shape", DeprecationWarning)
+    with _IGNORING_SHAPES_SET:
         flattened = morphology.reconstruction(height - depth, height)
     markers = np.asarray(measure.label(morphology.local_maxima(flattened) & region), np.int32)
     return markers if markers.any() else region.astype(np.int32)
+
+
+def maxima_inside(height: np.ndarray, inside: np.ndarray, smoothing_px: float, depth: float) -> np.ndarray:
+    """Mark the prominent maxima of a smoothed map in every component of a mask; each component has one or more.
+
+    Args:
+        height: (H, W) float.
+        inside: (H, W) bool.
+        smoothing_px: standard deviation of a Gaussian over `height`.
+        depth: as in `prominent_maxima`.
+
+    Returns:
+        (H, W) int32 markers 1...n, 0 elsewhere.
+    """
+    smooth = ndimage.gaussian_filter(height, smoothing_px)
+    seeds = np.zeros(inside.shape, np.int32)
+    n = 0
+    for region in measure.regionprops(components(inside)):
+        markers = prominent_maxima(smooth[region.slice], region.image, depth)
+        seeds[region.slice] += np.where(markers > 0, markers + n, 0)
+        n += int(markers.max())
+    return seeds
 
 
 def split_at_necks(

@@ -1,6 +1,7 @@
 """Cells as connected components of the interior probability, as in Van Valen 2016 (P1) for bacteria and nuclei."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from skimage.filters import rank
@@ -10,6 +11,7 @@ from cellflax.errors import UserError
 from cellflax.labels import components, remove_small, renumber
 from cellflax.refine.base import FieldMaps, RefineConfig
 from cellflax.refine.clean import expand, fill_holes, remove_odd
+from cellflax.refine.search_space import KnownCells, thresholds, whole_shares
 
 # Probabilities are rounded to this many levels for the local median, which is then off by at most 0.0005. A histogram
 # can then slide along the image; otherwise every window would have to be sorted.
@@ -57,6 +59,17 @@ class ThresholdConfig(RefineConfig):
             raise UserError(
                 f"refine.max_area_px must be at least refine.min_area_px, got {self.max_area_px} and {self.min_area_px}"
             )
+
+    def search_space(self, cells: KnownCells) -> dict[str, list[Any]]:
+        """The thresholds, the smallest cell and how far cells grow."""
+        blocks = [2 * half + 1 for half in whole_shares(cells.width_px, (1, 1.5, 2)) if half > 0]
+        local = {"offset": [-0.2, -0.15, -0.1, -0.075, -0.05, -0.025], "block_px": blocks}
+        return {
+            "interior": thresholds(0.05, 0.95),
+            **(local if self.adaptive else {}),
+            "min_area_px": whole_shares(cells.area_px, (0, 0.05, 0.1, 0.2, 0.3)),
+            "expand_px": [0, *(px for px in (1, 2, 3, 4) if px <= cells.width_px / 4)],
+        }
 
     def label(self, field: FieldMaps) -> np.ndarray:
         """See `refine_by_threshold`."""

@@ -1,21 +1,21 @@
 """Cells by a watershed of the network's probabilities, from nuclei or from its own seeds."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from scipy import ndimage
-from skimage import measure
 
 from cellflax.checks import above, at_least, check
 from cellflax.labels import components, remove_small
 from cellflax.refine.base import FieldMaps
 from cellflax.refine.flood import FloodConfig, finish, flood, seeds_inside
-from cellflax.refine.maxima import prominent_maxima
+from cellflax.refine.maxima import maxima_inside
+from cellflax.refine.search_space import KnownCells, own_seeds, thresholds, whole_shares
 
 
 @dataclass
 class WatershedConfig(FloodConfig):
-    """Settings of the watershed, besides those of `FloodConfig`.
+    """Settings of the watershed, besides those of `FloodConfig` and `SeededConfig`.
 
     Attributes:
         interior: a pixel is inside some cell above this interior probability. The default is below 0.5
@@ -38,6 +38,15 @@ class WatershedConfig(FloodConfig):
         check(self, "refine", above(0, below=1), "interior")
         check(self, "refine", at_least(0), "min_area_px", "seed_smoothing_px")
         check(self, "refine", above(0, at_most=1), "seed_depth")
+
+    def search_space(self, cells: KnownCells) -> dict[str, list[Any]]:
+        """The threshold, the seeds, the smallest cell, and what every flood has."""
+        return {
+            "interior": thresholds(),
+            **({"keep_unseeded": [False, True]} if cells.seeded else own_seeds(cells)),
+            "min_area_px": whole_shares(cells.area_px, (0, 0.05, 0.1, 0.2, 0.3)),
+            **super().search_space(cells),
+        }
 
     def label(self, field: FieldMaps) -> np.ndarray:
         """See `refine_by_watershed`."""
@@ -65,7 +74,7 @@ def refine_by_watershed(
     """
     inside = interior > config.interior
     if seeds is None:
-        markers, n_given = _own_seeds(config, interior, inside), 0
+        markers, n_given = maxima_inside(interior, inside, config.seed_smoothing_px, config.seed_depth), 0
     else:
         markers = seeds_inside(seeds, inside, config.seed_overlap)
         n_given = int(markers.max())
@@ -73,17 +82,6 @@ def refine_by_watershed(
             markers = _add_unseeded(markers, inside)
     labels = flood(config, interior, edge, inside, markers)
     return finish(config, remove_small(labels, config.min_area_px, first=n_given + 1), markers)
-
-
-def _own_seeds(config: WatershedConfig, interior: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    smooth = ndimage.gaussian_filter(interior, config.seed_smoothing_px)
-    seeds = np.zeros(inside.shape, np.int32)
-    n = 0
-    for region in measure.regionprops(components(inside)):
-        markers = prominent_maxima(smooth[region.slice], region.image, config.seed_depth)
-        seeds[region.slice] += np.where(markers > 0, markers + n, 0)
-        n += int(markers.max())
-    return seeds
 
 
 def _add_unseeded(markers: np.ndarray, inside: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from cellflax.refine.blob_nuclei import blob_nuclei
 from cellflax.refine.cell_growth import CellGrowthConfig, grow_cells
 from cellflax.refine.classes import ClassMaps
 from cellflax.refine.flood import seeds_inside
+from cellflax.refine.search_space import KnownCells, shares
 
 # Probability of the nucleus at its outline.
 _OUTLINE = 0.5
@@ -42,6 +43,22 @@ class WholeCellConfig(CellGrowthConfig, RefineConfig):
                 "name one of them, or null for the first"
             )
         return 0 if name is None else list(channels).index(name)
+
+    def search_space(self, cells: KnownCells) -> dict[str, list[Any]]:
+        """The nuclei, unless they are given, and the cells; lengths and areas as multiples of the present ones."""
+        nuclei: dict[str, list[Any]] = {
+            "sensitivity": [20.0, 40.0, 60.0, 80.0, 100.0],
+            "split_depth_um": shares(self.split_depth_um, (0.35, 0.5, 0.7, 1, 1.4, 2)),
+            "min_response": [0.02, 0.05, 0.1, 0.15, 0.2, 0.3],
+            "min_nucleus_um2": shares(self.min_nucleus_um2, (0.25, 0.5, 1, 1.5, 2)),
+        }
+        return {
+            **({} if cells.seeded else nuclei),
+            "cell_area_um2": shares(self.cell_area_um2, (0.35, 0.5, 0.7, 1, 1.4, 2)),
+            "n_cell_thresholds": [2, 3, 4],
+            "smoothing_um": shares(self.smoothing_um, (0.5, 1, 2)),
+            "nucleus_margin_um": shares(self.nucleus_margin_um, (0, 0.5, 1, 2)),
+        }
 
     def own_seeds(self, maps: ClassMaps, pixel_size_um: float | None) -> np.ndarray | None:
         """See `whole_cell_nuclei`."""

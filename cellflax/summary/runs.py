@@ -20,6 +20,7 @@ from cellflax.summary.stored import read_object, stored_value
 from cellflax.wholefile import read_utf8
 
 _PREFIX = "validation_"
+_FINAL = "final_"  # of the best checkpoint on all held-out regions, where validations saw a sample of them
 _MOST_LOG_BYTES = 1 << 28
 
 
@@ -40,7 +41,8 @@ class FinishedRun:
         steps: updates done.
         minutes: time spent on the updates.
         best_step: step of the best checkpoint.
-        validation: validation metrics without their prefix (columns) by step (index).
+        validation: validation metrics without their prefix (columns) by step (index); those of the best step are of
+            all held-out regions, even where the others are of a sample.
         fold: part of a cross-validation that it was tested on, if it belongs to one.
         folds: number of parts of the cross-validation.
         tested: scores of its test part, if it has them.
@@ -109,8 +111,9 @@ def read_run(directory: Path) -> FinishedRun | SkippedRun:
             summary = read_object(directory / results.SUMMARY)
             if stored_value(summary, "training", dict, results.SUMMARY).get("reason") is not None:
                 return _finished(directory, config, summary)
-        planned = stored_value(config, "trainer.steps", int, results.CONFIG)
-        return SkippedRun(directory, "unfinished", f"{_last_step(directory)} of {planned} steps")
+        planned = stored_value(config, "trainer.steps", (int, NoneType), results.CONFIG)  # null: by time
+        of_all = "" if planned is None else f" of {planned}"
+        return SkippedRun(directory, "unfinished", f"{_last_step(directory)}{of_all} steps")
     except UserError as error:
         return SkippedRun(directory, "unreadable", str(error))
 
@@ -136,7 +139,7 @@ def _finished(directory: Path, config: dict[str, Any], summary: dict[str, Any]) 
     def stored(key: str, kind: type | tuple[type, ...]) -> Any:
         return stored_value(summary, key, kind, results.SUMMARY)
 
-    validation = _validation(directory / results.METRICS_LOG)
+    validation, final = _validation(directory / results.METRICS_LOG)
     best, last = stored("training.best_step", int), stored("training.validated_step", int)
     for name in ("jaccard", "loss"):
         if name not in validation:
@@ -144,6 +147,8 @@ def _finished(directory: Path, config: dict[str, Any], summary: dict[str, Any]) 
     for step in (best, last):
         if step not in validation.index:
             raise UserError(f"{results.METRICS_LOG} has no validation at step {step}, which {results.SUMMARY} names")
+    for name, value in final.items():
+        validation.loc[best, name] = value
     return FinishedRun(
         directory=directory,
         config=config,
@@ -183,14 +188,20 @@ def _lines(path: Path) -> Iterable[dict[str, Any]]:
         yield content
 
 
-def _validation(path: Path) -> pd.DataFrame:
-    """Validation metrics by step; null, which stands for a value that is not finite, becomes NaN."""
-    rows = {}
+def _validation(path: Path) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Validation metrics by step, and those of the best checkpoint on all regions, if there are such."""
+    rows, final = {}, {}
     for line in _lines(path):
-        metrics = {key.removeprefix(_PREFIX): value for key, value in line.items() if key.startswith(_PREFIX)}
-        if metrics:
-            rows[line["step"]] = {key: math.nan if value is None else float(value) for key, value in metrics.items()}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("step").sort_index()
+        if metrics := _metrics(line, _PREFIX):
+            rows[line["step"]] = metrics
+        final = _metrics(line, _FINAL) or final
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("step").sort_index(), final
+
+
+def _metrics(line: dict[str, Any], prefix: str) -> dict[str, float]:
+    """Metrics with a prefix, without it; null, which stands for a value that is not finite, becomes NaN."""
+    found = {key.removeprefix(prefix): value for key, value in line.items() if key.startswith(prefix)}
+    return {key: math.nan if value is None else float(value) for key, value in found.items()}
 
 
 def _last_step(directory: Path) -> int:

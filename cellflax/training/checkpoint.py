@@ -9,7 +9,6 @@ is all that prediction needs, and nothing in it can run code.
 
 import contextlib
 import gc
-import itertools
 import logging
 import math
 import sys
@@ -25,7 +24,7 @@ from flax import nnx
 from orbax.checkpoint import v1 as ocp
 
 from cellflax.errors import UserError
-from cellflax.jsonfile import MOST_JSON_BYTES, read_json
+from cellflax.jsonfile import MOST_JSON_BYTES, read_json, write_json
 from cellflax.training.state import TrainState
 from cellflax.wholefile import require_plain_files
 
@@ -39,30 +38,6 @@ _MOST_STATES = 8
 _MOST_OTHERS = 1 << 20
 
 _policies = ocp.training.preservation_policies
-
-
-def claim_run_directory(run: Path) -> Path:
-    """Take a run directory that is named by the time, or one beside it if another training took it in that second.
-
-    A directory is taken by making its folder of checkpoints: of several processes, one succeeds.
-
-    Returns:
-        `run`, or `<run>_2`, `<run>_3`, ...
-    """
-    try:
-        (run / DIRECTORY).mkdir(parents=True)
-        return run
-    except FileExistsError:
-        pass
-    for number in itertools.count(2):
-        other = run.with_name(f"{run.name}_{number}")
-        try:
-            other.mkdir()
-        except FileExistsError:
-            continue
-        (other / DIRECTORY).mkdir()
-        return other
-    raise AssertionError("numbers do not end")
 
 
 class Checkpoints:
@@ -128,16 +103,17 @@ class Checkpoints:
         newest = self._checkpointer.latest
         return None if newest is None else newest.step
 
-    def restore(self, template: TrainState) -> tuple[TrainState, dict[str, Any]]:
-        """Read the newest checkpoint onto the devices of `template`.
+    def restore(self, template: TrainState, step: int | None = None) -> tuple[TrainState, dict[str, Any]]:
+        """Read a checkpoint onto the devices of `template`.
 
         Args:
             template: a state of the same structure; its values are not used.
+            step: a step that is kept; None for the newest.
 
         Raises:
             UserError: if it is damaged, or belongs to another network or optimiser.
         """
-        step = self.latest()
+        step = self.latest() if step is None else step
         assert step is not None, "no checkpoint to restore"
         path = self.directory / str(step)
         record = read_record(path)
@@ -212,10 +188,28 @@ def require_record(path: Path, record: Any) -> None:
         raise UserError(f"checkpoint {path} is damaged: its record holds values of other types; copy it again")
 
 
+def add_to_record(path: Path, **entries: Any) -> None:
+    """Set entries of the record of one checkpoint folder, in one step: a reader sees the old record or the new.
+
+    The arrays, and all else that Orbax keeps, stay as they are.
+
+    Args:
+        path: checkpoint folder.
+        entries: JSON by its key.
+
+    Raises:
+        UserError: as `read_record`.
+        OSError: if the record cannot be replaced.
+    """
+    record = read_record(path)
+    write_json(path / _RECORD, {**read_json(path / _RECORD, "copy it again"), "custom_metadata": {**record, **entries}})
+
+
 def _is_whole(record: dict[str, Any]) -> bool:
     """Whether what every reader of a record takes from it has the right type."""
     score = record.get("score")
     groups = all(isinstance(record[key], dict) for key in ("config", "crc32", "data"))
+    groups = groups and isinstance(record.get("tuning"), dict | None)
     step = record.get("step", 0)
     return groups and (score is None or type(score) in (int, float)) and type(step) is int and step >= 0
 

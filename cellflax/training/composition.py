@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from cellflax.data.example import Dataset, Example
 from cellflax.data.sampler import PatchesConfig
 from cellflax.errors import UserError
+from cellflax.progress import say
 from cellflax.refine import check_classes, intensity_image
 from cellflax.schemas import kind_of
 from cellflax.training.config import TrainConfig
@@ -21,7 +22,10 @@ def check_composition(config: TrainConfig, dataset: Dataset) -> None:
     """
     if isinstance(config.sampler, PatchesConfig):
         _check_patches(config)
-    check_classes(config.refine, dataset.class_names)
+    check_classes(config.refine, dataset.outputs.names)
+    if dataset.map_names and not config.refine.needs_distances:
+        kind = kind_of("refine", config.refine)
+        say(f"note: refine={kind} does not use the distances that are learnt; refine=distances does")
     for region in dataset.validation:
         intensity_image(config.refine, region.example.image, dataset.channels)
         if config.refine.needs_pixel_size and region.example.pixel_size_um is None:

@@ -9,9 +9,13 @@ from cellflax.data.normalize import Intensity, NormalizeConfig
 from cellflax.data.resample import ScaleConfig
 from cellflax.errors import UserError
 from cellflax.refine.seeds import NucleiSeedsConfig
+from cellflax.targets.base import ClassesTarget
 from cellflax.training.runlog import LoggerConfig
+from cellflax.training.tuner import TunerConfig
 
+_USUAL_VALIDATE_EVERY = 500  # steps
 _LARGEST_SEED = 2**31 - 1
+_MOST_PARTS = 8
 TRANSFORM_COUNTS = one_of(1, 4, 8)  # rotations and reflections averaged in prediction; others favour some directions
 
 
@@ -37,19 +41,24 @@ class TrainerConfig:
     Attributes:
         ensemble: networks trained side by side and averaged in prediction; P1: 5. Up to rounding, network i equals
             one trained alone with `seed` + i.
-        steps: total number of updates.
-        validate_every: steps between validations; each is followed by a checkpoint.
+        steps: total number of updates; with a time budget the most of them, and null for as many as fit.
+        validate_every: steps between validations; each is followed by a checkpoint. null with a time budget: ten in its
+            time, or more; without: 500.
+        validate_regions: number of held-out regions in validations while training, drawn by the seed; all are scored at
+            the end. null with a time budget: as many as keep validation below a tenth of the time; without: all.
         log_every: steps between lines of metrics.jsonl.
         monitor: metric that chooses the best checkpoint: jaccard (of validation cells) or loss.
         patience: validations without improvement before training stops early; 0 never stops.
-        max_minutes: limit of wall-clock time, summed over resumptions; null for none.
+        max_minutes: time budget in minutes of wall-clock time, from the reading of the data to the last validation,
+            summed over resumptions; the learning rate is annealed when it ends. null for none.
         devices: number of devices that share the batch; null takes all.
         precision: precision of matrix products on accelerators.
     """
 
     ensemble: int = 1
-    steps: int = 5000
-    validate_every: int = 500
+    steps: int | None = 5000
+    validate_every: int | None = None
+    validate_regions: int | None = None
     log_every: int = 50
     monitor: Monitor = Monitor.jaccard
     patience: int = 0
@@ -58,9 +67,14 @@ class TrainerConfig:
     precision: Precision = Precision.float32
 
     def __post_init__(self):
-        check(self, "trainer", at_least(1), "ensemble", "steps", "validate_every", "log_every", "devices")
+        whole = ("ensemble", "steps", "validate_every", "validate_regions", "log_every", "devices")
+        check(self, "trainer", at_least(1), *whole)
         check(self, "trainer", at_least(0), "patience")
         check(self, "trainer", above(0), "max_minutes")
+        if self.steps is None and self.max_minutes is None:
+            raise UserError(
+                "trainer.steps=null needs a time budget; give trainer.max_minutes=15, or trainer.steps=5000"
+            )
 
 
 @dataclass
@@ -83,6 +97,7 @@ class TrainConfig:
         scale: operations in physical units that come first, in training and prediction.
         normalize: intensity normalisation, in training and prediction. What is null by the data is set here, so that
             a run's record names the method.
+        target: what the network learns from the cells (group target); without one, classes.
         sampler: training batches (group sampler).
         loss: cost (group loss).
         optimizer: optimiser and learning rate (group optimizer).
@@ -90,8 +105,18 @@ class TrainConfig:
         seed_channel: channel whose nuclei seed the refinement; null for none.
         seeds: how nuclei are found in that channel.
         test_time_augmentation: rotations and reflections averaged in prediction (not while training): 1, 4 or 8.
+        tune: choose the settings of the refinement on the held-out regions after training, and keep them in the best
+            checkpoint, where prediction takes them from. What is null by the data is set here.
+        tuner: how they are chosen.
+        guide: whether to look at the images with the network after the training, and to write what a person should
+            know (guidance.md): doubtful annotations, odd images, the score's uncertainty, remedies. Null does so for
+            your own images (data=folder).
+        learning_curve: number of trainings of the learning curve, 0 for none: with all images, half of them, a quarter
+            and so on. Each has as many steps as the training, and takes as long.
         trainer: training loop.
         logger: metrics and W&B.
+        plan: what is not given is planned from the images and labels (`cellflax.planning`); null plans data=folder
+            without an experiment.
     """
 
     name: str = "train"
@@ -104,6 +129,7 @@ class TrainConfig:
     data: Any = None
     scale: ScaleConfig = field(default_factory=ScaleConfig)
     normalize: NormalizeConfig = field(default_factory=NormalizeConfig)
+    target: Any = None
     sampler: Any = None
     loss: Any = None
     optimizer: Any = None
@@ -111,8 +137,13 @@ class TrainConfig:
     seed_channel: str | None = None
     seeds: NucleiSeedsConfig = field(default_factory=NucleiSeedsConfig)
     test_time_augmentation: int = 1
+    tune: bool | None = None
+    tuner: TunerConfig = field(default_factory=TunerConfig)
+    guide: bool | None = None
+    learning_curve: int = 0
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
+    plan: bool | None = None
 
     def __post_init__(self):
         if not self.name or "/" in self.name:
@@ -122,6 +153,15 @@ class TrainConfig:
         if (self.freeze or self.freeze_levels) and self.start_from is None:
             raise UserError("freeze keeps weights that are known, and none are; add start_from=RUN or leave freeze out")
         check(self, "", TRANSFORM_COUNTS, "test_time_augmentation")
+        if self.target is None:  # as in configurations of before
+            self.target = ClassesTarget()
+        check(self, "", within(0, _MOST_PARTS), "learning_curve")
+        if self.learning_curve == 1:
+            raise UserError("learning_curve=1 has nothing to compare; take 3 (a quarter, half and all of the images)")
         if self.normalize.intensity is None:
             usual = Intensity.median if self.data is None else self.data.usual_intensity
             self.normalize = replace(self.normalize, intensity=usual)
+        if self.trainer.validate_every is None and self.trainer.max_minutes is None:
+            self.trainer = replace(self.trainer, validate_every=_USUAL_VALIDATE_EVERY)
+        if self.tune is None:
+            self.tune = self.data is not None and self.data.usual_tune

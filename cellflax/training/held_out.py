@@ -1,7 +1,7 @@
 """Scores of a network on held-out regions, while it trains and afterwards."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import numpy as np
@@ -19,6 +19,7 @@ from cellflax.pictures.overlay import Panel, outline_overlay
 from cellflax.refine import RefineConfig, intensity_image, needs_seeds, refine
 from cellflax.refine.seeds import nuclei_seeds
 from cellflax.schemas import kind_of
+from cellflax.targets import BOUNDARY, Outputs
 from cellflax.training.config import TrainConfig
 
 Probability = Callable[[np.ndarray], np.ndarray | jax.Array]
@@ -37,6 +38,7 @@ class HeldOut:
         raw: (h, w, C) intensities of the region, not normalised.
         pixel_size_um: edge of a pixel, if known.
         ignored: (h, w) codes of what is not annotated, see `cellflax.ignored`; None if everything is.
+        maps: (h, w, maps) what the network learns besides classes, NaN where it is unknown; None without such maps.
     """
 
     image: np.ndarray
@@ -47,6 +49,7 @@ class HeldOut:
     raw: np.ndarray
     pixel_size_um: float | None
     ignored: np.ndarray | None = None
+    maps: np.ndarray | None = None
 
     @classmethod
     def of(cls, region: Region, normalized: np.ndarray, seeds: np.ndarray | None, geometry: Geometry) -> "HeldOut":
@@ -66,6 +69,7 @@ class HeldOut:
             raw=example.image[region.slices],
             pixel_size_um=example.pixel_size_um,
             ignored=None if example.ignored is None else example.ignored[region.slices],
+            maps=None if example.maps is None else example.maps[region.slices],
         )
 
 
@@ -111,12 +115,13 @@ class Validator:
     Attributes:
         held_out: the regions.
         channels: channels of the images.
-        class_names: names of the network's outputs.
+        class_names: names of the network's classes.
         activation: activation that turned its logits into probabilities.
         refine: from probabilities to cells.
         balance: exponent of the class weights, as in sampling.
         geometry: geometry of the network.
         erode_reference: erode each reference cell by disk(1), as P1's index does.
+        map_names: names of the maps that follow the classes in the network's outputs.
     """
 
     held_out: tuple[HeldOut, ...]
@@ -127,6 +132,12 @@ class Validator:
     balance: float
     geometry: Geometry
     erode_reference: bool = False
+    map_names: tuple[str, ...] = ()
+
+    @property
+    def outputs(self) -> Outputs:
+        """The network's outputs."""
+        return Outputs(self.class_names, self.map_names)
 
     @classmethod
     def of(cls, config: TrainConfig, dataset: Dataset, geometry: Geometry) -> "Validator":
@@ -148,13 +159,29 @@ class Validator:
             refine=config.refine,
             balance=config.sampler.balance,
             geometry=geometry,
+            map_names=dataset.map_names,
         )
 
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of each region's image, context included; regions of one shape share their compiled programs."""
+        return tuple(region.image.shape for region in self.held_out)
+
+    def order(self, seed: int) -> tuple[int, ...]:
+        """A random order of the regions; the first one holds a cell, so that samples of any size have a score."""
+        order = [int(i) for i in np.random.default_rng(seed).permutation(len(self.held_out))]
+        first = next((i for i in order if self.held_out[i].cells.any()), order[0])
+        return (first, *(i for i in order if i != first))
+
+    def part(self, regions: Sequence[int]) -> "Validator":
+        """The same for some of the regions."""
+        return replace(self, held_out=tuple(self.held_out[i] for i in regions))
+
     def predict(self, probability: Probability, transforms: int = 1) -> list[np.ndarray]:
-        """Class probabilities of every region, (h, w, K).
+        """The outputs for every region, (h, w, K): probabilities of the classes, then maps.
 
         Args:
-            probability: compiled (T, H, W, C) -> class probabilities (T, H - 2 border, W - 2 border, K).
+            probability: compiled (T, H, W, C) -> outputs (T, H - 2 border, W - 2 border, K).
             transforms: rotations and reflections averaged, 1, 4 or 8.
         """
         return [
@@ -163,7 +190,7 @@ class Validator:
         ]
 
     def score(self, predictions: Sequence[np.ndarray]) -> tuple[dict[str, float], np.ndarray]:
-        """Score the probabilities of the regions.
+        """Score what `predict` returned.
 
         Returns:
             Metrics by name, and an overlay of the first region, (H, W, 3) uint8. The metrics are
@@ -173,26 +200,20 @@ class Validator:
             cuts others off their nuclei), `share_jaccard_0.8` (share of the same cells at 0.8 or more), and
             `missed`, `merged` and `split` (shares of all reference cells, see `metrics.detection.CellError`), and `f1`
             (of cells matched at IoU 0.5; cells found where there are none lower it). What is not annotated does not
-            count, see `metrics.comparable`.
+            count, see `metrics.comparable`. For each map, `error_<map>` is its mean absolute error within cells.
         """
         k = len(self.class_names)
         confusion, cost, count = np.zeros((k, k), np.int64), np.zeros(k), np.zeros(k)
         scores, overlay = [], None
         for region, predicted in zip(self.held_out, predictions, strict=True):
-            confusion += confusion_matrix(region.classes, predicted.argmax(-1), k)
+            probability = self.outputs.classes(predicted)
+            confusion += confusion_matrix(region.classes, probability.argmax(-1), k)
             annotated = region.classes != IGNORE
             classes = region.classes[annotated]
-            surprise = -np.log(self._chosen(predicted[annotated], classes))
+            surprise = -np.log(self._chosen(probability[annotated], classes))
             cost += np.bincount(classes, weights=surprise, minlength=k)
             count += np.bincount(classes, minlength=k)
-            labels = refine(
-                self.refine,
-                predicted,
-                self.class_names,
-                region.seeds,
-                intensity=intensity_image(self.refine, region.raw, self.channels),
-                pixel_size_um=region.pixel_size_um,
-            )
+            labels = self.cells(region, predicted)
             scores.append(
                 score_cells(
                     region.cells,
@@ -219,8 +240,40 @@ class Validator:
         for error in (CellError.MISSED, CellError.MERGED, CellError.SPLIT):
             metrics[error.name.lower()] = float(np.sum(cells.errors == error) / max(len(cells.errors), 1))
         metrics["f1"] = float(np.nan_to_num(cells.matches[0].f1))
+        metrics |= self._map_errors(predictions)
         assert overlay is not None, "a data set has at least one validation region"
         return metrics, (255 * overlay).astype(np.uint8)
+
+    def cells(self, region: HeldOut, predicted: np.ndarray, how: RefineConfig | None = None) -> np.ndarray:
+        """The cells of one region.
+
+        Args:
+            region: the region.
+            predicted: (h, w, K), as from `predict`.
+            how: from probabilities to cells; None for `refine`.
+
+        Returns:
+            (h, w) int32 labels 1...n, 0 = background.
+        """
+        how = how or self.refine
+        return refine(
+            how,
+            predicted,
+            self.outputs.names,
+            region.seeds,
+            intensity=intensity_image(how, region.raw, self.channels),
+            pixel_size_um=region.pixel_size_um,
+        )
+
+    def _map_errors(self, predictions: Sequence[np.ndarray]) -> dict[str, float]:
+        """Mean absolute error of each map within cells, 0 if none is known."""
+        total, pixels = np.zeros(len(self.map_names)), 0
+        for region, predicted in zip(self.held_out, predictions, strict=True):
+            if region.maps is not None:
+                cell = region.maps[..., self.map_names.index(BOUNDARY)] > 0  # false for NaN
+                total += np.abs(self.outputs.maps(predicted) - region.maps)[cell].sum(axis=0)
+                pixels += int(cell.sum())
+        return {f"error_{name}": float(e) for name, e in zip(self.map_names, total / max(pixels, 1), strict=True)}
 
     def _chosen(self, predicted: np.ndarray, classes: np.ndarray) -> np.ndarray:
         """Probability of each pixel's own class, (n, K) and (n,) -> (n,); independent ones are normalised first."""

@@ -1,9 +1,8 @@
 """The training loop: steps, reports, validation and checkpoints in a fixed order."""
 
-import itertools
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,16 +11,18 @@ import numpy as np
 from flax import nnx
 
 from cellflax.errors import UserError
-from cellflax.losses import activation_of
+from cellflax.losses import output_activation
 from cellflax.models.ensemble import member_probabilities
 from cellflax.progress import Progress
 from cellflax.training.checkpoint import Checkpoints
 from cellflax.training.config import Monitor, TrainConfig
 from cellflax.training.held_out import Validator
 from cellflax.training.optimizers import learning_rate
+from cellflax.training.pace import Pace
 from cellflax.training.runlog import RunLog
 from cellflax.training.state import StepSums, TrainState, TrainStep
 from cellflax.training.stopping import Clock, SignalWatch, Tally
+from cellflax.training.validations import Metrics, Validations
 
 # Steps dispatched ahead of the device: enough to keep it busy, and so few that a signal or the clock waits briefly.
 _MAX_QUEUED = 4
@@ -39,6 +40,7 @@ class Loop:
         checkpoints: where states are saved.
         log: where metrics go.
         record: what every checkpoint records besides its arrays.
+        clock: seconds since the command began; new by default.
     """
 
     def __init__(
@@ -51,10 +53,12 @@ class Loop:
         checkpoints: Checkpoints,
         log: RunLog,
         record: dict[str, Any],
+        clock: Clock | None = None,
     ):
+        self.clock = clock or Clock()
         self.config, self.step, self.feed, self.validator = config, step, feed, validator
         self.checkpoints, self.log, self.record = checkpoints, log, record
-        activation = activation_of(config.loss)
+        activation = output_activation(config.loss, validator.outputs)
 
         @jax.jit
         def probability(params, stats, tiles):
@@ -67,80 +71,143 @@ class Loop:
 
     def run(self, state: TrainState, tally: Tally, signals: SignalWatch) -> Tally:
         """Train from a state to the last step or a reason to stop; the last state is always saved."""
-        trainer = self.config.trainer
-        clock = Clock(tally.elapsed_s)
-        first = saved = int(state.step)
-        intervals = _intervals(first, trainer.steps, trainer.log_every, trainer.validate_every)
-        if tally.validated_step != first and self._due(first):
-            intervals = itertools.chain([(first, first)], intervals)  # a signal came before this validation
-        else:
-            tally.reason = self._reason(first, tally, self._out_of_time(tally.elapsed_s))
-        with Progress(trainer.steps, first, self.config.logger.line_seconds) as bar:
-            reports = _Reports(self.config, self.validator.class_names, self.log, bar)
-            for start, end in intervals:
-                if tally.reason is not None:
-                    break
+        self.clock.add(tally.elapsed_s)
+        first = saved = step = int(state.step)
+        pace = Pace(self.config, self.clock, first, tally.position)
+        validations = Validations(self.config, self.validator, self.clock, tally)
+        validations.plan(pace)
+        # A signal may have come before the validation of the last checkpoint.
+        is_due_now = tally.validated_step != first and self._is_due(first, pace, validations)
+        if not is_due_now:
+            tally.reason = self._reason(first, tally, pace)
+        if tally.reason is None:
+            tally.reported_score = tally.reported_regions = None  # of the end of a shorter training
+        queued: deque[tuple[int, StepSums]] = deque()
+        with Progress(self.config.trainer.steps, first, self.config.logger.line_seconds) as bar:
+            reports = _Reports(self.config, pace, self.clock, self.validator.class_names, self.log, bar)
+            while tally.reason is None:
+                end = step if is_due_now else self._end(step)
+                is_due_now = False
                 # 1. Update.
                 # On the state's devices: for sums from elsewhere, another program would be compiled.
                 sums = jax.device_put(StepSums.zero(len(self.validator.class_names)), state.step.sharding)
-                step, queued = start, deque([sums])
-                while step < end and signals.received is None:
-                    state, sums = self.step(state, self.feed(step), sums)
+                position = pace.position
+                while step < end and signals.received is None and not (step and pace.is_over(step)):
+                    position = pace.position
+                    state, sums = self.step(state, self.feed(step), sums, np.float32(position))
+                    pace.advance(step)
                     step += 1
-                    queued.append(sums)
-                    if len(queued) > _MAX_QUEUED:
-                        jax.block_until_ready(queued.popleft())
+                    queued.append((step, sums))
+                    while queued and (len(queued) > _MAX_QUEUED or queued[0][1].steps.is_ready()):
+                        done, ready = queued.popleft()
+                        jax.block_until_ready(ready)
+                        self._finished(done, pace, validations)
+                    if validations.is_due():
+                        break
                 # 2. Report the interval before this one, whose sums are ready by now.
-                reports.push(step, sums)
-                out_of_time = self._out_of_time(clock.seconds())
-                if not self._due(step) and not out_of_time and signals.received is None:
+                reports.push(step, sums, position)
+                if not self._is_due(step, pace, validations) and signals.received is None:
                     continue
                 # 3. Before anything is saved, make sure that the cost is a number.
                 reports.flush()
+                if queued:
+                    queued.clear()
+                    self._finished(step, pace, validations)
                 # 4. Validate, unless somebody is waiting for us to stop.
                 score = None
                 if signals.received is None:
-                    score = self._validate(step, state, bar)
+                    score = self._validate(step, state, bar, validations, pace)
                     tally.validated(step, score)
-                    tally.reason = self._reason(step, tally, out_of_time)
+                    validations.plan(pace)
+                    tally.reason = self._reason(step, tally, pace)
+                    if tally.reason is None:
+                        self._announce(step, tally, pace, bar)
+                    elif validations.last_regions is not None:
+                        self._validate_best(step, state, tally, bar, validations)
                 # 5. Save, so that running again resumes from here; never overwrite a validated checkpoint.
-                tally.elapsed_s = clock.seconds()
+                tally.elapsed_s = self.clock.seconds()
+                tally.position = None if pace.position == step else pace.position
                 if score is not None or step > saved:
                     self.checkpoints.save(state, {**self.record, "training": tally.to_json()}, score)
                     saved = step
+                    validations.save_s = self.clock.seconds() - tally.elapsed_s
                 if signals.received is not None:
                     break
+                pace.interrupted()
+                validations.started()
         return tally
 
-    def _validate(self, step: int, state: TrainState, bar: Progress) -> float:
-        """Score the held-out regions; larger is better."""
+    def _finished(self, step: int, pace: Pace, validations: Validations) -> None:
+        """Note that the device has finished all steps before `step`."""
+        if not pace.is_running:
+            validations.started()  # the first step compiled
+        pace.finished(step)
+
+    def _validate(self, step: int, state: TrainState, bar: Progress, validations: Validations, pace: Pace) -> float:
+        """Score the held-out regions, or a sample of them; larger is better."""
         if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves((state.params, state.stats))):
             raise _diverged(f"at step {step}")  # the last cost was a number, but the new weights are not
-        predictions = self.validator.predict(lambda tiles: self.probability(state.params, state.stats, tiles))
-        metrics, overlay = self.validator.score(predictions)
+        metrics, overlay = validations.score(lambda tiles: self.probability(state.params, state.stats, tiles), pace)
         self.record["validation"] = metrics
         self.log.log(step, {f"validation_{name}": value for name, value in metrics.items()})
         self.log.log_image(step, "validation_overlay", overlay)
+        bar.note(f"step {step}: validation {_words(metrics)}")
+        return self._monitored(metrics)
+
+    def _validate_best(
+        self, step: int, state: TrainState, tally: Tally, bar: Progress, validations: Validations
+    ) -> None:
+        """Score the best checkpoint on all regions, after a training that saw scores of a sample."""
+        best = tally.best_step
+        assert best is not None, "a validation has just been done"
+        chosen = state if best == step else self.checkpoints.restore(state, best)[0]
+        metrics = validations.score_last(lambda tiles: self.probability(chosen.params, chosen.stats, tiles))
+        if best == step:
+            self.record["validation"] = metrics
+        self.log.log(step, {f"final_{name}": value for name, value in metrics.items()})
+        tally.reported_score, tally.reported_regions = self._monitored(metrics), validations.last_regions
         bar.note(
-            f"step {step}: validation loss {metrics['loss']:.3f}, cells' Jaccard {metrics['jaccard']:.3f} and "
-            f"Dice {metrics['dice']:.3f}"
+            f"step {best}, the best by {tally.sample} held-out regions: on {validations.last_regions} of "
+            f"{len(self.validator.shapes)} {_words(metrics)}"
         )
+
+    def _monitored(self, metrics: Metrics) -> float:
         return metrics["jaccard"] if self.config.trainer.monitor is Monitor.jaccard else -metrics["loss"]
 
-    def _due(self, step: int) -> bool:
+    def _announce(self, step: int, tally: Tally, pace: Pace, bar: Progress) -> None:
+        """Say, once, how many steps the time allows."""
+        planned, speed = step + pace.remaining(step), pace.steps_per_second
+        if self.config.trainer.max_minutes is None or tally.planned_steps is not None or speed is None:
+            return
+        tally.planned_steps = round(planned)
+        bar.note(
+            f"trainer.max_minutes={self.config.trainer.max_minutes:g} allows about {planned:.0f} steps, {speed:.3g} "
+            f"per second; {tally.sample} of {len(self.validator.shapes)} held-out regions are validated while training"
+        )
+
+    def _end(self, step: int) -> int:
+        """The next step after which something is due; it does not depend on where the training was resumed."""
+        trainer = self.config.trainer
+        every = [n for n in (trainer.log_every, trainer.validate_every) if n is not None]
+        ends = [(step // n + 1) * n for n in every]
+        return min(ends) if trainer.steps is None else min(trainer.steps, *ends)
+
+    def _is_due(self, step: int, pace: Pace, validations: Validations) -> bool:
         """Whether to validate after a step."""
-        return step == self.config.trainer.steps or (step > 0 and step % self.config.trainer.validate_every == 0)
+        if step == 0:
+            return False
+        every = self.config.trainer.validate_every
+        return pace.is_over(step) or validations.is_due() or (every is not None and step % every == 0)
 
-    def _out_of_time(self, seconds: float) -> bool:
-        budget = self.config.trainer.max_minutes
-        return budget is not None and seconds > 60 * budget
-
-    def _reason(self, step: int, tally: Tally, out_of_time: bool) -> str | None:
+    def _reason(self, step: int, tally: Tally, pace: Pace) -> str | None:
         trainer = self.config.trainer
         if step == trainer.steps:
             return "all steps done"
-        if out_of_time:
-            return f"trainer.max_minutes={trainer.max_minutes:g} are over"
+        if step and pace.is_over(step):
+            if pace.is_early:
+                return "the learning rate was annealed in an earlier budget; a longer training is a new run"
+            early = "" if pace.is_annealed else " before the learning rate was annealed"
+            return f"trainer.max_minutes={trainer.max_minutes:g} are over{early}"
         if trainer.patience and tally.stale >= trainer.patience:
             return f"no improvement in {tally.stale} validations"
         return None
@@ -149,15 +216,30 @@ class Loop:
 class _Reports:
     """Means over intervals of steps, logged one interval late so that the loop never waits for the device."""
 
-    def __init__(self, config: TrainConfig, class_names: tuple[str, ...], log: RunLog, bar: Progress):
-        self.rate = learning_rate(config.optimizer, config.trainer.steps)
+    def __init__(
+        self,
+        config: TrainConfig,
+        pace: Pace,
+        clock: Clock,
+        class_names: tuple[str, ...],
+        log: RunLog,
+        bar: Progress,
+    ):
+        self.rate = learning_rate(config.optimizer, pace.span)
+        self.budget, self.pace, self.clock = config.trainer.max_minutes, pace, clock
         self.class_names, self.log, self.bar = class_names, log, bar
-        self.pending: tuple[int, StepSums] | None = None
+        self.pending: tuple[int, StepSums, float] | None = None
 
-    def push(self, step: int, sums: StepSums) -> None:
-        """Keep the sums of the interval that ended at `step`; log those of the one before."""
+    def push(self, step: int, sums: StepSums, position: float) -> None:
+        """Keep the sums of the interval that ended at `step`; log those of the one before.
+
+        Args:
+            step: steps done.
+            sums: sums over the interval.
+            position: position of its last step on the schedule.
+        """
         self.flush()
-        self.pending = step, sums
+        self.pending = step, sums, position
 
     def flush(self) -> None:
         """Log what is pending.
@@ -167,7 +249,7 @@ class _Reports:
         """
         if self.pending is None:
             return
-        step, sums = self.pending[0], jax.device_get(self.pending[1])
+        (step, _, position), sums = self.pending, jax.device_get(self.pending[1])
         self.pending = None
         steps = int(sums.steps)
         if steps == 0:
@@ -178,12 +260,17 @@ class _Reports:
         metrics = {
             "train_loss": loss,
             "train_penalty": float(sums.penalty) / steps,
-            "learning_rate": float(np.asarray(self.rate(jnp.asarray(step - 1)))),
+            "learning_rate": float(np.asarray(self.rate(jnp.asarray(position, jnp.float32)))),
         }
         accuracy = sums.correct / np.maximum(sums.total, np.finfo(np.float32).tiny)
         metrics |= {f"train_accuracy_{n}": float(a) for n, a in zip(self.class_names, accuracy, strict=True)}
         self.log.log(step, metrics)
-        self.bar.update(step, f"loss {loss:.3f}")
+        if self.budget is None:
+            self.bar.update(step, f"loss {loss:.3f}")
+            return
+        total = step + self.pace.remaining(step)
+        time = f"{self.clock.seconds() / 60:.1f} of {self.budget:g} min"
+        self.bar.update(step, f"{time}, loss {loss:.3f}", round(total) if math.isfinite(total) else None)
 
 
 def _diverged(when: str) -> UserError:
@@ -192,9 +279,5 @@ def _diverged(when: str) -> UserError:
     )
 
 
-def _intervals(step: int, steps: int, *every: int) -> Iterator[tuple[int, int]]:
-    """Cut the steps from `step` on wherever something is due; the cuts do not depend on `step`."""
-    while step < steps:
-        end = min(steps, *((step // n + 1) * n for n in every))
-        yield step, end
-        step = end
+def _words(metrics: Metrics) -> str:
+    return f"loss {metrics['loss']:.3f}, cells' Jaccard {metrics['jaccard']:.3f} and Dice {metrics['dice']:.3f}"

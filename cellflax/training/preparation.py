@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -13,12 +14,16 @@ from cellflax.data.normalize import normalize
 from cellflax.data.sampler import BatchSource, CropsConfig, Sampler
 from cellflax.data.stored_batches import stored_batches
 from cellflax.errors import UserError
+from cellflax.losses.distances import MapsLoss, distance_cost
 from cellflax.models import Geometry
+from cellflax.targets import TargetConfig
+from cellflax.targets.distances import ClassesDistancesTarget
 from cellflax.training.composition import check_composition, check_test
 from cellflax.training.config import TrainConfig
 from cellflax.training.frozen import frozen_parts, hold, without_updates
 from cellflax.training.held_out import Validator
 from cellflax.training.optimizers import build_optimizer
+from cellflax.training.pace import schedule_span
 from cellflax.training.starting import start
 from cellflax.training.state import TrainState, TrainStep, create_state, data_mesh, make_train_step, replicate
 
@@ -62,7 +67,7 @@ def prepare(config: TrainConfig, dataset: Dataset, *, resumes: bool = False) -> 
     channels, classes = len(dataset.channels), len(dataset.class_names)
     loss = config.loss.build(dataset.class_names, class_pixels(dataset.train, classes).sum(axis=0))
     members = [
-        config.model.build(channels=channels, classes=classes, seed=config.seed + i)
+        config.model.build(channels=channels, classes=len(dataset.outputs.names), seed=config.seed + i)
         for i in range(config.trainer.ensemble)
     ]
     geometry = members[0].geometry
@@ -70,14 +75,16 @@ def prepare(config: TrainConfig, dataset: Dataset, *, resumes: bool = False) -> 
     frozen = frozen_parts(config, members[0])
     started_from = None
     if config.start_from is not None and not resumes:
-        started_from = start(config, dataset.channels, dataset.class_names, members, frozen)
+        started_from = start(config, dataset.channels, dataset.outputs.names, members, frozen)
     for member in members:
         hold(member, frozen)
-    optimizer = without_updates(build_optimizer(config.optimizer, config.trainer.steps), frozen)
+    optimizer = build_optimizer(config.optimizer, schedule_span(config))
+    optimizer = replace(optimizer, rule=without_updates(optimizer.rule, frozen))
     graph, state = create_state(members, optimizer)
     mesh = _mesh(config)
     source = _batch_source(config, dataset, geometry, mesh)
-    step = make_train_step(graph, optimizer, loss, config.loss.l2, source, config.seed, mesh)
+    of_maps = _maps_loss(config.target)
+    step = make_train_step(graph, optimizer, loss, config.loss.l2, source, config.seed, mesh, of_maps)
     return Job(graph, replicate(state, mesh), step, source, validator, mesh.size, started_from)
 
 
@@ -98,6 +105,12 @@ def _batch_source(config: TrainConfig, dataset: Dataset, geometry: Geometry, mes
         return stored_batches(settings, sampler, config.seed, config.trainer.ensemble)
     sampler.data = replicate(sampler.data, mesh)
     return sampler
+
+
+def _maps_loss(target: TargetConfig) -> MapsLoss | None:
+    if not isinstance(target, ClassesDistancesTarget):
+        return None
+    return partial(distance_cost, weight=target.weight, outside=target.outside)
 
 
 def _mesh(config: TrainConfig) -> Mesh:

@@ -6,13 +6,17 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from cellflax.data.sampler import Batch, BatchSource
 from cellflax.losses import Loss, l2_penalty
+from cellflax.losses.distances import MapsLoss
 from cellflax.models.ensemble import map_members, stack_members
+from cellflax.targets import split_planes
+from cellflax.training.optimizers import Optimizer
 
 # Separates the random stream of dropout masks from that of the batches, which have the same seed.
 _DROPOUT = 0xD0
@@ -25,15 +29,18 @@ class TrainState:
 
     Attributes:
         step: number of updates done, int32.
-        params: trained variables, with a leading axis for the members of the ensemble.
+        params: variables of the networks that prediction uses, with a leading axis for the members of the ensemble.
         stats: other variables (running statistics of batch normalisation), with the same leading axis.
         opt_state: state of the optimisers, with the same leading axis.
+        trained: where `params` and `stats` are moving averages (`optimizer.average`), those that the optimiser updates,
+            as `{"params": ..., "stats": ...}`; else None: `params` and `stats` themselves are trained.
     """
 
     step: jax.Array
     params: nnx.State
     stats: nnx.State
     opt_state: Any
+    trained: dict[str, nnx.State] | None = None
 
 
 class StepSums(NamedTuple):
@@ -59,8 +66,8 @@ class StepSums(NamedTuple):
         return cls(*(jnp.zeros(()) for _ in range(3)), *(jnp.zeros(classes) for _ in range(2)))
 
 
-# State, what the batch source feeds to this step, sums so far -> state and sums after it.
-TrainStep = Callable[[TrainState, Any, StepSums], tuple[TrainState, StepSums]]
+# State, what the batch source feeds to this step, sums so far, position on the schedule -> state and sums after it.
+TrainStep = Callable[[TrainState, Any, StepSums, np.float32], tuple[TrainState, StepSums]]
 
 
 def data_mesh(devices: int | None = None) -> Mesh:
@@ -69,12 +76,13 @@ def data_mesh(devices: int | None = None) -> Mesh:
     return jax.make_mesh((count,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:count])
 
 
-def create_state(
-    members: Sequence[nnx.Module], optimizer: optax.GradientTransformation
-) -> tuple[nnx.GraphDef, TrainState]:
+def create_state(members: Sequence[nnx.Module], optimizer: Optimizer) -> tuple[nnx.GraphDef, TrainState]:
     """Split new networks of one architecture into their structure and the state at step 0."""
     graph, params, stats = stack_members(members)
-    return graph, TrainState(jnp.zeros((), jnp.int32), params, stats, jax.vmap(optimizer.init)(params))
+    state = TrainState(jnp.zeros((), jnp.int32), params, stats, jax.vmap(optimizer.init)(params))
+    if optimizer.average:  # copies: all arrays of a state are donated, none may be there twice
+        state.trained = jax.tree.map(jnp.copy, {"params": params, "stats": stats})
+    return graph, state
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
@@ -83,19 +91,30 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
 
 
 def objective(
-    graph: nnx.GraphDef, loss: Loss, l2: float
+    graph: nnx.GraphDef, loss: Loss, l2: float, maps_loss: MapsLoss | None = None
 ) -> Callable[[nnx.State, nnx.State, Batch, jax.Array], tuple[jax.Array, tuple[nnx.State, jax.Array, jax.Array]]]:
     """The cost of one batch as a function of the parameters.
 
+    Args:
+        graph: structure of the network.
+        loss: cost of its classes.
+        l2: factor of the penalty on its weights.
+        maps_loss: cost of its maps, if the batches have any.
+
     Returns:
-        function of (params, stats, batch, dropout key) -> (cost, (new stats, cost without penalty, logits)).
+        function of (params, stats, batch, dropout key) -> (cost, (new stats, cost without penalty, logits of the
+        classes)).
     """
 
     def cost(params, stats, batch, key):
         model = nnx.merge(graph, params, stats, copy=True)
-        logits = model(batch.image, train=True, key=key)
+        outputs = model(batch.image, train=True, key=key)
+        logits, maps = split_planes(outputs, 0 if batch.maps is None else batch.maps.shape[-1])
         _, _, stats = nnx.split(model, nnx.Param, ...)
         fit = loss(logits, batch.target, batch.weight)
+        if batch.maps is not None:
+            assert maps_loss is not None, "maps without a cost"
+            fit += maps_loss(maps, batch.maps)
         penalty = l2 * l2_penalty(params) if l2 else jnp.zeros(())
         return fit + penalty, (stats, fit, logits)
 
@@ -104,41 +123,51 @@ def objective(
 
 def make_train_step(
     graph: nnx.GraphDef,
-    optimizer: optax.GradientTransformation,
+    optimizer: Optimizer,
     loss: Loss,
     l2: float,
     source: BatchSource,
     seed: int,
     mesh: Mesh,
+    maps_loss: MapsLoss | None = None,
 ) -> TrainStep:
     """Compile one update of every member: take its batch of this step, differentiate, apply.
 
     Member i is trained as a network of its own with the seed `seed` + i. Its batches are a function of (that
     seed, step) alone, so that resuming needs only the state. The state is donated. Under the mesh each batch is
     split over the devices, but the statistics of batch normalisation are those of the whole batch, so that one
-    device and several agree.
+    device and several agree. The position on the learning-rate schedule is an argument (`pace`), so that a new plan
+    compiles nothing.
     """
-    cost = objective(graph, loss, l2)
+    cost = objective(graph, loss, l2, maps_loss)
     split = NamedSharding(mesh, PartitionSpec("data"))
     whole = NamedSharding(mesh, PartitionSpec())
     fed = NamedSharding(mesh, source.partition)
 
-    def step(state: TrainState, data: Any, sums: StepSums) -> tuple[TrainState, StepSums]:
+    def step(state: TrainState, data: Any, sums: StepSums, position: jax.Array) -> tuple[TrainState, StepSums]:
         def update(member, params, stats, opt_state):
             batch = jax.lax.with_sharding_constraint(source(data, member, state.step), split)
             key = jax.random.fold_in(jax.random.fold_in(jax.random.key(member), _DROPOUT), state.step)
             (total, (stats, fit, logits)), gradient = jax.value_and_grad(cost, has_aux=True)(params, stats, batch, key)
-            updates, opt_state = optimizer.update(gradient, opt_state, params)
+            updates, opt_state = optimizer.update(gradient, opt_state, params, position)
             done = _sums(batch, logits, fit, total - fit)
             return optax.apply_updates(params, updates), stats, opt_state, done
 
         members = jax.tree.leaves(state.params)[0].shape[0]
         seeds = jnp.arange(seed, seed + members, dtype=jnp.uint32)
-        params, stats, opt_state, done = map_members(update, seeds, state.params, state.stats, state.opt_state)
+        used = {"params": state.params, "stats": state.stats}
+        weights = used if state.trained is None else state.trained
+        params, stats, opt_state, done = map_members(
+            update, seeds, weights["params"], weights["stats"], state.opt_state
+        )
         sums = jax.tree.map(lambda total, new: total + jnp.mean(new, axis=0), sums, done)
-        return TrainState(state.step + 1, params, stats, opt_state), sums
+        if state.trained is None:
+            return TrainState(state.step + 1, params, stats, opt_state), sums
+        trained = {"params": params, "stats": stats}
+        used = optimizer.averaged(used, trained, state.step)
+        return TrainState(state.step + 1, used["params"], used["stats"], opt_state, trained), sums
 
-    return jax.jit(step, in_shardings=(whole, fed, whole), out_shardings=(whole, whole), donate_argnums=0)
+    return jax.jit(step, in_shardings=(whole, fed, whole, whole), out_shardings=(whole, whole), donate_argnums=0)
 
 
 def _sums(batch: Batch, logits: jax.Array, fit: jax.Array, penalty: jax.Array) -> StepSums:

@@ -2,6 +2,7 @@
 
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -35,12 +36,20 @@ class Tally:
     """The progress of training besides its weights; kept in every checkpoint.
 
     Attributes:
-        elapsed_s: seconds of training, summed over resumptions.
+        elapsed_s: seconds of training, from its start until before the last checkpoint, summed over resumptions.
         best_score: the best validation so far; larger is better.
         best_step: where it was reached.
         validated_step: the last step that was validated.
         stale: validations since the best.
         reason: why training ended, or null while it runs.
+        validation_s: seconds of validation among `elapsed_s`.
+        position: where on the learning-rate schedule the next step is (`Pace`), if a time budget moved it; null: at the
+            number of steps done.
+        planned_steps: steps that the time budget was expected to allow, as planned at the first validation.
+        sample: held-out regions in the validations while training; null: all of them, or none yet.
+        pixel_s: seconds that validation takes for a pixel of a held-out region.
+        reported_score: score of the best checkpoint on more regions than `sample`, at the end of training.
+        reported_regions: their number.
     """
 
     elapsed_s: float = 0.0
@@ -49,6 +58,13 @@ class Tally:
     validated_step: int | None = None
     stale: int = 0
     reason: str | None = None
+    validation_s: float = 0.0
+    position: float | None = None
+    planned_steps: int | None = None
+    sample: int | None = None
+    pixel_s: float | None = None
+    reported_score: float | None = None
+    reported_regions: int | None = None
 
     def validated(self, step: int, score: float) -> None:
         """Count one validation."""
@@ -58,17 +74,35 @@ class Tally:
         else:
             self.stale += 1
 
+    @property
+    def score(self) -> float | None:
+        """Score of the best checkpoint: on all regions, where the validations while training saw a sample of them."""
+        return self.best_score if self.reported_score is None else self.reported_score
+
+    @property
+    def validation_share(self) -> float:
+        """Share of validation in the time."""
+        return self.validation_s / self.elapsed_s if self.elapsed_s > 0 else 0.0
+
     def to_json(self) -> dict[str, Any]:
         """As JSON types; `Tally(**...)` is the inverse."""
         return asdict(self)
 
 
 class Clock:
-    """Seconds of training, both before this start and since."""
+    """Seconds of training, both before this start and since.
 
-    def __init__(self, before_s: float):
-        self._start = time.monotonic() - before_s
+    Args:
+        now: seconds since any fixed moment.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic):
+        self._now, self._start = now, now()
+
+    def add(self, before_s: float) -> None:
+        """Count the seconds of the starts before this one, too."""
+        self._start -= before_s
 
     def seconds(self) -> float:
         """Seconds so far."""
-        return time.monotonic() - self._start
+        return self._now() - self._start

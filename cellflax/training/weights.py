@@ -1,7 +1,7 @@
 """Weights of trained networks with the record that says what they are: from a run, or from a file of networks."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ from cellflax.models.ensemble import stack_members
 from cellflax.networks import SUFFIX, among_networks, shipped_network
 from cellflax.networks.file import read_network_file
 from cellflax.progress import say
+from cellflax.refine import RefineConfig
 from cellflax.schemas import from_json
+from cellflax.targets import Outputs
 from cellflax.training.checkpoint import (
     DIRECTORY,
     has_record,
@@ -39,7 +41,7 @@ class TrainedWeights:
         path: the checkpoint, or the file of a network.
         step: training step of the weights.
         record: JSON record of the checkpoint.
-        config: the configuration they were trained with.
+        config: the configuration they were trained with; with the refinement that was tuned afterwards, if it was.
         graph: structure of one network.
         params: parameters, with a leading member axis.
         stats: other variables, with a leading member axis.
@@ -61,9 +63,19 @@ class TrainedWeights:
         return self.record["data"]["channels"]
 
     @property
-    def class_names(self) -> list[str]:
-        """Names of the output classes, in order."""
-        return self.record["data"]["class_names"]
+    def outputs(self) -> Outputs:
+        """What each network's outputs are."""
+        return outputs_of(self.config, self.record)
+
+
+def outputs_of(config: TrainConfig, record: dict[str, Any]) -> Outputs:
+    """What the outputs of a checkpoint's networks are.
+
+    Args:
+        config: its configuration.
+        record: its record.
+    """
+    return Outputs(tuple(record["data"]["class_names"]), config.target.map_names)
 
 
 def read_weights(path: str | Path, step: str = "best") -> TrainedWeights:
@@ -86,7 +98,7 @@ def read_weights(path: str | Path, step: str = "best") -> TrainedWeights:
     else:
         record = read_record(found)
     config = _config_of(found, record)
-    channels, classes = len(record["data"]["channels"]), len(record["data"]["class_names"])
+    channels, classes = len(record["data"]["channels"]), len(outputs_of(config, record).names)
 
     def build() -> nnx.Module:
         return config.model.build(channels=channels, classes=classes, seed=0)
@@ -136,17 +148,38 @@ def _config_of(path: Path, record: dict[str, Any]) -> TrainConfig:
     for group in ("model", "refine"):
         if getattr(config, group) is None:
             raise UserError(f"checkpoint {path} is damaged: its configuration has no {group}; copy it again")
+    if record.get("tuning") is not None:
+        config = replace(config, refine=_tuned(path, record["tuning"]))
     data = record["data"]
     size = data.get("pixel_size_um")
     names = [data.get("channels"), data.get("class_names")]
     if (
         not all(isinstance(part, list) and part and all(isinstance(name, str) for name in part) for part in names)
         or any(len(set(part)) < len(part) for part in names)
+        or set(names[1]) & set(config.target.map_names)
         or not isinstance(data.get("simulated"), bool)
         or not (size is None or (type(size) in (int, float) and size > 0))
     ):
         raise UserError(f"checkpoint {path} is damaged: its record does not describe its data; copy it again")
     return config
+
+
+@dataclass
+class _Tuned:
+    """What the record of a tuning must hold."""
+
+    refine: Any
+
+
+def _tuned(path: Path, tuning: dict[str, Any]) -> RefineConfig:
+    """The refinement that was chosen after training."""
+    try:
+        tuned = from_json(_Tuned, {"refine": tuning.get("refine")}).refine
+    except UserError as error:
+        raise UserError(f"checkpoint {path}: the record of its tuning: {error}") from error
+    if tuned is None:
+        raise UserError(f"checkpoint {path} is damaged: the record of its tuning has no refine; copy it again")
+    return tuned
 
 
 def _abstract(path: Path, build: Callable[[], nnx.Module], members: int) -> dict[str, nnx.State]:

@@ -30,7 +30,7 @@ def stored(path: Path, config: CropsConfig = CONFIG, seed: int = 5, members: int
 
 
 def assert_same(a: Batch, b: Batch) -> None:
-    for x, y in zip(a, b, strict=True):
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
         assert x.dtype == y.dtype
         np.testing.assert_array_equal(x, y)
 
@@ -165,6 +165,21 @@ def test_a_damaged_or_foreign_store_is_refused(copied, spoil, message):
     with pytest.raises(UserError, match=message) as error:
         stored(copied).feed(0)
     assert "\n" not in str(error.value)
+
+
+def test_a_store_of_a_version_with_fewer_settings_is_read(copied):
+    before = contents(copied)
+    description = json.loads((copied / "seed_5" / "store.json").read_text())
+    for name in ("by_cell", "touching", "touching_px"):
+        del description["sampler"][name]
+    for name in ("gamma", "blur_px", "offset", "noise"):
+        del description["sampler"]["augment"][name]
+    describe(copied, sampler=description["sampler"])
+    assert_same(stored(copied).feed(0), stored(copied).feed(0))
+    with pytest.raises(UserError, match=r"a training with sampler.augment.noise=0.0, not 0.1"):
+        stored(copied, replace(CONFIG, augment=AugmentConfig(gain=0.1, noise=0.1)))
+    chunks = {file for file in before if file.name != "store.json"}
+    assert {file: contents(copied)[file] for file in chunks} == {file: before[file] for file in chunks}
 
 
 @pytest.mark.parametrize(

@@ -82,3 +82,38 @@ def test_what_cannot_be(key):
     dataset = Dataset((example,), (), ("stain",), ("interior", "background"), "test")
     with pytest.raises(UserError, match=f"set7: its pixel size is unknown.*scale.{key}=2 .*save it in the image file"):
         dataset_to_scale(dataset, ScaleConfig(**{key: 2.0}))
+
+
+def test_a_factor_needs_no_pixel_size():
+    image = np.random.default_rng(0).random((30, 40, 2)).astype(np.float32)
+    half = ScaleConfig(factor=0.5)
+    np.testing.assert_array_equal(to_scale(image, None, half), resample(image, 1.0, 2.0))
+    assert to_scale(image, 0.3, ScaleConfig(factor=2.0)).shape == (60, 80, 2)
+    assert half.pixel_size_after(0.3) == 0.6
+    assert half.pixel_size_after(None) is None
+    assert ScaleConfig(pixel_size_um=0.65).pixel_size_after(0.3) == 0.65
+    assert ScaleConfig().changes_nothing
+    assert not half.changes_nothing
+
+
+def test_a_factor_comes_after_the_tophat_and_scales_labels():
+    rng = np.random.default_rng(0)
+    cells = rng.integers(0, 9, (20, 30)).astype(np.int32)
+    whole = Example("a", rng.random((20, 30, 1), np.float32), (cells > 4).astype(np.int8), cells, pixel_size_um=0.5)
+    data = Dataset((whole,), (Region(whole, 0, 20, 20, 30),), ("x",), ("interior", "background"), "")
+    both = ScaleConfig(tophat_um=3.5, factor=2.0)
+    scaled = dataset_to_scale(data, both)
+    np.testing.assert_array_equal(scaled.train[0].cells, cells.repeat(2, 0).repeat(2, 1))
+    assert scaled.train[0].pixel_size_um == 0.25
+    assert scaled.validation[0].slices == (slice(0, 40), slice(40, 60))
+    tophat = to_scale(whole.image, 0.5, ScaleConfig(tophat_um=3.5))
+    np.testing.assert_array_equal(scaled.train[0].image, resample(tophat, 2.0, 1.0))
+    with pytest.raises(UserError, match=r"scale\.tophat_um=3\.5 needs it"):
+        to_scale(whole.image, None, both)
+
+
+def test_two_ways_to_say_the_scale_are_refused():
+    with pytest.raises(UserError, match=r"scale\.factor=2 and scale\.pixel_size_um=0\.65: .*give one of them"):
+        ScaleConfig(pixel_size_um=0.65, factor=2.0)
+    with pytest.raises(UserError, match=r"scale\.factor must be"):
+        ScaleConfig(factor=0.0)

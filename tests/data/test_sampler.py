@@ -43,7 +43,7 @@ def batches(config: SamplerConfig, steps: int) -> Batch:
     """All pixels of some batches: image is cut to the labelled part."""
     drawing = sampler(config)
     drawn = [jax.device_get(drawing(drawing.data, 0, step)) for step in range(steps)]
-    image, target, weight = (np.concatenate(arrays) for arrays in zip(*drawn, strict=True))
+    image, target, weight, _ = jax.tree.map(lambda *arrays: np.concatenate(arrays), *drawn)
     image = image[:, BORDER:-BORDER, BORDER:-BORDER]
     used = weight > 0
     np.testing.assert_array_equal(target[used], image[used][:, 2])  # never IGNORE, always the pixel's own class
@@ -158,7 +158,7 @@ def test_composed_crops_show_two_images_on_the_two_sides_of_a_line():
         for k in range(2)
     ]
     drawing = sampler(CropsConfig(batch=200, size=size, compose=0.5, augment=PLAIN), images)
-    image, target, weight = jax.device_get(drawing(drawing.data, 0, 0))
+    image, target, weight, _ = jax.device_get(drawing(drawing.data, 0, 0))
     image = image[:, BORDER:-BORDER, BORDER:-BORDER, 0]
     np.testing.assert_array_equal(image[weight > 0], target[weight > 0])
     both = image.any(axis=(1, 2)) & ~image.all(axis=(1, 2))
@@ -211,7 +211,7 @@ def test_batch_is_a_function_of_seed_and_step_on_any_number_of_devices(config):
     assert len(first.image.sharding.device_set) == 1
     again = split(data_mesh(4), sampler(config).data, jnp.asarray(7))
     assert len(again.image.sharding.device_set) == 4
-    for a, b in zip(first, again, strict=True):
+    for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(again), strict=True):
         np.testing.assert_array_equal(a, b)
 
 

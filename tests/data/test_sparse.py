@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import jax
 import numpy as np
 import pytest
 
@@ -215,7 +216,7 @@ def test_images_without_cells_are_for_training_and_never_the_whole_validation(tm
         assert any(example.cells.any() for example in data.train)
         assert any(region.example.cells.any() for region in data.validation)
         sampler = Sampler(CropsConfig(size=16), data.train, border=0, multiple=1, classes=3)
-        assert all(np.isfinite(leaf).all() for leaf in sampler(sampler.data, 0, 0))
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(sampler(sampler.data, 0, 0)))
         if "validation_fraction" not in how:
             assert len(data.validation) == 1
             assert {example.name for example in data.train} >= {"b", "c", "d"}

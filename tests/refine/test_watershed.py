@@ -1,3 +1,6 @@
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import tifffile
@@ -223,3 +226,13 @@ def test_published_probabilities(data_root, line, marker, min_jaccard, min_dice,
     score = field.index(refine(WatershedConfig(), field.probability("Cytoplasm"), CLASSES, seeds))
     assert score.mean_jaccard >= min_jaccard
     assert score.mean_dice >= min_dice
+
+
+def test_threads_do_not_disturb_each_other():
+    """Every warning is an error here; one that scikit-image gives must be ignored by all threads alike."""
+    probability = probability_of(np.tile(touching(), (2, 3)))
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        labels = list(pool.map(lambda _: refine(WatershedConfig(seed_smoothing_px=1), probability, CLASSES), range(64)))
+    assert all((each == labels[0]).all() for each in labels)
+    assert warnings.filters == before

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cellflax.errors import UserError
+from cellflax.targets import Outputs
 from cellflax.training.checkpoint import Checkpoints
 from cellflax.training.config import Monitor, TrainConfig, TrainerConfig
 from cellflax.training.loop import Loop
@@ -45,18 +46,29 @@ class Training:
             logger=LoggerConfig(wandb=WandbMode.disabled),
         )
         self.class_names = CLASSES
+        self.outputs = Outputs(CLASSES)
+        self.positions: list[float] = []
         self.events = 0
 
     def event(self) -> None:
         self.at.get(self.events, lambda: None)()
         self.events += 1
 
-    def step(self, state: TrainState, data: None, sums: StepSums) -> tuple[TrainState, StepSums]:
+    def step(self, state: TrainState, data: None, sums: StepSums, position: np.float32) -> tuple[TrainState, StepSums]:
         self.event()
+        self.positions.append(float(position))
         n = int(state.step)
         cost = jnp.nan if self.nan_from is not None and n >= self.nan_from else jnp.float32(n)
         params = {"w": 1.5 * state.params["w"] + n, "n": state.params["n"] + 1}
         return TrainState(state.step + 1, params, {}, ()), sums._replace(steps=sums.steps + 1, loss=sums.loss + cost)
+
+    shapes = ((8, 8, 1),)
+
+    def order(self, seed: int) -> tuple[int, ...]:
+        return (0,)
+
+    def part(self, regions) -> "Training":
+        return self
 
     def predict(self, probability) -> dict:
         """Stand in for the validator, as `score` does."""
@@ -106,7 +118,7 @@ def validations(run: Path) -> list[tuple[int, float]]:
 def outcome(run: Path, tally: Tally):
     """All that an interruption must not change."""
     kept = {step: record_of(run, step)["score"] for step in checkpoint_steps(run)}
-    return {**asdict(tally), "elapsed_s": None}, kept, validations(run)
+    return {**asdict(tally), "elapsed_s": None, "validation_s": None}, kept, validations(run)
 
 
 @pytest.fixture
@@ -157,10 +169,10 @@ def test_patience(tmp_path):
 
 def test_time_budget_stops_with_a_checkpoint_and_a_larger_one_goes_on(tmp_path, whole):
     training = Training(tmp_path / "run", {2: 0.1, 4: 0.7, 8: 0.6}, max_minutes=1e-9)
-    assert training.go().reason == "trainer.max_minutes=1e-09 are over"
-    assert checkpoint_steps(training.run) == [2]
+    assert training.go().reason == "trainer.max_minutes=1e-09 are over before the learning rate was annealed"
+    assert checkpoint_steps(training.run) == [1]
     training.events = 0
-    assert training.go().reason == "trainer.max_minutes=1e-09 are over"
+    assert training.go().reason == "trainer.max_minutes=1e-09 are over before the learning rate was annealed"
     assert training.events == 1  # over once it began
     training.config.trainer.max_minutes = 10.0
     assert training.go().reason == "all steps done"

@@ -29,8 +29,8 @@ def run(config: OptimizerConfig, gradients=GRADIENTS, steps: int = 100) -> np.nd
     params = {"kernel": jnp.zeros(3)}
     state = optimizer.init(params)
     path = []
-    for gradient in gradients:
-        updates, state = optimizer.update({"kernel": jnp.asarray(gradient, jnp.float32)}, state, params)
+    for position, gradient in enumerate(gradients):
+        updates, state = optimizer.update({"kernel": jnp.asarray(gradient, jnp.float32)}, state, params, position)
         params = optax.apply_updates(params, updates)
         path.append(np.asarray(params["kernel"]))
     return np.stack(path)
@@ -95,7 +95,7 @@ def test_adamw_decays_kernels_only():
     config = AdamwConfig(learning_rate=0.1, weight_decay=0.3, schedule=Schedule.constant, warmup_steps=0)
     optimizer = build_optimizer(config, 10)
     zero = jax.tree.map(jnp.zeros_like, params)
-    updates, _ = optimizer.update(zero, optimizer.init(params), params)
+    updates, _ = optimizer.update(zero, optimizer.init(params), params, 0)
     kept = jax.tree_util.tree_leaves_with_path(params)
     names = set()
     for (path, value), update in zip(kept, jax.tree.leaves(updates), strict=True):

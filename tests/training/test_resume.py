@@ -36,6 +36,7 @@ class Killed(BaseException):
             id="dropout-sgd",
             marks=pytest.mark.slow,
         ),
+        pytest.param(("optimizer.average=0.9", "trainer.validate_regions=1"), id="average", marks=pytest.mark.slow),
     ],
 )
 def test_killed_between_checkpoints(tiny, tmp_path, monkeypatch, changes):

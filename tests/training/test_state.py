@@ -39,7 +39,15 @@ def disc_example() -> Example:
 class Training:
     """A small training on some devices; every run begins with the same state."""
 
-    def __init__(self, devices: int, sampling: SamplerConfig = CROPS, members: int = 1, seed: int = 0, **changes):
+    def __init__(
+        self,
+        devices: int,
+        sampling: SamplerConfig = CROPS,
+        members: int = 1,
+        seed: int = 0,
+        average: float = 0.0,
+        **changes,
+    ):
         config = dataclasses.replace(NETWORK, **changes)
         networks = [trained_like(config, seed=1 + seed + i) for i in range(members)]
         network = networks[0]
@@ -47,7 +55,7 @@ class Training:
             sampling, (disc_example(),), border=network.geometry.border, multiple=network.geometry.multiple, classes=3
         )
         self.mesh = data_mesh(devices)
-        optimizer = build_optimizer(SgdConfig(learning_rate=0.02), STEPS)
+        optimizer = build_optimizer(SgdConfig(learning_rate=0.02, average=average), STEPS)
         self.graph, state = create_state(networks, optimizer)
         self.state = replicate(state, self.mesh)
         self.data = replicate(self.sampler.data, self.mesh)
@@ -57,9 +65,9 @@ class Training:
         """Final state, sums over the steps, and the loss of each step."""
         state = self.donated = jax.tree.map(jnp.copy, self.state)
         sums, losses = replicate(StepSums.zero(3), self.mesh), []
-        for _ in range(steps):
+        for position in range(steps):
             before = float(sums.loss)
-            state, sums = self.step(state, self.data, sums)
+            state, sums = self.step(state, self.data, sums, np.float32(position))
             losses.append(float(sums.loss) - before)
         return state, sums, np.array(losses)
 
@@ -87,7 +95,7 @@ def test_one_and_four_devices_agree(changes):
 def test_each_device_works_on_its_share_of_the_batch(changes):
     """Compiled for four devices, sums are exchanged but no pixels: each computes one of the four crops only."""
     training = Training(4, **changes)
-    step = training.step.lower(training.state, training.data, replicate(StepSums.zero(3), training.mesh))
+    step = training.step.lower(training.state, training.data, replicate(StepSums.zero(3), training.mesh), np.float32(0))
     text = step.compile().as_text()
     assert " all-reduce(" in text
     for exchange in ("all-gather", "all-to-all", "collective-permute"):
@@ -165,3 +173,30 @@ def only(tree):
     """The single member of an ensemble of one."""
     assert all(len(leaf) == 1 for leaf in jax.tree.leaves(tree))
     return jax.tree.map(lambda leaf: leaf[0], tree)
+
+
+def test_moving_average_of_weights_and_statistics():
+    """Written out; what is trained is not changed by it."""
+    plain, averaging = Training(1, members=2), Training(1, members=2, average=0.7)
+    expected = jax.tree.map(np.asarray, {"params": plain.state.params, "stats": plain.state.stats})
+    for steps in range(1, 6):
+        newest, *_ = plain.run(steps)
+        newest = {"params": newest.params, "stats": newest.stats}
+        keep = min(0.7, (1 + steps) / (10 + steps))
+        expected = jax.tree.map(lambda old, new, keep=keep: keep * old + (1 - keep) * new, expected, newest)
+    state, *_ = averaging.run(5)
+    assert state.trained is not None
+    jax.tree.map(np.testing.assert_array_equal, state.trained, newest)
+    found = {"params": state.params, "stats": state.stats}
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), found, expected)
+    moved = [float(jnp.abs(a - b).max()) for a, b in zip(*map(jax.tree.leaves, (found, newest)), strict=True)]
+    assert max(moved) > 1e-3
+
+
+def test_the_rate_is_an_argument_that_compiles_nothing():
+    training = Training(1)
+    training.run(2)
+    state = jax.tree.map(jnp.copy, training.state)
+    for position in (0.0, 3.25, 19.0):
+        state, _ = training.step(state, training.data, replicate(StepSums.zero(3), training.mesh), np.float32(position))
+    assert training.step._cache_size() == 1  # pyright: ignore[reportAttributeAccessIssue]

@@ -1,0 +1,1 @@
+"""Settings of a training, planned from the images and their labels."""

@@ -1,0 +1,108 @@
+"""From measurements to settings of the segmentation: where seeds come from, and how cells are cut and cleaned."""
+
+import math
+
+from cellflax.planning.draft import Draft
+from cellflax.planning.markers import NuclearMarker
+
+# A nuclear channel seeds the cells if its nuclei cover less of them than this, and this share of the cells' area is in
+# cells with exactly one nucleus.
+NUCLEI_THEMSELVES, LEAST_SEEDED = 0.6, 0.5
+
+INTERIOR = 0.5  # for sampler.balance=0.5; equal weights of the classes need less
+SEED_DEPTH = 0.1
+SEEDS_PER_WIDTH = 1 / 7.0  # smoothing before maxima are found, in widths of a cell
+LANDSCAPE_PER_DIAMETER, MOST_SMOOTHING = 1 / 28.0, 2.0
+OUTLINE_PER_DIAMETER, SMOOTH_OUTLINES = 1 / 22.0, 30.0  # outlines of cells above this diameter are smoothed
+SMALLEST_OF_SMALL = 0.5  # smallest cell, as a share of the area that 2.5 % of the annotated ones are below
+
+# Rotations and reflections that are averaged in prediction, by the pixels of an image: beyond, it takes too long.
+TRANSFORMS = ((2_000_000, 8), (8_000_000, 4))
+
+
+def plan_seeds(draft: Draft) -> None:
+    """Which channel shows the nuclei that the cells are grown from."""
+    measured = draft.measured
+    names = ", ".join(channel.name for channel in measured.channels)
+    if draft.value("data.annotation") == "compartments":
+        draft.set("seed_channel", None, "the network itself finds the nuclei")
+        return
+    if len(measured.channels) == 1:
+        draft.set("seed_channel", None, f"there is one channel ({names}), which shows the cells themselves")
+    elif not measured.markers:
+        draft.set(
+            "seed_channel", None, f"no channel has the name of a nuclear marker ({names}); else seed_channel=NAME"
+        )
+    else:
+        _choose_marker(draft)
+    marker = next((m for m in measured.markers if m.name == draft.value("seed_channel")), None)
+    if marker is not None and marker.diameter is not None and draft.values.get("seeds.diameter_um") is None:
+        diameter = round(marker.diameter.median * draft.factor, 1)
+        draft.set("seeds.diameter_px", diameter, f"median of the nuclei that {marker.name} shows in the cells")
+
+
+def _choose_marker(draft: Draft) -> None:
+    """The nuclear channel that finds one nucleus in most cells, if there is one."""
+    markers = draft.measured.markers
+    fit = [m for m in markers if m.coverage < NUCLEI_THEMSELVES and m.seeded >= LEAST_SEEDED]
+    if not fit:
+        draft.set("seed_channel", None, f"not {_why_not(max(markers, key=lambda m: m.seeded))}")
+        return
+    best = max(fit, key=lambda m: m.seeded)
+    reason = (
+        f"its name is that of a nuclear marker, and {best.seeded:.0%} of the cells' area is in cells with one nucleus "
+        f"there; the nuclei cover {best.coverage:.0%} of the cells"
+    )
+    draft.set("seed_channel", best.name, reason)
+
+
+def _why_not(marker: NuclearMarker) -> str:
+    if marker.coverage >= NUCLEI_THEMSELVES:
+        return f"{marker.name}: {marker.coverage:.0%} of the annotated cells is bright, so they are the nuclei"
+    return f"{marker.name}: only {marker.seeded:.0%} of the cells' area is in cells with one nucleus there"
+
+
+def plan_refinement(draft: Draft) -> None:
+    """From probabilities to cells."""
+    cells = draft.measured.cells
+    if draft.value("data.annotation") == "compartments" and cells.diameter_um is not None:
+        if draft.choose("refine", "whole_cell", "whole_cell", "cells are grown from the nuclei that the network finds"):
+            area = float(f"{math.pi / 4 * cells.diameter_um.median**2:.3g}")
+            draft.set(
+                "refine.cell_area_um2", area, f"of a disc of {cells.diameter_um.median:.3g} um, the median diameter"
+            )
+        return
+    if not draft.choose("refine", "watershed", "watershed", f"{cells.touching:.0%} of the cells touch another one"):
+        return
+    diameter, width = cells.diameter.median * draft.factor, cells.width.median * draft.factor
+    if draft.value("sampler.balance", 1.0) == INTERIOR:
+        draft.set("refine.interior", INTERIOR, f"for sampler.balance={INTERIOR}")
+    smoothing = min(_half(diameter * LANDSCAPE_PER_DIAMETER), MOST_SMOOTHING)
+    draft.set("refine.smoothing_px", smoothing, f"{smoothing / diameter:.2f} diameters of a cell ({diameter:.0f} px)")
+    small = cells.smallest_area[1] * draft.factor**2
+    draft.set(
+        "refine.min_area_px",
+        int(SMALLEST_OF_SMALL * small),
+        f"half of {small:.0f} px, which 2.5 % of the cells are below",
+    )
+    if draft.value("seed_channel") is None:
+        smooth = max(_half(width * SEEDS_PER_WIDTH), 0.5)
+        draft.set("refine.seed_smoothing_px", smooth, f"a seventh of a cell's width ({width:.1f} px)")
+        draft.set("refine.seed_depth", SEED_DEPTH, "of the probability, between the seeds of two cells")
+    if diameter >= SMOOTH_OUTLINES:
+        outline = _half(diameter * OUTLINE_PER_DIAMETER)
+        draft.set("refine.outline_px", outline, f"cells are {diameter:.0f} px wide and have smooth outlines")
+
+
+def plan_prediction(draft: Draft) -> None:
+    """What is averaged in prediction."""
+    height, width = draft.measured.height.median, draft.measured.width.median
+    pixels = height * width * draft.factor**2
+    count = next((transforms for most, transforms in TRANSFORMS if pixels <= most), 1)
+    reason = f"rotations and reflections are averaged in prediction; images have {pixels / 1e6:.2g} million pixels"
+    draft.set("test_time_augmentation", count, reason)
+
+
+def _half(value: float) -> float:
+    """A number to halves."""
+    return round(2 * value) / 2
