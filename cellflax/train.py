@@ -48,12 +48,13 @@ from cellflax.labels import label_values
 from cellflax.planning.planned import with_plan
 from cellflax.prediction.trained import load_model
 from cellflax.progress import say
-from cellflax.training.checkpoint import Checkpoints, claim_run_directory
+from cellflax.training.checkpoint import Checkpoints
 from cellflax.training.config import TrainConfig
 from cellflax.training.held_out import metrics_line
 from cellflax.training.loop import Loop
 from cellflax.training.preparation import prepare
 from cellflax.training.record import has_checkpoint
+from cellflax.training.run_directory import claim_run_directory
 from cellflax.training.runlog import RunLog
 from cellflax.training.seen import SEEN, seen_in_training
 from cellflax.training.starting import STARTED_FROM, started
