@@ -44,7 +44,8 @@ class PredictConfig(ReadingOptions, PredictionSettings):
     """Options of `cellflax.predict`.
 
     Attributes:
-        checkpoint: run directory of a training, its `checkpoints` folder, or one numbered checkpoint.
+        checkpoint: run directory of a training, its `checkpoints` folder, one numbered checkpoint, or the name of a
+            network that comes with cellflax; a path that exists comes first.
         input: images, FILE | DIR | GLOB; TIFFs with several frames along T (or an unnamed axis too long for channels)
             are movies.
         output: directory for the results.

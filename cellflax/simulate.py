@@ -11,6 +11,7 @@ name:
     brightfield brightfield, nuclear, cytoplasm, each in    well1_0001, ...: `fields` sites of every well, files
                 planes z0, z1, z2                           `<well>_<site>_<channel>_z<plane>.tif`
     cytoplasm   cytoplasm, nuclear                          field_0001
+    nuclei      nuclear: touching, overlapping, with debris field_0001; labels are the nuclei
     colony      phase: growing E. coli                      movie_0001/: see below
     migration   phase, nuclear, reporter: crawling cells    movie_0001/
 
@@ -42,6 +43,7 @@ from cellflax.simulation import (
     CytoplasmFieldConfig,
     HelaFieldConfig,
     MigrationConfig,
+    NucleiFieldConfig,
     SimulatedField,
     SimulatedMovie,
     man_track,
@@ -50,6 +52,7 @@ from cellflax.simulation import (
     simulate_cytoplasm_field,
     simulate_hela_field,
     simulate_migration,
+    simulate_nuclei_field,
 )
 
 
@@ -59,6 +62,7 @@ class Specimen(Enum):
     hela = "hela"
     brightfield = "brightfield"
     cytoplasm = "cytoplasm"
+    nuclei = "nuclei"
     colony = "colony"
     migration = "migration"
 
@@ -77,6 +81,7 @@ class SimulateConfig:
         hela: cells and microscope of every field of HeLa cells.
         brightfield: wells, cells and microscope of every site.
         cytoplasm: cells, stain and microscope of every single-channel field.
+        nuclei: nuclei and microscope of every field of nuclei alone.
         colony: cells and microscope of every movie of bacteria.
         migration: cells, reporter and microscope of every movie of crawling cells.
     """
@@ -89,6 +94,7 @@ class SimulateConfig:
     hela: HelaFieldConfig = field(default_factory=HelaFieldConfig)
     brightfield: BrightfieldConfig = field(default_factory=BrightfieldConfig)
     cytoplasm: CytoplasmFieldConfig = field(default_factory=CytoplasmFieldConfig)
+    nuclei: NucleiFieldConfig = field(default_factory=NucleiFieldConfig)
     colony: ColonyConfig = field(default_factory=ColonyConfig)
     migration: MigrationConfig = field(default_factory=MigrationConfig)
 
@@ -132,6 +138,8 @@ def _fields(config: SimulateConfig) -> Iterator[tuple[str, SimulatedField]]:
             yield f"field_{seed:04d}", simulate_hela_field(config.hela, seed)
         elif config.specimen is Specimen.cytoplasm:
             yield f"field_{seed:04d}", simulate_cytoplasm_field(config.cytoplasm, seed)
+        elif config.specimen is Specimen.nuclei:
+            yield f"field_{seed:04d}", simulate_nuclei_field(config.nuclei, seed)
         else:
             for well in config.brightfield.wells:
                 yield f"{well.name}_{seed:04d}", simulate_brightfield_site(config.brightfield, well, seed)

@@ -31,7 +31,7 @@ import jax
 
 import cellflax
 from cellflax.atomic import output_directory
-from cellflax.config import directory_is_given, entry, from_json, job_directory, to_json
+from cellflax.config import directory_is_given, entry, from_json, job_directory, job_overrides, to_json
 from cellflax.data.datasets import load_dataset
 from cellflax.data.example import IGNORE, Dataset
 from cellflax.data.resample import dataset_to_scale
@@ -53,8 +53,10 @@ from cellflax.training.config import TrainConfig
 from cellflax.training.held_out import metrics_line
 from cellflax.training.loop import Loop
 from cellflax.training.preparation import prepare
+from cellflax.training.record import has_checkpoint
 from cellflax.training.runlog import RunLog
 from cellflax.training.seen import SEEN, seen_in_training
+from cellflax.training.starting import STARTED_FROM, started
 from cellflax.training.stopping import Clock, SignalWatch, Tally
 from cellflax.tuning.run import tune_run
 
@@ -76,7 +78,8 @@ def main(config: TrainConfig) -> float:
     if not directory_is_given("run") and _TIME.search(str(run)):  # an experiment may set another name
         run = claim_run_directory(run)
     try:
-        summary = train(with_plan(config, run), run)
+        config = started(with_plan(config, run), run, job_overrides())
+        summary = train(config, run)
     finally:
         jax.clear_caches()  # the jobs of a sweep share one process
     print(f"run: {run}", flush=True)
@@ -117,7 +120,8 @@ def train(config: TrainConfig, run: Path, images: int | None = None) -> dict[str
     # 2. Build the network and everything around it; nothing here depends on a checkpoint.
     if getattr(config.sampler, "store", None) is not None:
         say(f"crops: {config.sampler.stored_crops} for each network, kept in {config.sampler.store}")
-    job = prepare(config, dataset)
+    resumes = has_checkpoint(run)
+    job = prepare(config, dataset, resumes=resumes)
     networks = f"{config.trainer.ensemble} network{'s' * (config.trainer.ensemble > 1)}"
     say(f"training {networks} on {job.devices} of {jax.device_count()} devices")
     record = {
@@ -126,7 +130,7 @@ def train(config: TrainConfig, run: Path, images: int | None = None) -> dict[str
         "cellflax": cellflax.__version__,
         "device": device,
         SEEN: seen_in_training(dataset, config.normalize),
-    }
+    } | ({STARTED_FROM: job.started_from} if job.started_from else {})
 
     with Checkpoints(run) as checkpoints, RunLog(run, config.logger, stored) as log, SignalWatch() as signals:
         # 3. Resume, if there is anything to resume.
@@ -136,8 +140,11 @@ def train(config: TrainConfig, run: Path, images: int | None = None) -> dict[str
             _check_same_run(run, restored["config"], stored)  # config.json may have been removed
             _check_same_images(run, restored["data"], record["data"])
             tally = _restored_tally(run, restored)
+            record |= {key: restored[key] for key in (STARTED_FROM,) if key in restored}
             of_all = "" if config.trainer.steps is None else f" of {config.trainer.steps}"
             say(f"resuming at step {int(state.step)}{of_all}")
+        elif resumes:
+            raise UserError(f"{run} holds checkpoints that cannot be read; give another directory as run=...")
         log.truncate(int(state.step))
         write_json(run / results.CONFIG, stored)
 
@@ -230,6 +237,7 @@ def _describe(dataset: Dataset) -> dict[str, Any]:
     return {
         "source": dataset.source,
         "simulated": dataset.simulated,
+        "simulated_images": dataset.simulated_images,
         "channels": list(dataset.channels),
         "class_names": list(dataset.class_names),
         "pixel_size_um": sizes.pop() if len(sizes) == 1 else None,
@@ -240,7 +248,9 @@ def _describe(dataset: Dataset) -> dict[str, Any]:
 
 
 def _announce(dataset: Dataset) -> None:
-    if dataset.simulated:
+    if dataset.simulated_images is not None:
+        say(f"PARTLY SIMULATED DATA: {dataset.simulated_images} of the images are simulated, the others are not")
+    elif dataset.simulated:
         say("!" * 100)
         say("SIMULATED DATA: this network learns from simulated images; do not publish what it measures on others")
         say("!" * 100)
@@ -261,7 +271,7 @@ def _summary(run: Path, record: dict[str, Any], config: TrainConfig, tally: Tall
         "name": config.name,
         "run": str(run),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        **{key: record[key] for key in ("cellflax", "device", "data")},
+        **{key: record[key] for key in ("cellflax", "device", "data", STARTED_FROM) if key in record},
         "training": tally.to_json(),
         "monitor": config.trainer.monitor.name,
         "score": tally.score,

@@ -103,13 +103,12 @@ def main(config: ValidateConfig) -> float:
         tuning = tune_again(config)
         scores = {f"{tuning['index']}_{when}": tuning[when] for when in ("before", "after")}
         print(f"{config.checkpoint}: {metrics_line(scores)}", flush=True)
+        _guide(config)
         return tuning["after"]
     metrics = validate(config)
     settings = [override for override in job_overrides() if not override.startswith("checkpoint=")]
     print(f"{' '.join(settings) or config.checkpoint}: {metrics_line(metrics)}", flush=True)
-    if config.guide:
-        model = load_model(config.checkpoint, config.step)
-        guide(model, _dataset(model), config.refine or model.config.refine, _run_of(model))
+    _guide(config)
     return metrics["jaccard"]
 
 
@@ -153,6 +152,14 @@ def score_test_again(config: ValidateConfig) -> dict[str, float | int | None]:
     check_test(replace(model.config, refine=refine), examples)
     transforms = config.test_time_augmentation or model.config.test_time_augmentation
     return score_test(model, examples, refine, transforms, _run_of(model)).pooled()
+
+
+def _guide(config: ValidateConfig) -> None:
+    """Write guidance, if it is wanted: with the refinement that was given, unless that was only where tuning began."""
+    if config.guide:
+        model = load_model(config.checkpoint, config.step)
+        given = None if config.tune else config.refine
+        guide(model, _dataset(model), given or model.config.refine, _run_of(model))
 
 
 def _run_of(model: TrainedModel) -> Path:

@@ -14,7 +14,7 @@ RANKS = (
     "errors schema_source home interruption",
     "atomic checks commands wholefile",
     "jsonfile labels ignored progress device",
-    "schemas models io simulation targets",
+    "schemas models io simulation targets networks",
     "config_errors command_help overrides composition losses conversion refine data",
     "config tracking labeling inference",
     "metrics recomposition",

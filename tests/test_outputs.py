@@ -247,8 +247,9 @@ _SEGMENTATION = ("cell_type", "score_<type>", "probability_mean_<class>", "uncer
 NOT_WRITTEN = {
     "train": {
         *("plan/", "test.json", "test_roc.npz", "tuning.csv", "wandb/", "wandb_id.txt"),
+        "summary.json: started_from",
         *(f"metrics.jsonl: validation_error_{name}" for name in ("centre_distance", "boundary_distance")),  # by target
-        # tests/guidance trains them
+        # tests/guidance and tests/training train them
         *("learning_curve/", "learning_curve.csv", "learning_curve.png", "metrics.jsonl: final_<metric>"),
     },
     "predict": {

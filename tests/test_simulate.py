@@ -14,9 +14,11 @@ from cellflax.io.images import read_image
 from cellflax.simulation import (
     BrightfieldConfig,
     HelaFieldConfig,
+    NucleiFieldConfig,
     Well,
     simulate_brightfield_site,
     simulate_hela_field,
+    simulate_nuclei_field,
 )
 from tests.commands import run_command
 
@@ -91,6 +93,17 @@ def test_cytoplasm_files_tell_their_pixel_size(tmp_path):
         assert read_image(tmp_path / "images" / f"field_0001_{channel}.tif").pixel_size_um == pytest.approx(0.325)
 
 
+def test_nuclei_are_their_own_labels(tmp_path):
+    keys = ("nuclei.height=64", "nuclei.width=64", "nuclei.nuclei_per_mm2=3000")
+    result = run_command(simulate.main, f"output={tmp_path}", "specimen=nuclei", "fields=1", "seed=4", *keys)
+    assert result.status == 0, result.err
+    field = simulate_nuclei_field(NucleiFieldConfig(height=64, width=64, nuclei_per_mm2=3000), 4)
+    image = read_image(tmp_path / "images" / "field_0004_nuclear.tif")
+    np.testing.assert_array_equal(image.pixels, field.image)
+    for kind in ("labels", "nuclei"):
+        np.testing.assert_array_equal(tifffile.imread(tmp_path / kind / "field_0004.tif"), field.cells)
+
+
 def test_movies_are_in_the_layout_of_the_cell_tracking_challenge(tmp_path):
     keys = ("colony.height=192", "colony.width=192", "colony.frames=8", "colony.frame_interval_s=360")
     result = run_command(simulate.main, f"output={tmp_path}", "specimen=colony", "fields=1", "colony.founders=1", *keys)
@@ -157,7 +170,7 @@ def test_the_truth_scores_one(fields, tmp_path):
         ("hela.height=8", "height must be in [32, "),
         ("hela.polarity=sideways", "hela.polarity must be one of"),
         ("hela.hight=64", "unknown key hela.hight: did you mean hela.height?"),
-        ("specimen=yeast", "specimen must be one of hela, brightfield, cytoplasm, colony, migration"),
+        ("specimen=yeast", "specimen must be one of hela, brightfield, cytoplasm, nuclei, colony, migration"),
         ("brightfield.well2.focus_um=90", "brightfield.well2.focus_um must be in [-20, 20], got 90"),
         ("brightfield.wells=[well1,well9]", "brightfield.wells"),
         ("cytoplasm.stain=ink", "cytoplasm.stain must be one of reticulum, rna, mitochondria, whole_cell"),

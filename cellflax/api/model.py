@@ -181,7 +181,8 @@ def load(run: str | Path, settings: PredictionSettings | None = None) -> Model:
     """Rebuild trained networks from a checkpoint.
 
     Args:
-        run: run directory of a training, its `checkpoints` folder, or one numbered checkpoint.
+        run: run directory of a training, its `checkpoints` folder, one numbered checkpoint, or the name of a network
+            that comes with cellflax, such as "nuclei".
         settings: the settings shared with `cellflax.predict`, such as
             `PredictionSettings(test_time_augmentation=8, refine=WatershedConfig(interior=0.3))`.
 

@@ -79,10 +79,11 @@ class Dataset:
         class_names: names of the classes, by index (P1: edge, interior, background; in co-cultures an interior per
             cell line; P2 and P3: see `pixel_classes.Annotation`). Background is always last.
         source: one line for screen, checkpoint and reports ("DeepCell HeLa_joint, 5 images").
-        simulated: True if the images are a simulated stand-in.
+        simulated: True if images are simulated, all or some.
         test: images for the final scores; may be empty. They keep the scale of their files, because they are
             segmented in the same way as by `cellflax.predict`.
         map_names: names of the maps of the examples.
+        simulated_images: number of images that are simulated, where others are not; None where all or none are.
     """
 
     train: tuple[Example, ...]
@@ -93,6 +94,7 @@ class Dataset:
     simulated: bool = False
     test: tuple[Example, ...] = ()
     map_names: tuple[str, ...] = ()
+    simulated_images: int | None = None
 
     @property
     def outputs(self) -> Outputs:

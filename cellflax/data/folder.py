@@ -85,13 +85,13 @@ class FolderImages:
         examples: the images with their annotation.
         channels: names of their channels.
         source: one line on where they come from.
-        simulated: whether they are simulated.
+        simulated: number of them that are simulated.
     """
 
     examples: tuple[Example, ...]
     channels: tuple[str, ...]
     source: str
-    simulated: bool
+    simulated: int
 
 
 def load_folder(config: FolderData) -> Dataset:
@@ -109,8 +109,9 @@ def load_folder(config: FolderData) -> Dataset:
         channels=read.channels,
         class_names=config.annotation.class_names,
         source=read.source,
-        simulated=read.simulated,
+        simulated=read.simulated > 0,
         test=parts.test,
+        simulated_images=read.simulated if 0 < read.simulated < len(read.examples) else None,
     )
 
 
@@ -126,11 +127,11 @@ def read_folder(config: FolderData) -> FolderImages:
     if not root.is_dir():
         raise UserError(f"data.root={config.root}: no such folder")
     data_sets = find_data_sets(root, config.channels, config.reading())
-    examples, channels, simulated = [], (), False
+    examples, channels, simulated = [], (), 0
     for data_set, found in data_sets.items():
-        simulated |= any((path.parent / SIMULATED_NOTE).exists() for files in found.images for path in files.paths)
         for files in found.images:
             image = read_channels(files)
+            simulated += any((path.parent / SIMULATED_NOTE).exists() for path in files.paths)
             if examples and len(image.channels) != len(channels):
                 raise UserError(
                     f"{image.path}: {len(image.channels)} channels, but {examples[0].name} has {len(channels)}; "
@@ -168,10 +169,14 @@ def _is_annotated(example: Example) -> np.ndarray:
     return np.ones(example.cells.shape, bool) if example.ignored is None else example.ignored == 0
 
 
-def _source(root: Path, data_sets: list[str], count: int, simulated: bool) -> str:
+def _source(root: Path, data_sets: list[str], count: int, simulated: int) -> str:
     names = f" ({', '.join(data_sets)})" if len(data_sets) > 1 else ""
-    kind = "simulated" if simulated else "of your own"
-    return f"{root.resolve().name}{names}, {count} image{'s' * (count > 1)} {kind}"
+    if 0 < simulated < count:
+        own = count - simulated
+        images = f"{own} image{'s' * (own > 1)} of your own and {simulated} simulated"
+    else:
+        images = f"{count} image{'s' * (count > 1)} {'simulated' if simulated else 'of your own'}"
+    return f"{root.resolve().name}{names}, {images}"
 
 
 def _example(name: str, image: Image, found: DataSetFiles, config: FolderData) -> Example:

@@ -25,6 +25,7 @@ from cellflax.wholefile import read_utf8
 TrainPart = Callable[[TrainConfig, Path, int], Any]
 
 _MOST_BYTES = 1 << 28
+_VALIDATIONS = 10  # of a training whose number of steps was a matter of time
 _HARDLY, _LITTLE = 0.01, 0.03  # gain in F1 by twice the images
 
 
@@ -137,11 +138,11 @@ def _settings_of_parts(config: TrainConfig, run: Path) -> TrainConfig:
     trainer = config.trainer
     if trainer.max_minutes is not None:
         # As many steps as the whole training had, whatever time they take.
-        done = progress["validated_step"] or trainer.steps
-        every = min(trainer.validate_every, done)
+        done: int = progress["validated_step"] or trainer.steps or 1
+        every = min(trainer.validate_every or max(done // _VALIDATIONS, 1), done)
         trainer = replace(trainer, max_minutes=None, steps=done, validate_every=every)
     logger = replace(config.logger, wandb=WandbMode.disabled)
-    return replace(config, trainer=trainer, logger=logger, guide=False, learning_curve=0)
+    return replace(config, trainer=trainer, logger=logger, tune=False, guide=False, learning_curve=0)
 
 
 def _point(run: Path, images: int) -> Point:
@@ -152,7 +153,8 @@ def _point(run: Path, images: int) -> Point:
     """
     step = read_json(run / results.SUMMARY, "train again")["training"]["best_step"]
     path = run / results.METRICS_LOG
-    for line in read_utf8(path, "train again", _MOST_BYTES).splitlines():
+    # The last one at that step: after a time budget, all held-out regions are scored at the end.
+    for line in reversed(read_utf8(path, "train again", _MOST_BYTES).splitlines()):
         values = parse_json(line)
         if values.get("step") == step and "validation_f1" in values:
             return Point(images, values["validation_f1"], values["validation_jaccard"])

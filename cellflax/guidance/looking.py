@@ -16,6 +16,7 @@ from cellflax.prediction.trained import TrainedModel
 from cellflax.progress import each
 from cellflax.refine import RefineConfig
 from cellflax.refine.classes import class_maps
+from cellflax.targets import BOUNDARY
 
 # What is looked at costs the time of segmenting it. Of more images, and pixels, these are taken.
 MOST_HELD_OUT, MOST_TRAINING = 60, 24
@@ -131,13 +132,16 @@ def look(model: TrainedModel, fields: list[Field], how: RefineConfig, unusable: 
 
 def _looked(model: TrainedModel, field: Field, how: RefineConfig) -> Looked:
     example, names = field.example, model.class_names
+    boundary = model.outputs.names.index(BOUNDARY) if BOUNDARY in model.outputs.map_names else None
     image = Image(example.image, model.channels, example.pixel_size_um, Path(example.name))
     foreground, interior = (np.empty(example.cells.shape, np.float32) for _ in range(2))
 
     def keep(window: tuple[slice, slice], values: np.ndarray, _: np.ndarray | None) -> None:
-        classes = values[..., : len(names)]  # the network may have other outputs besides
+        classes = values[..., : len(names)]
         foreground[window] = 1 - classes[..., -1]  # background is the last class
         interior[window] = class_maps(classes, names).interior
+        if boundary is not None:  # whose classes may not show where two cells touch
+            interior[window] *= np.clip(values[..., boundary], 0, 1)
 
     inference = Inference()
     result = segment(model, image, find_nuclei(model, image, how, inference), how, inference, keep)

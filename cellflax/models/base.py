@@ -29,9 +29,11 @@ class Network(nnx.Module):
 
     Attributes:
         geometry: what it sees around each output.
+        levels: name of the list of the levels of its contracting path, from full resolution on.
     """
 
     geometry: Geometry
+    levels: ClassVar[str] = "down"
 
     def __call__(self, x: jax.Array, *, train: bool = False, key: jax.Array | None = None) -> jax.Array:
         """(N, H, W, C) -> logits (N, H - 2 border, W - 2 border, classes); in training, 2 train_border less."""

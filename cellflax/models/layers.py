@@ -153,6 +153,9 @@ class Normalization(nnx.Module):
 
     Like `nnx.BatchNorm`, but with one pass over the activations instead of four: on CPU, memory traffic matters.
 
+    Attributes:
+        held: whether training uses the running statistics and leaves them as they are, in a part that is frozen.
+
     Args:
         filters: channels.
         momentum: share of the running statistics kept per step.
@@ -160,14 +163,14 @@ class Normalization(nnx.Module):
     """
 
     def __init__(self, filters: int, *, momentum: float, epsilon: float):
-        self.momentum, self.epsilon = momentum, epsilon
+        self.momentum, self.epsilon, self.held = momentum, epsilon, False
         self.scale, self.bias = nnx.Param(jnp.ones(filters)), nnx.Param(jnp.zeros(filters))
         self.mean, self.var = nnx.BatchStat(jnp.zeros(filters)), nnx.BatchStat(jnp.ones(filters))
 
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Normalise (N, H, W, C) by the running statistics; in training by the batch's, which move those."""
         mean, var = self.mean[...], self.var[...]
-        if train:
+        if train and not self.held:
             running_mean, running_var, keep = mean, var, self.momentum
             mean = jnp.mean(x, axis=(0, 1, 2))
             var = jnp.maximum(jnp.mean(jnp.square(x), axis=(0, 1, 2)) - jnp.square(mean), 0)

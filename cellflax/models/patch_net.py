@@ -164,6 +164,8 @@ class PatchNet(Network):
         rngs: initialisation keys.
     """
 
+    levels: ClassVar[str] = "stages"
+
     def __init__(self, config: PatchNetConfig, *, channels: int, classes: int, rngs: nnx.Rngs):
         edge, poolings = config.receptive_field, len(config.stages) - 1
         self.geometry = Geometry(receptive_field=edge, border=edge // 2, train_border=edge // 2, multiple=2**poolings)

@@ -22,6 +22,7 @@ from cellflax.pictures.overlay import Panel
 from cellflax.prediction.segment import Maps, Segmentation
 from cellflax.prediction.trained import TrainedModel
 from cellflax.schemas import kind_of
+from cellflax.training.starting import STARTED_FROM
 
 _PANEL_PX = 1600  # largest edge that pictures.overlay.outline_overlay shows of an image
 
@@ -166,4 +167,4 @@ def _origin(model: TrainedModel) -> dict[str, Any]:
         "networks": model.members,
         "data": model.record["data"],
         "refine": {"kind": kind_of("refine", model.config.refine), **to_json(model.config.refine)},
-    }
+    } | ({STARTED_FROM: model.started_from} if model.started_from else {})

@@ -16,6 +16,7 @@ from cellflax.io.stack import default_channel_names
 from cellflax.labels import cells_of, whole_numbers
 from cellflax.prediction.trained import TrainedModel
 from cellflax.progress import say
+from cellflax.training.starting import learned_from_simulation
 
 
 def channel_parts(given: list[str], channels: tuple[str, ...]) -> list[str]:
@@ -141,5 +142,10 @@ def _require_order(image: Image, wanted: tuple[str, ...], known: list[str]) -> N
 
 def warn_of_simulation(model: TrainedModel) -> None:
     """Say that a network learned from simulated images, if it did."""
-    if model.simulated:
+    part = model.record["data"].get("simulated_images")
+    if model.simulated and part is not None:
+        say(f"PARTLY SIMULATED DATA: {part} of the images that this network was trained on are simulated")
+    elif model.simulated:
         say("SIMULATED DATA: this network was trained on simulated images; do not publish what it measures")
+    elif learned_from_simulation(model.started_from):
+        say("SIMULATED DATA: the training of this network started from weights learned from simulated images")

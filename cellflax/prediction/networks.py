@@ -1,7 +1,5 @@
 """Trained networks with the settings they segment by: what `cellflax.predict` and `cellflax.load` share."""
 
-import json
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from cellflax.prediction.trained import TrainedModel, load_model
 from cellflax.refine import RefineConfig, check_classes
 from cellflax.schemas import kind_of, to_json
 from cellflax.training.config import TRANSFORM_COUNTS
+from cellflax.training.starting import weights_checksum
 
 
 @dataclass
@@ -25,9 +24,10 @@ class PredictionSettings:
 
     Attributes:
         step: checkpoint of the run, best, last or a number; not used if `checkpoint` is a numbered one.
-        nuclei_checkpoint: run directory of a network that finds the nuclei; the images must have its channels, by
-            name. Without given nuclei and this network, image processing finds the nuclei in the checkpoint's seed
-            channel, if it has one.
+        nuclei_checkpoint: run directory of a network that finds the nuclei, or the name of one that comes with
+            cellflax. The images must have its channels, by name; the only channel of a network may also be the seed
+            channel of the checkpoint. Without given nuclei and this network, image processing finds the nuclei in the
+            checkpoint's seed channel, if it has one.
         network_pixel_size_um: resample the images to this pixel size for `checkpoint`. This overrides the
             checkpoint's own, so that cells appear as large as in training even if the training images recorded no
             pixel size.
@@ -145,8 +145,7 @@ def load_networks(checkpoint: str | Path, settings: PredictionSettings) -> Netwo
 
 
 def _identity(model: TrainedModel) -> dict[str, Any]:
-    weights = json.dumps(model.record["crc32"], sort_keys=True).encode()
-    identity = {"step": model.step, "weights": f"{zlib.crc32(weights):08x}"}
+    identity = {"step": model.step, "weights": weights_checksum(model.record)}
     if model.record.get("tuning") is not None:  # otherwise the weights' record says all, as it did before tuning
         identity["refine"] = {"kind": kind_of("refine", model.config.refine), **to_json(model.config.refine)}
     return identity

@@ -133,7 +133,8 @@ def find_nuclei(
         image: (H, W, C) raw intensities, channels in the model's order.
         how: from probabilities to cells.
         inference: tiles and blocks; transforms are those of `nuclei_model`.
-        nuclei_model: a network that segments nuclei; it takes its channels from the image by name.
+        nuclei_model: a network that segments nuclei; it takes its channels from the image by name, or its only channel
+            from the model's seed channel.
 
     Returns:
         (H, W) int32 labels, or None if the refinement takes no seeds or there is no source of nuclei.
@@ -142,7 +143,7 @@ def find_nuclei(
         return None
     if nuclei_model is not None:
         settings = nuclei_model.config
-        scaled = _at_scale(nuclei_model, _select(image, nuclei_model.channels))
+        scaled = _at_scale(nuclei_model, _select(image, nuclei_model.channels, model.config.seed_channel))
         tiles = replace(inference, transforms=settings.test_time_augmentation)
         predictor = _Predictor(nuclei_model, scaled, settings.refine, tiles)
 
@@ -224,12 +225,15 @@ def _size(image: Image) -> tuple[int, int]:
     return height, width
 
 
-def _select(image: Image, channels: tuple[str, ...]) -> Image:
-    missing = [name for name in channels if name not in image.channels]
+def _select(image: Image, channels: tuple[str, ...], seed_channel: str | None) -> Image:
+    names = channels
+    if len(channels) == 1 and channels[0] not in image.channels and seed_channel in image.channels:
+        names = (seed_channel,)
+    missing = [name for name in names if name not in image.channels]
     if missing:
         raise UserError(
             f"nuclei_checkpoint needs the channel {missing[0]}, {image.path} has {', '.join(image.channels)}; "
             "give nuclei=... instead"
         )
-    planes = [image.channels.index(name) for name in channels]
+    planes = [image.channels.index(name) for name in names]
     return Image(image.pixels[..., planes], channels, image.pixel_size_um, image.path)

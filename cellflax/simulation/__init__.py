@@ -9,6 +9,7 @@ from cellflax.simulation.hela import HelaFieldConfig, simulate_hela_field
 from cellflax.simulation.migration import simulate_migration
 from cellflax.simulation.migration_config import MigrationConfig
 from cellflax.simulation.movie import SimulatedMovie, man_track
+from cellflax.simulation.nuclei import NucleiFieldConfig, simulate_nuclei_field
 from cellflax.simulation.optics import PhasePolarity
 from cellflax.simulation.stains import CytoplasmStain, Treatment
 from cellflax.simulation.wells import Well, WellConfig
@@ -20,6 +21,7 @@ __all__ = [
     "CytoplasmStain",
     "HelaFieldConfig",
     "MigrationConfig",
+    "NucleiFieldConfig",
     "PhasePolarity",
     "SimulatedField",
     "SimulatedMovie",
@@ -32,4 +34,5 @@ __all__ = [
     "simulate_cytoplasm_field",
     "simulate_hela_field",
     "simulate_migration",
+    "simulate_nuclei_field",
 ]

@@ -30,6 +30,29 @@ class Outline:
         """The same shape with another area."""
         return Outline(self.radii_um * np.sqrt(area_um2 / self.area_um2))
 
+    def depth_um(
+        self, centre_px: np.ndarray, shape_px: tuple[int, int], pixel_size_um: float
+    ) -> tuple[tuple[slice, slice], np.ndarray]:
+        """How deep the pixels around a centre lie inside, along the ray from it; not above 0 outside.
+
+        Args:
+            centre_px: row and column of the centre.
+            shape_px: height and width of the image.
+            pixel_size_um: edge of a pixel.
+
+        Returns:
+            the part of the image that the outline reaches, and (h, w) depths there.
+        """
+        reach_px = self.radii_um.max() / pixel_size_um
+        low = np.maximum(np.floor(centre_px - reach_px).astype(int), 0)
+        high = np.minimum(np.ceil(centre_px + reach_px).astype(int) + 1, shape_px)
+        y, x = np.mgrid[low[0] : high[0], low[1] : high[1]]
+        dy, dx = y - centre_px[0], x - centre_px[1]
+        angle = np.arctan2(dy, dx) % (2 * np.pi) * N_ANGLES / (2 * np.pi)
+        radius_um = np.interp(angle, np.arange(N_ANGLES + 1), np.append(self.radii_um, self.radii_um[0]))
+        window = (slice(low[0], high[0]), slice(low[1], high[1]))
+        return window, radius_um - np.hypot(dy, dx) * pixel_size_um
+
 
 def spread_outline(rng: np.random.Generator, area_um2: float, aspect: float, n_corners: int) -> Outline:
     """Draw a spread cell: cortex drawn taut between a few adhesions, with sides from bulging to concave.
@@ -65,6 +88,19 @@ def spread_outline(rng: np.random.Generator, area_um2: float, aspect: float, n_c
 def rounded_outline(rng: np.random.Generator, area_um2: float) -> Outline:
     """Draw a rounded-up (mitotic) cell: a circle, a little uneven."""
     return Outline(_ruffling(rng, amplitude=0.02)).with_area(area_um2)
+
+
+def nucleus_outline(rng: np.random.Generator, area_um2: float, aspect: float) -> Outline:
+    """Draw a nucleus: an ellipse in any direction, a little uneven.
+
+    Args:
+        rng: source of the shape.
+        area_um2: area of the outline.
+        aspect: length over width, >= 1.
+    """
+    turned_rad = ANGLES_RAD - rng.uniform(0.0, np.pi)
+    radii = 1.0 / np.hypot(np.cos(turned_rad) / np.sqrt(aspect), np.sin(turned_rad) * np.sqrt(aspect))
+    return Outline(radii * _ruffling(rng, amplitude=0.04)).with_area(area_um2)
 
 
 def _ruffling(rng: np.random.Generator, amplitude: float) -> np.ndarray:

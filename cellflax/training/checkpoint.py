@@ -25,15 +25,12 @@ from flax import nnx
 from orbax.checkpoint import v1 as ocp
 
 from cellflax.errors import UserError
-from cellflax.jsonfile import MOST_JSON_BYTES, read_json, write_json
+from cellflax.jsonfile import MOST_JSON_BYTES
+from cellflax.training.record import DIRECTORY, FORMAT, read_record
 from cellflax.training.state import TrainState
 from cellflax.wholefile import require_plain_files
 
-FORMAT = 2  # 1, never released, had no axis for the members of an ensemble
-DIRECTORY = "checkpoints"
-
 _ABANDONED_READS_S = 0.2
-_RECORD = "_CHECKPOINT_METADATA"
 # Values of a training: parameters, their averages and those of the optimiser; counters besides.
 _MOST_STATES = 8
 _MOST_OTHERS = 1 << 20
@@ -112,7 +109,7 @@ class Checkpoints:
         self._save(int(state.step), state, record, score)
 
     def _save(self, step: int, tree: Any, record: dict[str, Any], score: float | None) -> None:
-        arrays = _named(tree)
+        arrays = named_leaves(tree)
         sums = {name: zlib.crc32(np.ascontiguousarray(value)) for name, value in jax.device_get(arrays).items()}
         self._checkpointer.save(
             step,
@@ -167,59 +164,6 @@ def save_model(run: Path, params: nnx.State, stats: nnx.State, record: dict[str,
         checkpoints._save(0, {"params": params, "stats": stats}, record, None)
 
 
-def has_record(path: Path) -> bool:
-    """Whether a folder is one checkpoint."""
-    return (path / _RECORD).is_file()
-
-
-def read_record(path: Path) -> dict[str, Any]:
-    """The JSON record of one checkpoint folder.
-
-    Raises:
-        UserError: if it is damaged, or not one that cellflax of this format wrote.
-    """
-    try:
-        record = read_json(path / _RECORD, "copy it again")["custom_metadata"]
-    except (UserError, KeyError) as error:
-        reason = f" ({error})" if isinstance(error, UserError) else ""
-        raise UserError(f"checkpoint {path} is damaged: its record cannot be read; copy it again{reason}") from error
-    if not isinstance(record, dict) or not {"crc32", "config", "data"} <= record.keys():
-        raise UserError(f"{path} is an Orbax checkpoint, but not one of cellflax")
-    if record.get("format") != FORMAT:
-        raise UserError(
-            f"checkpoint {path} has format {record.get('format')}, this cellflax reads format {FORMAT}; update "
-            "cellflax or train again"
-        )
-    if not _is_whole(record):
-        raise UserError(f"checkpoint {path} is damaged: its record holds values of other types; copy it again")
-    return record
-
-
-def add_to_record(path: Path, **entries: Any) -> None:
-    """Set entries of the record of one checkpoint folder, in one step: a reader sees the old record or the new.
-
-    The arrays, and all else that Orbax keeps, stay as they are.
-
-    Args:
-        path: checkpoint folder.
-        entries: JSON by its key.
-
-    Raises:
-        UserError: as `read_record`.
-        OSError: if the record cannot be replaced.
-    """
-    record = read_record(path)
-    write_json(path / _RECORD, {**read_json(path / _RECORD, "copy it again"), "custom_metadata": {**record, **entries}})
-
-
-def _is_whole(record: dict[str, Any]) -> bool:
-    """Whether what every reader of a record takes from it has the right type."""
-    score = record.get("score")
-    groups = all(isinstance(record[key], dict) for key in ("config", "crc32", "data"))
-    groups = groups and isinstance(record.get("tuning"), dict | None)
-    return groups and (score is None or type(score) in (int, float))
-
-
 def require_arrays(path: Path, template: Any) -> None:
     """Check that a checkpoint holds the arrays of a template, before memory is claimed for them.
 
@@ -230,7 +174,7 @@ def require_arrays(path: Path, template: Any) -> None:
     Raises:
         UserError: if they cannot be read, or differ in names or shapes.
     """
-    _stored_arrays(path, _named(template))
+    _stored_arrays(path, named_leaves(template))
 
 
 def _stored_arrays(path: Path, expected: dict[str, Any]) -> dict[str, Any]:
@@ -254,7 +198,7 @@ def _stored_arrays(path: Path, expected: dict[str, Any]) -> dict[str, Any]:
 
 def restore_arrays[T](path: Path, template: T, record: dict[str, Any]) -> T:
     """Read the arrays of a template's structure, checking names, shapes and checksums."""
-    expected = _named(template)
+    expected = named_leaves(template)
     stored = _stored_arrays(path, expected)
     abstract = {
         name: jax.ShapeDtypeStruct(stored[name].shape, stored[name].dtype, sharding=_any_sharding(expected))
@@ -293,7 +237,7 @@ def _any_sharding(arrays: dict[str, jax.Array]) -> jax.sharding.Sharding:
     return next(iter(arrays.values())).sharding
 
 
-def _named(tree: Any) -> dict[str, jax.Array]:
+def named_leaves(tree: Any) -> dict[str, jax.Array]:
     """Leaves by name, in the order of the flattened tree."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     names = (jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in leaves)

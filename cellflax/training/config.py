@@ -85,6 +85,13 @@ class TrainConfig:
         name: name of the experiment; part of the default run directory.
         run: directory that the run writes to; a run that is already there is resumed.
         seed: seed of initialisation, sampling and dropout.
+        start_from: trained network whose weights the training starts from: a run directory, one of its checkpoints, or
+            the name of a network that comes with cellflax. It brings its model, normalize and scale, unless the command
+            line gives them. Layers that fit by path and shape are taken, with the statistics of their batch
+            normalisation; channels and classes are matched by name. Not read when a run is resumed.
+        freeze: parts of the network that keep the weights of start_from, such as down.0 or bottom: no updates, no
+            weight decay, and batch normalisation by the statistics of before.
+        freeze_levels: number of levels of the contracting path, from full resolution on, that are frozen as well.
         model: network (group model).
         data: images and annotations (group data).
         scale: operations in physical units that come first, in training and prediction.
@@ -115,6 +122,9 @@ class TrainConfig:
     name: str = "train"
     run: str = "runs/train"
     seed: int = 0
+    start_from: str | None = None
+    freeze: list[str] = field(default_factory=list)
+    freeze_levels: int = 0
     model: Any = None
     data: Any = None
     scale: ScaleConfig = field(default_factory=ScaleConfig)
@@ -139,6 +149,9 @@ class TrainConfig:
         if not self.name or "/" in self.name:
             raise UserError(f"name must be a word without slashes, got {self.name!r}")
         check(self, "", within(0, _LARGEST_SEED), "seed")
+        check(self, "", at_least(0), "freeze_levels")
+        if (self.freeze or self.freeze_levels) and self.start_from is None:
+            raise UserError("freeze keeps weights that are known, and none are; add start_from=RUN or leave freeze out")
         check(self, "", TRANSFORM_COUNTS, "test_time_augmentation")
         if self.target is None:  # as in configurations of before
             self.target = ClassesTarget()

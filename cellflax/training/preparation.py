@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import jax
 from flax import nnx
@@ -19,9 +20,11 @@ from cellflax.targets import TargetConfig
 from cellflax.targets.distances import ClassesDistancesTarget
 from cellflax.training.composition import check_composition, check_test
 from cellflax.training.config import TrainConfig
+from cellflax.training.frozen import frozen_parts, hold, without_updates
 from cellflax.training.held_out import Validator
 from cellflax.training.optimizers import build_optimizer
 from cellflax.training.pace import schedule_span
+from cellflax.training.starting import start
 from cellflax.training.state import TrainState, TrainStep, create_state, data_mesh, make_train_step, replicate
 
 
@@ -36,6 +39,7 @@ class Job:
         source: source of its batches.
         validator: scores a network on the held-out regions.
         devices: number of devices that share the batch.
+        started_from: where the weights come from, as JSON; None if they are random, or those of a resumed run.
     """
 
     graph: nnx.GraphDef
@@ -44,10 +48,16 @@ class Job:
     source: BatchSource
     validator: Validator
     devices: int
+    started_from: dict[str, Any] | None = None
 
 
-def prepare(config: TrainConfig, dataset: Dataset) -> Job:
-    """Build the networks and everything around them; nothing here depends on a checkpoint.
+def prepare(config: TrainConfig, dataset: Dataset, *, resumes: bool = False) -> Job:
+    """Build the networks and everything around them; nothing here depends on a checkpoint of this run.
+
+    Args:
+        config: configuration of the training.
+        dataset: its data, at the network's scale.
+        resumes: whether the state will be that of a checkpoint, so that `start_from` is not read.
 
     Raises:
         UserError: if parts of the configuration, or the data, do not fit together.
@@ -62,13 +72,20 @@ def prepare(config: TrainConfig, dataset: Dataset) -> Job:
     ]
     geometry = members[0].geometry
     validator = Validator.of(config, dataset, geometry)  # before the samplers: it finds mistakes sooner
+    frozen = frozen_parts(config, members[0])
+    started_from = None
+    if config.start_from is not None and not resumes:
+        started_from = start(config, dataset.channels, dataset.outputs.names, members, frozen)
+    for member in members:
+        hold(member, frozen)
     optimizer = build_optimizer(config.optimizer, schedule_span(config))
+    optimizer = replace(optimizer, rule=without_updates(optimizer.rule, frozen))
     graph, state = create_state(members, optimizer)
     mesh = _mesh(config)
     source = _batch_source(config, dataset, geometry, mesh)
     of_maps = _maps_loss(config.target)
     step = make_train_step(graph, optimizer, loss, config.loss.l2, source, config.seed, mesh, of_maps)
-    return Job(graph, replicate(state, mesh), step, source, validator, mesh.size)
+    return Job(graph, replicate(state, mesh), step, source, validator, mesh.size, started_from)
 
 
 def _batch_source(config: TrainConfig, dataset: Dataset, geometry: Geometry, mesh: Mesh) -> BatchSource:

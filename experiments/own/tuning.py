@@ -7,6 +7,7 @@ again. Writes OUTPUT/tuning.md.
 """
 
 import json
+import re
 import shutil
 import sys
 import time
@@ -46,7 +47,7 @@ def main() -> None:
 
 
 def tune(run: Path, folder: Path) -> dict:
-    """Tune a copy of a run, `folder/run`; returns summary.json's `tuning`, and the seconds of the command.
+    """Tune a copy of a run, `folder/run`; returns the index before and after, and the seconds of the command.
 
     Raises:
         StepFailed: if that failed.
@@ -58,8 +59,12 @@ def tune(run: Path, folder: Path) -> dict:
         start = time.monotonic()
         cellflax(folder / "tune.log", "validate", f"checkpoint={folder / 'run'}", "tune=true")
         seconds = time.monotonic() - start
-        found = json.loads((folder / "run" / "summary.json").read_text())["tuning"]
-        record.write_text(json.dumps({**found, "seconds": seconds}))
+        printed = re.search(r"(\w+)_before (\S+) +\w+_after (\S+)", (folder / "tune.log").read_text())
+        if printed is None:
+            raise StepFailed(f"{folder / 'tune.log'} does not say the index before and after")
+        before, after = (None if value == "-" else float(value) for value in printed.groups()[1:])
+        found = {"index": printed[1], "before": before, "after": after, "seconds": seconds}
+        record.write_text(json.dumps(found))
     return json.loads(record.read_text())
 
 

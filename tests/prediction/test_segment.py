@@ -189,3 +189,22 @@ def test_a_refinement_in_micrometres_asks_for_the_pixel_size_before_anything_is_
     nuclei_network = replace(network, config=replace(network.config, refine=whole_cell))
     with pytest.raises(UserError, match=message):
         find_nuclei(network, field(), WatershedConfig(), Inference(), nuclei_network)
+
+
+def test_a_network_of_one_channel_takes_the_seed_channel():
+    """Where the image lacks a channel of its name: that of the nuclei is known by its use, not by its name."""
+    stain = field()
+    other = np.zeros_like(stain.pixels)
+    image = Image(np.concatenate([other, stain.pixels], axis=-1), ("phase", "dapi"), None, stain.path)
+    network, nuclei_network = model(seed_channel="dapi"), model()
+    network.record["data"]["channels"] = ["phase", "dapi"]
+    expected = find_nuclei(model(), stain, WatershedConfig(), Inference(), nuclei_network)
+    assert expected is not None
+    assert expected.max() > 40
+    found = find_nuclei(network, image, WatershedConfig(), Inference(), nuclei_network)
+    np.testing.assert_array_equal(found, expected)
+    named = Image(image.pixels, ("dapi", "stain"), None, stain.path)  # a channel of its name comes first
+    np.testing.assert_array_equal(find_nuclei(network, named, WatershedConfig(), Inference(), nuclei_network), expected)
+    network.config.seed_channel = None
+    with pytest.raises(UserError, match="nuclei_checkpoint needs the channel stain"):
+        find_nuclei(network, image, WatershedConfig(), Inference(), nuclei_network)

@@ -13,9 +13,12 @@ import pytest
 from cellflax.data.example import Dataset, Example
 from cellflax.data.pixel_classes import Annotation, pixel_classes
 from cellflax.data.split import whole
+from cellflax.data.with_target import with_target
 from cellflax.errors import UserError
 from cellflax.metrics.score import score_cells
 from cellflax.refine import intensity_image, needs_seeds, refine
+from cellflax.targets import DISTANCES, distance_maps
+from cellflax.targets.distances import ClassesDistancesTarget
 from cellflax.training.composition import check_composition
 from cellflax.training.config import TrainConfig
 from tests.test_configs import CHOICES, chosen
@@ -61,6 +64,8 @@ def combinations(annotation: Annotation) -> Iterator[tuple[str, str, str, str, s
             reason = "compares the pixels of a crop with each other"
         elif refinement == "whole_cell" and annotation is not Annotation.compartments:
             reason = "starts from the classes nucleus and cytoplasm"
+        elif refinement == "distances":
+            reason = "starts from distances"
         yield model, loss, sampler, refinement, reason
 
 
@@ -77,6 +82,16 @@ def test_parts_go_together_or_are_refused_with_the_reason(annotation, dataset, p
         assert message is None or (reason in message and "\n" not in message), (options, message)
 
 
+@pytest.mark.parametrize("annotation", Annotation)
+def test_networks_that_learn_distances_too_take_every_refinement(annotation, dataset, parts):
+    data = with_target(dataset[annotation], ClassesDistancesTarget())
+    for refinement in OPTIONS["refine"]:
+        if refinement != "whole_cell" or annotation is Annotation.compartments:
+            config = TrainConfig(model=parts["model", "unet"], loss=parts["loss", "cross_entropy"])
+            config.refine, config.target = parts["refine", refinement], ClassesDistancesTarget()
+            check_composition(config, data)
+
+
 @pytest.mark.parametrize(
     ("refinement", "annotation"),
     [
@@ -89,6 +104,9 @@ def test_every_refinement_finds_the_cells_of_every_annotation(refinement, annota
     example, names = dataset[annotation].train[0], annotation.class_names
     config = parts["refine", refinement]
     probability = np.stack([np.where(example.classes == k, 0.9, 0.1 / (len(names) - 1)) for k in range(len(names))], -1)
+    if config.needs_distances:
+        names = (*names, *DISTANCES)
+        probability = np.concatenate([probability, distance_maps(example.cells)], -1)
     seeds = example.nuclei if needs_seeds(config, names) else None
     intensity = intensity_image(config, example.image, ("rna",))
     found = refine(config, probability, names, seeds, intensity=intensity, pixel_size_um=0.65)
