@@ -28,6 +28,8 @@ TINY_UNET = (
     "sampler.batch=1",
     "test_time_augmentation=1",
     "logger.wandb=disabled",
+    "tune=false",
+    "guide=false",
     "trainer.devices=1",
 )
 
