@@ -24,8 +24,9 @@ from cellflax.io.glob_paths import glob_paths
 from cellflax.io.records import files_below
 from cellflax.io.result_set import result_set
 from cellflax.models.ensemble import stack_members
-from cellflax.training.checkpoint import DIRECTORY, save_model
+from cellflax.training.checkpoint import save_model
 from cellflax.training.config import TRANSFORM_COUNTS, TrainConfig, TrainerConfig
+from cellflax.training.record import DIRECTORY
 
 _CO_CULTURE = ("edge", "interior_nih3t3", "interior_mcf10a", "background")
 

@@ -48,12 +48,12 @@ from cellflax.labels import label_values
 from cellflax.planning.planned import with_plan
 from cellflax.prediction.trained import load_model
 from cellflax.progress import say
-from cellflax.training.checkpoint import Checkpoints, has_checkpoint
+from cellflax.training.checkpoint import Checkpoints, claim_run_directory
 from cellflax.training.config import TrainConfig
 from cellflax.training.held_out import metrics_line
 from cellflax.training.loop import Loop
 from cellflax.training.preparation import prepare
-from cellflax.training.run_directory import claim_run_directory
+from cellflax.training.record import has_checkpoint
 from cellflax.training.runlog import RunLog
 from cellflax.training.seen import SEEN, seen_in_training
 from cellflax.training.starting import STARTED_FROM, started
@@ -78,7 +78,8 @@ def main(config: TrainConfig) -> float:
     if not directory_is_given("run") and _TIME.search(str(run)):  # an experiment may set another name
         run = claim_run_directory(run)
     try:
-        summary = train(started(with_plan(config, run), run, job_overrides()), run)
+        config = started(with_plan(config, run), run, job_overrides())
+        summary = train(config, run)
     finally:
         jax.clear_caches()  # the jobs of a sweep share one process
     print(f"run: {run}", flush=True)

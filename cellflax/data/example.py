@@ -82,8 +82,8 @@ class Dataset:
         simulated: True if images are simulated, all or some.
         test: images for the final scores; may be empty. They keep the scale of their files, because they are
             segmented in the same way as by `cellflax.predict`.
-        simulated_images: number of images that are simulated, where others are not; None where all or none are.
         map_names: names of the maps of the examples.
+        simulated_images: number of images that are simulated, where others are not; None where all or none are.
     """
 
     train: tuple[Example, ...]
@@ -93,8 +93,8 @@ class Dataset:
     source: str
     simulated: bool = False
     test: tuple[Example, ...] = ()
-    simulated_images: int | None = None
     map_names: tuple[str, ...] = ()
+    simulated_images: int | None = None
 
     @property
     def outputs(self) -> Outputs:

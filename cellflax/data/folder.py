@@ -85,15 +85,13 @@ class FolderImages:
         examples: the images with their annotation.
         channels: names of their channels.
         source: one line on where they come from.
-        simulated: whether some are simulated.
-        simulated_images: how many are, where others are not.
+        simulated: number of them that are simulated.
     """
 
     examples: tuple[Example, ...]
     channels: tuple[str, ...]
     source: str
-    simulated: bool
-    simulated_images: int | None = None
+    simulated: int
 
 
 def load_folder(config: FolderData) -> Dataset:
@@ -111,9 +109,9 @@ def load_folder(config: FolderData) -> Dataset:
         channels=read.channels,
         class_names=config.annotation.class_names,
         source=read.source,
-        simulated=read.simulated,
+        simulated=read.simulated > 0,
         test=parts.test,
-        simulated_images=read.simulated_images,
+        simulated_images=read.simulated if 0 < read.simulated < len(read.examples) else None,
     )
 
 
@@ -148,8 +146,7 @@ def read_folder(config: FolderData) -> FolderImages:
             "annotate some cells"
         )
     source = _source(root, list(data_sets), len(examples), simulated)
-    some = simulated if 0 < simulated < len(examples) else None
-    return FolderImages(tuple(examples), channels, source, simulated > 0, some)
+    return FolderImages(tuple(examples), channels, source, simulated)
 
 
 def _require_background(root: Path, train: Sequence[Example], config: FolderData) -> None:

@@ -138,7 +138,7 @@ def _settings_of_parts(config: TrainConfig, run: Path) -> TrainConfig:
     trainer = config.trainer
     if trainer.max_minutes is not None:
         # As many steps as the whole training had, whatever time they take.
-        done = progress["validated_step"] or trainer.steps
+        done: int = progress["validated_step"] or trainer.steps or 1
         every = min(trainer.validate_every or max(done // _VALIDATIONS, 1), done)
         trainer = replace(trainer, max_minutes=None, steps=done, validate_every=every)
     logger = replace(config.logger, wandb=WandbMode.disabled)

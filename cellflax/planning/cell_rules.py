@@ -11,6 +11,7 @@ NUCLEI_THEMSELVES, LEAST_SEEDED = 0.6, 0.5
 
 INTERIOR = 0.5  # for sampler.balance=0.5; equal weights of the classes need less
 SEED_DEPTH = 0.1
+DISTANCE_SMOOTHING = 1.0  # the same for target=distances, whose maps have one maximum in a cell
 SEEDS_PER_WIDTH = 1 / 7.0  # smoothing before maxima are found, in widths of a cell
 LANDSCAPE_PER_DIAMETER, MOST_SMOOTHING = 1 / 28.0, 2.0
 OUTLINE_PER_DIAMETER, SMOOTH_OUTLINES = 1 / 22.0, 30.0  # outlines of cells above this diameter are smoothed
@@ -72,7 +73,8 @@ def plan_refinement(draft: Draft) -> None:
                 "refine.cell_area_um2", area, f"of a disc of {cells.diameter_um.median:.3g} um, the median diameter"
             )
         return
-    if not draft.choose("refine", "watershed", "watershed", f"{cells.touching:.0%} of the cells touch another one"):
+    kind = "watershed" if draft.value("target") == "classes" else "distances"
+    if not draft.choose("refine", kind, kind, f"{cells.touching:.0%} of the cells touch another one"):
         return
     diameter, width = cells.diameter.median * draft.factor, cells.width.median * draft.factor
     if draft.value("sampler.balance", 1.0) == INTERIOR:
@@ -86,9 +88,9 @@ def plan_refinement(draft: Draft) -> None:
         f"half of {small:.0f} px, which 2.5 % of the cells are below",
     )
     if draft.value("seed_channel") is None:
-        smooth = max(_half(width * SEEDS_PER_WIDTH), 0.5)
-        draft.set("refine.seed_smoothing_px", smooth, f"a seventh of a cell's width ({width:.1f} px)")
-        draft.set("refine.seed_depth", SEED_DEPTH, "of the probability, between the seeds of two cells")
+        smooth = max(_half(width * SEEDS_PER_WIDTH), 0.5) if kind == "watershed" else DISTANCE_SMOOTHING
+        draft.set("refine.seed_smoothing_px", smooth, f"cells have a width of {width:.1f} px")
+        draft.set("refine.seed_depth", SEED_DEPTH, "of the map whose maxima are the seeds, between two cells")
     if diameter >= SMOOTH_OUTLINES:
         outline = _half(diameter * OUTLINE_PER_DIAMETER)
         draft.set("refine.outline_px", outline, f"cells are {diameter:.0f} px wide and have smooth outlines")

@@ -88,7 +88,7 @@ def measure_data(config: DataConfig) -> Measurements:
         config = replace(config, channels=words or config.channels)
         read = read_folder(config)
         examples = without_test(read.examples, config)
-        return replace(measure_examples(examples, read.channels, read.source, read.simulated), in_names=bool(words))
+        return replace(measure_examples(examples, read.channels, read.source, read.simulated > 0), in_names=bool(words))
     dataset = config.load()
     # An image of which a region is held out is in both parts; that of the region has all of its annotation.
     examples = {example.name: example for example in dataset.train}

@@ -16,7 +16,7 @@ from cellflax.planning.rules import (
     plan_scale,
     plan_split,
 )
-from cellflax.planning.training_rules import plan_crops, plan_training
+from cellflax.planning.training_rules import plan_crops, plan_target, plan_training
 
 # Later rules read what earlier ones set.
 RULES: tuple[Rule, ...] = (
@@ -27,6 +27,7 @@ RULES: tuple[Rule, ...] = (
     plan_intensities,
     plan_network,
     plan_crops,
+    plan_target,
     plan_training,
     plan_seeds,
     plan_refinement,

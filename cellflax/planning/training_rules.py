@@ -20,6 +20,7 @@ FEW_IMAGES = 10
 LEARNING_RATE, OTHER_LEARNING_RATE = 0.003, 0.002  # of the U-Nets; of the other networks
 WARMUP_STEPS, WARMUP_SHARE = 100, 0.05
 MAX_MINUTES = 30.0
+TARGET = "classes"  # of conf/target; refine=distances follows from the others
 EPOCHS, LEAST_STEPS, MOST_STEPS = 100, 2000, 10_000
 VALIDATIONS, LEAST_BETWEEN, MOST_BETWEEN = 20, 50, 250
 
@@ -60,6 +61,11 @@ def plan_crops(draft: Draft) -> None:
         )
 
 
+def plan_target(draft: Draft) -> None:
+    """What the network learns of each pixel."""
+    draft.choose("target", TARGET, TARGET, "what the network learns of each pixel")
+
+
 def plan_training(draft: Draft) -> None:
     """How long, how fast, and how often it is validated."""
     measured = draft.measured
@@ -82,9 +88,10 @@ def plan_training(draft: Draft) -> None:
             draft.set(
                 "trainer.steps", bound, f"at most: {bound / epoch:.0f} times all pixels; the time may end it sooner"
             )
-    steps = draft.value("trainer.steps")
-    between = min(max(steps // VALIDATIONS, LEAST_BETWEEN), MOST_BETWEEN, steps)
-    draft.set("trainer.validate_every", between, f"{steps / between:.0f} validations, if all steps are done")
+    steps = draft.value("trainer.steps") or bound  # null: as many as the time allows
+    if draft.value("trainer.max_minutes") is None:  # a time budget chooses by itself
+        between = min(max(steps // VALIDATIONS, LEAST_BETWEEN), MOST_BETWEEN, steps)
+        draft.set("trainer.validate_every", between, f"{steps / between:.0f} validations, if all steps are done")
     if draft.value("data.split") == "region":
         draft.set("trainer.monitor", "loss", "strips cut cells, whose overlap is noisy")
     if draft.accelerator:

@@ -9,6 +9,7 @@ is all that prediction needs, and nothing in it can run code.
 
 import contextlib
 import gc
+import itertools
 import logging
 import math
 import sys
@@ -24,20 +25,41 @@ from flax import nnx
 from orbax.checkpoint import v1 as ocp
 
 from cellflax.errors import UserError
-from cellflax.jsonfile import MOST_JSON_BYTES, read_json, write_json
+from cellflax.jsonfile import MOST_JSON_BYTES
+from cellflax.training.record import DIRECTORY, FORMAT, read_record
 from cellflax.training.state import TrainState
 from cellflax.wholefile import require_plain_files
 
-FORMAT = 2  # 1, never released, had no axis for the members of an ensemble
-DIRECTORY = "checkpoints"
-
 _ABANDONED_READS_S = 0.2
-_RECORD = "_CHECKPOINT_METADATA"
 # Values of a training: parameters, their averages and those of the optimiser; counters besides.
 _MOST_STATES = 8
 _MOST_OTHERS = 1 << 20
 
 _policies = ocp.training.preservation_policies
+
+
+def claim_run_directory(run: Path) -> Path:
+    """Take a run directory that is named by the time, or one beside it if another training took it in that second.
+
+    A directory is taken by making its folder of checkpoints: of several processes, one succeeds.
+
+    Returns:
+        `run`, or `<run>_2`, `<run>_3`, ...
+    """
+    try:
+        (run / DIRECTORY).mkdir(parents=True)
+        return run
+    except FileExistsError:
+        pass
+    for number in itertools.count(2):
+        other = run.with_name(f"{run.name}_{number}")
+        try:
+            other.mkdir()
+        except FileExistsError:
+            continue
+        (other / DIRECTORY).mkdir()
+        return other
+    raise AssertionError("numbers do not end")
 
 
 class Checkpoints:
@@ -140,78 +162,6 @@ def save_model(run: Path, params: nnx.State, stats: nnx.State, record: dict[str,
         if checkpoints.latest() is not None:
             raise UserError(f"{run} holds a checkpoint already; give another directory as output=...")
         checkpoints._save(0, {"params": params, "stats": stats}, record, None)
-
-
-def has_checkpoint(run: Path) -> bool:
-    """Whether a run directory has a checkpoint to resume from."""
-    return any(path.name.isdigit() and has_record(path) for path in (run / DIRECTORY).glob("*"))
-
-
-def has_record(path: Path) -> bool:
-    """Whether a folder is one checkpoint."""
-    return (path / _RECORD).is_file()
-
-
-def read_record(path: Path) -> dict[str, Any]:
-    """The JSON record of one checkpoint folder.
-
-    Raises:
-        UserError: if it is damaged, or not one that cellflax of this format wrote.
-    """
-    try:
-        record = read_json(path / _RECORD, "copy it again")["custom_metadata"]
-    except (UserError, KeyError) as error:
-        reason = f" ({error})" if isinstance(error, UserError) else ""
-        raise UserError(f"checkpoint {path} is damaged: its record cannot be read; copy it again{reason}") from error
-    require_record(path, record)
-    return record
-
-
-def require_record(path: Path, record: Any) -> None:
-    """Check that a record is one of cellflax, of this format.
-
-    Args:
-        path: the checkpoint, for errors.
-        record: JSON that a file holds.
-
-    Raises:
-        UserError: as `read_record`.
-    """
-    if not isinstance(record, dict) or not {"crc32", "config", "data"} <= record.keys():
-        raise UserError(f"{path} is an Orbax checkpoint, but not one of cellflax")
-    if record.get("format") != FORMAT:
-        raise UserError(
-            f"checkpoint {path} has format {record.get('format')}, this cellflax reads format {FORMAT}; update "
-            "cellflax or train again"
-        )
-    if not _is_whole(record):
-        raise UserError(f"checkpoint {path} is damaged: its record holds values of other types; copy it again")
-
-
-def add_to_record(path: Path, **entries: Any) -> None:
-    """Set entries of the record of one checkpoint folder, in one step: a reader sees the old record or the new.
-
-    The arrays, and all else that Orbax keeps, stay as they are.
-
-    Args:
-        path: checkpoint folder.
-        entries: JSON by its key.
-
-    Raises:
-        UserError: as `read_record`.
-        OSError: if the record cannot be replaced.
-    """
-    record = read_record(path)
-    write_json(path / _RECORD, {**read_json(path / _RECORD, "copy it again"), "custom_metadata": {**record, **entries}})
-
-
-def _is_whole(record: dict[str, Any]) -> bool:
-    """Whether what every reader of a record takes from it has the right type."""
-    score = record.get("score")
-    groups = all(isinstance(record[key], dict) for key in ("config", "crc32", "data"))
-    groups = groups and isinstance(record.get("tuning"), dict | None)
-    step = record.get("step", 0)
-    return groups and (score is None or type(score) in (int, float)) and type(step) is int and step >= 0
 
 
 def require_arrays(path: Path, template: Any) -> None:

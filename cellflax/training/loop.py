@@ -98,7 +98,7 @@ class Loop:
                     pace.advance(step)
                     step += 1
                     queued.append((step, sums))
-                    while queued and (len(queued) > _MAX_QUEUED or queued[0][1].steps.is_ready()):
+                    while queued and (len(queued) > _MAX_QUEUED or _is_ready(queued[0][1])):
                         done, ready = queued.popleft()
                         jax.block_until_ready(ready)
                         self._finished(done, pace, validations)
@@ -122,8 +122,8 @@ class Loop:
                     tally.reason = self._reason(step, tally, pace)
                     if tally.reason is None:
                         self._announce(step, tally, pace, bar)
-                    elif validations.last_regions is not None:
-                        self._validate_best(step, state, tally, bar, validations)
+                    elif (regions := validations.last_regions) is not None:
+                        self._validate_best(step, state, tally, bar, validations, regions)
                 # 5. Save, so that running again resumes from here; never overwrite a validated checkpoint.
                 tally.elapsed_s = self.clock.seconds()
                 tally.position = None if pace.position == step else pace.position
@@ -155,19 +155,19 @@ class Loop:
         return self._monitored(metrics)
 
     def _validate_best(
-        self, step: int, state: TrainState, tally: Tally, bar: Progress, validations: Validations
+        self, step: int, state: TrainState, tally: Tally, bar: Progress, validations: Validations, regions: int
     ) -> None:
-        """Score the best checkpoint on all regions, after a training that saw scores of a sample."""
+        """Score the best checkpoint on more regions, or all, after a training that saw scores of a sample."""
         best = tally.best_step
         assert best is not None, "a validation has just been done"
         chosen = state if best == step else self.checkpoints.restore(state, best)[0]
-        metrics = validations.score_last(lambda tiles: self.probability(chosen.params, chosen.stats, tiles))
+        metrics = validations.score_last(lambda tiles: self.probability(chosen.params, chosen.stats, tiles), regions)
         if best == step:
             self.record["validation"] = metrics
         self.log.log(step, {f"final_{name}": value for name, value in metrics.items()})
-        tally.reported_score, tally.reported_regions = self._monitored(metrics), validations.last_regions
+        tally.reported_score, tally.reported_regions = self._monitored(metrics), regions
         bar.note(
-            f"step {best}, the best by {tally.sample} held-out regions: on {validations.last_regions} of "
+            f"step {best}, the best by {tally.sample} held-out regions: on {regions} of "
             f"{len(self.validator.shapes)} {_words(metrics)}"
         )
 
@@ -277,6 +277,11 @@ def _diverged(when: str) -> UserError:
     return UserError(
         f"the cost stopped being a number {when}; lower optimizer.learning_rate, or set optimizer.clip_norm=1"
     )
+
+
+def _is_ready(sums: StepSums) -> bool:
+    """Whether the device has computed them; does not wait."""
+    return sums.steps.is_ready()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _words(metrics: Metrics) -> str:

@@ -15,9 +15,10 @@ from cellflax.jsonfile import read_json
 from cellflax.models import Network
 from cellflax.progress import say
 from cellflax.schemas import from_json, to_json
-from cellflax.training.checkpoint import has_checkpoint, named_leaves, read_record
+from cellflax.training.checkpoint import named_leaves
 from cellflax.training.config import TrainConfig
 from cellflax.training.frozen import is_in
+from cellflax.training.record import has_checkpoint, read_record
 from cellflax.training.transfer import Transfer, parts, transfer
 from cellflax.training.weights import find_weights, read_weights
 
@@ -86,8 +87,7 @@ def started(config: TrainConfig, run: Path, given: Sequence[str]) -> TrainConfig
         for group in groups:
             place = place[group]
         if place[last] != override.value and not resumes:
-            new, old = _short(override.value), _short(place[last])
-            say(f"{override.key}={new}: {override.reason} (it was {'another ' if new == old else ''}{old})")
+            say(f"{override.key}={_short(override.value)}: {override.reason} (it was {_short(place[last])})")
         place[last] = override.value
     return from_json(TrainConfig, content)
 

@@ -47,6 +47,8 @@ class Tally:
             number of steps done.
         planned_steps: steps that the time budget was expected to allow, as planned at the first validation.
         sample: held-out regions in the validations while training; null: all of them, or none yet.
+        shapes: with a time budget, how many shapes of held-out regions are validated, in a random order of the seed;
+            regions of other shapes are left out.
         pixel_s: seconds that validation takes for a pixel of a held-out region.
         reported_score: score of the best checkpoint on more regions than `sample`, at the end of training.
         reported_regions: their number.
@@ -62,6 +64,7 @@ class Tally:
     position: float | None = None
     planned_steps: int | None = None
     sample: int | None = None
+    shapes: int | None = None
     pixel_s: float | None = None
     reported_score: float | None = None
     reported_regions: int | None = None

@@ -150,10 +150,10 @@ def _followers(fresh: Collection[str], names: Collection[str]) -> list[str]:
     """Biases and normalisations of layers whose kernel is fresh: those of the source belong to its kernel."""
     found = []
     for kernel in (name for name in fresh if name.endswith(".kernel")):
-        layer = _layer_of(kernel)
+        layer = part_of_network(kernel)
         block, _, last = layer.rpartition(".")
         inside = [layer, f"{block}.normalization"] if last in ("convolution", "transform") else [layer]
-        found += [name for name in names if _layer_of(name) in inside and name not in fresh]
+        found += [name for name in names if part_of_network(name) in inside and name not in fresh]
     return list(dict.fromkeys(found))
 
 
@@ -225,7 +225,7 @@ def _shapes(model: ModelConfig, channels: int, classes: int) -> dict[str, tuple[
     return {name: tuple(leaf.shape) for name, leaf in named_leaves(tree).items()}
 
 
-def _layer_of(name: str) -> str:
+def part_of_network(name: str) -> str:
     """Path of the layer that an array belongs to: without its collection and its own name."""
     return name.partition(".")[2].rpartition(".")[0]
 

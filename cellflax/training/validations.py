@@ -24,6 +24,11 @@ _VALIDATIONS = 10
 _LONGEST_S = 600.0
 # The last validation takes at most this share of the budget: of very many regions, as many as fit.
 _MOST_LAST = 0.25
+# It may end this share of the budget after it.
+_OVERTIME = 0.04
+# Programs are compiled for each shape of regions, until this share of the budget is used; regions of other shapes are
+# left out.
+_MOST_COMPILING = 0.1
 
 Metrics = dict[str, float]
 
@@ -90,19 +95,19 @@ class Validations:
 
     @property
     def last_regions(self) -> int | None:
-        """Number of regions for the validation at the end; None where the sample has as many."""
+        """Number of regions for the validation at the end, if it were now; None where the sample has as many."""
         if self._tally.sample is None:
             return None
         count = len(self._order)
         if self._budget_s is not None and self._tally.pixel_s is not None:
-            fitting = self._fitting(_MOST_LAST * self._budget_s, self._tally.pixel_s)
+            left = (1 + _OVERTIME) * self._budget_s - self._clock.seconds()
+            fitting = self._fitting(min(_MOST_LAST * self._budget_s, left), self._tally.pixel_s)
             count = max(fitting, self._tally.sample)
         return count if count > self._tally.sample else None
 
-    def score_last(self, probability: Probability) -> Metrics:
-        """Score `last_regions` regions, the sample among them."""
-        assert self.last_regions is not None, "the sample has no fewer regions"
-        return self._timed(lambda: self._on(self.last_regions, probability)[0])
+    def score_last(self, probability: Probability, regions: int) -> Metrics:
+        """Score a number of regions, the sample among them."""
+        return self._timed(lambda: self._on(regions, probability)[0])
 
     def plan(self, pace: Pace) -> None:
         """Say how much time validation will take until the end, and at the end."""
@@ -122,9 +127,7 @@ class Validations:
 
     def _measure(self, probability: Probability, pace: Pace) -> None:
         """Compile for every shape, time one region, and choose the sample unless it is there."""
-        shapes = self._validator.shapes
-        for i in {shapes[i]: i for i in reversed(self._order)}.values():
-            self._validator.part([i]).predict(probability)
+        self._compile(probability)
         seconds = math.inf
         for _ in range(2):  # the first time includes imports
             start = self._clock.seconds()
@@ -136,6 +139,23 @@ class Validations:
             between = self._between(pace)
             allowed = math.inf if between is None else _SHARE * between - self.save_s
             self._tally.sample = max(self._fitting(allowed, pixel_s), 1)
+
+    def _compile(self, probability: Probability) -> None:
+        """Compile for the shapes of regions, one after the other; leave out regions of those that take too long."""
+        assert self._budget_s is not None, "without a budget, all shapes are compiled when they come"
+        shapes, tally, start = self._validator.shapes, self._tally, self._clock.seconds()
+        end = min(start + _MOST_COMPILING * self._budget_s, self._budget_s)
+        first = {shapes[i]: i for i in reversed(self._order)}
+        kinds = list(dict.fromkeys(shapes[i] for i in self._order))
+        compiled = set()
+        for kind in kinds[: tally.shapes]:
+            self._validator.part([first[kind]]).predict(probability)
+            compiled.add(kind)
+            if tally.shapes is None and self._clock.seconds() > end:
+                break
+        tally.shapes = len(compiled)
+        self._order = tuple(i for i in self._order if shapes[i] in compiled)
+        self._pixels = [math.prod(shapes[i][:2]) for i in self._order]
 
     def _fitting(self, seconds: float, pixel_s: float) -> int:
         """How many regions, in their random order, are validated in some seconds."""
@@ -150,9 +170,10 @@ class Validations:
         return self._tally.pixel_s * sum(self._pixels[:regions])
 
     def _on(self, regions: int | None, probability: Probability) -> tuple[Metrics, np.ndarray]:
+        chosen = sorted(self._order[:regions])
         # All regions in their own order: the sums are those of `validate`, to the last bit.
-        whole = regions is None or regions == len(self._order)
-        part = self._validator if whole else self._validator.part(sorted(self._order[:regions]))
+        whole = len(chosen) == len(self._validator.shapes)
+        part = self._validator if whole else self._validator.part(chosen)
         return part.score(part.predict(probability))
 
     def _timed[T](self, function: Callable[[], T]) -> T:

@@ -21,16 +21,9 @@ from cellflax.progress import say
 from cellflax.refine import RefineConfig
 from cellflax.schemas import from_json
 from cellflax.targets import Outputs
-from cellflax.training.checkpoint import (
-    DIRECTORY,
-    has_record,
-    named_leaves,
-    read_record,
-    require_arrays,
-    require_record,
-    restore_arrays,
-)
+from cellflax.training.checkpoint import named_leaves, require_arrays, restore_arrays
 from cellflax.training.config import TrainConfig
+from cellflax.training.record import DIRECTORY, has_record, read_record, require_record
 
 
 @dataclass(frozen=True)
@@ -41,7 +34,7 @@ class TrainedWeights:
         path: the checkpoint, or the file of a network.
         step: training step of the weights.
         record: JSON record of the checkpoint.
-        config: the configuration they were trained with; with the refinement that was tuned afterwards, if it was.
+        config: the configuration they were trained with.
         graph: structure of one network.
         params: parameters, with a leading member axis.
         stats: other variables, with a leading member axis.
@@ -66,16 +59,6 @@ class TrainedWeights:
     def outputs(self) -> Outputs:
         """What each network's outputs are."""
         return outputs_of(self.config, self.record)
-
-
-def outputs_of(config: TrainConfig, record: dict[str, Any]) -> Outputs:
-    """What the outputs of a checkpoint's networks are.
-
-    Args:
-        config: its configuration.
-        record: its record.
-    """
-    return Outputs(tuple(record["data"]["class_names"]), config.target.map_names)
 
 
 def read_weights(path: str | Path, step: str = "best") -> TrainedWeights:
@@ -138,6 +121,11 @@ def _only_step(path: Path, step: str) -> Path:
     if step != "best":
         raise UserError(f"step={step}: {path.name} holds the weights of one step; leave step out")
     return path.resolve()
+
+
+def outputs_of(config: TrainConfig, record: dict[str, Any]) -> Outputs:
+    """What the outputs of the networks of a checkpoint are, by its configuration and record."""
+    return Outputs(tuple(record["data"]["class_names"]), config.target.map_names)
 
 
 def _config_of(path: Path, record: dict[str, Any]) -> TrainConfig:

@@ -14,9 +14,9 @@ from cellflax.labels import label_values
 from cellflax.prediction.trained import TrainedModel, load_model
 from cellflax.progress import say
 from cellflax.schemas import kind_of, to_json
-from cellflax.training.checkpoint import DIRECTORY, add_to_record
 from cellflax.training.config import TrainConfig
 from cellflax.training.held_out import Validator
+from cellflax.training.record import DIRECTORY, add_to_record
 from cellflax.training.tuner import TunerConfig
 from cellflax.tuning.tune import Tuning, tune
 

@@ -214,7 +214,20 @@ def test_time_and_steps():
     assert (given["trainer.steps"], given["trainer.validate_every"], given["optimizer.warmup_steps"]) == (2, 2, 0)
     assert "given; the plan would take" in reason("trainer.steps", None, {"trainer.steps": 2})
     assert values(None, {"trainer.max_minutes": 5.0})["trainer.max_minutes"] == 5.0
-    assert all(isinstance(found[key], int) for key in ("trainer.steps", "trainer.validate_every", "sampler.batch"))
+    assert all(isinstance(found[key], int) for key in ("trainer.steps", "sampler.batch"))
+    assert "trainer.validate_every" not in found
+    as_many = values(None, {"trainer.steps": None, "trainer.max_minutes": 5.0})
+    assert (as_many["trainer.steps"], as_many["optimizer.warmup_steps"]) == (None, 100)
+
+
+def test_distances_are_refined_by_distances():
+    assert (values()["target"], values()["refine"]) == ("classes", "watershed")
+    found = values(choices={"target": "classes_distances"})
+    assert (found["target"], found["refine"], found["refine.seed_smoothing_px"]) == (
+        "classes_distances",
+        "distances",
+        1.0,
+    )
 
 
 def test_precision_of_an_accelerator():
@@ -288,7 +301,7 @@ def test_what_is_given_stays():
     assert all(decision.given == (decision.key in given) for decision in made.settings)
 
 
-@pytest.mark.parametrize("group", ["model", "sampler", "loss", "optimizer", "refine"])
+@pytest.mark.parametrize("group", ["model", "target", "sampler", "loss", "optimizer", "refine"])
 def test_a_chosen_group_keeps_its_own_keys(group):
     found = plan(choices={group: "another"}, options={group: "another"})
     assert [d for d in found.settings if d.key.startswith(f"{group}.")] == []

@@ -29,10 +29,24 @@ class Budgeted:
         region_s: seconds of a held-out region, prediction and score.
         regions: number of them.
         scores: validation score by step; the number of steps where nothing is said.
+        stop_at: step after which a signal comes.
+        shapes: number of shapes of the regions.
+        compile_s: seconds that compilation takes for each shape.
         trainer: of the configuration.
     """
 
-    def __init__(self, run, step_s=lambda now: 0.5, region_s=0.5, regions=40, scores=None, stop_at=None, **trainer):
+    def __init__(
+        self,
+        run,
+        step_s=lambda now: 0.5,
+        region_s=0.5,
+        regions=40,
+        scores=None,
+        stop_at=None,
+        shapes=1,
+        compile_s=0.0,
+        **trainer,
+    ):
         run.mkdir(exist_ok=True)
         self.run, self.step_s, self.region_s, self.scores, self.stop_at = run, step_s, region_s, scores or {}, stop_at
         options = {"steps": None, "max_minutes": 15.0, "log_every": 50, **trainer}
@@ -43,7 +57,8 @@ class Budgeted:
         )
         self.class_names = ("edge", "interior")
         self.outputs = Outputs(self.class_names)
-        self.shapes = ((64, 64, 1),) * regions
+        self.shapes = tuple((64, 64 + i % shapes, 1) for i in range(regions))
+        self.compile_s, self.known = compile_s, set()
         self.now, self.compiled, self.chosen = 0.0, False, tuple(range(regions))
         self.validated: list[tuple[int, ...]] = []
         self.signals = None
@@ -56,6 +71,9 @@ class Budgeted:
         return self
 
     def predict(self, probability):
+        new = {self.shapes[i] for i in self.chosen} - self.known
+        self.now += self.compile_s * len(new)
+        self.known |= new
         return probability(None)
 
     def score(self, predictions):
@@ -157,6 +175,22 @@ def test_too_many_regions_for_the_time_are_not_all_scored(tmp_path):
     assert training.now == pytest.approx(900, rel=0.05)
     assert 100 < tally.reported_regions < 115  # a quarter of 900 s
     assert len(training.validated[-1]) == tally.reported_regions
+
+
+@pytest.mark.parametrize(("compile_s", "shapes"), [(8.0, 8), (20.0, 5), (100.0, 1)])
+def test_shapes_that_take_long_to_compile_are_left_out(tmp_path, compile_s, shapes):
+    training = Budgeted(tmp_path, region_s=0.2, shapes=8, compile_s=compile_s)
+    tally = training.go()
+    assert training.now == pytest.approx(900, rel=0.05)
+    assert tally.shapes == len(training.known) == shapes
+    assert len(training.validated[-1]) == 40 * shapes / 8
+
+
+def test_time_that_compilation_took_is_not_exceeded_much(tmp_path):
+    training = Budgeted(tmp_path, region_s=2.0, shapes=8, compile_s=2.0, max_minutes=0.3)
+    tally = training.go()
+    assert tally.reason == "trainer.max_minutes=0.3 are over before the learning rate was annealed"
+    assert training.now < COMPILATION + 2 + 4 * 2.0  # one region, timed twice
 
 
 def test_stopped_and_resumed_it_goes_on_annealing(tmp_path):

@@ -1,6 +1,7 @@
 """Weights of one network in another: what is taken, adapted and left at random; and what is frozen."""
 
 import dataclasses
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -189,7 +190,7 @@ def test_frozen_parts_stay_and_are_used_as_in_prediction():
     hold(network, frozen)
     graph, params, stats = nnx.split(network, nnx.Param, ...)
     optimizer = build_optimizer(AdamwConfig(weight_decay=0.1, warmup_steps=0, clip_norm=1), 5)
-    optimizer = dataclasses.replace(optimizer, rule=without_updates(optimizer.rule, frozen))
+    optimizer = replace(optimizer, rule=without_updates(optimizer.rule, frozen))
     state = optimizer.init(params)
     image, target = normal(0, 1, 64, 64, 2), jnp.zeros((1, 32, 32), jnp.int32)
     before = arrays(network)
@@ -199,9 +200,9 @@ def test_frozen_parts_stay_and_are_used_as_in_prediction():
         logits = model(image, train=True)
         return cross_entropy(logits, target, jnp.ones(target.shape)), nnx.split(model, nnx.Param, ...)[2]
 
-    for step in range(2):
+    for position in range(2):
         gradient, stats = jax.grad(cost, has_aux=True)(params, stats)
-        updates, state = optimizer.update(gradient, state, params, float(step))
+        updates, state = optimizer.update(gradient, state, params, position)
         params = optax.apply_updates(params, updates)
     after = arrays(nnx.merge(graph, params, stats))
     for name, values in after.items():

@@ -17,8 +17,8 @@ from cellflax.prediction.networks import PredictionSettings, load_networks
 from cellflax.prediction.trained import load_model
 from cellflax.refine.threshold import ThresholdConfig
 from cellflax.refine.watershed import WatershedConfig
-from cellflax.training.checkpoint import read_record
 from cellflax.training.config import TrainConfig
+from cellflax.training.record import read_record
 from tests.commands import TINY, arrays_of, assert_same_arrays, checkpoint_steps, record_of, run_command
 
 # A start that is far off: the networks here are not surer than that.

@@ -10,8 +10,8 @@ from peer_job import Job, elapsed_s
 
 import cellflax
 
-# README, "Train on your own images". The images have one channel, so no channel of nuclei.
-_COMMAND = ("data=folder", "seed_channel=null", "logger.wandb=disabled")
+# README, "Train on your own images".
+_COMMAND = ("data=folder", "logger.wandb=disabled")
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from cellpose import dynamics, metrics, models, train
 _BATCH = 8
 _LEAST_CELLS = 5
 _EPOCHS = 301  # from which on Cellpose anneals longest
-_WARM_UP_STEPS = 4
+_TRIAL_STEPS = 4
 _IOUS = np.arange(0.5, 0.95, 0.1)
 _TUNING_SHARE = 0.1  # of the minutes
 # Cellpose's defaults come first.
@@ -40,11 +40,14 @@ def main() -> None:
     least = _LEAST_CELLS if cells.max() >= _LEAST_CELLS else 1
     images = int((cells >= least).sum())
 
+    moments: list[float] = []  # when each step began
+
     def fit(epochs: int, images_per_epoch: int) -> str:
         torch.manual_seed(job.seed)
-        network = models.CellposeModel(gpu=job.gpu, pretrained_model=False, nchan=2, device=device)
+        network = models.CellposeModel(gpu=job.gpu, pretrained_model=False, nchan=2, device=device).net
+        network.register_forward_pre_hook(lambda *_: moments.append(time.perf_counter()))
         return train.train_seg(
-            network.net,
+            network,
             train_data=part.images,
             train_labels=flows,
             channels=[0, 0],
@@ -61,14 +64,11 @@ def main() -> None:
             model_name="model",
         )[0]
 
-    fit(1, _BATCH)  # the first step takes longer; both also show what a training costs before its first step
     began = time.perf_counter()
-    fit(1, _BATCH)
-    fixed_s = time.perf_counter() - began
-    began = time.perf_counter()
-    fit(1 + _WARM_UP_STEPS, _BATCH)
-    step_s = max((time.perf_counter() - began - fixed_s) / _WARM_UP_STEPS, 1e-3)
-    steps = max(int((job.seconds_left - fixed_s) / step_s), 1)
+    fit(_TRIAL_STEPS, _BATCH)
+    step_s = float(np.median(np.diff(moments)))
+    preparation_s = moments[0] - began
+    steps = max(int((job.seconds_left - preparation_s) / step_s), 1)
     images_per_epoch = min(_BATCH * max(steps // _EPOCHS, 1), images)
     epochs = max(steps * _BATCH // images_per_epoch, 1)
     path = fit(epochs, images_per_epoch)

@@ -1,4 +1,4 @@
-# pyright: reportMissingImports=false
+# pyright: reportMissingImports=false, reportArgumentType=false
 """A random forest on multiscale filters, as Ilastik's pixel classification, which Van Valen 2016 compares with (S17).
 
 Filters at each scale: those of `skimage.feature.multiscale_basic_features` (Gaussian, its gradient magnitude,
@@ -45,9 +45,9 @@ def main() -> None:
 
     def probability(image: np.ndarray) -> np.ndarray:
         features = filters(image)
-        found = forest.predict_proba(features.reshape(-1, features.shape[-1]))
+        found = np.asarray(forest.predict_proba(features.reshape(-1, features.shape[-1])))
         whole = np.zeros((len(found), len(_CLASSES)), np.float32)
-        whole[:, forest.classes_ - 1] = found
+        whole[:, np.asarray(forest.classes_, np.intp) - 1] = found
         return whole.reshape(*image.shape, -1)
 
     ready_s = fit_s

@@ -1,4 +1,4 @@
-# pyright: reportMissingImports=false
+# pyright: reportMissingImports=false, reportMissingModuleSource=false
 """StarDist from scratch, as its own example notebooks do it (`examples/2D`: 1_data, 2_training, 3_prediction).
 
 Its defaults: 32 rays, grid 2 x 2, patches of 256 x 256, batches of 4, Adam at 3e-4, the notebook's augmentation, the
