@@ -34,6 +34,7 @@ def test_starts_freezes_and_resumes_without_the_source(tiny, mine, tmp_path, mon
         *("sampler.size=32", "sampler.batch=2", "optimizer.warmup_steps=0", "optimizer.weight_decay=0.1"),
         *("trainer.devices=1", "trainer.steps=12", "trainer.validate_every=4", "trainer.log_every=2"),
         *("data=folder", f"data.root={mine}", "data.channels=[0,1]", "seed_channel=null", "logger.wandb=disabled"),
+        *("plan=false", "tune=false", "guide=false"),
         *(f"start_from={source}", "freeze_levels=1", "trainer.ensemble=2"),
     )
     whole = run_command(train.main, *arguments, f"run={tmp_path / 'whole'}")

@@ -87,7 +87,8 @@ def started(config: TrainConfig, run: Path, given: Sequence[str]) -> TrainConfig
         for group in groups:
             place = place[group]
         if place[last] != override.value and not resumes:
-            say(f"{override.key}={_short(override.value)}: {override.reason} (it was {_short(place[last])})")
+            new, old = _short(override.value), _short(place[last])
+            say(f"{override.key}={new}: {override.reason} (it was {'another ' if new == old else ''}{old})")
         place[last] = override.value
     return from_json(TrainConfig, content)
 

@@ -29,13 +29,14 @@ from cellflax.networks.file import write_network_file
 from cellflax.prediction.segment import find_nuclei, segment
 from cellflax.prediction.trained import TrainedModel, load_model
 from cellflax.training.checkpoint import named_leaves
+from cellflax.training.seen import SEEN
 from cellflax.training.starting import STARTED_FROM
 from cellflax.training.weights import TrainedWeights, read_weights
 
 MOST_BYTES = 2_000_000
 LEAST_F1 = 0.99
 # What of a record goes with the network; the rest says how the training went on its machine.
-_KEPT = ("format", "data", "cellflax", "score", "validation", "tuning", STARTED_FROM)
+_KEPT = ("format", "data", "cellflax", "score", "validation", "tuning", SEEN, STARTED_FROM)
 
 
 def main() -> None:
