@@ -9,7 +9,6 @@ is all that prediction needs, and nothing in it can run code.
 
 import contextlib
 import gc
-import itertools
 import logging
 import math
 import sys
@@ -36,30 +35,6 @@ _MOST_STATES = 8
 _MOST_OTHERS = 1 << 20
 
 _policies = ocp.training.preservation_policies
-
-
-def claim_run_directory(run: Path) -> Path:
-    """Take a run directory that is named by the time, or one beside it if another training took it in that second.
-
-    A directory is taken by making its folder of checkpoints: of several processes, one succeeds.
-
-    Returns:
-        `run`, or `<run>_2`, `<run>_3`, ...
-    """
-    try:
-        (run / DIRECTORY).mkdir(parents=True)
-        return run
-    except FileExistsError:
-        pass
-    for number in itertools.count(2):
-        other = run.with_name(f"{run.name}_{number}")
-        try:
-            other.mkdir()
-        except FileExistsError:
-            continue
-        (other / DIRECTORY).mkdir()
-        return other
-    raise AssertionError("numbers do not end")
 
 
 class Checkpoints:

@@ -3,6 +3,7 @@
 A checkpoint keeps it, so that prediction can say which images are unlike those of the training.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -159,6 +160,6 @@ def _channel(name: str, looks: list[Look]) -> SeenChannel:
 
 
 def _range(values: Iterable[float | None]) -> list[float]:
-    """Smallest and largest of the known values."""
-    known = [float(value) for value in values if value is not None]
+    """Smallest and largest of the known values; an image may hold NaN where nothing is annotated."""
+    known = [float(value) for value in values if value is not None and math.isfinite(value)]
     return [min(known), max(known)] if known else []

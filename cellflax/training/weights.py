@@ -34,7 +34,7 @@ class TrainedWeights:
         path: the checkpoint, or the file of a network.
         step: training step of the weights.
         record: JSON record of the checkpoint.
-        config: the configuration they were trained with.
+        config: the configuration they were trained with; with the refinement that was tuned afterwards, if it was.
         graph: structure of one network.
         params: parameters, with a leading member axis.
         stats: other variables, with a leading member axis.

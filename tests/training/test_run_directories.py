@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from cellflax.training.checkpoint import claim_run_directory
+from cellflax.training.run_directory import claim_run_directory
 
 
 def test_two_runs_of_one_second_take_two_directories(tmp_path):
