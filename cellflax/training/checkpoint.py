@@ -25,7 +25,7 @@ from orbax.checkpoint import v1 as ocp
 
 from cellflax.errors import UserError
 from cellflax.jsonfile import MOST_JSON_BYTES
-from cellflax.training.record import DIRECTORY, FORMAT, read_record
+from cellflax.training.record import DIRECTORY, FORMAT, finite, read_record
 from cellflax.training.state import TrainState
 from cellflax.wholefile import require_plain_files
 
@@ -92,7 +92,7 @@ class Checkpoints:
             force=True,
             overwrite=True,
             metrics=None if score is None else {"score": score},
-            custom_metadata={"format": FORMAT, "crc32": sums, "score": score, **record},  # pyright: ignore[reportArgumentType]
+            custom_metadata=finite({"format": FORMAT, "crc32": sums, "score": score, **record}),
         )
 
     def latest(self) -> int | None:

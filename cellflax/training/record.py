@@ -1,5 +1,6 @@
 """The JSON record of a checkpoint: what it holds, who may read it, and what is added to it after training."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,18 @@ from cellflax.jsonfile import read_json, write_json
 FORMAT = 2  # 1, never released, had no axis for the members of an ensemble
 DIRECTORY = "checkpoints"
 RECORD = "_CHECKPOINT_METADATA"  # Orbax's own name
+
+
+def finite(content: Any) -> Any:
+    """JSON with null in place of numbers that JSON has not, such as the accuracy of a class without pixels (NaN).
+
+    Orbax would write them, and `read_record` refuse them.
+    """
+    if isinstance(content, dict):
+        return {key: finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def has_checkpoint(run: Path) -> bool:
