@@ -17,8 +17,9 @@ LANDSCAPE_PER_DIAMETER, MOST_SMOOTHING = 1 / 28.0, 2.0
 OUTLINE_PER_DIAMETER, SMOOTH_OUTLINES = 1 / 22.0, 30.0  # outlines of cells above this diameter are smoothed
 SMALLEST_OF_SMALL = 0.5  # smallest cell, as a share of the area that 2.5 % of the annotated ones are below
 
-# Rotations and reflections that are averaged in prediction, by the pixels of an image: beyond, it takes too long.
-TRANSFORMS = ((2_000_000, 8), (8_000_000, 4))
+# Rotations and reflections that are averaged in prediction.
+# On dsb2018, 8 changed F1 at IoU 0.5 by -0.020 after 1200 steps and by +0.002 after 3600.
+TRANSFORMS = 1
 
 
 def plan_seeds(draft: Draft) -> None:
@@ -98,11 +99,7 @@ def plan_refinement(draft: Draft) -> None:
 
 def plan_prediction(draft: Draft) -> None:
     """What is averaged in prediction."""
-    height, width = draft.measured.height.median, draft.measured.width.median
-    pixels = height * width * draft.factor**2
-    count = next((transforms for most, transforms in TRANSFORMS if pixels <= most), 1)
-    reason = f"rotations and reflections are averaged in prediction; images have {pixels / 1e6:.2g} million pixels"
-    draft.set("test_time_augmentation", count, reason)
+    draft.set("test_time_augmentation", TRANSFORMS, "one pass; 8 take eight times as long and change little")
 
 
 def _half(value: float) -> float:
