@@ -1,4 +1,4 @@
-"""Write the data at hand as a lab's own images, training and test parts apart, by fixed rules.
+"""Write the data as a lab's own images, training and test parts apart, by fixed rules.
 
 python experiments/own/splits.py OUTPUT [SET ...]
 
