@@ -1,6 +1,6 @@
 """From measurements to settings: each rule sets keys and says why, with the number that was measured.
 
-The constants were chosen on the data sets of `experiments/`.
+The constants follow the recipes of `experiments/`. They are not yet compared with others by measurement.
 """
 
 from cellflax.planning.draft import Draft, count_of, rounded, width_words

@@ -1,6 +1,6 @@
 """From measurements to settings of the training: crops, their variation, cost, time and learning rate.
 
-The constants were chosen on the data sets of `experiments/`.
+The constants follow the recipes of `experiments/`. They are not yet compared with others by measurement.
 """
 
 import math
