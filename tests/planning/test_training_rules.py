@@ -1,0 +1,69 @@
+"""Rules of the training and of crops, on measurements with known values."""
+
+from dataclasses import replace
+
+import pytest
+
+from cellflax.planning.spread import Spread
+from tests.planning.measured import measured, reason, shapes, values
+
+
+@pytest.mark.parametrize("diameter", [8.0, 15.0, 20.0, 40.0, 60.0, 90.0])
+@pytest.mark.parametrize("edge", [100, 256, 1024])
+def test_crops(diameter, edge):
+    found = values(measured(shapes(diameter), edge=edge))
+    seen = diameter * found.get("scale.factor", 1)
+    size = found["sampler.size"]
+    assert size % 32 == 0
+    assert size >= 64
+    fits = size + 32 > edge * found.get("scale.factor", 1)
+    assert size >= 3.5 * seen or fits
+    assert 0.5 < found["sampler.batch"] * size**2 / (4 * 192**2) < 1.5
+    assert values(measured(shapes(diameter), edge=edge), accelerator=True)["sampler.batch"] > found["sampler.batch"]
+
+
+def test_crops_fit_the_users_network():
+    how = {"choices": {"model": "mine"}, "options": {"model": "mine"}, "multiple": 48}
+    assert values(**how)["sampler.size"] % 96 == 0
+    patches = {"choices": {"model": "patch_net_31"}, "options": {"model": "patch_net_31"}}
+    assert values(**patches)["sampler.batch"] == 1
+    assert values(**patches)["optimizer.learning_rate"] == 0.002
+
+
+def test_augmentation_follows_spread_and_number_of_images():
+    assert values()["sampler.augment.scale"] == 1.15
+    assert values()["sampler.augment.gain"] == 0.1
+    wide = replace(shapes(), diameter=Spread(4, 20, 60))
+    assert values(measured(wide))["sampler.augment.scale"] == 1.25
+    assert "sampler.augment.rotate_degrees" not in values()
+    assert values(measured(images=3))["sampler.augment.rotate_degrees"] == 45.0
+
+
+def test_time_and_steps():
+    found = values()
+    assert (found["trainer.max_minutes"], found["optimizer.warmup_steps"]) == (30.0, 100)
+    assert 2000 <= found["trainer.steps"] <= 10_000
+    given = values(None, {"trainer.steps": 2})
+    assert "trainer.max_minutes" not in given
+    assert (given["trainer.steps"], given["trainer.validate_every"], given["optimizer.warmup_steps"]) == (2, 2, 0)
+    assert "given; the plan would take" in reason("trainer.steps", None, {"trainer.steps": 2})
+    assert values(None, {"trainer.max_minutes": 5.0})["trainer.max_minutes"] == 5.0
+    assert all(isinstance(found[key], int) for key in ("trainer.steps", "sampler.batch"))
+    assert "trainer.validate_every" not in found
+    as_many = values(None, {"trainer.steps": None, "trainer.max_minutes": 5.0})
+    assert (as_many["trainer.steps"], as_many["optimizer.warmup_steps"]) == (None, 100)
+
+
+def test_distances_are_refined_by_distances():
+    assert (values()["target"], values()["refine"]) == ("classes", "watershed")
+    found = values(choices={"target": "classes_distances"})
+    assert (found["target"], found["refine"], found["refine.seed_smoothing_px"]) == (
+        "classes_distances",
+        "distances",
+        1.0,
+    )
+
+
+def test_precision_of_an_accelerator():
+    assert values(accelerator=True)["trainer.precision"] == "tensorfloat32"
+    assert "trainer.precision" not in values()
