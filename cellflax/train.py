@@ -45,7 +45,7 @@ from cellflax.home import expand_home_in
 from cellflax.io import results
 from cellflax.jsonfile import differences, read_json, write_json
 from cellflax.labels import label_values
-from cellflax.planning.planned import with_plan
+from cellflax.planning.planned import sizes_are_known, with_plan
 from cellflax.prediction.trained import load_model
 from cellflax.progress import say
 from cellflax.training.checkpoint import Checkpoints
@@ -57,7 +57,7 @@ from cellflax.training.record import has_checkpoint
 from cellflax.training.run_directory import claim_run_directory
 from cellflax.training.runlog import RunLog
 from cellflax.training.seen import SEEN, seen_in_training
-from cellflax.training.starting import STARTED_FROM, started
+from cellflax.training.starting import SIZES, STARTED_FROM, started
 from cellflax.training.stopping import Clock, SignalWatch, Tally
 from cellflax.tuning.run import tune_run
 
@@ -79,7 +79,9 @@ def main(config: TrainConfig) -> float:
     if not directory_is_given("run") and _TIME.search(str(run)):  # an experiment may set another name
         run = claim_run_directory(run)
     try:
-        config = started(with_plan(config, run), run, job_overrides())
+        planned = with_plan(config, run)
+        sizes = SIZES if config.start_from is not None and sizes_are_known(config, run) else ()
+        config = started(planned, run, [*job_overrides(), *sizes])
         summary = train(config, run)
     finally:
         jax.clear_caches()  # the jobs of a sweep share one process

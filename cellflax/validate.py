@@ -37,6 +37,7 @@ from cellflax.errors import UserError
 from cellflax.evaluation.test_part import score_test
 from cellflax.guidance.guide import guide
 from cellflax.prediction.trained import TrainedModel, load_model
+from cellflax.refine import RefineConfig
 from cellflax.training.composition import check_composition, check_test
 from cellflax.training.config import TRANSFORM_COUNTS
 from cellflax.training.held_out import Validator, metrics_line
@@ -121,8 +122,10 @@ def validate(config: ValidateConfig) -> dict[str, float]:
     Raises:
         UserError: if the checkpoint cannot be read, or the data it was trained on are not there.
     """
-    model, validator = _load(config.checkpoint, config.step)
-    validator = replace(validator, refine=config.refine or model.config.refine, erode_reference=config.erode_reference)
+    model, _ = _load(config.checkpoint, config.step)
+    refine = config.refine or model.config.refine
+    validator = _validator(config.checkpoint, config.step, type(refine))
+    validator = replace(validator, refine=refine, erode_reference=config.erode_reference)
     transforms = config.test_time_augmentation or model.config.test_time_augmentation
     metrics, _ = validator.score(_predictions(config.checkpoint, config.step, transforms))
     return metrics
@@ -191,15 +194,22 @@ def tune_again(config: ValidateConfig) -> dict[str, Any]:
     transforms = config.test_time_augmentation or settings.test_time_augmentation
     tuning = tune_checkpoint(model, validator, config.tuner, transforms)
     _load.cache_clear()
+    _validator.cache_clear()
     return tuning
 
 
-# The jobs of a sweep share one process: what does not depend on the refinement is done once.
+# The jobs of a sweep share one process: what does not depend on the settings of the refinement is done once.
 @functools.lru_cache(maxsize=1)
-def _load(checkpoint: str, step: str) -> tuple[TrainedModel, Validator]:
+def _load(checkpoint: str, step: str) -> tuple[TrainedModel, Dataset]:
     model = load_model(checkpoint, step)
-    dataset = with_target(dataset_to_scale(_dataset(model), model.config.scale), model.config.target)
-    return model, Validator.of(model.config, dataset, model.geometry)
+    return model, with_target(dataset_to_scale(_dataset(model), model.config.scale), model.config.target)
+
+
+@functools.lru_cache(maxsize=1)
+def _validator(checkpoint: str, step: str, refine: type[RefineConfig]) -> Validator:
+    """The held-out regions, with nuclei if this kind of refinement takes them."""
+    model, dataset = _load(checkpoint, step)
+    return Validator.of(replace(model.config, refine=refine()), dataset, model.geometry)
 
 
 def _dataset(model: TrainedModel) -> Dataset:
@@ -227,7 +237,8 @@ def _dataset(model: TrainedModel) -> Dataset:
 
 @functools.lru_cache(maxsize=1)
 def _predictions(checkpoint: str, step: str, transforms: int) -> list[np.ndarray]:
-    model, validator = _load(checkpoint, step)
+    model, _ = _load(checkpoint, step)
+    validator = _validator(checkpoint, step, type(model.config.refine))
     return held_out_probabilities(model, validator, transforms)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from cellflax import predict, train
 from cellflax.training.runlog import RunLog
@@ -88,6 +89,37 @@ def test_starts_freezes_and_resumes_without_the_source(tiny, mine, tmp_path, mon
     provenance = json.loads((tmp_path / "out" / "provenance.json").read_text())
     assert provenance["simulated"] is False
     assert provenance["checkpoint"]["started_from"] == record
+
+
+def test_a_plan_is_one_for_the_network_of_the_source(tiny, mine, tmp_path):
+    arguments = (
+        *("data=folder", f"data.root={mine}", "data.channels=[0,1]", f"start_from={tiny.path}", "trainer.steps=1"),
+        *("trainer.max_minutes=null", "sampler.size=32", "sampler.batch=1", "tune=false", "guide=false"),
+        "logger.wandb=disabled",
+    )
+    run = tmp_path / "run"
+    result = run_command(train.main, *arguments, f"run={run}")
+    assert result.status == 0, result.err
+    config, source = (json.loads((path / "config.json").read_text()) for path in (run, tiny.path))
+    assert (config["model"], config["normalize"]) == (source["model"], source["normalize"])
+    planned = yaml.safe_load((run / "plan" / "experiment" / "planned.yaml").read_text())
+    assert {"override /model": "patch_net_61"} in planned["defaults"]
+    assert planned["normalize"] == source["normalize"]
+    assert "(it was " not in result.err.replace("(it was another patch_net)", "")  # all but the layers is in the plan
+    again = run_command(train.main, *arguments, f"run={run}")
+    assert again.status == 0, again.err
+
+
+@pytest.mark.parametrize(("experiment", "size"), [("scale: {pixel_size_um: 2.6}", 2.6), ("name: other", None)])
+def test_an_experiment_may_set_the_scale(tiny, tmp_path, experiment, size):
+    folder = tmp_path / "conf" / "experiment"
+    folder.mkdir(parents=True)
+    (folder / "other.yaml").write_text(f"# @package _global_\n{experiment}\n")
+    given = ("--config-dir", str(tmp_path / "conf"), "+experiment=other", "trainer.steps=1", f"start_from={tiny.path}")
+    result = run_command(train.main, *TINY, *given, f"run={tmp_path / 'run'}")
+    assert result.status == 0, result.err
+    config, source = (json.loads((path / "config.json").read_text()) for path in (tmp_path / "run", tiny.path))
+    assert config["scale"]["pixel_size_um"] == (source["scale"]["pixel_size_um"] if size is None else size)
 
 
 def test_what_the_command_line_gives_stays(tiny, tmp_path):

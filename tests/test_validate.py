@@ -7,6 +7,8 @@ import pytest
 from cellflax import validate
 from cellflax.errors import UserError
 from cellflax.prediction.trained import load_model
+from cellflax.refine.threshold import ThresholdConfig
+from cellflax.refine.watershed import WatershedConfig
 from tests.commands import metrics_of, run_command
 
 
@@ -34,6 +36,13 @@ def test_sweep_over_refinements(trained, tmp_path, monkeypatch):
     assert low["loss"] == high["loss"]
     assert low["jaccard"] > high["jaccard"]
     assert [path.name for path in tmp_path.iterdir()] == ["multirun"]  # Hydra's record of the sweep
+
+
+def test_nuclei_seed_a_refinement_that_takes_them(trained):
+    assert load_model(trained.path).config.seed_channel == "nuclear"
+    for kind, seeded in ((ThresholdConfig, False), (WatershedConfig, True)):
+        regions = validate._validator(str(trained.path), "best", kind).held_out
+        assert [region.seeds is not None for region in regions] == [seeded] * len(regions)
 
 
 def test_nothing_to_test(trained):

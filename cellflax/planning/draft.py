@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cellflax.planning.measure import Measurements
+from cellflax.planning.source import StartingNetwork
 from cellflax.schemas import field_types, group_types
 
 
@@ -36,6 +37,7 @@ class Draft:
         options: options of all groups, as they are without a plan.
         multiple: sizes of crops that the network of these options takes are divisible by this.
         accelerator: whether there is a GPU or TPU.
+        source: the trained network that the training starts from, if there is one.
         factor: by how much the plan resamples the images.
         settings: the plan so far.
     """
@@ -46,6 +48,7 @@ class Draft:
     options: Mapping[str, str] = field(default_factory=dict)
     multiple: int = 1
     accelerator: bool = False
+    source: StartingNetwork | None = None
     factor: float = 1.0
     settings: list[Decision] = field(default_factory=list)
 

@@ -16,6 +16,7 @@ from cellflax.planning.rules import (
     plan_scale,
     plan_split,
 )
+from cellflax.planning.source import StartingNetwork
 from cellflax.planning.training_rules import plan_crops, plan_target, plan_training
 
 # Later rules read what earlier ones set.
@@ -68,6 +69,7 @@ def make_plan(
     options: Mapping[str, str] | None = None,
     multiple: int = 1,
     accelerator: bool = False,
+    source: StartingNetwork | None = None,
 ) -> Plan:
     """Apply the rules.
 
@@ -78,6 +80,7 @@ def make_plan(
         options: options of all groups, as they are without a plan.
         multiple: sizes of crops that the network of these options takes are divisible by this.
         accelerator: whether there is a GPU or TPU.
+        source: the trained network that the training starts from, if there is one.
 
     Raises:
         UserError: if one cell cannot be divided between training and validation.
@@ -87,7 +90,7 @@ def make_plan(
             f"{measured.source}: one cell is annotated, but training needs one to learn from and another for the "
             "validation; annotate more"
         )
-    draft = Draft(measured, values, choices, options or {}, multiple, accelerator)
+    draft = Draft(measured, values, choices, options or {}, multiple, accelerator, source)
     for rule in RULES:
         rule(draft)
     planned = {setting.key for setting in draft.settings}

@@ -11,9 +11,11 @@ from cellflax.planning.measure import measure_data
 from cellflax.planning.plan import Plan, make_plan
 from cellflax.planning.plan_file import EXPERIMENT, MEASUREMENTS_FILE, PLAN_FILE, plan_text, train_command
 from cellflax.planning.plan_table import table_lines
+from cellflax.planning.source import source_of
 from cellflax.progress import say
 from cellflax.recomposition import compose_over, given_in_job
 from cellflax.training.config import TrainConfig
+from cellflax.training.starting import SIZES
 
 
 def with_plan(config: TrainConfig, run: Path) -> TrainConfig:
@@ -54,7 +56,20 @@ def plan_of_job(config: TrainConfig) -> Plan:
     multiple = getattr(config.model, "multiple", 1)
     say("the images and their labels are measured")
     accelerator = devices_of_jax()[0].platform != "cpu"
-    return make_plan(measure_data(config.data), given.values, given.choices, given.options, multiple, accelerator)
+    source = None if config.start_from is None else source_of(config.start_from)
+    measured = measure_data(config.data)
+    return make_plan(measured, given.values, given.choices, given.options, multiple, accelerator, source)
+
+
+def sizes_are_known(config: TrainConfig, run: Path) -> bool:
+    """Whether the size of cells in the network is planned or given, so that `start_from` does not set it.
+
+    Args:
+        config: the configuration of the job as composed, or with its plan.
+        run: directory of the run.
+    """
+    given = given_in_job(config).values
+    return (run / results.PLAN / PLAN_FILE).exists() or any(key in given for key in SIZES)
 
 
 def write_plan(plan: Plan, folder: Path, final: Path) -> None:

@@ -3,7 +3,11 @@
 The constants follow the recipes of `experiments/`. They are not yet compared with others by measurement.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from cellflax.planning.draft import Draft, count_of, rounded, width_words
+from cellflax.planning.source import OPTIONS, StartingNetwork
 
 # Images. Fewer images than this are too few to hold out whole ones.
 IMAGES_TO_HOLD_OUT = 6
@@ -80,9 +84,19 @@ def plan_scale(draft: Draft) -> None:
     """By how much images are resampled, so that cells have a size that the networks suit."""
     cells, size = draft.measured.cells, draft.measured.pixel_size_um
     if any(key in draft.values for key in ("scale.pixel_size_um", "scale.factor")):
-        draft.factor = _given_factor(draft)
+        draft.factor = _factor_of(draft, draft.values)
         return
-    factor, reason = _wanted_factor(draft)
+    source = draft.source
+    if source is not None and source.diameter_px is not None:
+        factor, reason = _factor_of_source(draft, source)
+    elif source is not None:
+        values = {"scale.factor": source.factor, "scale.pixel_size_um": source.pixel_size_um}
+        draft.factor = _factor_of(draft, values)
+        for key, value in values.items():
+            draft.set(key, value, source.reason)
+        return
+    else:
+        factor, reason = _wanted_factor(draft)
     known = size is not None and not draft.measured.unknown_pixel_size
     if known and size is not None and cells.diameter_um is not None:
         differ = size.high > PIXEL_SIZES_ALIKE * size.low
@@ -104,6 +118,14 @@ def plan_scale(draft: Draft) -> None:
         )
 
 
+def _factor_of_source(draft: Draft, source: StartingNetwork) -> tuple[float, str]:
+    """By how much cells should become wider to be as wide as those that the source knows, and why."""
+    assert source.diameter_px is not None
+    diameter, (low, middle, high) = draft.measured.cells.diameter.median, source.diameter_px
+    words = f"cells are {diameter:.0f} px wide, those of start_from={source.path} {low:.0f} to {high:.0f} px (90 %)"
+    return (1.0 if low <= diameter <= high else rounded(middle / diameter, 2)), words
+
+
 def _wanted_factor(draft: Draft) -> tuple[float, str]:
     """By how much cells should become wider, and why; 1 if their size is right."""
     cells = draft.measured.cells
@@ -122,9 +144,9 @@ def _wanted_factor(draft: Draft) -> tuple[float, str]:
     return 1.0, f"cells are {diameter:.0f} px wide"
 
 
-def _given_factor(draft: Draft) -> float:
-    """By how much the user's own setting makes cells wider; 1 if the pixel size is unknown."""
-    factor, target = draft.values.get("scale.factor"), draft.values.get("scale.pixel_size_um")
+def _factor_of(draft: Draft, values: Mapping[str, Any]) -> float:
+    """By how much settings make cells wider; 1 if the pixel size is unknown."""
+    factor, target = values.get("scale.factor"), values.get("scale.pixel_size_um")
     cells = draft.measured.cells
     if factor is not None:
         return float(factor)
@@ -134,6 +156,10 @@ def _given_factor(draft: Draft) -> float:
 def plan_intensities(draft: Draft) -> None:
     """How intensities are brought to one scale."""
     measured, cells = draft.measured, draft.measured.cells
+    if draft.source is not None:
+        for key, value in draft.source.normalize.items():
+            draft.set(f"normalize.{key}", value, draft.source.reason)
+        return
     ranges = "; ".join(
         f"{c.name} {c.lowest:.6g} to {c.highest:.6g}{f' ({c.zero:.0%} are 0)' if c.zero >= 0.01 else ''}"
         for c in measured.channels
@@ -169,6 +195,10 @@ def plan_intensities(draft: Draft) -> None:
 
 def plan_network(draft: Draft) -> None:
     """Which network: one whose outputs see two cells."""
+    source = draft.source
+    if source is not None:
+        draft.choose("model", OPTIONS[source.model], source.model, f"with the layers of start_from={source.path}")
+        return
     cells = draft.measured.cells
     typical, large = cells.diameter.median * draft.factor, cells.diameter.high * draft.factor
     needed = max(SEEN_CELLS * typical, SEEN_LARGE_CELLS * large)

@@ -19,7 +19,7 @@ FEW_IMAGES = 10
 # Training.
 LEARNING_RATE, OTHER_LEARNING_RATE = 0.003, 0.002  # of the U-Nets; of the other networks
 WARMUP_STEPS, WARMUP_SHARE = 100, 0.05
-MAX_MINUTES = 30.0
+MAX_MINUTES, STARTED_MINUTES = 30.0, 15.0  # from random weights, from those of start_from
 TARGET = "classes"  # of conf/target; refine=distances follows from the others
 EPOCHS, LEAST_STEPS, MOST_STEPS = 100, 2000, 10_000
 VALIDATIONS, LEAST_BETWEEN, MOST_BETWEEN = 20, 50, 250
@@ -31,7 +31,7 @@ def plan_crops(draft: Draft) -> None:
     if not draft.choose("sampler", "crops", "crops", "every annotated pixel of a crop is trained on"):
         return
     typical, large = cells.diameter.median * draft.factor, cells.diameter.high * draft.factor
-    multiple = math.lcm(CROP_MULTIPLE, draft.multiple if draft.leaves("model", "unet") else 1)
+    multiple = math.lcm(CROP_MULTIPLE, _multiple(draft))
     wanted = max(CELLS_ACROSS * typical, LARGE_CELLS_ACROSS * large)
     size = min(max(round(wanted / multiple) * multiple, SMALLEST_CROP), LARGEST_CROP)
     edge = measured.smallest_edge * draft.factor
@@ -61,8 +61,18 @@ def plan_crops(draft: Draft) -> None:
         )
 
 
+def _multiple(draft: Draft) -> int:
+    """What sizes of crops are divisible by, for a network that is not the plan's."""
+    if draft.leaves("model", "unet" if draft.source is None else draft.source.model):
+        return draft.multiple
+    return 1 if draft.source is None else draft.source.multiple
+
+
 def plan_target(draft: Draft) -> None:
     """What the network learns of each pixel."""
+    if draft.source is not None:
+        draft.choose("target", draft.source.target, draft.source.target, draft.source.reason)
+        return
     draft.choose("target", TARGET, TARGET, "what the network learns of each pixel")
 
 
@@ -81,7 +91,10 @@ def plan_training(draft: Draft) -> None:
     if "trainer.steps" in draft.values:
         draft.set("trainer.steps", bound, f"{bound / epoch:.0f} times all pixels")
     else:
-        draft.set("trainer.max_minutes", MAX_MINUTES, "the usual; a longer training is better")
+        if draft.source is None:
+            draft.set("trainer.max_minutes", MAX_MINUTES, "the usual; a longer training is better")
+        else:
+            draft.set("trainer.max_minutes", STARTED_MINUTES, "half the usual: the network knows cells already")
         if draft.value("trainer.max_minutes") is None:
             draft.set("trainer.steps", bound, f"{bound / epoch:.0f} times all pixels")
         else:

@@ -22,7 +22,8 @@ from cellflax.training.record import has_checkpoint, read_record
 from cellflax.training.transfer import Transfer, parts, transfer
 from cellflax.training.weights import find_weights, read_weights
 
-_BROUGHT = ("model", "normalize", "scale")
+_GROUPS, _SETTINGS = ("model", "target"), ("normalize", "scale")
+SIZES = ("scale.factor", "scale.pixel_size_um")  # what sets the size of cells in the network
 STARTED_FROM = "started_from"  # in the record of a checkpoint
 
 
@@ -31,7 +32,7 @@ class Override:
     """A value of the configuration with its reason.
 
     Attributes:
-        key: dotted key of `TrainConfig`; `model` is the whole group.
+        key: dotted key of `TrainConfig`; `model` and `target` are whole groups.
         value: JSON; of a group, with its kind.
         reason: why, in words for the screen.
     """
@@ -42,7 +43,7 @@ class Override:
 
 
 def starting_overrides(source: str) -> list[Override]:
-    """What a trained network needs of the configuration of a training that starts from it: model, normalize, scale.
+    """What a trained network needs of the configuration of a training that starts from it.
 
     Args:
         source: as `start_from`.
@@ -55,9 +56,9 @@ def starting_overrides(source: str) -> list[Override]:
 
 def _overrides(config: dict[str, Any], source: str) -> list[Override]:
     reason = f"as in start_from={source}"
-    groups = ((group, config[group]) for group in _BROUGHT[1:])
+    groups = ((group, config[group]) for group in _SETTINGS)
     settings = [Override(f"{group}.{key}", value, reason) for group, values in groups for key, value in values.items()]
-    return [Override(_BROUGHT[0], config[_BROUGHT[0]], reason), *settings]
+    return [*(Override(group, config[group], reason) for group in _GROUPS), *settings]
 
 
 def started(config: TrainConfig, run: Path, given: Sequence[str]) -> TrainConfig:
@@ -66,7 +67,7 @@ def started(config: TrainConfig, run: Path, given: Sequence[str]) -> TrainConfig
     Args:
         config: the configuration as composed.
         run: directory of the run. If it is resumed, the source is not read, and its own configuration takes its place.
-        given: overrides of the command line.
+        given: overrides of the command line, or keys.
 
     Raises:
         UserError: as `read_weights`.

@@ -1,6 +1,7 @@
 """Tune the refinement of a checkpoint, and keep the result in its record and beside it."""
 
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def tune_checkpoint(
     Returns:
         As `summarized`.
     """
-    config = model.config
+    config, begin = model.config, time.monotonic()
     held_out = held_out_probabilities(model, validator, transforms)
     found = tune(validator, held_out, settings, seed=config.seed, max_minutes=config.trainer.max_minutes)
     cells = sum(len(label_values(visible(r.cells, r.ignored))) for r in validator.held_out)
@@ -70,6 +71,7 @@ def tune_checkpoint(
         "regions": len(validator.held_out),
         "cells": cells,
         "evaluations": found.evaluations,
+        "seconds": round(time.monotonic() - begin, 1),
         "test_time_augmentation": transforms,
         "tuner": to_json(settings),
         "start": {"kind": kind_of("refine", found.start), **to_json(found.start)},
