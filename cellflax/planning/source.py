@@ -60,12 +60,11 @@ def source_of(path: str) -> StartingNetwork:
         raise UserError(f"start_from={path}: {error}; start from another checkpoint") from error
     sizes = seen.cell_diameter_px if seen is not None else []
     diameter = (sizes[0], sizes[1], sizes[2]) if sizes and sizes[1] > 0 else None
-    multiple = trained.geometry.multiple
     return StartingNetwork(
         path=path,
         model=config["model"]["kind"],
         target=config["target"]["kind"],
-        multiple=multiple,
+        multiple=trained.geometry.multiple,
         normalize=config["normalize"],
         factor=config["scale"]["factor"],
         pixel_size_um=config["scale"]["pixel_size_um"],

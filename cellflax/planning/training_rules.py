@@ -62,7 +62,7 @@ def plan_crops(draft: Draft) -> None:
 
 
 def _multiple(draft: Draft) -> int:
-    """What sizes of crops are divisible by, for a network that is not the plan's."""
+    """What sizes of crops are divisible by for the user's own network, or that of the source."""
     if draft.leaves("model", "unet" if draft.source is None else draft.source.model):
         return draft.multiple
     return 1 if draft.source is None else draft.source.multiple
