@@ -1,87 +1,13 @@
 """Building blocks that more than one network uses."""
 
-from collections.abc import Sequence
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax import lax
 
+from cellflax.models.convolution import convolution, convolution_for_cpu
 from cellflax.models.large_kernel import LARGE_KERNEL, fourier_convolution
-
-# On CPU, XLA's kernel gradient slows down about threefold beyond this many output filters, and more than twofold
-# beyond this many output pixels in a batch (benchmarks/convolution.py), so it is computed in parts. Layers with few
-# output filters slow down less than splitting the batch costs.
-GRADIENT_FILTERS = 64
-GRADIENT_PIXELS = 2**15
-NARROW_FILTERS = 16
-
-_LAYOUT = ("NHWC", "HWIO", "NHWC")
-
-
-def _convolution(x: jax.Array, kernel: jax.Array, pad: Sequence[int]) -> jax.Array:
-    """Stride-1 convolution of x, padded on each side with this many rows and columns of zeros."""
-    padding = [(pad[0], pad[0]), (pad[1], pad[1])]
-    return lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=_LAYOUT)
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
-def convolution_in_parts(x: jax.Array, kernel: jax.Array, pad: int = 0) -> jax.Array:
-    """Stride-1 convolution whose gradient is fast on CPU.
-
-    The kernel gradient is a sum over parts of the batch, except with `NARROW_FILTERS` or fewer output filters. Each
-    part takes one convolution per `GRADIENT_FILTERS` output filters. The input gradient is a plain convolution with the
-    rotated kernel. Values are those of `lax.conv_general_dilated`.
-
-    Args:
-        x: (N, H, W, C).
-        kernel: (h, w, C, M).
-        pad: rows and columns of zeros around x, less than h and w.
-
-    Returns:
-        (N, H+2pad-h+1, W+2pad-w+1, M).
-    """
-    return _convolution(x, kernel, (pad, pad))
-
-
-def _forward(x, kernel, pad):
-    # Without the barrier, XLA computes the layers before this one again inside the transposition of x in
-    # the backward pass.
-    x = lax.optimization_barrier(x)
-    return _convolution(x, kernel, (pad, pad)), (x, kernel)
-
-
-def _backward(pad, residuals, grad):
-    x, kernel = residuals
-    rows, columns = kernel.shape[:2]
-    rotated = jnp.transpose(kernel[::-1, ::-1], (0, 1, 3, 2))
-    return _convolution(grad, rotated, (rows - 1 - pad, columns - 1 - pad)), _kernel_gradient(x, grad, pad)
-
-
-convolution_in_parts.defvjp(_forward, _backward)
-
-
-def _kernel_gradient(x: jax.Array, grad: jax.Array, pad: int) -> jax.Array:
-    """(N, H, W, C) and (N, H+2pad-h+1, W+2pad-w+1, M) -> (h, w, C, M)."""
-    size, (height, width) = len(x), grad.shape[1:3]
-    if grad.shape[-1] > NARROW_FILTERS:
-        while size % 2 == 0 and size * height * width > GRADIENT_PIXELS:
-            size //= 2
-    if size == len(x):
-        return _correlate(x, grad, pad)
-    parts = [a.reshape(-1, size, *a.shape[1:]) for a in (x, grad)]
-    rows, columns = x.shape[1] + 2 * pad - height + 1, x.shape[2] + 2 * pad - width + 1
-    zero = jnp.zeros((rows, columns, x.shape[-1], grad.shape[-1]))
-    return lax.scan(lambda total, part: (total + _correlate(part[0], part[1], pad), None), zero, tuple(parts))[0]
-
-
-def _correlate(x: jax.Array, grad: jax.Array, pad: int) -> jax.Array:
-    """The convolution of x with grad, in which the batch takes the place of the channels that are summed over."""
-    x, grad = x.transpose(3, 1, 2, 0), grad.transpose(1, 2, 0, 3)
-    filters = range(0, grad.shape[-1], GRADIENT_FILTERS)
-    parts = [_convolution(x, grad[..., i : i + GRADIENT_FILTERS], (pad, pad)) for i in filters]
-    return jnp.concatenate(parts, axis=-1).transpose(1, 2, 0, 3)
 
 
 class Convolution(nnx.Module):
@@ -115,9 +41,9 @@ class Convolution(nnx.Module):
         elif not self.pad and min(kernel.shape[:2]) >= LARGE_KERNEL:
             x = fourier_convolution(x, kernel)
         elif jax.default_backend() == "cpu":
-            x = convolution_in_parts(x, kernel, self.pad)
+            x = convolution_for_cpu(x, kernel, self.pad)
         else:
-            x = _convolution(x, kernel, (self.pad, self.pad))
+            x = convolution(x, kernel, (self.pad, self.pad))
         return x if self.bias is None else x + self.bias[...].reshape(1, 1, 1, -1)
 
 

@@ -9,13 +9,12 @@ import pytest
 from flax import nnx
 from jax import lax
 
-from cellflax.models import layers
+from cellflax.models.convolution import convolution_for_cpu
 from cellflax.models.large_kernel import LARGE_KERNEL
 from cellflax.models.layers import (
     Convolution,
     Normalization,
     Upsampling,
-    convolution_in_parts,
     max_pool,
     merge_phases,
     split_phases,
@@ -27,16 +26,25 @@ def reference_pool(x: jax.Array, step: int) -> jax.Array:
     return lax.reduce_window(x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, step, step, 1), "VALID")
 
 
-@pytest.mark.parametrize(("kernel_size", "pad"), [((3, 3), 0), ((4, 2), 0), ((3, 3), 1), ((5, 3), 2)])
-@pytest.mark.parametrize("pixels", [2**15, 100, 1], ids=["whole", "halves", "images"])
-@pytest.mark.parametrize("narrow", [0, 6], ids=["wide", "narrow"])
-def test_convolution_in_parts_has_the_values_and_gradients_of_xla(kernel_size, pad, pixels, narrow, monkeypatch):
-    monkeypatch.setattr(layers, "NARROW_FILTERS", narrow)
-    monkeypatch.setattr(layers, "GRADIENT_PIXELS", pixels)
-    monkeypatch.setattr(layers, "GRADIENT_FILTERS", 4)
-    x, kernel = normal(0, 2, 9, 11, 5), normal(1, *kernel_size, 5, 6)
+@pytest.mark.parametrize(
+    ("kernel_size", "pad", "filters", "unfolded", "devices"),
+    [
+        ((3, 3), 1, 6, 2**17, 1),  # all images at once; x moves, as it has fewer channels than there are filters
+        ((3, 3), 1, 3, 3000, 1),  # blocks of rows, the last of which overlaps; the gradient moves
+        ((4, 2), 0, 6, 3000, 1),
+        ((5, 3), 2, 3, 1, 1),  # row by row
+        ((4, 2), 0, 3, 3000, 4),  # on several devices
+        ((5, 3), 2, 6, 2**17, 4),
+    ],
+)
+def test_convolution_for_cpu_has_the_values_and_gradients_of_xla(
+    kernel_size, pad, filters, unfolded, devices, monkeypatch
+):
+    monkeypatch.setattr("cellflax.models.convolution.UNFOLDED", unfolded)
+    monkeypatch.setattr(jax, "device_count", lambda: devices)
+    x, kernel = normal(0, 2, 9, 11, 5), normal(1, *kernel_size, 5, filters)
     reference = partial(reference_convolution, padding=[(pad, pad), (pad, pad)])
-    in_parts = partial(convolution_in_parts, pad=pad)
+    in_parts = partial(convolution_for_cpu, pad=pad)
     expected = reference(x, kernel)
     cotangent = normal(2, *expected.shape)
     assert_relative(in_parts(x, kernel), expected, 1e-6)
@@ -53,13 +61,12 @@ def test_convolution_in_parts_has_the_values_and_gradients_of_xla(kernel_size, p
 @pytest.mark.parametrize(
     ("filters", "edge", "size"),
     [
-        (layers.GRADIENT_FILTERS, 3, (6, 7)),
-        (layers.GRADIENT_FILTERS + 1, 3, (6, 7)),
+        (6, 3, (6, 7)),
         (5, LARGE_KERNEL, (LARGE_KERNEL + 2, LARGE_KERNEL)),
         (5, 4, (4, 4)),
         (5, 1, (3, 4)),
     ],
-    ids=["one part", "parts", "spectra", "one window", "product"],
+    ids=["blocks", "spectra", "one window", "product"],
 )
 def test_convolution_has_one_gradient_whichever_way_it_is_taken(filters, edge, size):
     convolution = Convolution(3, filters, edge, use_bias=True, rngs=nnx.Rngs(0))
