@@ -21,7 +21,7 @@ ROC_TABLE, ROC_FIGURE = "roc.csv", "roc.png"
 # Of each command that writes to a directory, the record that lists its files there: commands can share a directory.
 RECORDS = {"predict": PROVENANCE, "annotate": PROVENANCE} | {
     command: f"provenance.{command}.json"
-    for command in ("plan", "evaluate", "track", "quantify", "simulate", "convert", "summarize")
+    for command in ("plan", "evaluate", "track", "quantify", "simulate", "export", "convert", "summarize")
 }
 
 # predict
