@@ -15,10 +15,10 @@ from cellflax.io import results
 from cellflax.io.cell_polygons import CellPolygon, cell_polygons
 from cellflax.io.frames import Frames
 from cellflax.io.geojson import CellProperties, write_geojson
+from cellflax.io.images import Image
 from cellflax.io.movie_time import TimeAxis
 from cellflax.io.ome_zarr_output import ZarrLayout, writing_ome_zarr
 from cellflax.io.rois import write_rois
-from cellflax.io.images import Image
 from cellflax.measure.cell_type import UNDETERMINED
 from cellflax.progress import say
 

@@ -20,9 +20,9 @@ class CellPolygon:
 
     Attributes:
         label: its number in the label image.
-        parts: of each 4-connected part of the cell its outer ring, then those of its holes; each (n, 2) whole x and y of
-            corners of pixels, from (0, 0) at the upper left of the image, the first not repeated. Rings do not cross
-            or touch themselves. By the shoelace formula outer rings have positive areas, and holes negative ones.
+        parts: of each 4-connected part of the cell its outer ring, then those of its holes; each (n, 2) whole x and y
+            of corners of pixels, from (0, 0) at the upper left of the image, the first not repeated. Rings do not
+            cross or touch themselves. By the shoelace formula outer rings have positive areas, and holes negative ones.
     """
 
     label: int

@@ -56,7 +56,7 @@ TRACKS, NODES, EDGES = "tracks.csv", "nodes.csv", "edges.csv"
 CTC_TRACKS, CTC_TRUE_TRACKS = "res_track.txt", "man_track.txt"  # names of the Cell Tracking Challenge
 TREE = "tree.png"
 
-# quantify; its tables are written as CSV and as Parquet
+# quantify
 CELLS_FIGURE = "cells.png"
 GROWTH, GROWTH_TRACKS = "growth.csv", "growth_tracks.csv"
 GROWTH_FIGURE, RATE_MAP = "growth.png", "rate_map.png"
