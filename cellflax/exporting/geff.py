@@ -51,6 +51,7 @@ def write_geff(path: Path, graph: TrackGraph) -> None:
     links = graph.edges[["source", "target"]].to_numpy().astype(_UNSIGNED)
     shutil.rmtree(path, ignore_errors=True)
     with writing(path), new_directory(path) as folder:
+        folder.rmdir()  # geff takes a folder that is there for a graph
         write_arrays(
             str(folder),
             np.arange(len(nodes), dtype=_UNSIGNED),
