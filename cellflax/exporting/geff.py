@@ -65,15 +65,14 @@ def write_geff(path: Path, graph: TrackGraph) -> None:
 def _axes(graph: TrackGraph, properties: dict[str, np.ndarray]) -> list[Any]:
     from geff_spec import Axis
 
-    steps = {"t": ("time", graph.interval_s, "second")}
-    steps |= dict.fromkeys("yx", ("space", graph.pixel_size_um, "micrometer"))
+    steps = {"t": graph.interval_s, **dict.fromkeys("yx", graph.pixel_size_um)}
     axes = []
-    for name, (kind, scale, unit) in steps.items():
-        values = properties[name]
-        ends: dict[str, Any] = {"min": float(values.min()), "max": float(values.max())} if len(values) else {}
+    for name, scale in steps.items():
+        values, is_time = properties[name], name == "t"
+        more: dict[str, Any] = {"min": float(values.min()), "max": float(values.max())} if len(values) else {}
         if scale is not None:
-            ends |= {"scale": scale, "scaled_unit": unit}
-        axes.append(Axis(name=name, type=kind, **ends))
+            more |= {"scale": scale, "scaled_unit": "second" if is_time else "micrometer"}
+        axes.append(Axis(name=name, type="time" if is_time else "space", **more))
     return axes
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,17 +67,6 @@ class TrackedCells:
         labels, images = self.labels, self.images
         assert labels is not None
         largest = int(labels.max(initial=0))
-
-        @contextmanager
-        def open_pixels() -> Iterator[Frames]:
-            assert images is not None
-
-            def read(t: int) -> Image:
-                where = Path(f"{self.source}, frame {t}")
-                return Image(images.pixels[t], images.channels, self.pixel_size_um, where, "file")
-
-            yield Frames(TRACKS_NAME, TimeAxis(len(images.pixels), self.times_s), read)
-
         return LabelledImage(
             TRACKS_NAME,
             TimeAxis(self.n_frames, self.times_s),
@@ -85,8 +75,16 @@ class TrackedCells:
             self.pixel_size_um,
             self.tables[2],
             results.TRACK,
-            None if images is None else open_pixels,
+            None if images is None else partial(_open_pixels, images, self.source),
         )
+
+
+@contextmanager
+def _open_pixels(images: ImageMovie, source: str) -> Iterator[Frames]:
+    def read(t: int) -> Image:
+        return Image(images.pixels[t], images.channels, images.pixel_size_um, Path(f"{source}, frame {t}"), "file")
+
+    yield Frames(TRACKS_NAME, TimeAxis(len(images.pixels)), read)
 
 
 def export_tracking(

@@ -72,7 +72,7 @@ def _loops(parts: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
     """
     width = parts.shape[1]
     flat = parts.ravel()
-    steps, outside = (offsets @ (width, 1) for offsets in (_STEPS, _OUTSIDE))
+    steps, outside = (offsets[:, 0] * width + offsets[:, 1] for offsets in (_STEPS, _OUTSIDE))
     inner = np.flatnonzero(flat)
     # An edge is 4 times its pixel plus its direction.
     edges = np.sort(np.concatenate([4 * inner[flat[inner] != flat[inner + outside[d]]] + d for d in range(4)]))
