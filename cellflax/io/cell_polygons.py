@@ -75,7 +75,9 @@ def _loops(parts: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
     steps, outside = (offsets[:, 0] * width + offsets[:, 1] for offsets in (_STEPS, _OUTSIDE))
     inner = np.flatnonzero(flat)
     # An edge is 4 times its pixel plus its direction.
-    edges = np.sort(np.concatenate([4 * inner[flat[inner] != flat[inner + outside[d]]] + d for d in range(4)]))
+    edges: np.ndarray = np.sort(
+        np.concatenate([4 * inner[flat[inner] != flat[inner + outside[d]]] + d for d in range(4)])
+    )
     pixel, direction = edges // 4, edges % 4
     ahead = pixel + steps[direction]
     aside = ahead + outside[direction]
