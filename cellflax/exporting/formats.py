@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from cellflax.errors import UserError
+from cellflax.io import results
 from cellflax.io.ome_zarr_output import ome_zarr_record
 from cellflax.io.zarr_metadata import VERSIONS
 
@@ -31,9 +32,9 @@ class ExportFormat:
 
 
 FORMATS: dict[str, ExportFormat] = {
-    "rois": ExportFormat("images", "rois/{name}_rois.zip", ("roifile",), "rois"),
-    "geojson": ExportFormat("images", "geojson/{name}.geojson"),
-    "ome_zarr": ExportFormat("images", "ome_zarr/{name}.ome.zarr"),
+    "rois": ExportFormat("images", f"{results.ROIS_FOLDER}/{{name}}_rois.zip", ("roifile",), "rois"),
+    "geojson": ExportFormat("images", f"{results.GEOJSON_FOLDER}/{{name}}.geojson"),
+    "ome_zarr": ExportFormat("images", f"{results.OME_ZARR_FOLDER}/{{name}}.ome.zarr"),
     "parquet": ExportFormat("tables", "{name}.parquet", ("pyarrow", "fastparquet"), "parquet"),
     "anndata": ExportFormat("tables", "{name}.h5ad", ("anndata",), "anndata"),
     "geff": ExportFormat("tracks", "{name}.geff", ("geff",), "geff"),

@@ -15,6 +15,7 @@ import numpy as np
 import tensorstore
 
 from cellflax.atomic import new_directory
+from cellflax.errors import OutputError
 from cellflax.io.movie_time import TimeAxis
 from cellflax.io.tiff_output import writing
 from cellflax.io.zarr_metadata import validated
@@ -93,8 +94,12 @@ class OmeZarrWriter:
 
     def _store(self, array: tensorstore.TensorStore, t: int, planes: np.ndarray) -> None:
         target = array if self._layout.time is None else array[t]
-        for c, plane in enumerate(planes):
-            target[c].write(plane.astype(array.dtype.numpy_dtype)).result()
+        try:
+            for c, plane in enumerate(planes):
+                target[c].write(plane.astype(array.dtype.numpy_dtype)).result()
+        except ValueError as error:  # so TensorStore reports a full disk, too
+            reason = str(error).split(" [")[0].splitlines()[0][:200]
+            raise OutputError(f"{self._layout.name}: the OME-Zarr cannot be written ({reason})") from error
 
     def windows(self) -> list[tuple[float, float]]:
         """Lowest and highest value of each channel; 0 and 1 where there is no finite value."""

@@ -56,6 +56,9 @@ TRACKS, NODES, EDGES = "tracks.csv", "nodes.csv", "edges.csv"
 CTC_TRACKS, CTC_TRUE_TRACKS = "res_track.txt", "man_track.txt"  # names of the Cell Tracking Challenge
 TREE = "tree.png"
 
+# Folders of exports in further formats.
+EXPORT_FOLDERS = ROIS_FOLDER, GEOJSON_FOLDER, OME_ZARR_FOLDER = "rois", "geojson", "ome_zarr"
+
 # quantify
 CELLS_FIGURE = "cells.png"
 GROWTH, GROWTH_TRACKS = "growth.csv", "growth_tracks.csv"

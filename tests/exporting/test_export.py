@@ -12,8 +12,9 @@ import yaozarrs
 import zarr
 
 from cellflax import evaluate, export, predict, quantify, track
-from cellflax.io.images import read_labels
+from cellflax.io.images import list_files, read_labels
 from cellflax.io.outlines import read_outlines
+from cellflax.io.result_set import without_results
 from tests.commands import run_command
 from tests.exporting.drawing import hard_cells
 from tests.exporting.stored import MOVIE, STILL, write_predicted
@@ -82,6 +83,9 @@ def test_exports_beside_the_results_are_replaced_when_asked_and_taken_for_no_lab
     assert files(results) == (before - gone) | {"rois/mine.txt"}
     run(export.main, *given, "overwrite=true")
     assert files(results) == before | {"rois/mine.txt"}
+    images = list_files(f"{tmp_path}/**")
+    assert len(images) == 6  # two images, their labels, and their OME-Zarrs, which are results like the labels
+    assert {image.parent.name for image in without_results("input", images)} == {"images"}
     scores = run(evaluate.main, f"predicted={results}", f"reference={results}", f"output={tmp_path}/scores")
     assert "failed" not in scores.err
 
