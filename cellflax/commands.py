@@ -14,6 +14,7 @@ COMMANDS: dict[str, str] = {
     "quantify": "cellflax.quantification.config:QuantifyConfig",
     "annotate": "cellflax.annotation.config:AnnotateConfig",
     "simulate": "cellflax.simulate:SimulateConfig",
+    "export": "cellflax.export:ExportConfig",
     "convert": "cellflax.convert:ConvertConfig",
     "summarize": "cellflax.summarize:SummarizeConfig",
 }

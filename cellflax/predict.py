@@ -11,6 +11,7 @@ disagreement is the uncertainty of each cell.
 
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from cellflax.checks import above, check
 from cellflax.config import entry, to_json
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
+from cellflax.exporting.formats import ExportOptions, check_formats, expected_exports, require_packages
+from cellflax.exporting.predictions import export_predictions
 from cellflax.io import results
 from cellflax.io.failures import failure
 from cellflax.io.images import find_images, list_files
@@ -40,7 +43,7 @@ _NOT_SEGMENTED = "images or frames were not segmented"
 
 
 @dataclass
-class PredictConfig(ReadingOptions, PredictionSettings):
+class PredictConfig(ReadingOptions, ExportOptions, PredictionSettings):
     """Options of `cellflax.predict`.
 
     Attributes:
@@ -81,6 +84,7 @@ class PredictConfig(ReadingOptions, PredictionSettings):
     def __post_init__(self):
         super().__post_init__()
         check(self, "", above(0), "pixel_size_um", "frame_interval_s")
+        check_formats("export", self.export, ("images", "tables"), self.ome_zarr_version)
         if self.nuclei is not None and self.nuclei_checkpoint is not None:
             raise UserError(f"nuclei={self.nuclei} and nuclei_checkpoint={self.nuclei_checkpoint}: give one of them")
 
@@ -102,6 +106,7 @@ def predict(config: PredictConfig) -> None:
     for key in ("checkpoint", "input"):
         if not getattr(config, key):
             raise UserError(f"{key} is not given; add {key}=...")
+    require_packages("export", config.export)
     networks = load_networks(config.checkpoint, config)
     if config.nuclei is not None:
         networks.require_use_of_nuclei(f"nuclei={config.nuclei}")
@@ -113,7 +118,10 @@ def predict(config: PredictConfig) -> None:
     images = find_images(files, channel_parts(config.channels, model.channels), config.reading(model.focal_planes))
     nuclei = partners("nuclei", config.nuclei, {image.name: image.paths[0] for image in images}, config.pair)
     sources = {image.name: Source(image, nuclei.get(image.name)) for image in images}
-    expected = expected_files(sources, maps=config.save_probability, uncertainty=networks.has_uncertainty)
+    expected = [
+        *expected_files(sources, maps=config.save_probability, uncertainty=networks.has_uncertainty),
+        *expected_exports(config.export, config.ome_zarr_version, images=sources, tables=[Path(results.CELLS).stem]),
+    ]
 
     run = {"cellflax": cellflax.__version__, **networks.identity(), "settings": _settings(config)}
     with result_set(config.output, config.overwrite, expected, run=run, resume=config.resume) as found:
@@ -138,14 +146,14 @@ def predict(config: PredictConfig) -> None:
             except BaseException:  # a full disk, an interruption: no other image can be segmented
                 if found.journal.done and not found.replaces:  # an earlier set stays whole
                     with suppress(OSError, UserError):  # the disk may be full; what is reported is why it ended
-                        _publish(found, networks, config, list(sources), batch, ended=False)
+                        _publish(found, networks, config, sources, batch, ended=False)
                         say(f"results so far: {config.output}; the same command with resume=true completes them")
                 raise
             finally:
                 batch.unlike.say()
         if not found.journal.done:
             raise failure(batch.unusable, None, _NOT_SEGMENTED)
-        _publish(found, networks, config, list(sources), batch, ended=True)
+        _publish(found, networks, config, sources, batch, ended=True)
     say(f"results: {config.output}")
     if batch.unusable:
         raise failure(batch.unusable, config.output, _NOT_SEGMENTED)
@@ -155,6 +163,7 @@ def _settings(config: PredictConfig) -> dict[str, Any]:
     """Settings that the result of an image depends on: not where files are, which are known by size and time."""
     given = to_json(config)
     places = {"checkpoint", "step", "nuclei_checkpoint", "input", "output", "overwrite", "resume"}
+    places |= {"export", "ome_zarr_version"}  # made at the end, of all images
     return {key: value for key, value in given.items() if key not in places} | {
         "nuclei": None if config.nuclei is None else "given"
     }
@@ -184,7 +193,12 @@ def _finished(sources: dict[str, Source], found: ResultSet, config: PredictConfi
 
 
 def _publish(
-    found: ResultSet, networks: Networks, config: PredictConfig, names: list[str], batch: ImageBatch, ended: bool
+    found: ResultSet,
+    networks: Networks,
+    config: PredictConfig,
+    sources: dict[str, Source],
+    batch: ImageBatch,
+    ended: bool,
 ) -> None:
     """Complete the set with the table, the overlay and the provenance.
 
@@ -192,12 +206,12 @@ def _publish(
         found: the set, which holds the images.
         networks: what segmented them.
         config: options of the command.
-        names: all images of the input, in order.
+        sources: all images of the input, in order.
         batch: what was wrong with some.
         ended: whether all images were tried.
     """
     journal = found.journal
-    journal.done = {name: journal.done[name] for name in names if name in journal.done}
+    journal.done = {name: journal.done[name] for name in sources if name in journal.done}
     journal.free_room()
     table = found.folder / (results.CELLS if ended else results.PARTIAL_CELLS)
     with writing(table):
@@ -210,6 +224,10 @@ def _publish(
     wrong |= batch.unusable
     complete = ended and not batch.unusable
     record = provenance(networks.model, networks.nuclei_model, config, list(journal.done), wrong, complete)
+    if ended and config.export:
+        pixels = {name: partial(batch.open, sources[name]) for name in journal.done}
+        labels = {name: found.file(results.result_file(name, results.LABELS)) for name in journal.done}
+        export_predictions(found.folder, labels, table, pixels, config.export, config.ome_zarr_version, record)
     found.publish({**record, RESUME: journal.recorded(table)})
 
 

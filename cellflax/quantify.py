@@ -4,8 +4,8 @@
     cellflax quantify method=growth tracks=DIR output=DIR
 
 `predicted` is what `cellflax.predict` wrote (or other label images), `tracks` what `cellflax.track` wrote (or another
-Cell Tracking Challenge folder). Every method writes tidy tables with one row per cell and frame, as CSV and most also
-as Parquet, `metrics.json` and figures:
+Cell Tracking Challenge folder). Every method writes tidy tables with one row per cell and frame as CSV (with
+`export=[parquet]` as Parquet too), `metrics.json` and figures:
 
     method=cells       shape, intensity, type, uncertainty and lineage of every cell: `predicted` or `tracks`
     method=growth      growth rates and division times: `tracks`
@@ -19,6 +19,8 @@ from typing import Any
 
 import cellflax
 from cellflax.config import entry, to_json
+from cellflax.exporting.formats import expected_exports, require_packages
+from cellflax.exporting.tables import export_table, read_cell_table
 from cellflax.io import results
 from cellflax.io.failures import Failures, refuse_failed
 from cellflax.io.records import recorded_settings
@@ -30,7 +32,6 @@ from cellflax.quantification.config import QuantifyConfig, QuantifyMethod
 from cellflax.quantification.growth import format_growth, quantify_growth
 from cellflax.quantification.inputs import cell_type_input, cells_input, input_notes, ktr_input, tracked_recording
 from cellflax.quantification.ktr import format_ktr, quantify_ktr
-from cellflax.quantification.tables import both
 
 
 @entry("quantify", QuantifyConfig)
@@ -58,11 +59,12 @@ def quantify(config: QuantifyConfig) -> dict[str, Any]:
 
 def _quantify(config: QuantifyConfig) -> dict[str, Any]:
     """As `quantify`, but images that cannot be used are only listed under `failed`."""
+    require_packages("export", config.export)
     failures, settings = Failures(), to_json(config)
     overwrite = config.overwrite
     if overwrite is None:
         overwrite = recorded_settings(config.output, "quantify").get("method") == config.method.name
-    with result_set(config.output, overwrite, _expected(config.method), command="quantify") as found:
+    with result_set(config.output, overwrite, _expected(config), command="quantify") as found:
         measured = _measure(config, failures, found.folder)
         origin = {"cellflax": cellflax.__version__, "settings": settings}
         failed = failures.reasons
@@ -71,22 +73,33 @@ def _quantify(config: QuantifyConfig) -> dict[str, Any]:
             notes.append(f"{len(failed)} images or frames could not be used and are left out, see failed")
         metrics = {**origin, **measured, "failed": failed, "notes": notes}
         write_json(found.folder / results.METRICS, metrics)
+        for table in _TABLES[config.method] if config.export else ():
+            path = found.folder / table
+            export_table(found.folder, read_cell_table(path), path.stem, config.export, origin)
         found.publish({**origin, "complete": not failed, "failed": failed})
     return metrics
 
 
-def _expected(method: QuantifyMethod) -> list[str]:
+# Tables and figures of each method.
+_TABLES = {
+    QuantifyMethod.cells: (results.CELLS,),
+    QuantifyMethod.growth: (results.GROWTH, results.GROWTH_TRACKS),
+    QuantifyMethod.ktr: (results.KTR,),
+    QuantifyMethod.cell_type: (results.CELL_TYPES,),
+}
+_FIGURES = {
+    QuantifyMethod.cells: (results.CELLS_FIGURE,),
+    QuantifyMethod.growth: (results.GROWTH_FIGURE, results.RATE_MAP),
+    QuantifyMethod.ktr: (results.KTR_FIGURE, results.RADIUS_FIGURE),
+    QuantifyMethod.cell_type: (results.SCORES_FIGURE,),
+}
+
+
+def _expected(config: QuantifyConfig) -> list[str]:
     """Files that a method may write."""
-    match method:
-        case QuantifyMethod.cells:
-            return [results.METRICS, *both(results.CELLS), results.CELLS_FIGURE]
-        case QuantifyMethod.growth:
-            tables = (*both(results.GROWTH), *both(results.GROWTH_TRACKS))
-            return [results.METRICS, *tables, results.GROWTH_FIGURE, results.RATE_MAP]
-        case QuantifyMethod.ktr:
-            return [results.METRICS, *both(results.KTR), results.KTR_FIGURE, results.RADIUS_FIGURE]
-        case QuantifyMethod.cell_type:
-            return [results.METRICS, results.CELL_TYPES, results.SCORES_FIGURE]
+    tables = _TABLES[config.method]
+    exports = expected_exports(config.export, "", tables=[Path(table).stem for table in tables])
+    return [results.METRICS, *tables, *exports, *_FIGURES[config.method]]
 
 
 def _measure(config: QuantifyConfig, failures: Failures, output: Path) -> dict[str, Any]:

@@ -23,6 +23,8 @@ import cellflax
 from cellflax.checks import above, at_least, check
 from cellflax.config import entry, to_json
 from cellflax.errors import UserError
+from cellflax.exporting.formats import ExportOptions, check_formats, expected_exports, require_packages
+from cellflax.exporting.tracking import TRACKS_NAME, TrackedCells, export_tracking
 from cellflax.io import results
 from cellflax.io.movies import ImageMovie, LabelMovie, read_image_movie, read_label_movie
 from cellflax.io.pairs import PairBy
@@ -48,7 +50,7 @@ from cellflax.tracking.tracker import TrackerConfig, Tracking, track_cells
 
 
 @dataclass
-class TrackConfig(ReadingOptions, TrackerConfig):
+class TrackConfig(ReadingOptions, ExportOptions, TrackerConfig):
     """Options of `cellflax.track`.
 
     Attributes:
@@ -84,6 +86,9 @@ class TrackConfig(ReadingOptions, TrackerConfig):
         super().__post_init__()
         check(self, "", above(0), "frame_interval_s", "pixel_size_um")
         check(self, "", at_least(0), "division_tolerance")
+        check_formats("export", self.export, ("images", "tables", "tracks"), self.ome_zarr_version)
+        if "ome_zarr" in self.export and self.images is None:
+            raise UserError("export=[ome_zarr]: needs the images of the same frames; add images=FILE|DIR|GLOB")
 
 
 @entry("track", TrackConfig)
@@ -115,6 +120,7 @@ def track(config: TrackConfig) -> dict[str, Any]:
         raise UserError(
             "input is not given; add input=LABELS, a label movie or a folder with one label image per frame"
         )
+    require_packages("export", config.export)
     movie = read_label_movie(
         config.input,
         frame_interval_s=config.frame_interval_s,
@@ -135,6 +141,8 @@ def _expected(config: TrackConfig, n_frames: int) -> list[str]:
     names = [results.TRACKS, results.NODES, results.EDGES, results.TREE, results.SUMMARY]
     names += [results.OVERLAY] if config.overlay else []
     names += [results.METRICS] if config.reference is not None else []
+    of = {"images": [TRACKS_NAME], "tables": [TRACKS_NAME], "tracks": TRACKS_NAME}
+    names += expected_exports(config.export, config.ome_zarr_version, **of)
     return [*names, *(ctc_files(n_frames) if config.ctc else ())]
 
 
@@ -162,12 +170,22 @@ def _track(config: TrackConfig, movie: LabelMovie, output: Path) -> dict[str, An
     _write_tables(output, config, tracking, table, tracked, times_s)
     lineage_tree(tracking.lineage, times_s).savefig(output / results.TREE)
     if config.overlay:
-        tracks = tracking.lineage.nodes[results.TRACK].to_numpy()
-        save_animation(output / results.OVERLAY, track_movie(paint(tracking.movie, tracks), first_channel))
+        save_animation(output / results.OVERLAY, track_movie(_by_track(tracking), first_channel))
+    if config.export:
+        tables = (*graph_tables(tracking, times_s), table)
+        cells = TrackedCells(
+            tables, len(movie.labels), _by_track(tracking), images, pixel_size_um, times_s, movie.source
+        )
+        export_tracking(output, cells, config.export, config.ome_zarr_version, summary)
     if "metrics" in summary:
         write_json(output / results.METRICS, {"cellflax": cellflax.__version__, **summary["metrics"]})
     write_json(output / results.SUMMARY, {key: value for key, value in summary.items() if key != "metrics"})
     return summary
+
+
+def _by_track(tracking: Tracking) -> np.ndarray:
+    """(T, H, W) the track at every pixel, 0 = background."""
+    return paint(tracking.movie, tracking.lineage.nodes[results.TRACK].to_numpy())
 
 
 def _write_tables(

@@ -19,12 +19,12 @@ RANKS = (
     "config tracking labeling inference",
     "metrics recomposition",
     "measure",
-    "pictures",
+    "pictures exporting",
     "training annotation inspection",
     "prediction quantification planning",
     "evaluation tuning guidance",
     "summary api __main__",
-    "inspect plan train predict validate evaluate track quantify annotate simulate convert summarize",
+    "inspect plan train predict validate evaluate track quantify annotate simulate export convert summarize",
 )
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms.split()}
 ENTRIES = set(RANKS[-1].split())

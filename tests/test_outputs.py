@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import tifffile
 
-from cellflax import annotate, convert, evaluate, plan, predict, quantify, simulate, summarize, track, validate
+from cellflax import annotate, convert, evaluate, export, plan, predict, quantify, simulate, summarize, track, validate
 from cellflax.data.example import Example
 from cellflax.evaluation.part_scores import PartScores
 from cellflax.io import results
@@ -23,7 +23,7 @@ from tests.run_directories import write_run
 PAGE = (REPOSITORY / "docs" / "outputs.md").read_text(encoding="utf-8")
 COMMANDS = (
     *("plan", "train", "predict", "validate", "evaluate", "track"),
-    *("quantify", "annotate", "simulate", "convert", "summarize"),
+    *("quantify", "annotate", "simulate", "export", "convert", "summarize"),
 )
 
 
@@ -57,7 +57,7 @@ def make_outputs(trained: Path, fields: Path, root: Path) -> Outputs:
     predicted = made.run(
         "predict", predict.main, "predicted", f"checkpoint={trained}", f"input={fields}/images",
         "channels=[phase,nuclear]", "save_probability=true", "test_time_augmentation=4", "refine=watershed",
-        "refine.interior=0.3", f"nuclei_checkpoint={trained}",
+        "refine.interior=0.3", f"nuclei_checkpoint={trained}", "export=[rois,geojson,ome_zarr,anndata]",
     )  # fmt: skip
     made.run(
         "evaluate", evaluate.main, "scores", f"predicted={predicted}/*_labels.tif", f"reference={fields}/labels",
@@ -116,10 +116,15 @@ def _follow_a_colony(made: Outputs) -> None:
     colony = made.run("simulate", simulate.main, "colony", "specimen=colony", "fields=1", *size) / "movie_0001"
     tracks = made.run(
         "track", track.main, "tracks", f"input={colony}/labels", f"images={colony}/images", "frame_interval_s=360",
-        f"reference={colony}/labels",
+        f"reference={colony}/labels", "export=[rois,geojson,ome_zarr,anndata,geff,trackmate]",
     )  # fmt: skip
+    made.run(
+        "export", export.main, "exported", f"input={tracks}", "format=[rois,geojson,ome_zarr,anndata,geff,trackmate]"
+    )
+    made.run("export", export.main, "exported_cells", f"input={made.root}/predicted", "format=[geojson]")
     made.run("quantify", quantify.main, "growth", "method=growth", f"tracks={tracks}", f"truth={colony}")
-    made.run("quantify", quantify.main, "growth_per_frame", "method=growth", f"tracks={colony}/labels")
+    made.run("quantify", quantify.main, "growth_per_frame", "method=growth", f"tracks={colony}/labels",
+             "export=[anndata]")  # fmt: skip
     made.run("quantify", quantify.main, "cells_of_tracks", "method=cells", f"tracks={tracks}")
 
 
@@ -220,9 +225,7 @@ def _columns(file: Path) -> set[str]:
     match file.suffix:
         case ".csv":
             return set(pd.read_csv(file))
-        case ".parquet":
-            return set(pd.read_parquet(file))
-        case ".json" if file.name != results.CONFIG:
+        case ".json" if file.name not in (results.CONFIG, "zarr.json"):
             return set(json.loads(file.read_text()))
         case ".jsonl":
             return {key for line in file.read_text().splitlines() for key in json.loads(line)}
@@ -253,14 +256,15 @@ NOT_WRITTEN = {
         *("learning_curve/", "learning_curve.csv", "learning_curve.png", "metrics.jsonl: final_<metric>"),
     },
     "predict": {
-        "cells.partial.csv",
+        *("cells.partial.csv", "cells.parquet"),  # tests/exporting writes Parquet
         *(f"cells.csv: {name}" for name in ("frame", "time_s", "cell_type", "score_<type>")),
     },
+    "track": {"tracks.parquet"},
     "quantify": {
-        "metrics.json: area_px",
-        *(f"{table}.{kind}: {name}" for table in ("growth", "ktr") for kind in ("csv", "parquet")
-          for name in _SEGMENTATION),
+        *("metrics.json: area_px", "<table>.parquet"),
+        *(f"{table}.csv: {name}" for table in ("growth", "ktr") for name in _SEGMENTATION),
     },
+    "export": {"<table>.parquet"},
 }  # fmt: skip
 
 

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import tifffile
 
-from cellflax import annotate, convert, evaluate, quantify, simulate, summarize, track
+from cellflax import annotate, convert, evaluate, export, quantify, simulate, summarize, track
 from cellflax.io import result_set, results
 from cellflax.io.unfinished import Unfinished
 from tests.commands import Result, run_command
 from tests.conversion.keras1_files import BATCH_NORM, Published
 from tests.evaluation.fields import write_fields
+from tests.exporting.stored import write_predicted
 from tests.run_directories import write_run
 
 
@@ -65,6 +66,10 @@ COMMANDS = (
         "convert", convert.main,
         lambda folder, _: [f"source={Published(BATCH_NORM, classes=3).write(folder / 'published.h5')}"],
         "checkpoints/0/_CHECKPOINT_METADATA",
+    ),
+    Command(
+        "export", export.main, lambda folder, _: [f"input={write_predicted(folder)}", "format=[geojson]"],
+        "geojson/movie.geojson",
     ),
     Command("summarize", summarize.main, lambda folder, _: [str(write_run(folder / "runs/a"))], results.RUNS_TABLE),
 )  # fmt: skip

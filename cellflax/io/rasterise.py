@@ -14,6 +14,7 @@ from cellflax.io.notices import warn
 _FARTHEST = 1e7
 # Crossings of outlines and rows of pixels that are computed at once.
 _AT_ONCE = 2**20
+LARGEST_LABEL = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,14 @@ class CellOutline:
         name: what to call it in errors.
         rings: (n, 2) x and y of the corners of its closed lines, in pixels; (0, 0) is the upper left corner of the
             first pixel. Where lines lie within others, they are holes (even-odd rule).
+        label: the number of the cell in the label image that cellflax exported, if the file says.
+        frame: its frame in a movie from 0, if the file says.
     """
 
     name: str
     rings: tuple[np.ndarray, ...]
+    label: int | None = None
+    frame: int | None = None
 
 
 def rasterise(outlines: Sequence[CellOutline], shape: tuple[int, int], path: Path) -> np.ndarray:

@@ -61,10 +61,22 @@ def recorded_settings(output: str | Path, command: str) -> dict[str, Any]:
 
 
 def not_results(files: Iterable[Path]) -> list[Path]:
-    """Those of several files that no record beside them lists; may be empty."""
+    """Those of several files that no record beside them lists; may be empty.
+
+    Of files in a folder of exports, the record is beside that folder.
+    """
     files = list(files)
-    written = {folder: set(_writers(folder)) for folder in {file.parent for file in files}}
+    written = {folder: _written(folder) for folder in {file.parent for file in files}}
     return [file for file in files if file.name not in written[file.parent]]
+
+
+def _written(folder: Path) -> set[str]:
+    """Names of the results in a folder."""
+    found = set(_writers(folder))
+    if folder.name in results.EXPORT_FOLDERS:
+        exports = (PurePosixPath(name).parts for name in _writers(folder.parent))
+        found |= {parts[1] for parts in exports if len(parts) > 1 and parts[0] == folder.name}
+    return found
 
 
 def refuse_others(

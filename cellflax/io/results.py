@@ -21,7 +21,7 @@ ROC_TABLE, ROC_FIGURE = "roc.csv", "roc.png"
 # Of each command that writes to a directory, the record that lists its files there: commands can share a directory.
 RECORDS = {"predict": PROVENANCE, "annotate": PROVENANCE} | {
     command: f"provenance.{command}.json"
-    for command in ("plan", "evaluate", "track", "quantify", "simulate", "convert", "summarize")
+    for command in ("plan", "evaluate", "track", "quantify", "simulate", "export", "convert", "summarize")
 }
 
 # predict
@@ -56,7 +56,10 @@ TRACKS, NODES, EDGES = "tracks.csv", "nodes.csv", "edges.csv"
 CTC_TRACKS, CTC_TRUE_TRACKS = "res_track.txt", "man_track.txt"  # names of the Cell Tracking Challenge
 TREE = "tree.png"
 
-# quantify; its tables are written as CSV and as Parquet
+# Folders of exports in further formats.
+EXPORT_FOLDERS = ROIS_FOLDER, GEOJSON_FOLDER, OME_ZARR_FOLDER = "rois", "geojson", "ome_zarr"
+
+# quantify
 CELLS_FIGURE = "cells.png"
 GROWTH, GROWTH_TRACKS = "growth.csv", "growth_tracks.csv"
 GROWTH_FIGURE, RATE_MAP = "growth.png", "rate_map.png"

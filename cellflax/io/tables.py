@@ -34,14 +34,26 @@ def write_table(path: Path, table: pd.DataFrame, float_format: str | None = None
         path: the file.
         table: its rows.
         float_format: format of numbers in CSV, such as "%.6g"; None writes all their digits.
+
+    Raises:
+        UserError: for Parquet, without the package `pyarrow`.
     """
     with replacing(path) as temporary:
         if path.suffix == ".parquet":
-            table.to_parquet(temporary, index=False)
+            _write_parquet(temporary, table, path)
         else:
             escaped = {name: column.map(_escaped) for name, column in table.items() if _holds_text(column)}
             table = table.assign(**{str(name): column for name, column in escaped.items()}).rename(columns=_escaped)
             table.to_csv(temporary, index=False, float_format=float_format)
+
+
+def _write_parquet(path: Path, table: pd.DataFrame, target: Path) -> None:
+    try:
+        table.to_parquet(path, index=False)
+    except ImportError as error:
+        raise UserError(
+            f"{target}: Parquet needs the package pyarrow; install it with: pip install 'cellflax[parquet]'"
+        ) from error
 
 
 def read_table(

@@ -1,6 +1,6 @@
 """The images of one prediction, segmented one after the other: each is finished on disk before the next begins."""
 
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,13 +85,21 @@ class ImageBatch:
         if files.name in self._journal.done:  # a movie, some of whose frames could not be used
             self._journal.forget(files.name)
         try:
-            with open_images(files, self._networks.model, *self._sizes) as frames:
+            with self.open(source) as frames:
                 self._segment_frames(frames, source.nuclei, states)
         except OutputError:
             raise
         except UserError as error:
             self.unusable[files.name] = str(error)
             say(f"not segmented: {error}")
+
+    def open(self, source: Source) -> AbstractContextManager[Frames]:
+        """Open an image or movie as it is segmented.
+
+        Raises:
+            UserError: if it cannot be used.
+        """
+        return open_images(source.files, self._networks.model, *self._sizes)
 
     def show(self, source: Source, labels: Path) -> None:
         """Draw an image that is finished already, if there is room in the overlay.
@@ -104,7 +112,7 @@ class ImageBatch:
             return
         with (
             suppress(UserError),  # it is finished, and only a picture of it is missing
-            open_images(source.files, self._networks.model, *self._sizes) as frames,
+            self.open(source) as frames,
             open_labels(labels, frames.time) as read,
         ):
             for t in sorted(self._shown(frames)):

@@ -9,12 +9,13 @@ import pandas as pd
 
 from cellflax.io import results
 from cellflax.io.failures import Failures
+from cellflax.io.tables import write_table
 from cellflax.measure.cells import cell_table
 from cellflax.measure.shape import rod_table
 from cellflax.pictures.histograms import area_histogram
 from cellflax.progress import each, say
 from cellflax.quantification.recording import Recording
-from cellflax.quantification.tables import distribution, write_with_types
+from cellflax.quantification.tables import distribution
 
 
 def quantify_cells(
@@ -22,7 +23,7 @@ def quantify_cells(
 ) -> dict[str, Any]:
     """Measure every cell of every image.
 
-    Writes `cells.csv` and `cells.parquet`: image, or frame, time, track, parent and generation; the columns of
+    Writes `cells.csv`: image, or frame, time, track, parent and generation; the columns of
     `measure.cells.cell_table`; length and width as of a rod (`measure.shape`); cell type, scores and uncertainty
     if the segmentation has them. `cells.png` is the distribution of the area.
 
@@ -45,7 +46,7 @@ def quantify_cells(
     failures.require_some(len(tables))
     cells = pd.concat(tables, ignore_index=True)
     _say_unknown_sizes(recording)
-    write_with_types(output / results.CELLS, cells)
+    write_table(output / results.CELLS, cells)
     area = "area_um2" if "area_um2" in cells else "area_px"
     area_histogram(cells, area).savefig(output / results.CELLS_FIGURE)
     types = cells.groupby(results.CELL_TYPE)[area] if results.CELL_TYPE in cells else ()

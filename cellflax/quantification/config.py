@@ -5,6 +5,7 @@ from enum import Enum
 
 from cellflax.checks import above, check
 from cellflax.errors import UserError
+from cellflax.exporting.formats import check_formats
 from cellflax.io.pairs import PairBy
 from cellflax.io.reading import ReadingOptions
 from cellflax.measure.growth import GrowthConfig
@@ -49,6 +50,7 @@ class QuantifyConfig(ReadingOptions):
         output: directory for the results.
         overwrite: whether to replace the results of an earlier quantification in `output`; other files there stay. With
             false they are refused; null replaces those of the same method, and refuses others.
+        export: formats in which the tables are also written: parquet, anndata.
     """
 
     method: QuantifyMethod = QuantifyMethod.cell_type
@@ -71,9 +73,11 @@ class QuantifyConfig(ReadingOptions):
     cell_type: CellTypeConfig = field(default_factory=CellTypeConfig)
     output: str = "quantities"
     overwrite: bool | None = None
+    export: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check(self, "", above(0), "pixel_size_um", "frame_interval_s")
+        check_formats("export", self.export, ("tables",))
         if self.nuclei is not None and self.nuclear is not None:
             raise UserError(f"nuclei={self.nuclei} and nuclear={self.nuclear}: give one of them")

@@ -8,12 +8,13 @@ import pandas as pd
 
 from cellflax.errors import UserError
 from cellflax.io import results
+from cellflax.io.tables import write_table
 from cellflax.measure.growth import GrowthConfig, cell_cycles, count_jumps, step_rates, track_rate
 from cellflax.measure.shape import rod_table
 from cellflax.measure.tracks import times
 from cellflax.pictures.growth_curves import growth_figure, rate_map
 from cellflax.quantification.recording import Recording
-from cellflax.quantification.tables import distribution, write_with_types
+from cellflax.quantification.tables import distribution
 from cellflax.quantification.truth import Truth, match_truth, read_truth
 
 
@@ -43,8 +44,8 @@ def quantify_growth(config: GrowthConfig, recording: Recording, truth: str | Non
     if cells.empty:
         raise UserError(f"{recording.source}: no cell in any frame")
     tracks = track_growth_table(cells, recording, config)
-    write_with_types(output / results.GROWTH, cells)
-    write_with_types(output / results.GROWTH_TRACKS, tracks)
+    write_table(output / results.GROWTH, cells)
+    write_table(output / results.GROWTH_TRACKS, tracks)
     growth_figure(cells, tracks, unit).savefig(output / results.GROWTH_FIGURE)
     last = recording.labels(-1)
     rates = pd.Series(tracks[f"growth_rate_per_{unit}"].to_numpy(), index=tracks[results.TRACK].to_numpy())

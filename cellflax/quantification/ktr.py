@@ -11,12 +11,13 @@ import pandas as pd
 from cellflax.errors import UserError
 from cellflax.io import results
 from cellflax.io.failures import Failures
+from cellflax.io.tables import write_table
 from cellflax.measure.agreement import time_course_agreement
 from cellflax.measure.ktr import RATIO, KtrConfig, ktr_table, method_names
 from cellflax.pictures.reporter_ratios import radius_figure, ratio_figure
 from cellflax.progress import each
 from cellflax.quantification.recording import Recording
-from cellflax.quantification.tables import distribution, write_with_types
+from cellflax.quantification.tables import distribution
 from cellflax.quantification.truth import Truth, match_truth, read_truth
 
 
@@ -44,7 +45,7 @@ def quantify_ktr(
 ) -> dict[str, Any]:
     """Measure the reporter's ratio in every cell and frame, by every ring and by mixture.
 
-    Writes `ktr.csv` and `ktr.parquet`, a row per cell and frame (see `measure.ktr.ktr_table`), `ktr.png`, the ratios
+    Writes `ktr.csv`, a row per cell and frame (see `measure.ktr.ktr_table`), `ktr.png`, the ratios
     over time, and `ring_radius.png`, how much they depend on the ring.
 
     Args:
@@ -75,7 +76,7 @@ def quantify_ktr(
     ratios = {name: cells[f"{RATIO}_{name}"].to_numpy(np.float64) for name in methods}
     if not any(np.isfinite(ratio).any() for ratio in ratios.values()):
         raise UserError("no cell has a nucleus and a cytoplasm that is brighter than the background; check reporter=")
-    write_with_types(output / results.KTR, cells)
+    write_table(output / results.KTR, cells)
     ratio_figure(cells, methods).savefig(output / results.KTR_FIGURE)
     radius_figure(cells, methods).savefig(output / results.RADIUS_FIGURE)
     metrics: dict[str, Any] = {

@@ -47,11 +47,8 @@ class TrackedMovie:
 
 def to_ctc(movie: MovieCells, lineage: Lineage) -> TrackedMovie:
     """Tracks in the challenge's form: cut at gaps and renumbered from 1."""
-    track, frame = lineage.nodes["track"].to_numpy(), lineage.nodes["frame"].to_numpy()
-    order = np.lexsort((frame, track))
-    track, frame = track[order], frame[order]
-    is_track = np.append(True, track[1:] != track[:-1])
-    begins = is_track | np.append(False, np.diff(frame) > 1)
+    order, is_track, begins = _cut_at_gaps(lineage.nodes)
+    track, frame = lineage.nodes["track"].to_numpy()[order], lineage.nodes["frame"].to_numpy()[order]
     number = np.cumsum(begins)
     first = np.flatnonzero(begins)
     last_number = np.zeros(len(lineage.tracks) + 1, np.int64)  # by track, 0 for none
@@ -68,6 +65,21 @@ def to_ctc(movie: MovieCells, lineage: Lineage) -> TrackedMovie:
     of_cell = np.empty(len(order), np.int64)
     of_cell[order] = number
     return TrackedMovie(paint(movie, of_cell), table)
+
+
+def tracks_of_masks(nodes: pd.DataFrame) -> np.ndarray:
+    """The track of each number in the masks that `to_ctc` makes of these nodes, (n + 1,) with 0 for the background."""
+    order, _, begins = _cut_at_gaps(nodes)
+    return np.append(0, nodes["track"].to_numpy()[order][begins])
+
+
+def _cut_at_gaps(nodes: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The order of nodes by track and frame; in it, where a track begins, and where one does or goes on after a gap."""
+    track, frame = nodes["track"].to_numpy(), nodes["frame"].to_numpy()
+    order = np.lexsort((frame, track))
+    track, frame = track[order], frame[order]
+    is_track = np.append(True, track[1:] != track[:-1])
+    return order, is_track, is_track | np.append(False, np.diff(frame) > 1)
 
 
 def paint(movie: MovieCells, number_of_cell: np.ndarray) -> np.ndarray:

@@ -26,6 +26,8 @@ def test_other_files_stand_for_themselves():
 
 @pytest.mark.parametrize(("suffix", "read"), [(".csv", pd.read_csv), (".parquet", pd.read_parquet)])
 def test_tables_survive_writing(tmp_path, suffix, read):
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
     table = pd.DataFrame({"name": ["a", "b"], "n": [1, 2], "share": [1 / 3, np.nan]}, index=[7, 3])
     path = tmp_path / f"table{suffix}"
     path.write_text("an older result")
