@@ -223,7 +223,7 @@ def _publish(
         wrong |= done.blank | done.failed
     wrong |= batch.unusable
     complete = ended and not batch.unusable
-    record = provenance(networks.model, networks.nuclei_model, config, list(journal.done), wrong, complete)
+    record = provenance(networks.model, networks.used_nuclei_model, config, list(journal.done), wrong, complete)
     if ended and config.export:
         pixels = {name: partial(batch.open, sources[name]) for name in journal.done}
         labels = {name: found.file(results.result_file(name, results.LABELS)) for name in journal.done}

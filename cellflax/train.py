@@ -46,6 +46,7 @@ from cellflax.io import results
 from cellflax.jsonfile import differences, read_json, write_json
 from cellflax.labels import label_values
 from cellflax.planning.planned import sizes_are_known, with_plan
+from cellflax.prediction.nuclei import nuclei_finder
 from cellflax.prediction.trained import load_model
 from cellflax.progress import say
 from cellflax.training.checkpoint import Checkpoints
@@ -124,7 +125,7 @@ def train(config: TrainConfig, run: Path, images: int | None = None) -> dict[str
     if getattr(config.sampler, "store", None) is not None:
         say(f"crops: {config.sampler.stored_crops} for each network, kept in {config.sampler.store}")
     resumes = has_checkpoint(run)
-    job = prepare(config, dataset, resumes=resumes)
+    job = prepare(config, dataset, nuclei_finder(config), resumes=resumes)
     networks = f"{config.trainer.ensemble} network{'s' * (config.trainer.ensemble > 1)}"
     say(f"training {networks} on {job.devices} of {jax.device_count()} devices")
     record = {

@@ -36,6 +36,7 @@ from cellflax.device import set_up_jax
 from cellflax.errors import UserError
 from cellflax.evaluation.test_part import score_test
 from cellflax.guidance.guide import guide
+from cellflax.prediction.nuclei import nuclei_finder
 from cellflax.prediction.trained import TrainedModel, load_model
 from cellflax.refine import RefineConfig
 from cellflax.training.composition import check_composition, check_test
@@ -190,7 +191,7 @@ def tune_again(config: ValidateConfig) -> dict[str, Any]:
             "of its training"
         )
     check_composition(settings, dataset)
-    validator = Validator.of(settings, dataset, model.geometry)
+    validator = Validator.of(settings, dataset, model.geometry, nuclei_finder(settings))
     transforms = config.test_time_augmentation or settings.test_time_augmentation
     tuning = tune_checkpoint(model, validator, config.tuner, transforms)
     _load.cache_clear()
@@ -209,7 +210,8 @@ def _load(checkpoint: str, step: str) -> tuple[TrainedModel, Dataset]:
 def _validator(checkpoint: str, step: str, refine: type[RefineConfig]) -> Validator:
     """The held-out regions, with nuclei if this kind of refinement takes them."""
     model, dataset = _load(checkpoint, step)
-    return Validator.of(replace(model.config, refine=refine()), dataset, model.geometry)
+    settings = replace(model.config, refine=refine())
+    return Validator.of(settings, dataset, model.geometry, nuclei_finder(settings))
 
 
 def _dataset(model: TrainedModel) -> Dataset:

@@ -26,6 +26,7 @@ from cellflax.losses import Loss, LossConfig
 from cellflax.metrics.score import CellScores
 from cellflax.metrics.table import METRICS
 from cellflax.models import Geometry, ModelConfig, Network
+from cellflax.prediction.nuclei import nuclei_finder
 from cellflax.prediction.trained import load_model
 from cellflax.refine import RefineConfig
 from cellflax.schemas import GROUPS
@@ -170,7 +171,7 @@ def test_what_a_refinement_needs_is_asked_for_by_its_name(plug_in):
     with pytest.raises(UserError, match="a: its pixel size is unknown, and refine=needy measures in micrometres"):
         check_composition(config, replace(without, class_names=compartments))
     with pytest.raises(UserError, match="refine=needy starts from nuclei: name their seed_channel"):
-        held_out_regions(config, without, Geometry())
+        held_out_regions(config, without, Geometry(), nuclei_finder(config))
 
 
 def test_a_metric(monkeypatch, tmp_path):

@@ -10,6 +10,7 @@ from cellflax.checks import above, at_least, check
 from cellflax.errors import UserError
 from cellflax.inference.settings import Inference, Tiling
 from cellflax.io.images import Image
+from cellflax.prediction.own_nuclei import nuclei_network
 from cellflax.prediction.segment import Maps, OnBlock, Segmentation, find_nuclei, segment
 from cellflax.prediction.trained import TrainedModel, load_model
 from cellflax.refine import RefineConfig, check_classes
@@ -26,8 +27,8 @@ class PredictionSettings:
         step: checkpoint of the run, best, last or a number; not used if `checkpoint` is a numbered one.
         nuclei_checkpoint: run directory of a network that finds the nuclei, or the name of one that comes with
             cellflax. The images must have its channels, by name; the only channel of a network may also be the seed
-            channel of the checkpoint. Without given nuclei and this network, image processing finds the nuclei in the
-            checkpoint's seed channel, if it has one.
+            channel of the checkpoint. Without given nuclei and this network, they are found in the checkpoint's seed
+            channel, if it has one, as they were in its training: by image processing or its nuclei_network.
         network_pixel_size_um: resample the images to this pixel size for `checkpoint`. This overrides the
             checkpoint's own, so that cells appear as large as in training even if the training images recorded no
             pixel size.
@@ -69,7 +70,7 @@ class Networks:
 
     Attributes:
         model: finds the cells.
-        nuclei_model: finds the nuclei that seed them, if there is one.
+        nuclei_model: finds the nuclei that seed them, if one was given.
         how: from probabilities to cells.
         inference: tiles, transforms, blocks.
     """
@@ -78,6 +79,13 @@ class Networks:
     nuclei_model: TrainedModel | None
     how: RefineConfig
     inference: Inference
+
+    @property
+    def used_nuclei_model(self) -> TrainedModel | None:
+        """The network that finds the nuclei, given or not; None if image processing does, or there are none."""
+        if self.nuclei_model is not None or not self.how.takes_seeds:
+            return self.nuclei_model
+        return nuclei_network(self.model.config)
 
     @property
     def has_uncertainty(self) -> bool:
@@ -115,7 +123,7 @@ class Networks:
         """What tells these networks from others, wherever they are: steps and sums of the weights, as JSON."""
         return {
             "checkpoint": _identity(self.model),
-            "nuclei_checkpoint": None if self.nuclei_model is None else _identity(self.nuclei_model),
+            "nuclei_checkpoint": None if (nuclei := self.used_nuclei_model) is None else _identity(nuclei),
         }
 
 

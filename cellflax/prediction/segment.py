@@ -19,6 +19,7 @@ from cellflax.measure.cells import cell_table
 from cellflax.measure.uncertainty import structural_uncertainty
 from cellflax.models import Geometry
 from cellflax.models.ensemble import disagreement
+from cellflax.prediction.own_nuclei import nuclei_network
 from cellflax.prediction.trained import TrainedModel
 from cellflax.refine import RefineConfig, find_seeds, intensity_image, refine
 from cellflax.refine.seeds import nuclei_seeds
@@ -132,9 +133,10 @@ def find_nuclei(
         model: model that will segment the cells.
         image: (H, W, C) raw intensities, channels in the model's order.
         how: from probabilities to cells.
-        inference: tiles and blocks; transforms are those of `nuclei_model`.
-        nuclei_model: a network that segments nuclei; it takes its channels from the image by name, or its only channel
-            from the model's seed channel.
+        inference: tiles and blocks; transforms are those of the network for nuclei.
+        nuclei_model: a network that segments nuclei, given by the user; it takes its channels from the image by name,
+            or its only channel from the model's seed channel. Without it, the nuclei are found in the seed channel at
+            the model's scale, as in its training: by the network that it names, or by image processing.
 
     Returns:
         (H, W) int32 labels, or None if the refinement takes no seeds or there is no source of nuclei.
@@ -142,29 +144,41 @@ def find_nuclei(
     if not how.takes_seeds:
         return None
     if nuclei_model is not None:
-        settings = nuclei_model.config
-        scaled = _at_scale(nuclei_model, _select(image, nuclei_model.channels, model.config.seed_channel))
-        tiles = replace(inference, transforms=settings.test_time_augmentation)
-        predictor = _Predictor(nuclei_model, scaled, settings.refine, tiles)
-
-        def find(block: Block) -> np.ndarray:
-            return predictor.refine(block, _mean(predictor.predict(block)))
-
-        blocks = predictor.blocks
-    else:
-        channel = model.config.seed_channel
-        if channel is None:
-            return None
-        scaled = _at_scale(model, image)
-        plane = scaled.pixels[..., model.channels.index(channel)]
-
-        def find(block: Block) -> np.ndarray:
-            return nuclei_seeds(plane[block.window], model.config.seeds, scaled.pixel_size_um)
-
-        blocks = inference.blocks(_size(scaled), Geometry())
+        selected = _select(image, nuclei_model.channels, model.config.seed_channel)
+        return nuclei_by_network(nuclei_model, selected, inference)
+    channel = model.config.seed_channel
+    if channel is None:
+        return None
+    scaled = _at_scale(model, image)
+    plane = scaled.pixels[..., model.channels.index(channel)]
+    own = nuclei_network(model.config)
+    if own is not None:
+        shown = Image(plane[..., None], own.channels, scaled.pixel_size_um, image.path)
+        return labels_to_grid(nuclei_by_network(own, shown, inference), _size(image))
+    blocks = inference.blocks(_size(scaled), Geometry())
     mosaic = Mosaic(_size(scaled), blocks)
     for index, block in enumerate(blocks):
-        mosaic.add(index, find(block))
+        mosaic.add(index, nuclei_seeds(plane[block.window], model.config.seeds, scaled.pixel_size_um))
+    return labels_to_grid(mosaic.labels, _size(image))
+
+
+def nuclei_by_network(network: TrainedModel, image: Image, inference: Inference) -> np.ndarray:
+    """Nuclei that a network finds.
+
+    Args:
+        network: segments nuclei.
+        image: (H, W, C) raw intensities, channels in the network's order.
+        inference: tiles and blocks; transforms are those of the network.
+
+    Returns:
+        (H, W) int32 labels 1...n, 0 = background.
+    """
+    scaled = _at_scale(network, image)
+    tiles = replace(inference, transforms=network.config.test_time_augmentation)
+    predictor = _Predictor(network, scaled, network.config.refine, tiles)
+    mosaic = Mosaic(_size(scaled), predictor.blocks)
+    for index, block in enumerate(predictor.blocks):
+        mosaic.add(index, predictor.refine(block, _mean(predictor.predict(block))))
     return labels_to_grid(mosaic.labels, _size(image))
 
 

@@ -103,7 +103,9 @@ class TrainConfig:
         optimizer: optimiser and learning rate (group optimizer).
         refine: from probabilities to cells, in validation and, unless overridden, in prediction (group refine).
         seed_channel: channel whose nuclei seed the refinement; null for none.
-        seeds: how nuclei are found in that channel.
+        seeds: how image processing finds the nuclei in that channel.
+        nuclei_network: a network that comes with cellflax and finds them instead, such as nuclei; null for none. A
+            prediction finds them in the same way, unless it is given others.
         test_time_augmentation: rotations and reflections averaged in prediction (not while training): 1, 4 or 8.
         tune: choose the settings of the refinement on the held-out regions after training, and keep them in the best
             checkpoint, where prediction takes them from. What is null by the data is set here.
@@ -136,6 +138,7 @@ class TrainConfig:
     refine: Any = None
     seed_channel: str | None = None
     seeds: NucleiSeedsConfig = field(default_factory=NucleiSeedsConfig)
+    nuclei_network: str | None = None
     test_time_augmentation: int = 1
     tune: bool | None = None
     tuner: TunerConfig = field(default_factory=TunerConfig)

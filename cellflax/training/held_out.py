@@ -17,12 +17,14 @@ from cellflax.metrics.score import pool, score_cells
 from cellflax.models import Geometry
 from cellflax.pictures.overlay import Panel, outline_overlay
 from cellflax.refine import RefineConfig, intensity_image, needs_seeds, refine
-from cellflax.refine.seeds import nuclei_seeds
 from cellflax.schemas import kind_of
 from cellflax.targets import BOUNDARY, Outputs
 from cellflax.training.config import TrainConfig
 
 Probability = Callable[[np.ndarray], np.ndarray | jax.Array]
+
+# Finds nuclei: (H, W) raw intensities and the edge of a pixel in micrometres, if known, -> (H, W) int32 labels.
+FindNuclei = Callable[[np.ndarray, float | None], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -73,13 +75,16 @@ class HeldOut:
         )
 
 
-def held_out_regions(config: TrainConfig, dataset: Dataset, geometry: Geometry) -> tuple[HeldOut, ...]:
+def held_out_regions(
+    config: TrainConfig, dataset: Dataset, geometry: Geometry, find_nuclei: FindNuclei
+) -> tuple[HeldOut, ...]:
     """Prepare the validation regions of a data set as a network of this configuration needs them.
 
     Args:
         config: configuration of the training.
         dataset: data set with the regions.
         geometry: geometry of the network.
+        find_nuclei: finds the nuclei in the seed channel, as prediction does.
 
     Raises:
         UserError: if the data set lacks the channel that seeds the refinement, or a needed one is not named.
@@ -102,7 +107,7 @@ def held_out_regions(config: TrainConfig, dataset: Dataset, geometry: Geometry) 
         example = region.example
         seeds = None
         if channel is not None:
-            seeds = nuclei_seeds(example.image[..., channel], config.seeds, example.pixel_size_um)
+            seeds = find_nuclei(example.image[..., channel], example.pixel_size_um)
         normalized = normalize(example.image, config.normalize, geometry.receptive_field, example.name)
         regions.append(HeldOut.of(region, normalized, seeds, geometry))
     return tuple(regions)
@@ -140,19 +145,20 @@ class Validator:
         return Outputs(self.class_names, self.map_names)
 
     @classmethod
-    def of(cls, config: TrainConfig, dataset: Dataset, geometry: Geometry) -> "Validator":
+    def of(cls, config: TrainConfig, dataset: Dataset, geometry: Geometry, find_nuclei: FindNuclei) -> "Validator":
         """The validator of a training.
 
         Args:
             config: configuration of the training.
             dataset: data set that it was or will be trained on, at the network's scale.
             geometry: geometry of the network.
+            find_nuclei: as in `held_out_regions`.
 
         Raises:
             UserError: as `held_out_regions`.
         """
         return cls(
-            held_out=held_out_regions(config, dataset, geometry),
+            held_out=held_out_regions(config, dataset, geometry, find_nuclei),
             channels=dataset.channels,
             class_names=dataset.class_names,
             activation=activation_of(config.loss),

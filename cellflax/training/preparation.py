@@ -21,7 +21,7 @@ from cellflax.targets.distances import ClassesDistancesTarget
 from cellflax.training.composition import check_composition, check_test
 from cellflax.training.config import TrainConfig
 from cellflax.training.frozen import frozen_parts, hold, without_updates
-from cellflax.training.held_out import Validator
+from cellflax.training.held_out import FindNuclei, Validator
 from cellflax.training.optimizers import build_optimizer
 from cellflax.training.pace import schedule_span
 from cellflax.training.starting import start
@@ -51,12 +51,13 @@ class Job:
     started_from: dict[str, Any] | None = None
 
 
-def prepare(config: TrainConfig, dataset: Dataset, *, resumes: bool = False) -> Job:
+def prepare(config: TrainConfig, dataset: Dataset, find_nuclei: FindNuclei, *, resumes: bool = False) -> Job:
     """Build the networks and everything around them; nothing here depends on a checkpoint of this run.
 
     Args:
         config: configuration of the training.
         dataset: its data, at the network's scale.
+        find_nuclei: finds the nuclei that seed cells in the held-out regions, as prediction does.
         resumes: whether the state will be that of a checkpoint, so that `start_from` is not read.
 
     Raises:
@@ -71,7 +72,7 @@ def prepare(config: TrainConfig, dataset: Dataset, *, resumes: bool = False) -> 
         for i in range(config.trainer.ensemble)
     ]
     geometry = members[0].geometry
-    validator = Validator.of(config, dataset, geometry)  # before the samplers: it finds mistakes sooner
+    validator = Validator.of(config, dataset, geometry, find_nuclei)  # before the samplers: it finds mistakes sooner
     frozen = frozen_parts(config, members[0])
     started_from = None
     if config.start_from is not None and not resumes:

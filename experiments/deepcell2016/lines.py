@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from cellflax.data.datasets import load_dataset
+from cellflax.prediction.nuclei import nuclei_finder
 from cellflax.prediction.trained import load_model
 from cellflax.refine.active_contour import ActiveContourConfig
 from cellflax.refine.watershed import WatershedConfig
@@ -28,7 +29,9 @@ def main() -> None:
     model = load_model(options.run)
     dataset = load_dataset(model.config.data)
     of_line = np.array([region.example.name.split("_")[0] for region in dataset.validation])
-    validator = replace(Validator.of(model.config, dataset, model.geometry), erode_reference=True)
+    validator = replace(
+        Validator.of(model.config, dataset, model.geometry, nuclei_finder(model.config)), erode_reference=True
+    )
     predicted = validator.predict(model.probabilities, 8)
     refinements = {
         f"watershed {interior:g}": WatershedConfig(interior=interior, smoothing_px=2, outline_px=2.5)
