@@ -20,6 +20,7 @@ RANKS = (
     "metrics recomposition",
     "measure",
     "pictures",
+    "report",
     "training annotation inspection",
     "prediction quantification planning",
     "evaluation tuning guidance",
