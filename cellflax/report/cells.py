@@ -55,7 +55,8 @@ def picked_cells(accuracy: Mapping[str, CellAccuracy], each: int = EACH) -> list
         return []
     labels = np.concatenate([a.reference_label[a.in_index] for a in accuracy.values()])
     jaccard = np.concatenate([a.jaccard[a.in_index] for a in accuracy.values()])
-    order = np.argsort(jaccard, kind="stable")
+    # Of equal ones, such as all that were missed, a fixed draw: they are not all of the first image.
+    order = np.lexsort((np.random.default_rng(0).permutation(len(jaccard)), jaccard))
     each = min(each, -(-len(order) // 3))
     middle = max((len(order) - each) // 2, 0)
     picks, taken = [], set()

@@ -19,7 +19,8 @@ from cellflax.report.model import MOST_TEXT, Chart, Gallery, Notice, Report, Tab
 MOST_BYTES = 4_500_000  # of a page: it is sent by mail
 _MOST_NOTICES = 40
 _GENERATOR = '<meta name="generator" content="cellflax">'
-_HEAD_BYTES = 512  # of a page, in which its generator stands
+_REFRESH = '<meta http-equiv="refresh"'
+_HEAD_BYTES = 1024  # of a page, in which these stand
 
 
 def render(report: Report) -> str:
@@ -63,11 +64,18 @@ def save_report(path: Path | None, build: Callable[[], Report]) -> bool:
     return True
 
 
+def is_finished(path: Path) -> bool:
+    """Whether a file is the page of a command that has ended."""
+    return path.is_file() and _GENERATOR in (head := _head(path)) and _REFRESH not in head
+
+
 def _may_replace(path: Path) -> bool:
-    if not path.exists():
-        return True
+    return not path.exists() or _GENERATOR in _head(path)
+
+
+def _head(path: Path) -> str:
     with path.open("rb") as file:
-        return _GENERATOR.encode() in file.read(_HEAD_BYTES)
+        return file.read(_HEAD_BYTES).decode("utf-8", "replace")
 
 
 def _filled(report: Report) -> str:
