@@ -16,15 +16,7 @@ from cellflax.io.pairs import Pair
 from cellflax.metrics.overlap import CellAccuracy, compared_cells
 from cellflax.metrics.roc import RocCounts
 from cellflax.pictures.overlay import Panel
-from cellflax.report.cells import (
-    Pick,
-    cell_window,
-    crop_panel,
-    image_gallery,
-    pick_title,
-    picked_cells,
-    scored_galleries,
-)
+from cellflax.report.cells import Pick, image_gallery, picked_cells, scored_galleries, scored_panel
 from cellflax.report.model import Chart, Line, Report, Table, View
 from cellflax.report.origin import facts_of, failed_notices, note_notices, settings_table
 
@@ -78,8 +70,7 @@ def cell_crops(
             with suppress(UserError):  # which the overlay reports
                 image = background_of(pair.image, pair, arrays.predicted.shape, border)
         for pick in here:
-            window = cell_window(reference, pick.label)
-            found[pick] = crop_panel(pick_title(pick), window, predicted, reference, image)
+            found[pick] = scored_panel(pick, predicted, reference, image)
     return [(pick, found[pick]) for pick in picks if pick in found]
 
 

@@ -1,7 +1,7 @@
 """Crops of single cells for a report: the best, the middle and the worst of those that are scored."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,11 +18,6 @@ _MARGIN = 0.5  # of the cell's box, on each side
 _LEAST_PX, _MOST_PX = 48, 400
 _SIDE_PX = 240
 _WHOLE_PX = 640
-BOTH_OUTLINES = (
-    (PREDICTED_COLOUR, "predicted"),
-    (REFERENCE_COLOUR, "reference"),
-    (BOTH_COLOUR, "both, at the same place"),
-)
 PREDICTED_OUTLINES = ((PREDICTED_COLOUR, "predicted"),)
 
 
@@ -104,6 +99,15 @@ def crop_panel(
     return Panel(title, predicted[window].copy(), *cut)
 
 
+def scored_panel(pick: Pick, predicted: np.ndarray, reference: np.ndarray, image: np.ndarray | None) -> Panel:
+    """The surroundings of a scored cell, with its own outline and those of the predicted cells that overlap it."""
+    panel = crop_panel(pick_title(pick), cell_window(reference, pick.label), predicted, reference, image)
+    assert panel.reference is not None, "given above"
+    own = panel.reference == pick.label
+    there = np.isin(panel.predicted, panel.predicted[own & (panel.predicted > 0)])
+    return replace(panel, predicted=np.where(there, panel.predicted, 0), reference=np.where(own, panel.reference, 0))
+
+
 def pick_title(pick: Pick) -> str:
     """What stands below the crop of a scored cell."""
     return f"{pick.jaccard:.2f}  {pick.image}, cell {pick.label}"
@@ -138,30 +142,35 @@ def scored_galleries(crops: Iterable[tuple[Pick, Panel]], reference: str = "refe
             f"Blue: predicted outline, orange: {reference}."
         )
         by_place.setdefault(pick.place, []).append(crop_picture(panel, text))
-    legend = (BOTH_OUTLINES[0], (REFERENCE_COLOUR, reference), BOTH_OUTLINES[2])
     return [
-        Gallery(f"The {place} cells", tuple(by_place[place]), _NOTES[place], legend)
+        Gallery(f"The {place} cells", tuple(by_place[place]), _NOTES[place], _both(reference))
         for place in ("worst", "middle", "best")
         if place in by_place
     ]
 
 
+def _both(reference: str) -> tuple[tuple[str, str], ...]:
+    """The legend of two kinds of outlines."""
+    return (*PREDICTED_OUTLINES, (REFERENCE_COLOUR, reference), (BOTH_COLOUR, "both, at the same place"))
+
+
 _NOTES = {
     "worst": "The number is the Jaccard index of the cell with the prediction that overlaps it most: 0 where nothing "
-    "was found, 1 where both agree in every pixel.",
+    "was found, 1 where both agree in every pixel. Only this cell and its prediction are outlined.",
     "middle": "Around the median Jaccard index.",
     "best": "",
 }
 
 
-def image_gallery(panels: Sequence[Panel], words: str) -> Gallery:
+def image_gallery(panels: Sequence[Panel], words: str, reference: str = "reference") -> Gallery:
     """Whole images with outlines.
 
     Args:
         panels: at most a handful.
         words: what they show, for people who do not see them.
+        reference: what orange outlines are.
     """
     scored = any(panel.reference is not None for panel in panels)
     pictures = tuple(whole_picture(panel, f"{panel.title}. {words}") for panel in panels)
-    legend = BOTH_OUTLINES if scored else PREDICTED_OUTLINES
+    legend = _both(reference) if scored else PREDICTED_OUTLINES
     return Gallery("Images", pictures, legend=legend, wide=True)

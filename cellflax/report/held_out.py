@@ -7,15 +7,7 @@ import numpy as np
 
 from cellflax.metrics.overlap import CellAccuracy
 from cellflax.pictures.overlay import Panel
-from cellflax.report.cells import (
-    Pick,
-    cell_window,
-    crop_panel,
-    image_gallery,
-    pick_title,
-    picked_cells,
-    scored_galleries,
-)
+from cellflax.report.cells import Pick, image_gallery, picked_cells, scored_galleries, scored_panel
 from cellflax.report.model import Gallery
 
 _WHOLE = 3  # regions that are shown as a whole
@@ -55,7 +47,10 @@ class ScoredCrops:
             reference: what the orange outline is.
         """
         words = f"Blue: the network's outlines, orange: {reference}, white: both."
-        return [*scored_galleries(self.cells, reference), *([image_gallery(self.wholes, words)] if self.wholes else [])]
+        return [
+            *scored_galleries(self.cells, reference),
+            *([image_gallery(self.wholes, words, reference)] if self.wholes else []),
+        ]
 
 
 def crops_of(scored: Sequence[Scored]) -> ScoredCrops:
@@ -65,8 +60,7 @@ def crops_of(scored: Sequence[Scored]) -> ScoredCrops:
     cells = []
     for pick in picks:
         one = named[pick.image]
-        window = cell_window(one.reference, pick.label)
-        cells.append((pick, crop_panel(pick_title(pick), window, one.predicted, one.reference, one.image)))
+        cells.append((pick, scored_panel(pick, one.predicted, one.reference, one.image)))
     ranked = sorted(named.items(), key=lambda item: np.nan_to_num(item[1].accuracy.mean_jaccard))
     places = np.unique(np.linspace(0, len(ranked) - 1, _WHOLE).round().astype(int)).tolist() if ranked else []
     return ScoredCrops(cells, [_whole(*ranked[i]) for i in places])

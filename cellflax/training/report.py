@@ -23,7 +23,7 @@ from cellflax.training.held_out import Sight
 from cellflax.training.stopping import Tally
 
 _REFRESH_S = 20
-_SHOWN = ("jaccard", "dice", "f1", "loss")
+_SHOWN = {"jaccard": "Jaccard index", "dice": "Dice index", "f1": "F1 at IoU 0.5", "loss": "loss"}
 
 
 class TrainingReport:
@@ -109,8 +109,12 @@ class TrainingReport:
 
     def _headline(self, tally: Tally) -> list[tuple[str, str]]:
         best = self._log.validation(tally.best_step)
-        words = [(f"{name} at step {tally.best_step}", f"{best[name]:.3f}") for name in _SHOWN if name in best]
-        return [*words, ("training images", str(len(self._record["data"]["train"])))]
+        words = [(words, f"{best[name]:.3f}") for name, words in _SHOWN.items() if name in best]
+        return [
+            *words,
+            ("best step", str(tally.best_step)),
+            ("training images", str(len(self._record["data"]["train"]))),
+        ]
 
     def _galleries(self) -> list[Gallery]:
         if not self._crops.cells and not self._crops.wholes:
@@ -213,7 +217,8 @@ def _speed(times: Sequence[Sequence[float]]) -> Chart:
         View("by step", "step", (Line("", steps[1:], speed),)),
         View("by minute", "minute", (Line("", seconds[1:] / 60, speed),)),
     )
-    return Chart("Speed", "Steps per minute since the validation before, with its time.", "steps per minute", views)
+    text, top = "Steps per minute since the validation before, with its time.", 1.1 * float(speed.max())
+    return Chart("Speed", text, "steps per minute", views, (0, top))
 
 
 def scored_region(sight: Sight) -> Scored:
