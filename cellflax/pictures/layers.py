@@ -1,6 +1,7 @@
 """Pictures for a page, in two layers: the image, and the outlines, which a reader can hide."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,8 +9,9 @@ import imagecodecs
 import numpy as np
 from PIL import Image as Pillow
 
-from cellflax.pictures.overlay import OUTLINE_COLOURS, Panel, background, outlines_of, stretch
+from cellflax.pictures.overlay import OUTLINE_COLOURS, Panel, background, outlines_of, scale_of, stretch
 
+_GAP_PX = 8
 _QUALITY = 82  # of JPEG
 _MOST_SHEET_PX = 1 << 26
 _SHEET_WIDTH_PX = 1400
@@ -41,8 +43,27 @@ def panel_layers(panel: Panel, side_px: int) -> Layers:
     """
     side = max(panel.predicted.shape)
     step = -(-side // (2 * side_px))
-    outlines = outlines_of(panel, side_px)
+    outlines = outlines_of(panel, side_px, thick=True)
     return Layers(_grey(background(panel)[::step, ::step]), _indexed(outlines), outlines.shape[::-1])
+
+
+def row_layers(panels: Sequence[Panel], side_px: int) -> Layers:
+    """Panels of one size side by side, as one picture in two layers; arguments as of `panel_layers`."""
+    zoom, step = scale_of(panels[0], side_px)
+    greys = [background(panel)[::step, ::step].repeat(zoom, axis=0).repeat(zoom, axis=1) for panel in panels]
+    drawn = [outlines_of(panel, side_px) for panel in panels]
+    row, lines = _in_a_row(greys, 1), _in_a_row(drawn, 0)
+    return Layers(_grey(row), _indexed(lines), (lines.shape[1], lines.shape[0]))
+
+
+def _in_a_row(parts: Sequence[np.ndarray], between: int) -> np.ndarray:
+    gap = np.full_like(parts[0], between, shape=(parts[0].shape[0], _GAP_PX))
+    return np.concatenate([one for part in parts for one in (part, gap)][:-1], axis=1)
+
+
+def sheet_side_px(count: int) -> int:
+    """How large each picture may be where a page holds so many rows of them."""
+    return next((side for most, side in ((24, 256), (100, 128)) if count <= most), 64)
 
 
 def coloured_layers(image: np.ndarray | None, outlines: np.ndarray) -> Layers:

@@ -53,7 +53,7 @@ def outline_overlay(panel: Panel, side_px: int = _PANEL_PX) -> np.ndarray:
         panel: what to draw.
         side_px: its longer side will be this to twice this.
     """
-    zoom, step = _scale(panel, side_px)
+    zoom, step = scale_of(panel, side_px)
     grey = background(panel)[::step, ::step].repeat(zoom, axis=0).repeat(zoom, axis=1)
     picture = np.repeat(grey[..., None].astype(np.float32), 3, axis=-1)
     outlines = outlines_of(panel, side_px)
@@ -68,16 +68,17 @@ def background(panel: Panel) -> np.ndarray:
     return 0.25 * (cells > 0) if panel.image is None else stretch(panel.image)
 
 
-def outlines_of(panel: Panel, side_px: int) -> np.ndarray:
+def outlines_of(panel: Panel, side_px: int, thick: bool = False) -> np.ndarray:
     """The outlines of a panel, (H', W') uint8: 0 without, else the place in `OUTLINE_COLOURS`, from 1.
 
     Args:
         panel: what to draw.
         side_px: as for `outline_overlay`.
+        thick: whether outlines are two pixels wide whatever the size.
     """
-    zoom, step = _scale(panel, side_px)
+    zoom, step = scale_of(panel, side_px)
     side = max(panel.predicted.shape)
-    mode = "inner" if side * zoom == side_px else "thick"  # two pixels survive the reduction to a panel
+    mode = "inner" if side * zoom == side_px and not thick else "thick"  # two pixels survive the reduction to a panel
 
     def boundaries(labels: np.ndarray) -> np.ndarray:
         return find_boundaries(labels[::step, ::step].repeat(zoom, axis=0).repeat(zoom, axis=1), mode=mode)
@@ -89,7 +90,7 @@ def outlines_of(panel: Panel, side_px: int) -> np.ndarray:
     return found
 
 
-def _scale(panel: Panel, side_px: int) -> tuple[int, int]:
+def scale_of(panel: Panel, side_px: int) -> tuple[int, int]:
     """Factors by which a panel is enlarged and thinned out."""
     side = max(panel.predicted.shape)
     return math.ceil(side_px / side), math.ceil(side / (2 * side_px))

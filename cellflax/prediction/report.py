@@ -2,7 +2,7 @@
 
 import bisect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from cellflax.pictures.overlay import Panel
 from cellflax.prediction.segment import Segmentation
 from cellflax.report.cells import PREDICTED_OUTLINES, cell_window, crop_panel, crop_picture, image_gallery
 from cellflax.report.model import Chart, Gallery, Line, Notice, Report, Table, View, Weight
-from cellflax.report.origin import facts_of, failed_notices, files_table, settings_table
+from cellflax.report.origin import facts_of, failed_notices, files_table, note_notices, settings_table, simulated_notes
 
 _TAUGHT_BY_SIMULATION = Notice(
     "SIMULATED DATA: the network learned from simulated images; do not publish what it measures on others.",
@@ -77,6 +77,7 @@ class PredictionSights:
                 continue
             window = cell_window(result.labels, label)
             panel = crop_panel(f"{value:.2f}  {title}, cell {label}", window, result.labels, None, image.pixels[..., 0])
+            panel = replace(panel, predicted=np.where(panel.predicted == label, panel.predicted, 0))
             words = f"Cell {label} of {title}: uncertainty {value:.2f}. Blue: predicted outlines."
             bisect.insort(self._uncertain, _Uncertain(-value, panel, words))
             del self._uncertain[_MOST_UNCERTAIN:]
@@ -86,7 +87,7 @@ class PredictionSights:
         pictures = tuple(crop_picture(one.panel, one.words) for one in self._uncertain)
         note = (
             "The number is the uncertainty: 0 where all networks or views agree on the cell, towards 1 where they do "
-            "not. Look at these first."
+            "not. Look at these first. Only this cell is outlined."
         )
         return Gallery("The most uncertain cells", pictures, note, PREDICTED_OUTLINES) if pictures else None
 
@@ -109,12 +110,13 @@ def prediction_report(
     if panels:
         galleries.insert(0, image_gallery(panels, "Blue: predicted outlines."))
     settings, checkpoint = record["settings"], record["checkpoint"]
+    taught = (_TAUGHT_BY_SIMULATION,) if record["simulated"] else ()
     images = f"{len(journal.done)} image{'s' * (len(journal.done) != 1)}"
     return Report(
         command="predict",
         title=f"Cells of {settings['input']}",
         subtitle=f"{cells} cells in {images}, segmented with {settings['checkpoint']}",
-        notices=(*((_TAUGHT_BY_SIMULATION,) if record["simulated"] else ()), *failed_notices(record["failed"])),
+        notices=(*taught, *note_notices(simulated_notes([settings["input"]])), *failed_notices(record["failed"])),
         headline=(("images", str(len(journal.done))), ("cells", str(cells)), *_median(sights)),
         galleries=tuple(galleries),
         curves=tuple(_charts(sights)),

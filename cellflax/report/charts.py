@@ -24,12 +24,14 @@ class DrawnLine:
         style: number of its colour and dashes.
         points: as SVG writes them.
         marks: places and words of its points, where they are few.
+        listed: whether it is in the legend.
     """
 
     label: str
     style: int
     points: str
     marks: tuple[tuple[float, float, str], ...]
+    listed: bool
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,11 @@ def drawn(chart: Chart) -> tuple[DrawnView, ...]:
 
 
 def _drawn(view: View, y_range: tuple[float, float] | None) -> DrawnView | None:
-    lines = [(i, line.label, *points) for i, line in enumerate(view.lines) if len((points := _finite(line))[0])]
+    lines = [
+        (line, i if line.style is None else line.style, *points)
+        for i, line in enumerate(view.lines)
+        if len((points := _finite(line))[0])
+    ]
     if not lines:
         return None
     x_low, x_high = _ends(np.concatenate([x for _, _, x, _ in lines]))
@@ -70,15 +76,15 @@ def _drawn(view: View, y_range: tuple[float, float] | None) -> DrawnView | None:
         return round(HEIGHT - BOTTOM - (min(max(y, y_low), y_high) - y_low) / (y_high - y_low) * _inner_height(), 1)
 
     placed = []
-    for number, label, x, y in lines:
+    for line, number, x, y in lines:
         places = [(across(a), up(b)) for a, b in zip(x.tolist(), y.tolist(), strict=True)]
         marks = [
-            (*place, f"{label}: {number_words(b)} at {view.x_label} {number_words(a)}".removeprefix(": "))
+            (*place, f"{line.label}: {number_words(b)} at {view.x_label} {number_words(a)}".removeprefix(": "))
             for place, a, b in zip(places, x.tolist(), y.tolist(), strict=True)
         ]
         points = " ".join(f"{a:g},{b:g}" for a, b in places)
         few = len(places) <= _MOST_MARKED
-        placed.append(DrawnLine(label, number % COLOURS, points, tuple(marks) if few else ()))
+        placed.append(DrawnLine(line.label, number % COLOURS, points, tuple(marks) if few else (), line.listed))
     return DrawnView(
         view.name,
         view.x_label,

@@ -83,11 +83,15 @@ class Line:
         label: its name in the legend.
         x: positions; not finite ones are left out.
         y: values at them.
+        style: number of its colour and dashes; None for one of its own.
+        listed: whether it is in the legend.
     """
 
     label: str
     x: Sequence[float] | np.ndarray
     y: Sequence[float] | np.ndarray
+    style: int | None = None
+    listed: bool = True
 
 
 @dataclass(frozen=True)

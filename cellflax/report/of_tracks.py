@@ -16,7 +16,7 @@ from cellflax.pictures.tracks import lineage_tree, track_colours
 from cellflax.pictures.vector import vector_of
 from cellflax.report.cells import picture_of
 from cellflax.report.model import Chart, Drawing, Gallery, Line, Picture, Report, Table, View
-from cellflax.report.origin import facts_of, note_notices, settings_table
+from cellflax.report.origin import facts_of, note_notices, settings_table, simulated_notes
 from cellflax.tracking.lineage import Lineage
 from cellflax.tracking.tracker import Tracking
 
@@ -44,7 +44,9 @@ def tracks_report(
         files: label images that were read.
     """
     settings, metrics = summary["settings"], summary.get("metrics", {})
-    notices = note_notices([*summary["notes"], *simulation_notes(file.parent for file in files)])
+    notices = note_notices(
+        [*summary["notes"], *simulation_notes(file.parent for file in files), *simulated_notes(files)]
+    )
     simulated = True if any(notice.weight.value == "simulated" for notice in notices) else None
     svg, png = vector_of(lineage_tree(tracking.lineage, times_s), "tree")
     numbers = [("frames", "n_frames"), ("cells", "n_cells"), ("tracks", "n_tracks"), ("divisions", "n_divisions")]

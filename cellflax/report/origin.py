@@ -6,9 +6,11 @@ import shlex
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import cellflax
+from cellflax.data.example import SIMULATED_NOTE
 from cellflax.overrides import job_arguments
 from cellflax.report.model import Fact, Notice, Table, Weight
 
@@ -69,7 +71,7 @@ def _shell_word(argument: str) -> str:
 
 def settings_table(settings: Mapping[str, Any]) -> Table:
     """All settings of a command, by dotted key."""
-    return Table("Settings", "settings.csv", ("key", "value"), tuple(_flat(settings)))
+    return Table("Options of the command", "options.csv", ("key", "value"), tuple(_flat(settings)))
 
 
 def _flat(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
@@ -97,6 +99,20 @@ def files_table(files: Iterable[tuple[str, str, int | None, int | None]], whole:
 def failed_notices(failed: Mapping[str, str]) -> list[Notice]:
     """A warning for each image that could not be used."""
     return [Notice(f"Not used: {name}: {reason}", Weight.warning) for name, reason in failed.items()]
+
+
+def simulated_notes(places: Iterable[str | Path]) -> list[str]:
+    """A line for each folder of simulated images among files, folders and patterns.
+
+    Args:
+        places: paths; a file or pattern stands for its folder.
+    """
+    folders = {path if path.is_dir() else path.parent for path in (Path(place).expanduser() for place in places)}
+    return [
+        f"simulated: the images in {folder} are simulated, and so are labels that come from them"
+        for folder in sorted(folders)
+        if (folder / SIMULATED_NOTE).is_file()
+    ]
 
 
 def note_notices(notes: Iterable[str]) -> list[Notice]:

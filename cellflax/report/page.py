@@ -18,6 +18,7 @@ from cellflax.report.model import MOST_TEXT, Chart, Gallery, Notice, Report, Tab
 
 MOST_BYTES = 4_500_000  # of a page: it is sent by mail
 _MOST_NOTICES = 40
+_WRAPPED = 40  # characters of a cell that has several lines
 _GENERATOR = '<meta name="generator" content="cellflax">'
 _REFRESH = '<meta http-equiv="refresh"'
 _HEAD_BYTES = 1024  # of a page, in which these stand
@@ -139,7 +140,8 @@ def _field(value: Any, escape: Callable[[str], str]) -> str:
         return f"<td>{value}</td>"
     if _is_number(value):
         return f'<td class="n" data-v="{value}">{charts.number_words(value)}</td>'
-    return f"<td>{escape(_short(str(value)))}</td>"
+    text = _short(str(value))
+    return f"<td{' class="w"' if len(text) > _WRAPPED else ''}>{escape(text)}</td>"
 
 
 def _is_number(value: Any) -> bool:

@@ -10,12 +10,11 @@ from cellflax.report.model import Chart, Drawing, Line, Notice, Report, Table, V
 from cellflax.report.origin import SIMULATED, facts_of, settings_table
 from cellflax.summary.markdown import notes, title
 from cellflax.summary.part_tables import part_table, pooled_roc
-from cellflax.summary.runs import FinishedRun
 from cellflax.summary.scores_by_setting import compare
 from cellflax.summary.tables import Summary, run_table, setting_table
 
-_MOST_LINES = 24  # of runs in a chart; more are hard to distinguish
-_METRICS = {"jaccard": ("Jaccard index", (0, 1)), "f1": ("F1 at IoU 0.5", (0, 1)), "loss": ("loss", None)}
+_MOST_LINES = 60  # of runs in a chart; more are hard to distinguish
+_METRICS = {"jaccard": "Jaccard index", "f1": "F1 at IoU 0.5", "loss": "loss"}
 
 
 def summary_report(summary: Summary, settings: dict[str, Any]) -> Report:
@@ -63,30 +62,20 @@ def summary_report(summary: Summary, settings: dict[str, Any]) -> Report:
     )
 
 
-def _labelled(summary: Summary) -> list[tuple[str, FinishedRun]]:
-    """The runs, each with its setting and, where a setting has several, its seed and fold."""
-    found = []
-    for group in summary.groups:
-        for run in group.runs:
-            fold = "" if run.fold is None else f", fold {run.fold}"
-            found.append((group.label if len(group.runs) == 1 else f"{group.label}, seed {run.seed}{fold}", run))
-    return found
-
-
 def _charts(summary: Summary) -> list[Chart]:
-    """Validation metrics of the runs by step and by minute, as far as steps take equal times."""
+    """Validation metrics of the runs by step and by minute, as far as steps take equal times; a colour per setting."""
     charts = []
-    for name, (words, y_range) in _METRICS.items():
-        having = [(label, run) for label, run in _labelled(summary) if name in run.validation]
-        if not having:
-            continue
-        left_out = "" if len(having) <= _MOST_LINES else f" The first {_MOST_LINES} of {len(having)} runs."
-        having = having[:_MOST_LINES]
+    for name, words in _METRICS.items():
         by_step, by_minute = [], []
-        for label, run in having:
-            step, values = run.validation.index.to_numpy(), run.validation[name].to_numpy()
-            by_step.append(Line(label, step, values))
-            by_minute.append(Line(label, step * run.minutes / run.steps, values))
+        for style, group in enumerate(summary.groups):
+            for number, run in enumerate(run for run in group.runs if name in run.validation):
+                step, values = run.validation.index.to_numpy(), run.validation[name].to_numpy()
+                by_step.append(Line(group.label, step, values, style, number == 0))
+                by_minute.append(Line(group.label, step * run.minutes / run.steps, values, style, number == 0))
+        left_out = "" if len(by_step) <= _MOST_LINES else f" The first {_MOST_LINES} of {len(by_step)}."
+        text = f"One line per run, a colour per setting.{left_out}"
+        by_step, by_minute = by_step[:_MOST_LINES], by_minute[:_MOST_LINES]
         views = View("by step", "step", tuple(by_step)), View("by minute", "minute (mean pace)", tuple(by_minute))
-        charts.append(Chart(f"Validation: {words}", f"One line per run.{left_out}", words, views, y_range))
+        if by_step:
+            charts.append(Chart(f"Validation: {words}", text, words, views))
     return charts
