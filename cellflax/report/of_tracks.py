@@ -44,9 +44,8 @@ def tracks_report(
         files: label images that were read.
     """
     settings, metrics = summary["settings"], summary.get("metrics", {})
-    notices = note_notices(
-        [*summary["notes"], *simulation_notes(file.parent for file in files), *simulated_notes(files)]
-    )
+    simulations = [*simulation_notes(file.parent for file in files), *simulated_notes(files)]
+    notices = note_notices([*simulations, *summary["notes"]])
     simulated = True if any(notice.weight.value == "simulated" for notice in notices) else None
     svg, png = vector_of(lineage_tree(tracking.lineage, times_s), "tree")
     numbers = [("frames", "n_frames"), ("cells", "n_cells"), ("tracks", "n_tracks"), ("divisions", "n_divisions")]
