@@ -17,7 +17,7 @@ from cellflax.metrics.overlap import CellAccuracy, compared_cells
 from cellflax.metrics.roc import RocCounts
 from cellflax.pictures.overlay import Panel
 from cellflax.report.cells import Pick, image_gallery, picked_cells, scored_galleries, scored_panel
-from cellflax.report.model import Chart, Line, Report, Table, View
+from cellflax.report.model import Chart, PlotLine, Report, Table, View
 from cellflax.report.origin import facts_of, failed_notices, note_notices, settings_table
 
 _SHOWN = ("jaccard_index", "dice_index", "f1", "mean_average_precision", "panoptic_quality", "sm")
@@ -115,7 +115,7 @@ _NAMES = {
 
 def _charts(found: Evaluated) -> list[Chart]:
     curves = [
-        Line(str(name), rows["f_score"].to_numpy(), 100 * rows["share"].to_numpy())
+        PlotLine(str(name), rows["f_score"].to_numpy(), 100 * rows["share"].to_numpy())
         for name, rows in found.f_scores.groupby("reference", sort=False)
     ]
     charts = [
@@ -140,7 +140,7 @@ def roc_chart(curves: Mapping[str, RocCounts]) -> Chart:
     for target, counts in curves.items():
         points = counts.curve()
         label = f"{target}: AUC {counts.auc:.3f}, ACC {counts.accuracy:.3f}"
-        lines.append(Line(label, points["false_positive_rate"].to_numpy(), points["true_positive_rate"].to_numpy()))
+        lines.append(PlotLine(label, points["false_positive_rate"].to_numpy(), points["true_positive_rate"].to_numpy()))
     text = "Share of the foreground pixels that are found, over the share of background pixels taken for foreground."
     return Chart("ROC of pixels", text, "true positive rate", (View("", "false positive rate", tuple(lines)),), (0, 1))
 
@@ -152,7 +152,7 @@ def _uncertainty_chart(cells: pd.DataFrame) -> Chart:
     x = [float(part[results.UNCERTAINTY].mean()) for part in groups]
     y = [float(part["jaccard"].mean()) for part in groups]
     text = "Mean Jaccard index of the predicted cells in ten groups by their uncertainty: it should fall."
-    return Chart("Uncertainty", text, "Jaccard index", (View("", "uncertainty", (Line("", x, y),)),), (0, 1))
+    return Chart("Uncertainty", text, "Jaccard index", (View("", "uncertainty", (PlotLine("", x, y),)),), (0, 1))
 
 
 def _split(table: pd.DataFrame, parts: int) -> list[pd.DataFrame]:

@@ -14,7 +14,7 @@ from cellflax.io.journal import Journal
 from cellflax.pictures.overlay import Panel
 from cellflax.prediction.segment import Segmentation
 from cellflax.report.cells import PREDICTED_OUTLINES, cell_window, crop_panel, crop_picture, image_gallery
-from cellflax.report.model import Chart, Gallery, Line, Notice, Report, Table, View, Weight
+from cellflax.report.model import Chart, Gallery, Notice, PlotLine, Report, Table, View, Weight
 from cellflax.report.origin import facts_of, failed_notices, files_table, note_notices, settings_table, simulated_notes
 
 _TAUGHT_BY_SIMULATION = Notice(
@@ -161,7 +161,7 @@ def histogram(title: str, text: str, values: np.ndarray, x_label: str) -> Chart:
     low, high = np.percentile(values, [0.5, 99.5]).tolist()
     counts, edges = np.histogram(values, _BINS, (low, high if high > low else low + 1))
     x, y = np.repeat(edges, 2), np.concatenate([[0], np.repeat(counts, 2), [0]])
-    return Chart(title, text, "cells", (View("", x_label, (Line("", x, y),)),))
+    return Chart(title, text, "cells", (View("", x_label, (PlotLine("", x, y),)),))
 
 
 def _images(journal: Journal, sights: PredictionSights) -> Table:

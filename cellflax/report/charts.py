@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cellflax.report.model import Chart, Line, View
+from cellflax.report.model import Chart, PlotLine, View
 
 WIDTH, HEIGHT = 460, 270
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 10, 44
@@ -98,7 +98,7 @@ def _inner_height() -> int:
     return HEIGHT - TOP - BOTTOM
 
 
-def _finite(line: Line) -> tuple[np.ndarray, np.ndarray]:
+def _finite(line: PlotLine) -> tuple[np.ndarray, np.ndarray]:
     """At most 300 of a line's points, spread over it."""
     x, y = np.asarray(line.x, np.float64), np.asarray(line.y, np.float64)
     known = np.isfinite(x) & np.isfinite(y)

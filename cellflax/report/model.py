@@ -76,7 +76,7 @@ class Gallery:
 
 
 @dataclass(frozen=True)
-class Line:
+class PlotLine:
     """One line of a chart.
 
     Attributes:
@@ -106,7 +106,7 @@ class View:
 
     name: str
     x_label: str
-    lines: tuple[Line, ...]
+    lines: tuple[PlotLine, ...]
 
 
 @dataclass(frozen=True)

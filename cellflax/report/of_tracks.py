@@ -15,7 +15,7 @@ from cellflax.pictures.layers import coloured_layers
 from cellflax.pictures.tracks import lineage_tree, track_colours
 from cellflax.pictures.vector import vector_of
 from cellflax.report.cells import picture_of
-from cellflax.report.model import Chart, Drawing, Gallery, Line, Picture, Report, Table, View
+from cellflax.report.model import Chart, Drawing, Gallery, Picture, PlotLine, Report, Table, View
 from cellflax.report.origin import facts_of, note_notices, settings_table, simulated_notes
 from cellflax.tracking.lineage import Lineage
 from cellflax.tracking.tracker import Tracking
@@ -113,7 +113,7 @@ def _charts(table: pd.DataFrame, times_s: np.ndarray | None) -> list[Chart]:
         ("Area", "Median area of the cells in each frame.", f"area ({unit})", frames[area].median().to_numpy()),
     )
     return [
-        Chart(title, text, y_label, tuple(View("", label, (Line("", x, y),)) for label, x in by_time))
+        Chart(title, text, y_label, tuple(View("", label, (PlotLine("", x, y),)) for label, x in by_time))
         for title, text, y_label, y in found
     ]
 

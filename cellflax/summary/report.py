@@ -6,7 +6,7 @@ from cellflax.evaluation.report import roc_chart
 from cellflax.io import results
 from cellflax.pictures.comparison import comparison_figure
 from cellflax.pictures.vector import vector_of
-from cellflax.report.model import Chart, Drawing, Line, Notice, Report, Table, View, Weight
+from cellflax.report.model import Chart, Drawing, Notice, PlotLine, Report, Table, View, Weight
 from cellflax.report.origin import SIMULATED, facts_of, settings_table
 from cellflax.summary.markdown import notes, title
 from cellflax.summary.part_tables import part_table, pooled_roc
@@ -70,8 +70,8 @@ def _charts(summary: Summary) -> list[Chart]:
         for style, group in enumerate(summary.groups):
             for number, run in enumerate(run for run in group.runs if name in run.validation):
                 step, values = run.validation.index.to_numpy(), run.validation[name].to_numpy()
-                by_step.append(Line(group.label, step, values, style, number == 0))
-                by_minute.append(Line(group.label, step * run.minutes / run.steps, values, style, number == 0))
+                by_step.append(PlotLine(group.label, step, values, style, number == 0))
+                by_minute.append(PlotLine(group.label, step * run.minutes / run.steps, values, style, number == 0))
         left_out = "" if len(by_step) <= _MOST_LINES else f" The first {_MOST_LINES} of {len(by_step)}."
         text = f"One line per run, a colour per setting.{left_out}"
         by_step, by_minute = by_step[:_MOST_LINES], by_minute[:_MOST_LINES]

@@ -16,7 +16,7 @@ from cellflax.pictures.layers import sheet_layers
 from cellflax.pictures.overlay import Panel, outline_overlay
 from cellflax.report.cells import picture_of
 from cellflax.report.held_out import Scored, ScoredCrops, crops_of
-from cellflax.report.model import Chart, Drawing, Gallery, Line, Notice, Report, Table, View, Weight
+from cellflax.report.model import Chart, Drawing, Gallery, Notice, PlotLine, Report, Table, View, Weight
 from cellflax.report.origin import SIMULATED, facts_of, settings_table
 from cellflax.report.page import is_finished, save_report
 from cellflax.training.held_out import Sight
@@ -196,10 +196,10 @@ def _charts(log: _Log, tally: Tally) -> list[Chart]:
 
 
 def _views(lines: Sequence[tuple[str, list[int], list[float]]], times: Sequence[Sequence[float]]) -> tuple[View, ...]:
-    by_step = View("by step", "step", tuple(Line(label, x, y) for label, x, y in lines))
+    by_step = View("by step", "step", tuple(PlotLine(label, x, y) for label, x, y in lines))
     if not times:
         return (by_step,)
-    by_minute = [Line(label, _minutes(x, times), y) for label, x, y in lines]
+    by_minute = [PlotLine(label, _minutes(x, times), y) for label, x, y in lines]
     return by_step, View("by minute", "minute", tuple(by_minute))
 
 
@@ -214,8 +214,8 @@ def _speed(times: Sequence[Sequence[float]]) -> Chart:
     steps, seconds = np.array(times, np.float64).T
     speed = 60 * np.diff(steps) / np.maximum(np.diff(seconds), 1e-9)
     views = (
-        View("by step", "step", (Line("", steps[1:], speed),)),
-        View("by minute", "minute", (Line("", seconds[1:] / 60, speed),)),
+        View("by step", "step", (PlotLine("", steps[1:], speed),)),
+        View("by minute", "minute", (PlotLine("", seconds[1:] / 60, speed),)),
     )
     text, top = "Steps per minute since the validation before, with its time.", 1.1 * float(speed.max())
     return Chart("Speed", text, "steps per minute", views, (0, top))
