@@ -34,7 +34,7 @@ def annotation_report(
         f"Look at the pictures, set accept to yes or no in {results.REVIEW_TABLE}, and correct label images by hand "
         f"where you want to. Then copy the accepted sites: {command}"
     )
-    flagged = int((table["flags"] != "").sum())
+    flagged = sum(bool(flags) for flags in table["flags"])
     whole_cells = CELL in record["stains"]
     legend = ((PREDICTED_COLOUR, "cells" if whole_cells else "nuclei"),)
     legend += ((REFERENCE_COLOUR, "nuclei"),) if whole_cells else ()

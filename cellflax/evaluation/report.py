@@ -149,8 +149,8 @@ def _uncertainty_chart(cells: pd.DataFrame) -> Chart:
     """Mean Jaccard index of the cells in ten equal groups, from the surest on."""
     ordered = cells.sort_values(results.UNCERTAINTY)
     groups = [part for part in _split(ordered, 10) if len(part)]
-    x = [float(part[results.UNCERTAINTY].mean()) for part in groups]
-    y = [float(part["jaccard"].mean()) for part in groups]
+    x = [float(part[results.UNCERTAINTY].to_numpy().mean()) for part in groups]
+    y = [float(part["jaccard"].to_numpy().mean()) for part in groups]
     text = "Mean Jaccard index of the predicted cells in ten groups by their uncertainty: it should fall."
     return Chart("Uncertainty", text, "Jaccard index", (View("", "uncertainty", (PlotLine("", x, y),)),), (0, 1))
 
@@ -165,8 +165,7 @@ def _tables(found: Evaluated, settings: Mapping[str, Any]) -> list[Table]:
     rows = [{"image": name, **metrics} for name, metrics in images.items()]
     if len(rows) > 1:
         rows.insert(0, {"image": "all images", **found.metrics["pooled"]})
-    numbers = pd.DataFrame(rows)
-    numbers = numbers[[name for name in numbers if not isinstance(rows[0].get(str(name)), dict | list)]]
+    numbers = pd.DataFrame(rows, columns=[name for name, v in rows[0].items() if not isinstance(v, dict | list)])
     counts = found.cells["error_class"].value_counts()
     return [
         Table.of("Images", numbers, "images.csv", whole=results.METRICS),

@@ -75,7 +75,7 @@ def coloured_layers(image: np.ndarray | None, outlines: np.ndarray) -> Layers:
     """
     height, width = outlines.shape[:2]
     grey = np.zeros((height, width)) if image is None else stretch(image)
-    return Layers(_grey(grey), imagecodecs.png_encode(np.ascontiguousarray(outlines), level=6), (width, height))
+    return Layers(_grey(grey), bytes(imagecodecs.png_encode(np.ascontiguousarray(outlines), level=6)), (width, height))
 
 
 def sheet_layers(path: Path) -> Layers | None:
@@ -93,7 +93,7 @@ def sheet_layers(path: Path) -> Layers | None:
 
 
 def _grey(image: np.ndarray) -> bytes:
-    return imagecodecs.jpeg_encode(np.ascontiguousarray((255 * image).astype(np.uint8)), level=_QUALITY)
+    return bytes(imagecodecs.jpeg_encode(np.ascontiguousarray((255 * image).astype(np.uint8)), level=_QUALITY))
 
 
 def _indexed(outlines: np.ndarray) -> bytes:

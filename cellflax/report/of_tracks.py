@@ -1,6 +1,6 @@
 """The report of `track`: frames in the tracks' colours, cells over time, the tree, a row per track."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ def tracks_report(
     table: pd.DataFrame,
     images: np.ndarray | None,
     times_s: np.ndarray | None,
-    files: list[Path],
+    files: Sequence[Path],
 ) -> Report:
     """The page of a tracking.
 

@@ -95,7 +95,7 @@ def _filled(report: Report) -> str:
 @functools.cache
 def _template() -> Any:
     import jinja2  # here, because most commands that fail never get so far
-    from markupsafe import Markup
+    from markupsafe import Markup, escape
 
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     environment.globals |= {
@@ -104,7 +104,7 @@ def _template() -> Any:
         "data_uri": _data_uri,
         "short": _short,
         "heads": _heads,
-        "field": lambda value: Markup(_field(value, jinja2.utils.markupsafe.escape)),
+        "field": lambda value: Markup(_field(value, escape)),
     }
     return environment.from_string(_part("report.html.j2"))
 
