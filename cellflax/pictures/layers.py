@@ -102,5 +102,5 @@ def _indexed(outlines: np.ndarray) -> bytes:
     colours = [(0, 0, 0), *(tuple(bytes.fromhex(colour[1:])) for colour in OUTLINE_COLOURS)]
     picture.putpalette([part for colour in colours for part in colour])
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", bits=2, transparency=0, optimize=True)
+    picture.save(buffer, "PNG", bits=2, transparency=0, compress_level=6)
     return buffer.getvalue()

@@ -2,8 +2,8 @@
 
 import json
 import math
+import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from cellflax.io.tables import read_table
 from cellflax.pictures.layers import sheet_layers
 from cellflax.pictures.overlay import Panel, outline_overlay
 from cellflax.report.cells import picture_of
-from cellflax.report.held_out import Scored, ScoredCrops, crops_of
+from cellflax.report.held_out import Scored, crops_of
 from cellflax.report.model import Chart, Drawing, Gallery, Notice, PlotLine, Report, Table, View, Weight
 from cellflax.report.origin import SIMULATED, facts_of, settings_table
 from cellflax.report.page import is_finished, save_report
@@ -23,6 +23,7 @@ from cellflax.training.held_out import Sight
 from cellflax.training.stopping import Tally
 
 _REFRESH_S = 20
+_MOST_SHARE = 0.02  # of the time, for pages while the training runs
 _SHOWN = {"jaccard": "Jaccard index", "dice": "Dice index", "f1": "F1 at IoU 0.5", "loss": "loss"}
 
 
@@ -46,23 +47,29 @@ class TrainingReport:
         self._run, self._name, self._record, self._steps = run, name, record, steps
         self.path = run / results.REPORT
         self._log = _Log(run / results.METRICS_LOG)
-        self._crops, self._shown_step = ScoredCrops([], []), 0
+        self._scored: list[Scored] = []
+        self._shown_step = 0
+        self._written_s, self._cost_s = -math.inf, 0.0
         self.guidance: dict[str, Any] | None = None
         self.curves: tuple[Chart | Drawing, ...] = ()
         self.tables: tuple[Table, ...] = ()
 
     def validated(self, step: int, tally: Tally, sights: Sequence[Sight]) -> None:
-        """Write the page while the training runs.
+        """Write the page while the training runs, unless writing would take more than 2 % of the time.
 
         Args:
             step: steps done.
             tally: progress.
             sights: what the network sees in the held-out regions.
         """
-        with suppress(ValueError):  # a cell that cannot be drawn is no reason to stop a training
-            self._crops, self._shown_step = crops_of([scored_region(sight) for sight in sights]), step
+        self._scored, self._shown_step = [scored_region(sight) for sight in sights], step
+        begin = time.monotonic()
+        if begin - self._written_s < self._cost_s / _MOST_SHARE:
+            return
         words = f"running: step {step}" + (f" of {self._steps}" if self._steps else "")
         save_report(self.path, lambda: self._report(tally, f"{words}; this page loads itself again", running=True))
+        self._written_s = time.monotonic()
+        self._cost_s = self._written_s - begin
 
     def ended(self, tally: Tally, words: str, *, warns: bool = False) -> None:
         """Write the page at the end. Where nothing was trained, the page of the finished training stays.
@@ -117,9 +124,10 @@ class TrainingReport:
         ]
 
     def _galleries(self) -> list[Gallery]:
-        if not self._crops.cells and not self._crops.wholes:
+        galleries = crops_of(self._scored).galleries("annotated")
+        if not galleries:
             return []
-        first, *others = self._crops.galleries("annotated")
+        first, *others = galleries
         return [_noted(first, f"Held-out regions at step {self._shown_step}. {first.note}"), *others]
 
 
