@@ -116,5 +116,11 @@ def simulated_notes(places: Iterable[str | Path]) -> list[str]:
 
 
 def note_notices(notes: Iterable[str]) -> list[Notice]:
-    """Notes of a command; those on simulated images are red."""
-    return [Notice(note, Weight.simulated if note.lower().startswith("simulated") else Weight.note) for note in notes]
+    """Notes of a command; those on simulated images are red, and say so aloud."""
+    found = []
+    for note in notes:
+        if note.lower().startswith("simulated"):
+            found.append(Notice(f"SIMULATED{note[len('simulated') :]}", Weight.simulated))
+        else:
+            found.append(Notice(note))
+    return found
