@@ -30,12 +30,11 @@ def render(report: Report) -> str:
     Every text is escaped, whatever the names of files are. Should the page become larger than 4.5 MB, pictures are left
     out from the end of its galleries, and the gallery says so.
     """
-    # A page without its pictures is not counted first: pictures alone are large.
-    pictures = sum(_weight(gallery) for gallery in report.galleries)
+    page = _filled(report)
+    if len(page.encode()) <= MOST_BYTES:
+        return page
     bare = len(_filled(replace(report, galleries=())).encode())
-    if bare + pictures > MOST_BYTES:
-        report = replace(report, galleries=_lighter(report.galleries, max(MOST_BYTES - bare, 0)))
-    return _filled(report)
+    return _filled(replace(report, galleries=_lighter(report.galleries, max(MOST_BYTES - bare, 0))))
 
 
 def save_report(path: Path | None, build: Callable[[], Report]) -> bool:
