@@ -4,7 +4,7 @@
         images=[brightfield] output=DIR
 
 writes `images/<site>_<channel>[_z<plane>].tif`, `labels/<site>.tif` and `nuclei/<site>.tif`: a folder that
-`data=folder` trains on. Look at `review.html` first, which shows every site with its labels, counts and flags, and
+`data=folder` trains on. Look at `report.html` first, which shows every site with its labels, counts and flags, and
 correct the column `accept` of `review.csv`; then
 
     cellflax annotate review=DIR/review.csv output=ACCEPTED
@@ -23,16 +23,20 @@ from cellflax.annotation.accepted import annotation_set, copy_accepted
 from cellflax.annotation.config import AnnotateConfig, AnnotationMethod
 from cellflax.annotation.files import write_simulation_note, write_site
 from cellflax.annotation.inputs import find_inputs
-from cellflax.annotation.review import review_line, review_table, write_picture, write_review
+from cellflax.annotation.report import annotation_report
+from cellflax.annotation.review import review_line, review_table, site_panels, write_picture
 from cellflax.config import entry, to_json
 from cellflax.errors import UserError
 from cellflax.io import results
 from cellflax.io.failures import Failures, refuse_failed
+from cellflax.io.tables import write_table
 from cellflax.labeling.alkofahi import label_two_channels
 from cellflax.labeling.quality import flag_sites, measure_quality
 from cellflax.labeling.result import CELL, NUCLEAR, Labels, Stains
 from cellflax.labeling.sadanandan import annotate_sadanandan
+from cellflax.pictures.layers import row_layers, sheet_side_px
 from cellflax.progress import each, say
+from cellflax.report.page import save_report
 
 
 @entry("annotate", AnnotateConfig)
@@ -44,7 +48,7 @@ def _command(config: AnnotateConfig) -> None:
     else:
         table, failed = _annotate(config)
         print(review_line(table))
-        print(f"review: {Path(config.output) / results.REVIEW_PAGE}")
+        print(f"report: {Path(config.output) / results.REPORT}")
     print(f"results: {config.output}")
     refuse_failed(failed, config.output)
 
@@ -88,7 +92,8 @@ def _annotate(config: AnnotateConfig) -> tuple[pd.DataFrame, dict[str, str]]:
     failures = Failures()
     with annotation_set(output, config.overwrite) as found:
         folder = found.folder
-        records, qualities = {}, []
+        records, qualities, sheets = {}, [], {}
+        side_px = sheet_side_px(len(inputs.sites))
         for site in each(inputs.sites, lambda site: site.name, "sites"):
             with failures.of(site.name):
                 content = inputs.read(site)
@@ -96,7 +101,9 @@ def _annotate(config: AnnotateConfig) -> tuple[pd.DataFrame, dict[str, str]]:
                 labels = label(config, stains, content.pixel_size_um)
                 quality = measure_quality(stains, labels)
                 images = write_site(folder, site.name, content, inputs.images, labels, config.save_illumination)
-                write_picture(folder, site.name, labels, inputs.pictures(content))
+                panels = site_panels(labels, inputs.pictures(content))
+                write_picture(folder, site.name, panels)
+                sheets[site.name] = row_layers(panels, side_px)
                 records[site.name] = {"sources": [str(path) for path in site.paths], "images": images}
                 qualities.append(quality)
                 say(f"{site.name}: {quality.cells} cells")
@@ -104,7 +111,7 @@ def _annotate(config: AnnotateConfig) -> tuple[pd.DataFrame, dict[str, str]]:
         if not any(quality.cells for quality in qualities):
             raise UserError(f"nuclear={inputs.stains[NUCLEAR]}: no nucleus at any site; is it the nuclear stain?")
         table = review_table(list(records), qualities, flag_sites(qualities, config.flags))
-        write_review(folder, output.name, table, failures.reasons, simulated=note is not None)
+        write_table(folder / results.REVIEW_TABLE, table, float_format="%.6g")
         if note is not None:
             write_simulation_note(folder, note)
         provenance = {
@@ -116,6 +123,8 @@ def _annotate(config: AnnotateConfig) -> tuple[pd.DataFrame, dict[str, str]]:
             "stains": inputs.stains,
             "sites": records,
         }
+        shown = (output.name, config.output, table, sheets, provenance)
+        save_report(found.report(), lambda: annotation_report(*shown))
         found.publish(provenance, keep_edits=True)
     return table, failures.reasons
 

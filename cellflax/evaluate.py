@@ -7,6 +7,7 @@ writes to `output`
 
     metrics.json        everything below as numbers, pooled over the cells of all images and for each image
     per_cell.csv        one row per reference cell
+    report.html         a page with all of it, and crops of the best and the worst cells
     overlay.png         outlines of up to six images, from the worst to the best
     f_score_curve.csv   share of the reference cells with F >= t for t in 0 ... 1 (P2: Sadanandan et al. 2017), over
                         all cells, with quartiles over the images; drawn in f_score.png, together with the curves
@@ -25,6 +26,7 @@ accuracy index of Van Valen et al. 2016 (P1) as published, give `border=30 erode
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,8 @@ from cellflax.evaluation.notes import mask_notes, pair_notes
 from cellflax.evaluation.panels import panels
 from cellflax.evaluation.pixels import PixelScores, roc_table
 from cellflax.evaluation.references import MAIN, check_names, reference_summary, scores_against
+from cellflax.evaluation.report import Evaluated, cell_crops, evaluation_report
+from cellflax.evaluation.screen import format_table, score_words
 from cellflax.evaluation.sparse import sparse_notes, sparse_reference
 from cellflax.evaluation.uncertainty import uncertainty_table
 from cellflax.ignored import SparseLabels
@@ -57,6 +61,7 @@ from cellflax.metrics.uncertainty import error_detection
 from cellflax.pictures.curves import f_score_figure, roc_figure
 from cellflax.pictures.overlay import save_overlay
 from cellflax.progress import each
+from cellflax.report.page import save_report
 
 _FILES = (
     *(results.METRICS, results.PER_CELL, results.F_SCORE_CURVE, results.F_SCORE_FIGURE, results.OVERLAY),
@@ -145,15 +150,16 @@ def _evaluate(config: EvaluateConfig) -> dict[str, Any]:
     pairs = pair_frames(config.predicted, config.reference, failures, config.nuclei, config.image, config.pair)
     failures.require_some(len(pairs))
     with result_set(config.output, config.overwrite, _FILES, command="evaluate") as found:
-        metrics = _score(config, pairs, failures, found.folder)
+        scored = _score(config, pairs, failures, found.folder)
+        metrics, settings = scored.metrics, to_json(config)
         failed = metrics["failed"]
-        settings = to_json(config)
+        save_report(found.report(), lambda: evaluation_report(scored, settings))
         found.publish({"cellflax": __version__, "complete": not failed, "failed": failed, "settings": settings})
     return metrics
 
 
-def _score(config: EvaluateConfig, pairs: Sequence[Pair], failures: Failures, output: Path) -> dict[str, Any]:
-    """Score the pairs and write all files to a directory; returns what `metrics.json` holds."""
+def _score(config: EvaluateConfig, pairs: Sequence[Pair], failures: Failures, output: Path) -> Evaluated:
+    """Score the pairs and write all files but the report to a directory."""
     values = SparseLabels(config.ignore_label, config.background_label)
     sparse = sparse_reference(pairs, values, config.ignore, config.pair)
     comparison = {"border": config.border, "erode_reference": config.erode_reference}
@@ -198,11 +204,13 @@ def _score(config: EvaluateConfig, pairs: Sequence[Pair], failures: Failures, ou
         write_table(output / results.ROC_TABLE, roc_table(curves))
         roc_figure(curves).savefig(output / results.ROC_FIGURE)
     write_json(output / results.METRICS, metrics)
-    write_table(output / results.PER_CELL, score_table(scores))
-    write_table(output / results.F_SCORE_CURVE, curve_table(f_scores))
+    cells, f_score_curves = score_table(scores), curve_table(f_scores)
+    write_table(output / results.PER_CELL, cells)
+    write_table(output / results.F_SCORE_CURVE, f_score_curves)
     f_score_figure(f_scores).savefig(output / results.F_SCORE_FIGURE)
     save_overlay(output / results.OVERLAY, drawn)
-    return metrics
+    crops = partial(cell_crops, pairs, accuracy, sparse=sparse, **comparison)
+    return Evaluated(metrics, cells, f_score_curves, drawn, crops, curves, uncertain)
 
 
 def _metrics(config: EvaluateConfig, scores: Mapping[str, CellScores], pooled: CellScores) -> dict[str, Any]:
@@ -238,41 +246,6 @@ def _require_cells(config: EvaluateConfig, pooled: CellScores) -> None:
         raise UserError(f"nuclei={config.nuclei}: no reference cell holds a nucleus; is it the same field?")
 
 
-_COLUMNS = {
-    "cells": "n_cells_in_index",
-    "JI": "jaccard_index",
-    "DI": "dice_index",
-    "F1@0.5": "f1",
-    "mAP": "mean_average_precision",
-    "PQ": "panoptic_quality",
-    "SM": "sm",
-    "F>=0.6": "share_f_0.6",
-}
-
-
-def format_table(metrics: dict[str, Any], max_images: int = 20) -> str:
-    """The table shown on screen: the first images, then all of them pooled."""
-    images = metrics["images"]
-    rows = list(images.items())[:max_images]
-    hidden = len(images) - len(rows)
-    if len(images) > 1:
-        rows.append((f"all {len(images)} images", metrics["pooled"]))
-    width = max(len(name) for name, _ in rows)
-    lines = [" " * width + "".join(f"{title:>8}" for title in _COLUMNS)]
-    for name, summary in rows:
-        values = (summary[key] for key in _COLUMNS.values())
-        lines.append(name.ljust(width) + "".join(map(_cell, values)))
-    if hidden:
-        lines.insert(-1, f"... {hidden} more in {results.METRICS}")
-    return "\n".join(lines)
-
-
-def _cell(value: float | int | None) -> str:
-    if value is None:
-        return f"{'-':>8}"
-    return f"{value:8d}" if isinstance(value, int) else f"{value:8.3f}"
-
-
 @entry("evaluate", EvaluateConfig)
 def main(config: EvaluateConfig) -> None:
     """Score label images against a reference."""
@@ -281,7 +254,7 @@ def main(config: EvaluateConfig) -> None:
         print(f"note: {note}")
     print(format_table(metrics))
     for target, values in metrics.get("pixels", {"pooled": {}})["pooled"].items():
-        print(f"pixels of {target}: AUC {_cell(values['auc']).strip()}, ACC {_cell(values['acc']).strip()}")
+        print(f"pixels of {target}: AUC {score_words(values['auc']).strip()}, ACC {score_words(values['acc']).strip()}")
     print(f"results: {config.output}")
     refuse_failed(metrics["failed"], config.output)
 

@@ -10,6 +10,7 @@ import typing
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
@@ -51,6 +52,11 @@ def as_typed(argument: str, schema: type, sweep: bool) -> str:
         return argument
     (hint,) = hints
     return key + _each(value, lambda element: _value(element, hint), sweep)
+
+
+def job_arguments() -> list[str] | None:
+    """The overrides of the running job, as in `config.job_overrides`; None where no job runs, as in Python."""
+    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else None
 
 
 def quoted(text: str) -> str:

@@ -3,7 +3,7 @@
     cellflax predict checkpoint=RUN input='new/*.tif' output=DIR
     cellflax predict checkpoint=RUN input=FOLDER 'channels=[phase,nuclear]' refine=watershed refine.interior=0.3
 
-Writes `<name>_labels.tif` for every image, `cells.csv` with a row per cell, `overlay.png`, and
+Writes `<name>_labels.tif` for every image, `cells.csv` with a row per cell, `overlay.png`, `report.html` and
 `provenance.json`. A TIFF with a time axis gives one label movie, and `cells.csv` then has a row per cell and frame.
 Normalisation, channels and refinement are those of the checkpoint. The networks of an ensemble are averaged, and their
 disagreement is the uncertainty of each cell.
@@ -36,8 +36,10 @@ from cellflax.prediction.batch import ImageBatch, Source
 from cellflax.prediction.files import expected_files, provenance
 from cellflax.prediction.inputs import channel_parts, warn_of_simulation
 from cellflax.prediction.networks import Networks, PredictionSettings, load_networks
+from cellflax.prediction.report import prediction_report
 from cellflax.prediction.trained import TrainedModel
 from cellflax.progress import Progress, say
+from cellflax.report.page import save_report
 
 _NOT_SEGMENTED = "images or frames were not segmented"
 
@@ -111,7 +113,8 @@ def predict(config: PredictConfig) -> None:
     if config.nuclei is not None:
         networks.require_use_of_nuclei(f"nuclei={config.nuclei}")
     model = networks.model
-    _announce(model, set_up_jax(model.config.trainer.precision.name))
+    device = set_up_jax(model.config.trainer.precision.name)
+    _announce(model, device)
     files = list_files(config.input)
     if len(files) > 1 or not Path(config.input).expanduser().is_file():
         files = without_results(f"input={config.input}", files)  # of an earlier run beside the images
@@ -146,14 +149,14 @@ def predict(config: PredictConfig) -> None:
             except BaseException:  # a full disk, an interruption: no other image can be segmented
                 if found.journal.done and not found.replaces:  # an earlier set stays whole
                     with suppress(OSError, UserError):  # the disk may be full; what is reported is why it ended
-                        _publish(found, networks, config, sources, batch, ended=False)
+                        _publish(found, networks, config, sources, batch, device, ended=False)
                         say(f"results so far: {config.output}; the same command with resume=true completes them")
                 raise
             finally:
                 batch.unlike.say()
         if not found.journal.done:
             raise failure(batch.unusable, None, _NOT_SEGMENTED)
-        _publish(found, networks, config, sources, batch, ended=True)
+        _publish(found, networks, config, sources, batch, device, ended=True)
     say(f"results: {config.output}")
     if batch.unusable:
         raise failure(batch.unusable, config.output, _NOT_SEGMENTED)
@@ -198,16 +201,18 @@ def _publish(
     config: PredictConfig,
     sources: dict[str, Source],
     batch: ImageBatch,
+    device: str,
     ended: bool,
 ) -> None:
-    """Complete the set with the table, the overlay and the provenance.
+    """Complete the set with the table, the overlay, the report and the provenance.
 
     Args:
         found: the set, which holds the images.
         networks: what segmented them.
         config: options of the command.
         sources: all images of the input, in order.
-        batch: what was wrong with some.
+        batch: what was wrong with some, and what is shown of them.
+        device: hardware and precision.
         ended: whether all images were tried.
     """
     journal = found.journal
@@ -228,6 +233,8 @@ def _publish(
         pixels = {name: partial(batch.open, sources[name]) for name in journal.done}
         labels = {name: found.file(results.result_file(name, results.LABELS)) for name in journal.done}
         export_predictions(found.folder, labels, table, pixels, config.export, config.ome_zarr_version, record)
+    if ended:
+        save_report(found.report(), lambda: prediction_report(record, journal, batch.sights, batch.panels, device))
     found.publish({**record, RESUME: journal.recorded(table)})
 
 

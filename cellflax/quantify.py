@@ -32,6 +32,8 @@ from cellflax.quantification.config import QuantifyConfig, QuantifyMethod
 from cellflax.quantification.growth import format_growth, quantify_growth
 from cellflax.quantification.inputs import cell_type_input, cells_input, input_notes, ktr_input, tracked_recording
 from cellflax.quantification.ktr import format_ktr, quantify_ktr
+from cellflax.quantification.report import Shown, quantities_report
+from cellflax.report.page import save_report
 
 
 @entry("quantify", QuantifyConfig)
@@ -65,7 +67,8 @@ def _quantify(config: QuantifyConfig) -> dict[str, Any]:
     if overwrite is None:
         overwrite = recorded_settings(config.output, "quantify").get("method") == config.method.name
     with result_set(config.output, overwrite, _expected(config), command="quantify") as found:
-        measured = _measure(config, failures, found.folder)
+        shown = Shown(found.folder)
+        measured = _measure(config, failures, shown)
         origin = {"cellflax": cellflax.__version__, "settings": settings}
         failed = failures.reasons
         notes = input_notes(config)
@@ -76,6 +79,8 @@ def _quantify(config: QuantifyConfig) -> dict[str, Any]:
         for table in _TABLES[config.method] if config.export else ():
             path = found.folder / table
             export_table(found.folder, read_cell_table(path), path.stem, config.export, origin)
+        words = _describe(config.method, metrics)
+        save_report(found.report(), lambda: quantities_report(config.method.name, shown, metrics, words))
         found.publish({**origin, "complete": not failed, "failed": failed})
     return metrics
 
@@ -102,16 +107,16 @@ def _expected(config: QuantifyConfig) -> list[str]:
     return [results.METRICS, *tables, *exports, *_FIGURES[config.method]]
 
 
-def _measure(config: QuantifyConfig, failures: Failures, output: Path) -> dict[str, Any]:
+def _measure(config: QuantifyConfig, failures: Failures, shown: Shown) -> dict[str, Any]:
     match config.method:
         case QuantifyMethod.cells:
-            return quantify_cells(*cells_input(config, failures), failures, output)
+            return quantify_cells(*cells_input(config, failures), failures, shown)
         case QuantifyMethod.growth:
-            return quantify_growth(config.growth, tracked_recording(config), config.truth, output)
+            return quantify_growth(config.growth, tracked_recording(config), config.truth, shown)
         case QuantifyMethod.ktr:
-            return quantify_ktr(config.ktr, ktr_input(config, failures), config.truth, failures, output)
+            return quantify_ktr(config.ktr, ktr_input(config, failures), config.truth, failures, shown)
         case QuantifyMethod.cell_type:
-            return quantify_cell_types(config.cell_type, *cell_type_input(config), failures, output, config.pair)
+            return quantify_cell_types(config.cell_type, *cell_type_input(config), failures, shown, config.pair)
 
 
 def _describe(method: QuantifyMethod, metrics: dict[str, Any]) -> str:

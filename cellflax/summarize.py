@@ -5,9 +5,9 @@
 
 RUNS are directories, or patterns of directories, that `cellflax.train` wrote: single runs or whole sweeps. Writes
 `summary.csv` and `summary.md` (a row per setting: mean and standard deviation over seeds, and over the folds of a
-cross-validation), `runs.csv` (a row per run, including those not counted) and `summary.png`. If runs have a test part,
-also writes `tested.csv` (a row per setting and data set) and `roc.png` (the pixels of all test parts). Only the run
-directories are needed.
+cross-validation), `runs.csv` (a row per run, including those not counted), `summary.png` and `report.html`. If runs
+have a test part, also writes `tested.csv` (a row per setting and data set) and `roc.png` (the pixels of all test
+parts). Only the run directories are needed.
 """
 
 import sys
@@ -23,8 +23,10 @@ from cellflax.io.result_set import result_set
 from cellflax.io.tables import write_table
 from cellflax.pictures.comparison import comparison_figure
 from cellflax.pictures.curves import roc_figure
+from cellflax.report.page import save_report
 from cellflax.summary.markdown import markdown, notes, title
 from cellflax.summary.part_tables import part_table, pooled_roc
+from cellflax.summary.report import summary_report
 from cellflax.summary.runs import FinishedRun, SkippedRun, find_runs, read_run
 from cellflax.summary.scores_by_setting import compare
 from cellflax.summary.tables import Summary, group_runs, run_table, setting_table
@@ -85,7 +87,9 @@ def summarize(config: SummarizeConfig) -> Summary:
         (found.folder / results.SETTINGS_PAGE).write_text(markdown(summary), encoding="utf-8")
         comparison_figure(compare(summary)).savefig(found.folder / results.SETTINGS_FIGURE)
         _write_tested(summary, found.folder)
-        found.publish({"cellflax": cellflax.__version__, "settings": to_json(config)})
+        settings = to_json(config)
+        save_report(found.report(), lambda: summary_report(summary, settings))
+        found.publish({"cellflax": cellflax.__version__, "settings": settings})
     return summary
 
 

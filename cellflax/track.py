@@ -7,8 +7,8 @@
 `cellflax.predict` writes them. The numbers in the names of a folder's files are the numbers of the frames: a gap is a
 gap, and images belong to the labels of the same number. Writes `tracks.csv` with a row per cell and frame, the graph as
 `nodes.csv` and `edges.csv`, the tracks in the Cell Tracking Challenge's form (`mask###.tif`, `res_track.txt`),
-`tree.png`, `overlay.png` (an animation) and `summary.json`. With `reference=DIR`, true tracks in the challenge's form,
-it also writes `metrics.json`: TRA, DET, SEG, divisions and complete tracks.
+`tree.png`, `overlay.png` (an animation), `report.html` and `summary.json`. With `reference=DIR`, true tracks in the
+challenge's form, it also writes `metrics.json`: TRA, DET, SEG, divisions and complete tracks.
 """
 
 import sys
@@ -36,6 +36,8 @@ from cellflax.measure.tracks import graph_tables, track_table
 from cellflax.metrics.lineage import tracking_summary
 from cellflax.pictures.tracks import lineage_tree, save_animation, track_movie
 from cellflax.progress import Progress
+from cellflax.report.of_tracks import tracks_report
+from cellflax.report.page import save_report
 from cellflax.tracking.ctc import (
     TrackedMovie,
     ctc_files,
@@ -131,7 +133,7 @@ def track(config: TrackConfig) -> dict[str, Any]:
     reference = [] if config.reference is None else sorted(Path(config.reference).expanduser().glob("*"))
     inputs = [*movie.files, *reference]
     with result_set(config.output, config.overwrite, expected, command="track", inputs=inputs) as found:
-        summary = _track(config, movie, found.folder)
+        summary = _track(config, movie, found.folder, found.report())
         found.publish({"cellflax": cellflax.__version__, "settings": summary["settings"]})
     return summary
 
@@ -146,8 +148,8 @@ def _expected(config: TrackConfig, n_frames: int) -> list[str]:
     return [*names, *(ctc_files(n_frames) if config.ctc else ())]
 
 
-def _track(config: TrackConfig, movie: LabelMovie, output: Path) -> dict[str, Any]:
-    """Track a movie and write all files to a directory; returns what `track` returns."""
+def _track(config: TrackConfig, movie: LabelMovie, output: Path, report: Path | None) -> dict[str, Any]:
+    """Track a movie and write all files to a directory, the report among them; returns what `track` returns."""
     images = None if config.images is None else _read_images(config, config.images, movie)
     reference = None if config.reference is None else _read_reference(config.reference, movie)
     times_s = images.times_s if movie.times_s is None and images is not None else movie.times_s
@@ -180,6 +182,8 @@ def _track(config: TrackConfig, movie: LabelMovie, output: Path) -> dict[str, An
     if "metrics" in summary:
         write_json(output / results.METRICS, {"cellflax": cellflax.__version__, **summary["metrics"]})
     write_json(output / results.SUMMARY, {key: value for key, value in summary.items() if key != "metrics"})
+    shown = (table, first_channel, times_s, movie.files)
+    save_report(report, lambda: tracks_report(summary, tracking, *shown))
     return summary
 
 

@@ -7,8 +7,8 @@
 Your own images (data=folder, or +experiment=own) are measured first, and what is not given is planned from them:
 `plan/experiment/planned.yaml` in the run directory; see `cellflax plan`.
 
-Reads the data set of `conf/data`, trains the network of `conf/model`, validates on held-out regions, and
-writes `config.json`, `metrics.jsonl`, `checkpoints/` and `summary.json` to the run directory. Running again
+Reads the data set of `conf/data`, trains the network of `conf/model`, validates on held-out regions, and writes
+`config.json`, `metrics.jsonl`, `checkpoints/`, `summary.json` and `report.html` to the run directory. Running again
 in the same directory (`run=DIR`) resumes where the last checkpoint was.
 
 For your own images (`data=folder`), the settings of the refinement are then chosen on the held-out regions and kept in
@@ -22,7 +22,6 @@ at the end: `test.json` and, for the ROC curves, `test_roc.npz`. A cross-validat
 
 import re
 import sys
-from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,28 +32,29 @@ import cellflax
 from cellflax.atomic import output_directory
 from cellflax.config import directory_is_given, entry, from_json, job_directory, job_overrides, to_json
 from cellflax.data.datasets import load_dataset
-from cellflax.data.example import IGNORE, Dataset
 from cellflax.data.resample import dataset_to_scale
 from cellflax.data.with_target import with_target
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
 from cellflax.evaluation.test_part import score_test
+from cellflax.evaluation.validation_report import part_charts, part_score_tables
 from cellflax.guidance.after import after_training
 from cellflax.guidance.learning_curve import part_of
 from cellflax.home import expand_home_in
 from cellflax.io import results
 from cellflax.jsonfile import differences, read_json, write_json
-from cellflax.labels import label_values
+from cellflax.metrics.table import metrics_line
 from cellflax.planning.planned import sizes_are_known, with_plan
 from cellflax.prediction.nuclei import nuclei_finder
 from cellflax.prediction.trained import load_model
 from cellflax.progress import say
 from cellflax.training.checkpoint import Checkpoints
 from cellflax.training.config import TrainConfig
-from cellflax.training.held_out import metrics_line
+from cellflax.training.described import announce_data, describe_data
 from cellflax.training.loop import Loop
 from cellflax.training.preparation import prepare
 from cellflax.training.record import has_checkpoint
+from cellflax.training.report import TrainingReport, tuning_table
 from cellflax.training.run_directory import claim_run_directory
 from cellflax.training.runlog import RunLog
 from cellflax.training.seen import SEEN, seen_in_training
@@ -113,7 +113,7 @@ def train(config: TrainConfig, run: Path, images: int | None = None) -> dict[str
     if images is not None:
         loaded = part_of(loaded, images, config.seed)
     dataset = with_target(dataset_to_scale(loaded, config.scale), config.target)
-    _announce(dataset)
+    announce_data(dataset)
     assert config.normalize.intensity is not None, "TrainConfig resolves it"
     say(f"intensities: normalize.intensity={config.normalize.intensity.name}")
     stored = _stored_config(config)
@@ -130,7 +130,7 @@ def train(config: TrainConfig, run: Path, images: int | None = None) -> dict[str
     say(f"training {networks} on {job.devices} of {jax.device_count()} devices")
     record = {
         "config": stored,
-        "data": _describe(dataset),
+        "data": describe_data(dataset),
         "cellflax": cellflax.__version__,
         "device": device,
         SEEN: seen_in_training(dataset, config.normalize),
@@ -153,33 +153,45 @@ def train(config: TrainConfig, run: Path, images: int | None = None) -> dict[str
         write_json(run / results.CONFIG, stored)
 
         # 4. Train, validate and save until the last step or a reason to stop.
-        loop = Loop(config, job.step, job.source.feed, job.validator, job.graph, checkpoints, log, record, clock)
-        tally = loop.run(state, tally, signals)
+        page = TrainingReport(run, config.name, record, config.trainer.steps)
+        parts = (job.step, job.source.feed, job.validator, job.graph, checkpoints, log, record, clock, page.validated)
+        try:
+            tally = Loop(config, *parts).run(state, tally, signals)
+        except Exception as error:
+            page.ended(tally, f"ended by an error: {error}", warns=True)
+            raise
 
     # 5. Sum up.
     summary = _summary(run, record, config, tally)
     write_json(run / results.SUMMARY, summary)
     if signals.received is not None:
+        page.ended(tally, f"stopped by {signals.received.name}; to resume it, run it again with run={run}", warns=True)
         say(f"stopped by {signals.received.name} and saved; the same command with run={run} resumes from here")
         sys.exit(128 + signals.received)
     say(
         f"{tally.reason}: best validation {config.trainer.monitor.name} {abs(tally.score or 0):.3f} at step "
         f"{tally.best_step}, {tally.elapsed_s / 60:.1f} minutes ({100 * tally.validation_share:.0f} % validation)"
     )
+    ended = f"{tally.reason}; the best checkpoint is of step {tally.best_step}"
+    page.ended(tally, ended)
 
     # 6. Choose the settings of the refinement on the held-out regions, once.
     if config.tune:
         summary["tuning"] = tune_run(run, job.validator, config)
         write_json(run / results.SUMMARY, summary)
+        page.tables += tuning_table(run)
 
     # 7. Score the best checkpoint on images that were used neither to train it nor to choose it.
     if dataset.test:
         model = load_model(run)
         scores = score_test(model, dataset.test, model.config.refine, config.test_time_augmentation, run)
         say(f"test: {metrics_line(scores.pooled())}")
+        page.curves, page.tables = (*page.curves, *part_charts(scores)), (*page.tables, *part_score_tables(scores))
 
     # 8. Say what a person should know: doubtful annotations, odd images, whether more images would help.
-    after_training(config, loaded, run, train)
+    page.guidance = after_training(config, loaded, run, train)
+    page.ended(tally, ended)
+    say(f"report: {page.path}")
     return summary
 
 
@@ -233,41 +245,6 @@ def _check_same_images(run: Path, before: dict[str, Any], data: dict[str, Any]) 
                 f"{run} holds a run with other {part} images than there are now; restore those of its training, or "
                 "give another directory as run=..."
             )
-
-
-def _describe(dataset: Dataset) -> dict[str, Any]:
-    """What a checkpoint says about the data it was trained on."""
-    sizes = {example.pixel_size_um for example in dataset.train}
-    return {
-        "source": dataset.source,
-        "simulated": dataset.simulated,
-        "simulated_images": dataset.simulated_images,
-        "channels": list(dataset.channels),
-        "class_names": list(dataset.class_names),
-        "pixel_size_um": sizes.pop() if len(sizes) == 1 else None,
-        "train": list(dict.fromkeys(example.name for example in dataset.train)),  # a co-culture repeats some
-        "validation": [region.example.name for region in dataset.validation],
-        "test": [example.name for example in dataset.test],
-    }
-
-
-def _announce(dataset: Dataset) -> None:
-    if dataset.simulated_images is not None:
-        say(f"PARTLY SIMULATED DATA: {dataset.simulated_images} of the images are simulated, the others are not")
-    elif dataset.simulated:
-        say("!" * 100)
-        say("SIMULATED DATA: this network learns from simulated images; do not publish what it measures on others")
-        say("!" * 100)
-    cells = sum(len(label_values(r.example.annotated_cells[r.slices])) for r in dataset.validation)
-    say(f"data: {dataset.source}; channels {', '.join(dataset.channels)}")
-    if any(example.ignored is not None for example in dataset.train):
-        pixels = sum(example.classes.size for example in dataset.train)
-        known = sum(int((example.classes != IGNORE).sum()) for example in dataset.train)
-        say(f"annotated in parts: the network learns from {100 * known / pixels:.1f} % of the training pixels")
-    say(f"validation: {cells} cells in {len(dataset.validation)} held-out regions")
-    if dataset.test:
-        images = Counter(example.data_set for example in dataset.test)
-        say(f"test: {len(dataset.test)} images ({', '.join(f'{name} {n}' for name, n in images.items())})")
 
 
 def _summary(run: Path, record: dict[str, Any], config: TrainConfig, tally: Tally) -> dict[str, Any]:

@@ -14,11 +14,15 @@ checkpoint, where `cellflax.predict` takes them from:
 `part=test` scores the checkpoint on the test part of its training (data.folds, data.test_sets) instead, and replaces
 the scores that training wrote to the run directory. Use it for a refinement that was chosen as above.
 
+Every validation writes `report.validate.html` to the run directory: single cells from the worst to the best, scores,
+and what the same sweep has tried before.
+
 `guide=true` looks at the images of the training with the network, and writes what a person should know to its run
 directory (`guidance.md`): annotations that look wrong, odd images, the uncertainty of the score, remedies.
 """
 
 import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
@@ -34,14 +38,22 @@ from cellflax.data.resample import dataset_to_scale
 from cellflax.data.with_target import with_target
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
+from cellflax.evaluation.part_scores import PartScores
 from cellflax.evaluation.test_part import score_test
+from cellflax.evaluation.validation_report import part_charts, part_score_tables, validation_report
 from cellflax.guidance.guide import guide
+from cellflax.io import results
+from cellflax.metrics.table import metrics_line
 from cellflax.prediction.nuclei import nuclei_finder
 from cellflax.prediction.trained import TrainedModel, load_model
 from cellflax.refine import RefineConfig
+from cellflax.report.held_out import Scored
+from cellflax.report.page import save_report
 from cellflax.training.composition import check_composition, check_test
 from cellflax.training.config import TRANSFORM_COUNTS
-from cellflax.training.held_out import Validator, metrics_line
+from cellflax.training.held_out import Sight, Validator
+from cellflax.training.report import scored_region, tuning_table
+from cellflax.training.run_directory import run_of_checkpoint
 from cellflax.training.tuner import TunerConfig
 from cellflax.tuning.run import held_out_probabilities, tune_checkpoint
 
@@ -105,11 +117,14 @@ def main(config: ValidateConfig) -> float:
         tuning = tune_again(config)
         scores = {f"{tuning['index']}_{when}": tuning[when] for when in ("before", "after")}
         print(f"{config.checkpoint}: {metrics_line(scores)}", flush=True)
+        _, sights = _scores(config)
+        _report(config, "tuned", scores, [scored_region(sight) for sight in sights])
         _guide(config)
         return tuning["after"]
-    metrics = validate(config)
-    settings = [override for override in job_overrides() if not override.startswith("checkpoint=")]
-    print(f"{' '.join(settings) or config.checkpoint}: {metrics_line(metrics)}", flush=True)
+    metrics, sights = _scores(config)
+    settings = " ".join(override for override in job_overrides() if not override.startswith("checkpoint="))
+    print(f"{settings or config.checkpoint}: {metrics_line(metrics)}", flush=True)
+    _report(config, settings, metrics, [scored_region(sight) for sight in sights])
     _guide(config)
     return metrics["jaccard"]
 
@@ -123,13 +138,43 @@ def validate(config: ValidateConfig) -> dict[str, float]:
     Raises:
         UserError: if the checkpoint cannot be read, or the data it was trained on are not there.
     """
+    return _scores(config)[0]
+
+
+def _scores(config: ValidateConfig) -> tuple[dict[str, float], list[Sight]]:
+    """As `validate`, and what the network sees in each region."""
     model, _ = _load(config.checkpoint, config.step)
     refine = config.refine or model.config.refine
     validator = _validator(config.checkpoint, config.step, type(refine))
     validator = replace(validator, refine=refine, erode_reference=config.erode_reference)
     transforms = config.test_time_augmentation or model.config.test_time_augmentation
-    metrics, _ = validator.score(_predictions(config.checkpoint, config.step, transforms))
-    return metrics
+    return validator.score(_predictions(config.checkpoint, config.step, transforms))
+
+
+def _report(
+    config: ValidateConfig,
+    settings: str,
+    metrics: Mapping[str, Any],
+    scored: Sequence[Scored],
+    part: str = "held-out regions",
+    scores: PartScores | None = None,
+) -> None:
+    """Write the report beside that of the training, with what this sweep has tried before."""
+    model, _ = _load(config.checkpoint, config.step)
+    tried = _tried(config.checkpoint, config.step)
+    tried.append((settings, metrics))
+    curves, tables = ((), ()) if scores is None else (part_charts(scores), part_score_tables(scores))
+    device = set_up_jax(model.config.trainer.precision.name)
+    tables = (*tables, *tuning_table(run_of_checkpoint(model.path))) if config.tune else tables
+    save_report(
+        run_of_checkpoint(model.path) / results.VALIDATION_REPORT,
+        lambda: validation_report(model, device, tried, scored, part, curves, tables),
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def _tried(checkpoint: str, step: str) -> list[tuple[str, Mapping[str, Any]]]:
+    return []
 
 
 def score_test_again(config: ValidateConfig) -> dict[str, float | int | None]:
@@ -155,7 +200,9 @@ def score_test_again(config: ValidateConfig) -> dict[str, float | int | None]:
     refine = config.refine or model.config.refine
     check_test(replace(model.config, refine=refine), examples)
     transforms = config.test_time_augmentation or model.config.test_time_augmentation
-    return score_test(model, examples, refine, transforms, _run_of(model)).pooled()
+    scores = score_test(model, examples, refine, transforms, _run_of(model))
+    _report(config, "", scores.pooled(), scores.scored, "test images", scores)
+    return scores.pooled()
 
 
 def _guide(config: ValidateConfig) -> None:

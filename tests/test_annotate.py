@@ -59,7 +59,7 @@ def annotated(plate, tmp_path_factory) -> Path:
     output = tmp_path_factory.mktemp("annotated") / "out"
     result = _annotate(f"input={plate}", PATTERN, *STAINS, f"output={output}", "save_illumination=true")
     assert result.status == 0, result.err
-    assert result.out == f"2 sites, 12 cells, 0 sites flagged\nreview: {output}/review.html\nresults: {output}\n"
+    assert result.out == f"2 sites, 12 cells, 0 sites flagged\nreport: {output}/report.html\nresults: {output}\n"
     return output
 
 
@@ -80,7 +80,7 @@ def test_files(annotated, plate):
                 for z in (0, 1)
             ),
             *(f"review/{site}.png" for site in sites),
-            *("review.csv", "review.html", "provenance.json"),
+            *("review.csv", "report.html", "provenance.json"),
         ]
     )
     copied, source = (read_stack(folder / "A1_1_brightfield_z1.tif") for folder in (annotated / "images", plate))
@@ -114,9 +114,11 @@ def test_the_review_sheet_shows_every_site(annotated):
     assert table["site"].tolist() == ["A1_1", "B1_1"]
     assert table["accept"].tolist() == ["yes", "yes"]
     assert table["coverage"].between(0.15, 0.25).all()
-    page = (annotated / "review.html").read_text()
+    page = (annotated / "report.html").read_text()
     for site in table["site"]:
-        assert f"<img src='review/{site}.png'" in page
+        assert f'href="review/{site}.png"' in page
+        assert f"{site}: 6 cells, " in page
+    assert page.count("<figure") == 2
     picture = imagecodecs.png_decode((annotated / "review/A1_1.png").read_bytes())
     assert picture.shape[1] > 3 * picture.shape[0]  # both stains and the bright field
     assert {(86, 180, 233), (230, 159, 0)} <= {tuple(pixel) for pixel in picture.reshape(-1, 3)[::7].tolist()}
@@ -138,6 +140,7 @@ def test_only_accepted_sites_are_copied_with_their_corrections(annotated, tmp_pa
     assert _files(tmp_path / "accepted") == sorted(
         [
             "provenance.json",
+            "report.html",
             "labels/B1_1.tif",
             "nuclei/B1_1.tif",
             *(f"images/B1_1_brightfield_z{z}.tif" for z in (0, 1)),
@@ -207,7 +210,7 @@ def test_simulated_images_stay_marked(plate, tmp_path):
     (tmp_path / "in/SIMULATED.txt").write_text("Simulated by a test\n")
     result = _annotate(f"input={tmp_path}/in", PATTERN, f"output={tmp_path}/out")
     assert "SIMULATED DATA" in result.err
-    assert "SIMULATED DATA" in (tmp_path / "out/review.html").read_text()
+    assert "SIMULATED DATA" in (tmp_path / "out/report.html").read_text()
     _annotate(f"review={tmp_path}/out/review.csv", f"output={tmp_path}/accepted")
     for folder in ("out", "accepted"):
         assert json.loads((tmp_path / folder / "provenance.json").read_text())["simulated"]
@@ -271,7 +274,7 @@ def test_mistakes_are_one_line_and_leave_nothing(plate, tmp_path, spoil, argumen
     if spoil in (_smaller, _constant):  # the other sites are annotated
         record = json.loads((tmp_path / "out/provenance.json").read_text())
         assert (record["complete"], list(record["failed"]), list(record["sites"])) == (False, ["B1_1"], ["A1_1"])
-        assert "Not annotated: B1_1: " in (tmp_path / "out/review.html").read_text()
+        assert "Not used: B1_1: " in (tmp_path / "out/report.html").read_text()
     else:
         assert [path.name for path in tmp_path.iterdir()] == ["in"]
 

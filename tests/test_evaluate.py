@@ -248,7 +248,7 @@ def test_command(folders, monkeypatch):
     assert "pixels of cells: AUC" in good.out
     assert sorted(p.name for p in (folders / "scores").iterdir()) == [
         "f_score.png", "f_score_curve.csv", "metrics.json", "overlay.png", "per_cell.csv", "provenance.evaluate.json",
-        "roc.csv", "roc.png",
+        "report.html", "roc.csv", "roc.png",
     ]  # fmt: skip
     assert sorted(p.name for p in folders.iterdir()) == ["predicted", "reference", "scores"]
     bad = run_command(main, "predicted=predicted", "reference=nowhere")

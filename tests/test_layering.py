@@ -20,6 +20,7 @@ RANKS = (
     "metrics recomposition",
     "measure",
     "pictures exporting",
+    "report",
     "training annotation inspection",
     "prediction quantification planning",
     "evaluation tuning guidance",

@@ -65,9 +65,11 @@ def test_another_configuration_is_refused():
     assert "holds a run with model.dense=[8], not [9]" in result.error
 
 
-def test_is_validated():
+def test_is_validated(tmp_path):
+    run = tmp_path / "finished"
+    shutil.copytree(OLD / "finished", run)
     (during,) = [line for line in metrics_of(OLD / "finished") if line["step"] == 60 and "validation_loss" in line]
-    result = run_command(validate.main, f"checkpoint={OLD / 'finished'}", "step=60")
+    result = run_command(validate.main, f"checkpoint={run}", "step=60")
     assert result.status == 0, result.err
     words = result.out.rpartition(": ")[2].split()
     scores = {name: float(value) for name, value in zip(words[::2], words[1::2], strict=True)}

@@ -2,168 +2,24 @@
 
 import json
 import re
-import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
-import tifffile
 
-from cellflax import annotate, convert, evaluate, export, plan, predict, quantify, simulate, summarize, track, validate
-from cellflax.data.example import Example
-from cellflax.evaluation.part_scores import PartScores
+from cellflax import annotate, convert, simulate
 from cellflax.io import results
+from tests.browser import CHROMIUM, browsing
 from tests.commands import REPOSITORY, run_command
-from tests.conversion.keras1_files import BATCH_NORM, Published
-from tests.run_directories import write_run
+from tests.outputs import COMMANDS, Outputs, make_outputs
 
 PAGE = (REPOSITORY / "docs" / "outputs.md").read_text(encoding="utf-8")
-COMMANDS = (
-    *("plan", "train", "predict", "validate", "evaluate", "track"),
-    *("quantify", "annotate", "simulate", "export", "convert", "summarize"),
-)
-
-
-class Outputs:
-    """Directories that commands wrote to, by command."""
-
-    def __init__(self, root: Path):
-        self.root = root
-        self.directories: dict[str, list[Path]] = {name: [] for name in COMMANDS}
-
-    def run(self, command: str, main: Callable[[], None], name: str, *arguments: object) -> Path:
-        """Run a command in the folder `name`."""
-        output = self.root / name
-        result = run_command(main, f"output={output}", *arguments)
-        assert result.status == 0, result.err
-        self.directories[command].append(output)
-        return output
 
 
 @pytest.fixture(scope="module")
 def outputs(trained, fields, tmp_path_factory) -> Outputs:
     return make_outputs(trained.path, fields, tmp_path_factory.mktemp("outputs"))
-
-
-def make_outputs(trained: Path, fields: Path, root: Path) -> Outputs:
-    """What one command after another leaves."""
-    made = Outputs(root)
-    made.directories["train"] += [trained, _guided(trained, root / "guided")]
-    made.directories["simulate"].append(fields)
-    made.run("plan", plan.main, "plan", f"data.root={fields}", "data.channels=[phase,nuclear]")
-    predicted = made.run(
-        "predict", predict.main, "predicted", f"checkpoint={trained}", f"input={fields}/images",
-        "channels=[phase,nuclear]", "save_probability=true", "test_time_augmentation=4", "refine=watershed",
-        "refine.interior=0.3", f"nuclei_checkpoint={trained}", "export=[rois,geojson,ome_zarr,anndata]",
-    )  # fmt: skip
-    made.run(
-        "evaluate", evaluate.main, "scores", f"predicted={predicted}/*_labels.tif", f"reference={fields}/labels",
-        f"+references.manual={fields}/labels",
-    )  # fmt: skip
-    _quantify_types(made, predicted, fields)
-    _follow_a_colony(made)
-    _measure_a_reporter(made)
-    annotated = made.run(
-        "annotate", annotate.main, "annotated", f"input={fields}/images", "pattern=field_{site}_{channel}.tif",
-        "nuclear=nuclear", "images=[phase]", "save_illumination=true", "pixel_size_um=1.3",
-    )  # fmt: skip
-    table = pd.read_csv(annotated / results.REVIEW_TABLE, dtype=str)
-    table.assign(accept="yes").to_csv(annotated / results.REVIEW_TABLE, index=False)
-    made.run("annotate", annotate.main, "accepted", f"review={annotated / results.REVIEW_TABLE}")
-    _tested_runs(made)
-    _tune(made, trained)
-    published = Published(BATCH_NORM, classes=3).write(root / "published.h5")
-    made.run("convert", convert.main, "converted", f"source={published}")
-    return made
-
-
-def _guided(trained: Path, run: Path) -> Path:
-    """The run with guidance, as `train guide=true` leaves it."""
-    shutil.copytree(trained, run)
-    result = run_command(validate.main, f"checkpoint={run}", "guide=true")
-    assert result.status == 0, result.err
-    return run
-
-
-def _quantify_types(made: Outputs, predicted: Path, fields: Path) -> None:
-    """Cells of two types, with a marker for each."""
-    folder = made.root / "types"
-    shutil.copytree(predicted, folder)
-    cells = pd.read_csv(folder / results.CELLS)
-    score = np.where(cells[results.LABEL] % 2, 0.9, 0.2)
-    kind = np.where(score > 0.5, "a", "b")
-    cells.assign(cell_type=kind, score_a=score, score_b=1 - score).to_csv(folder / results.CELLS, index=False)
-    for name in ("a", "b"):
-        (made.root / f"marker_{name}").mkdir()
-    for file in (fields / "nuclei").glob("*.tif"):
-        nuclei = tifffile.imread(file)
-        for odd, name in enumerate(("a", "b")):
-            noise = np.random.default_rng(odd).normal(300, 5, nuclei.shape)
-            light = noise + 2000 * ((nuclei > 0) & (nuclei % 2 == odd))
-            tifffile.imwrite(made.root / f"marker_{name}/{file.stem}_{name}.tif", light.astype(np.float32))
-    made.run("quantify", quantify.main, "cells", "method=cells", f"predicted={folder}/*_labels.tif",
-             f"image={fields}/images/*phase.tif")  # fmt: skip
-    markers = (f"+cell_type.markers.{name}={made.root}/marker_{name}" for name in ("a", "b"))
-    made.run("quantify", quantify.main, "typed", "method=cell_type", f"predicted={folder}/*_labels.tif",
-             f"nuclei={fields}/nuclei", *markers)  # fmt: skip
-
-
-def _follow_a_colony(made: Outputs) -> None:
-    size = ("colony.height=160", "colony.width=160", "colony.frames=5", "colony.frame_interval_s=360")
-    colony = made.run("simulate", simulate.main, "colony", "specimen=colony", "fields=1", *size) / "movie_0001"
-    tracks = made.run(
-        "track", track.main, "tracks", f"input={colony}/labels", f"images={colony}/images", "frame_interval_s=360",
-        f"reference={colony}/labels", "export=[rois,geojson,ome_zarr,anndata,geff,trackmate]",
-    )  # fmt: skip
-    made.run(
-        "export", export.main, "exported", f"input={tracks}", "format=[rois,geojson,ome_zarr,anndata,geff,trackmate]"
-    )
-    made.run("export", export.main, "exported_cells", f"input={made.root}/predicted", "format=[geojson]")
-    made.run("quantify", quantify.main, "growth", "method=growth", f"tracks={tracks}", f"truth={colony}")
-    made.run("quantify", quantify.main, "growth_per_frame", "method=growth", f"tracks={colony}/labels",
-             "export=[anndata]")  # fmt: skip
-    made.run("quantify", quantify.main, "cells_of_tracks", "method=cells", f"tracks={tracks}")
-
-
-def _measure_a_reporter(made: Outputs) -> None:
-    size = ("migration.height=128", "migration.width=128", "migration.frames=3")
-    movie = made.run("simulate", simulate.main, "migration", "specimen=migration", "fields=1", *size) / "movie_0001"
-    images = ("method=ktr", f"nuclei={movie}/nuclei", f"reporter={movie}/images/*reporter.tif", "ktr.ring_px=[5,10]")
-    tracked = (f"tracks={movie}/labels", f"truth={movie}", "frame_interval_s=300")
-    made.run("quantify", quantify.main, "ktr", *images, *tracked)
-    made.run("quantify", quantify.main, "ktr_of_cells", *images, f"predicted={movie}/labels")
-
-
-def _tested_runs(made: Outputs) -> None:
-    """Runs with a test part; `train` and `validate part=test` write it by the same class."""
-    for fold in (0, 1):
-        config = {"data__folds": 2, "data__fold": fold, "data__test_sets": [], "loss__l2": 0.1 * fold}
-        run = write_run(made.root / "runs" / str(fold), **config)
-        cells = np.zeros((8, 8), np.int32)
-        cells[2:6, 2:6] = 1
-        probability = np.stack([cells == 0, cells > 0], axis=-1).astype(np.float32)
-        scores = PartScores(("background", "nucleus"))
-        scores.add(Example(f"a{fold}", probability, cells, cells, nuclei=cells, data_set="a"), cells, probability)
-        tested = made.root / "tested" / str(fold)
-        tested.mkdir(parents=True)
-        scores.save(tested, {"cellflax": "0", "step": 20, "settings": {"refine": {"kind": "threshold"}}})
-        made.directories["validate"].append(tested)
-        shutil.copytree(tested, run, dirs_exist_ok=True)
-    made.run("summarize", summarize.main, "summary", made.root / "runs")
-
-
-def _tune(made: Outputs, trained: Path) -> None:
-    """The table that `train` and `validate` write when they tune."""
-    run, alone = made.root / "to_tune", made.root / "tuning"
-    shutil.copytree(trained, run)
-    result = run_command(validate.main, f"checkpoint={run}", "tune=true", "tuner.evaluations=4")
-    assert result.status == 0, result.err
-    alone.mkdir()
-    shutil.copy(run / results.TUNING, alone)
-    made.directories["validate"].append(alone)
 
 
 @dataclass
@@ -299,7 +155,7 @@ def test_the_page_has_all_names_of_files_in_the_code():
 def test_a_page_without_a_column_is_found():
     """The comparison is no formality: names that the page does not have do not fit."""
     page = read_page()
-    assert list(page)[3:] == [name for name in page if name in COMMANDS]
+    assert list(page)[4:] == [name for name in page if name in COMMANDS]
     assert not _fits("centroid", page["predict"].columns[results.CELLS])
     assert not _fits("n_runs", page["summarize"].columns[results.SETTINGS_TABLE])
     assert not _fits("labels/field_1.png", page["simulate"].files)
@@ -319,3 +175,40 @@ def test_an_output_that_is_no_directory_is_told_in_one_line(outputs, main, argum
     result = run_command(main, f"output={output}", *(argument.format(outputs.root) for argument in arguments))
     assert result.status == 1
     assert result.error.startswith(f"output={output}: ")
+
+
+REPORTING = ("train", "predict", "evaluate", "track", "quantify", "annotate", "summarize")
+
+
+def _reports(outputs: Outputs) -> list[Path]:
+    """The reports of all runs; each directory has one, a validation's beside that of its training."""
+    found = []
+    for directory in (one for command in REPORTING for one in outputs.directories[command]):
+        pages = sorted(directory.glob("report*.html"))
+        assert pages, f"no report in {directory}"
+        found += pages
+    return found
+
+
+def test_every_run_leaves_a_small_report_of_its_own(outputs):
+    for page in _reports(outputs):
+        text = page.read_text(encoding="utf-8")
+        assert len(text) < 5_000_000, page
+        assert "default-src 'none'" in text
+        assert 'http-equiv="refresh"' not in text, "the command has ended"
+        assert not re.search(r"""(src|href)=["'](?!data:|#|review/)""", text), page
+        for record in page.parent.glob("provenance*.json"):
+            assert page.name in json.loads(record.read_text())["files"]
+    trained = outputs.directories["train"][0] / results.REPORT
+    assert "SIMULATED DATA" in trained.read_text()
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium")
+def test_every_report_opens_quietly_in_a_browser(outputs, tmp_path):
+    with browsing(tmp_path) as browser:
+        for page in _reports(outputs):
+            browser.open(page)
+            assert browser.complaints() == [], page
+            assert [url for url in browser.requests() if not url.startswith("data:")] == [page.resolve().as_uri()]
+            assert browser.run("[...document.images].every(image => image.complete && image.naturalWidth > 0)"), page
+            assert browser.run("document.documentElement.scrollWidth <= innerWidth"), f"{page} is too wide"

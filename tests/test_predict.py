@@ -30,7 +30,7 @@ def test_folder_of_channel_files(run, fields, trained, tmp_path):
     assert result.err.splitlines()[-1] == f"results: {out}"
     names = ["field_0007", "field_0008"]
     assert sorted(path.name for path in out.iterdir()) == [
-        "cells.csv", *(f"{name}_labels.tif" for name in names), "overlay.png", "provenance.json",
+        "cells.csv", *(f"{name}_labels.tif" for name in names), "overlay.png", "provenance.json", "report.html",
     ]  # fmt: skip
     table = pd.read_csv(out / "cells.csv")
     assert list(table["image"].unique()) == names
@@ -194,7 +194,7 @@ def test_one_bad_image_does_not_end_the_batch(run, fields, tmp_path):
     assert f"{blank}: channel " in result.err
     out = tmp_path / "out"
     files = [*(f"{name}_labels.tif" for name in "ace"), "cells.csv", "overlay.png"]
-    assert sorted(path.name for path in out.iterdir()) == sorted([*files, "provenance.json"])
+    assert sorted(path.name for path in out.iterdir()) == sorted([*files, "provenance.json", "report.html"])
     assert set(pd.read_csv(out / "cells.csv")["image"]) == set("ace")
     provenance = json.loads((out / "provenance.json").read_text())
     assert (provenance["complete"], provenance["images"], provenance["files"]) == (False, list("ace"), sorted(files))
@@ -252,7 +252,7 @@ def test_results_are_never_mixed_with_an_earlier_run_s(trained, fields, tmp_path
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     assert run_command(predict.main, *given, f"input={tmp_path / '2'}", "overwrite=true").status == 0
     assert sorted(path.name for path in out.iterdir()) == [
-        "b_labels.tif", "cells.csv", "notes.txt", "overlay.png", "provenance.json",
+        "b_labels.tif", "cells.csv", "notes.txt", "overlay.png", "provenance.json", "report.html",
     ]  # fmt: skip
 
 

@@ -54,7 +54,7 @@ def test_a_movie_and_its_frames_as_files_give_the_same(trained, root):
     out = root / "of_movie"
     kinds = ("labels", "seeds", "probability")
     assert sorted(path.name for path in out.iterdir()) == sorted(
-        [*(f"a_{kind}.tif" for kind in kinds), "cells.csv", "overlay.png", "provenance.json"]
+        [*(f"a_{kind}.tif" for kind in kinds), "cells.csv", "overlay.png", "provenance.json", "report.html"]
     )
     options = ("save_probability=true", f"nuclei_checkpoint={trained.path}", "pixel_size_um=1.3")
     assert segmented(trained.path, root / "frames", root / "of_frames", *options).status == 0

@@ -215,7 +215,7 @@ def test_ways_to_name_runs(tmp_path, monkeypatch, arguments):
     assert result.status == 0, result.err
     assert "2 runs in 1 settings, 0 not counted" in result.out
     assert sorted(path.name for path in Path("out").iterdir()) == [
-        "provenance.summarize.json", "runs.csv", "summary.csv", "summary.md", "summary.png",
+        "provenance.summarize.json", "report.html", "runs.csv", "summary.csv", "summary.md", "summary.png",
     ]  # fmt: skip
 
 

@@ -101,7 +101,7 @@ def test_an_earlier_result_is_replaced_whole(folder):
     names = {path.name for path in (folder / "out").iterdir()}
     assert names == {
         *(f"mask{t:03}.tif" for t in range(5)),
-        *("res_track.txt", "tracks.csv", "nodes.csv", "edges.csv", "tree.png", "summary.json"),
+        *("res_track.txt", "tracks.csv", "nodes.csv", "edges.csv", "tree.png", "summary.json", "report.html"),
         "provenance.track.json",
     }
     track(_config(folder, input=str(folder / "short.tif"), overlay=False, ctc=False, overwrite=True))

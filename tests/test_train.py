@@ -19,8 +19,8 @@ from tests.commands import TINY, TINY_NETWORK, checkpoint_steps, metrics_of, rec
 
 
 def contents(run: Path) -> dict[str, bytes]:
-    """All files of a run except the summary, which holds the time it was written."""
-    files = [path for path in run.rglob("*") if path.is_file() and path.name != "summary.json"]
+    """All files of a run except the summary and the report, which hold the time they were written."""
+    files = [path for path in run.rglob("*") if path.is_file() and path.name not in ("summary.json", "report.html")]
     return {str(path.relative_to(run)): path.read_bytes() for path in files}
 
 
@@ -33,7 +33,7 @@ def test_run_directory(trained):
     assert result.status == 0, result.err
     assert result.out == f"run: {run}\n"  # the last line, and all of standard output
     assert sorted(path.name for path in run.iterdir()) == [
-        "checkpoints", "config.json", "metrics.jsonl", "summary.json",
+        "checkpoints", "config.json", "metrics.jsonl", "report.html", "summary.json",
     ]  # fmt: skip
     summary = summary_of(run)
     best, last = summary["training"]["best_step"], 60

@@ -1,5 +1,6 @@
 """`cellflax.validate`: the held-out regions of a finished training, scored again."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,15 @@ from cellflax.prediction.trained import load_model
 from cellflax.refine.threshold import ThresholdConfig
 from cellflax.refine.watershed import WatershedConfig
 from tests.commands import metrics_of, run_command
+from tests.conftest import TrainedRun
+
+
+@pytest.fixture(scope="module")
+def trained(trained, tmp_path_factory) -> TrainedRun:
+    """A copy of the shared training, because each validation writes its report there."""
+    path = tmp_path_factory.mktemp("validated") / "run"
+    shutil.copytree(trained.path, path)
+    return replace(trained, path=path)
 
 
 def printed(line: str) -> dict[str, float]:
@@ -36,6 +46,11 @@ def test_sweep_over_refinements(trained, tmp_path, monkeypatch):
     assert low["loss"] == high["loss"]
     assert low["jaccard"] > high["jaccard"]
     assert [path.name for path in tmp_path.iterdir()] == ["multirun"]  # Hydra's record of the sweep
+    page = (trained.path / "report.validate.html").read_text()
+    for interior, scores in (("0.3", low), ("0.9", high)):  # the report of the last job has those before
+        assert f"<td>refine=watershed refine.interior={interior}</td>" in page
+        assert f"{scores['jaccard']:.3f}"[:5] in page
+    assert "The worst cells" in page
 
 
 def test_nuclei_seed_a_refinement_that_takes_them(trained):

@@ -6,10 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cellflax.annotation.files import (
-    simulation_note,
-    write_simulation_note,
-)
+from cellflax.annotation.files import simulation_note, write_simulation_note
+from cellflax.annotation.report import accepted_report
 from cellflax.errors import UserError
 from cellflax.io import results
 from cellflax.io.records import RECORD_KEYS
@@ -17,6 +15,7 @@ from cellflax.io.result_set import ResultSet, result_set
 from cellflax.io.tables import read_table
 from cellflax.io.unfinished import UNFINISHED
 from cellflax.jsonfile import read_json
+from cellflax.report.page import save_report
 
 _ANSWERS = {"yes": True, "no": False}
 
@@ -77,7 +76,9 @@ def copy_accepted(table: Path, output: Path, overwrite: bool = False) -> tuple[i
         if note is not None:
             write_simulation_note(folder, note)
         record = {key: value for key, value in provenance.items() if key not in RECORD_KEYS}
-        found.publish({**record, "sites": chosen, "review": str(table)}, keep_edits=True)
+        record |= {"sites": chosen, "review": str(table)}
+        save_report(found.report(), lambda: accepted_report(str(table), record, len(chosen), len(accepted)))
+        found.publish(record, keep_edits=True)
     return len(chosen), len(accepted)
 
 

@@ -50,15 +50,29 @@ def _panel(
     background = None
     if pair.image is not None:
         with failures.of(f"{pair.name} in image"):
-            pixels = _background(pair.image, pair.frame)
-            if pixels.shape != arrays.predicted.shape:
-                raise UserError(
-                    f"{pair.image}: shape {pixels.shape} differs from {arrays.predicted.shape} of "
-                    f"{pair.predicted}; give the image that was segmented"
-                )
-            background = crop_border(pixels, border)
+            background = background_of(pair.image, pair, arrays.predicted.shape, border)
     result = f"Jaccard {accuracy.mean_jaccard:.3f}" if accuracy.n_cells else "no cells to score"
     return Panel(f"{pair.name}: {result}", predicted, reference, background)
+
+
+def background_of(path: Path, pair: Pair, shape: tuple[int, ...], border: int) -> np.ndarray:
+    """The picture behind the outlines of a pair, without its border, (H, W).
+
+    Args:
+        path: file of the picture.
+        pair: the label images.
+        shape: of the label images.
+        border: pixels cut off each side.
+
+    Raises:
+        UserError: if it cannot be read, or has another shape.
+    """
+    pixels = _background(path, pair.frame)
+    if pixels.shape != shape:
+        raise UserError(
+            f"{path}: shape {pixels.shape} differs from {shape} of {pair.predicted}; give the image that was segmented"
+        )
+    return crop_border(pixels, border)
 
 
 def _background(path: Path, t: int | None) -> np.ndarray:

@@ -17,6 +17,7 @@ from cellflax.jsonfile import write_json
 from cellflax.metrics.roc import N_BINS, RocCounts, roc_counts
 from cellflax.metrics.score import CellScores, pool, score_cells
 from cellflax.metrics.table import cell_metrics
+from cellflax.report.held_out import Scored
 from cellflax.wholefile import open_regular
 
 _CELL_METRICS = ("sm", "sm_outlines", "sm_detection", "jaccard_index", "dice_index", "f1")
@@ -37,9 +38,13 @@ class PartScores:
 
     Args:
         class_names: names of the network's outputs.
+
+    Attributes:
+        scored: the images with their cells, for pictures.
     """
 
     def __init__(self, class_names: Sequence[str]):
+        self.scored: list[Scored] = []
         targets = {target: target_classes(target, class_names) for target in (CELLS, NUCLEI)}
         self._targets = {target: classes for target, classes in targets.items() if classes}
         self._data_sets: dict[str, _DataSet] = {}
@@ -55,6 +60,7 @@ class PartScores:
             probability: (H, W, K) the network's outputs.
         """
         cells = score_cells(example.cells, labels, nuclei=example.nuclei, ignored=example.ignored)
+        self.scored.append(Scored(example.name, labels, example.cells, example.image[..., 0], cells.accuracy))
         references = {CELLS: example.cells, NUCLEI: example.nuclei}
         known = ... if example.ignored is None else example.ignored == 0
         pixels = {

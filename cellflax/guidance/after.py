@@ -1,6 +1,7 @@
 """What `train` does when the training is done: guidance, and the learning curve."""
 
 from pathlib import Path
+from typing import Any
 
 from cellflax.data.example import Dataset
 from cellflax.data.folder import FolderData
@@ -12,7 +13,7 @@ from cellflax.prediction.trained import load_model
 from cellflax.training.config import TrainConfig
 
 
-def after_training(config: TrainConfig, dataset: Dataset, run: Path, train_part: TrainPart) -> None:
+def after_training(config: TrainConfig, dataset: Dataset, run: Path, train_part: TrainPart) -> dict[str, Any] | None:
     """Write guidance and the learning curve, as the configuration says.
 
     Args:
@@ -20,6 +21,9 @@ def after_training(config: TrainConfig, dataset: Dataset, run: Path, train_part:
         dataset: what it was trained on, as it is in the files.
         run: its directory, with the checkpoints.
         train_part: trains with a number of the training images.
+
+    Returns:
+        What `guidance.json` holds; None without guidance.
 
     Raises:
         UserError: if the held-out images cannot be segmented, or there is one training image for a curve.
@@ -33,4 +37,6 @@ def after_training(config: TrainConfig, dataset: Dataset, run: Path, train_part:
         interval = None if guidance is None else Interval(**guidance["held_out"]["f1"])
         curve = learning_curve(config, run, len(dataset.train), train_part, interval)
         if guidance is not None:
-            write_report(run, {**guidance, "learning_curve": curve})
+            guidance = {**guidance, "learning_curve": curve}
+            write_report(run, guidance)
+    return guidance

@@ -62,6 +62,13 @@ class ResultSet:
         """Where a result is: in the hidden directory, or published by the run that is resumed."""
         return self.folder / name if (self.folder / name).exists() else self._output / name
 
+    def report(self) -> Path | None:
+        """Where to write the report: pages of others keep their names; None if both of ours are taken."""
+        for name in (results.REPORT, results.report_of(self._command)):
+            if name in self._earlier or not os.path.lexists(self._output / name):
+                return self.folder / name
+        return None
+
     def publish(self, record: dict[str, Any], *, keep_edits: bool = False) -> None:
         """Move the files in, in place of the earlier set, and write the record, which lists them.
 

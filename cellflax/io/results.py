@@ -16,6 +16,7 @@ OVERLAY = "overlay.png"
 PROVENANCE = "provenance.json"
 SUMMARY = "summary.json"
 CELLS = "cells.csv"
+REPORT = "report.html"
 ROC_TABLE, ROC_FIGURE = "roc.csv", "roc.png"
 
 # Of each command that writes to a directory, the record that lists its files there: commands can share a directory.
@@ -23,6 +24,14 @@ RECORDS = {"predict": PROVENANCE, "annotate": PROVENANCE} | {
     command: f"provenance.{command}.json"
     for command in ("plan", "evaluate", "track", "quantify", "simulate", "export", "convert", "summarize")
 }
+
+
+def report_of(command: str) -> str:
+    """Name of a command's report where another command's `report.html` is, as in a run that `validate` looks at."""
+    return f"report.{command}.html"
+
+
+VALIDATION_REPORT = report_of("validate")  # in a run directory
 
 # predict
 PARTIAL_CELLS = "cells.partial.csv"  # of a prediction that stopped early
@@ -67,7 +76,7 @@ KTR, KTR_FIGURE, RADIUS_FIGURE = "ktr.csv", "ktr.png", "ring_radius.png"
 CELL_TYPES, SCORES_FIGURE = "cell_types.csv", "scores.png"
 
 # annotate
-REVIEW_TABLE, REVIEW_PAGE, REVIEW_PICTURES = "review.csv", "review.html", "review"
+REVIEW_TABLE, REVIEW_PICTURES = "review.csv", "review"
 ILLUMINATION = "illumination"
 
 # annotate, simulate: folders to train on

@@ -1,7 +1,7 @@
 """The metrics of cells that `cellflax.evaluate` reports: one line each in `METRICS`."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -83,3 +83,9 @@ def f_score_summary(f_score: np.ndarray) -> dict[str, float | None]:
 
 def _defined(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def metrics_line(metrics: Mapping[str, float | int | None]) -> str:
+    """Names and values in one line, a dash where a value is undefined."""
+    values = {name: f"{value:.4f}" if isinstance(value, float) else value for name, value in metrics.items()}
+    return "  ".join(f"{name} {'-' if value is None else value}" for name, value in values.items())

@@ -22,7 +22,7 @@ def growth_figure(cells: pd.DataFrame, tracks: pd.DataFrame, unit: str) -> Figur
     areas, generation = cells[area].to_numpy(), cells[results.GENERATION].to_numpy()
     _, first = np.unique(cells[results.TRACK].to_numpy(), return_index=True)
     for rows in np.split(np.arange(len(cells)), first[1:]):
-        colour = colormaps["viridis"](0.9 * generation[rows[0]] / max(1, generation.max()))
+        colour = colormaps["viridis"](0.25 + 0.6 * generation[rows[0]] / max(1, generation.max()))
         curves.plot(time[rows], areas[rows], color=colour, linewidth=0.8, marker=".", markersize=2)
     curves.set_yscale("log")
     curves.set_xlabel(f"time [{unit}]")

@@ -13,6 +13,8 @@ from skimage.segmentation import find_boundaries
 
 from cellflax.pictures.palette import BOTH_COLOUR, PREDICTED_COLOUR, REFERENCE_COLOUR
 
+# Of predicted outlines, of reference outlines, and where they coincide.
+OUTLINE_COLOURS = (PREDICTED_COLOUR, REFERENCE_COLOUR, BOTH_COLOUR)
 _PANEL_PX = 800  # longer side of a panel
 _DPI = 100
 
@@ -51,23 +53,47 @@ def outline_overlay(panel: Panel, side_px: int = _PANEL_PX) -> np.ndarray:
         panel: what to draw.
         side_px: its longer side will be this to twice this.
     """
-    side = max(panel.predicted.shape)
-    zoom, step = math.ceil(side_px / side), math.ceil(side / (2 * side_px))
-    mode = "inner" if side * zoom == side_px else "thick"  # two pixels survive the reduction to a panel
-
-    def resize(array: np.ndarray) -> np.ndarray:
-        return array[::step, ::step].repeat(zoom, axis=0).repeat(zoom, axis=1)
-
-    cells = panel.predicted if panel.reference is None else panel.reference
-    grey = 0.25 * (cells > 0) if panel.image is None else stretch(panel.image)
-    picture = np.repeat(resize(grey)[..., None].astype(np.float32), 3, axis=-1)
-    predicted = find_boundaries(resize(panel.predicted), mode=mode)
-    picture[predicted] = to_rgb(PREDICTED_COLOUR)
-    if panel.reference is not None:
-        reference = find_boundaries(resize(panel.reference), mode=mode)
-        picture[reference] = to_rgb(REFERENCE_COLOUR)
-        picture[reference & predicted] = to_rgb(BOTH_COLOUR)
+    zoom, step = scale_of(panel, side_px)
+    grey = background(panel)[::step, ::step].repeat(zoom, axis=0).repeat(zoom, axis=1)
+    picture = np.repeat(grey[..., None].astype(np.float32), 3, axis=-1)
+    outlines = outlines_of(panel, side_px)
+    for number, colour in enumerate(OUTLINE_COLOURS, start=1):
+        picture[outlines == number] = to_rgb(colour)
     return picture
+
+
+def background(panel: Panel) -> np.ndarray:
+    """What the outlines of a panel are drawn on, (H, W) in [0, 1]."""
+    cells = panel.predicted if panel.reference is None else panel.reference
+    return 0.25 * (cells > 0) if panel.image is None else stretch(panel.image)
+
+
+def outlines_of(panel: Panel, side_px: int, thick: bool = False) -> np.ndarray:
+    """The outlines of a panel, (H', W') uint8: 0 without, else the place in `OUTLINE_COLOURS`, from 1.
+
+    Args:
+        panel: what to draw.
+        side_px: as for `outline_overlay`.
+        thick: whether outlines are two pixels wide whatever the size.
+    """
+    zoom, step = scale_of(panel, side_px)
+    side = max(panel.predicted.shape)
+    mode = "inner" if side * zoom == side_px and not thick else "thick"  # two pixels survive the reduction to a panel
+
+    def boundaries(labels: np.ndarray) -> np.ndarray:
+        return find_boundaries(labels[::step, ::step].repeat(zoom, axis=0).repeat(zoom, axis=1), mode=mode)
+
+    found = boundaries(panel.predicted).astype(np.uint8)
+    if panel.reference is not None:
+        reference = boundaries(panel.reference)
+        found[reference] += 2  # 2, and 3 on a predicted one
+    return found
+
+
+def scale_of(panel: Panel, side_px: int) -> tuple[int, int]:
+    """Factors by which a panel is enlarged and thinned out."""
+    side = max(panel.predicted.shape)
+    return math.ceil(side_px / side), math.ceil(side / (2 * side_px))
 
 
 def overlay_figure(panels: Sequence[Panel]) -> Figure:

@@ -17,6 +17,7 @@ from cellflax.pictures.overlay import Panel
 from cellflax.prediction.files import ResultFiles, frame_cells, panel
 from cellflax.prediction.inputs import open_images, open_nuclei
 from cellflax.prediction.networks import Networks
+from cellflax.prediction.report import PredictionSights
 from cellflax.prediction.unlike import UnlikeTraining
 from cellflax.progress import Progress, say
 
@@ -56,6 +57,7 @@ class ImageBatch:
         unusable: by image or frame, what was wrong with it.
         panels: pictures of the first images.
         unlike: gathers images that are unlike those of the training.
+        sights: what the report shows of the images.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class ImageBatch:
         self._maps, self._sizes = maps, (pixel_size_um, frame_interval_s)
         self.unusable: dict[str, str] = {}
         self.panels: list[Panel] = []
+        self.sights = PredictionSights()
         self.unlike = UnlikeTraining(networks.model)
 
     def segment(self, source: Source) -> None:
@@ -157,6 +160,7 @@ class ImageBatch:
                         continue
                     files.write(t, image, result)
                     tables.append(frame_cells(frames, t, result.cells))
+                    self.sights.add(frames.name, title, image, result)
                     if t in shown:
                         self.panels.append(panel(title, result.labels, image.pixels[..., 0]))
                     bar.brief(f"{title}: {len(result.cells)} cells")

@@ -20,6 +20,7 @@ from cellflax.labels import label_values, majority_owners
 from cellflax.measure.markers import NO_MARKER, SEVERAL_MARKERS, MarkerConfig, marker_brightness, marker_types
 from cellflax.pictures.histograms import score_histogram
 from cellflax.progress import each
+from cellflax.quantification.report import Shown
 
 NO_NUCLEUS = "no_nucleus"
 
@@ -49,7 +50,7 @@ def quantify_cell_types(
     predictions: dict[str, Prediction],
     read_nuclei: Callable[[str], np.ndarray],
     failures: Failures,
-    output: Path,
+    shown: Shown,
     pair: PairBy = PairBy.names,
 ) -> dict[str, Any]:
     """Compare the predicted type of every cell with that of the marker in its nucleus.
@@ -63,7 +64,7 @@ def quantify_cell_types(
         predictions: by stem.
         read_nuclei: labels of an image's nuclei by its stem.
         failures: where images are noted that cannot be used.
-        output: directory to write to.
+        shown: takes figures and tables, and says where to write.
         pair: whether markers belong to images by name or by order.
 
     Returns:
@@ -85,9 +86,11 @@ def quantify_cell_types(
     _require_reference(pooled, types)
     table = pd.concat([item.table.assign(**{results.IMAGE: name}) for name, item in fields.items()], ignore_index=True)
     table.insert(0, results.IMAGE, table.pop(results.IMAGE))
-    write_table(output / results.CELL_TYPES, table)
+    write_table(shown.output / results.CELL_TYPES, table)
+    shown.tables.append((results.CELL_TYPES, table))
     panels = types[:1] if len(types) == 2 else types  # two scores sum to 1: one is enough
-    score_histogram(_scores(table, types), panels).savefig(output / results.SCORES_FIGURE)
+    text = "Numbers of cells by the score of their type, for each type that the markers show."
+    shown.save(score_histogram(_scores(table, types), panels), results.SCORES_FIGURE, "Scores of cell types", text)
     return {
         "n_images": len(fields),
         "pooled": _summary(pooled, types),

@@ -1,7 +1,6 @@
 """All that is known about every cell, as one tidy table: python -m cellflax.quantify method=cells predicted=DIR."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,11 +14,12 @@ from cellflax.measure.shape import rod_table
 from cellflax.pictures.histograms import area_histogram
 from cellflax.progress import each, say
 from cellflax.quantification.recording import Recording
+from cellflax.quantification.report import Shown
 from cellflax.quantification.tables import distribution
 
 
 def quantify_cells(
-    recording: Recording, intensity: Callable[[int], np.ndarray] | None, failures: Failures, output: Path
+    recording: Recording, intensity: Callable[[int], np.ndarray] | None, failures: Failures, shown: Shown
 ) -> dict[str, Any]:
     """Measure every cell of every image.
 
@@ -31,7 +31,7 @@ def quantify_cells(
         recording: label images.
         intensity: (H, W) intensities of an image by its number, to measure their mean and standard deviation; or None.
         failures: where images are noted that cannot be used.
-        output: directory to write to.
+        shown: takes figures and tables, and says where to write.
 
     Returns:
         Numbers of cells and their areas, over the images that could be used.
@@ -46,9 +46,10 @@ def quantify_cells(
     failures.require_some(len(tables))
     cells = pd.concat(tables, ignore_index=True)
     _say_unknown_sizes(recording)
-    write_table(output / results.CELLS, cells)
+    write_table(shown.output / results.CELLS, cells)
+    shown.tables.append((results.CELLS, cells))
     area = "area_um2" if "area_um2" in cells else "area_px"
-    area_histogram(cells, area).savefig(output / results.CELLS_FIGURE)
+    shown.save(area_histogram(cells, area), results.CELLS_FIGURE, "Areas", "Numbers of cells by area, stacked by type.")
     types = cells.groupby(results.CELL_TYPE)[area] if results.CELL_TYPE in cells else ()
     return {
         "n_images": len(tables),

@@ -1,6 +1,5 @@
 """Growth and division of tracked cells: python -m cellflax.quantify method=growth tracks=DIR (P1, Fig 3)."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,12 @@ from cellflax.measure.shape import rod_table
 from cellflax.measure.tracks import times
 from cellflax.pictures.growth_curves import growth_figure, rate_map
 from cellflax.quantification.recording import Recording
+from cellflax.quantification.report import Shown
 from cellflax.quantification.tables import distribution
 from cellflax.quantification.truth import Truth, match_truth, read_truth
 
 
-def quantify_growth(config: GrowthConfig, recording: Recording, truth: str | None, output: Path) -> dict[str, Any]:
+def quantify_growth(config: GrowthConfig, recording: Recording, truth: str | None, shown: Shown) -> dict[str, Any]:
     """Measure areas over time, growth rates and division times.
 
     Writes `growth.csv`, a row per cell and frame, `growth_tracks.csv`, a row per cell, both as Parquet too,
@@ -28,7 +28,7 @@ def quantify_growth(config: GrowthConfig, recording: Recording, truth: str | Non
         config: from areas to rates.
         recording: tracked cells.
         truth: folder of a simulated movie, see `truth.read_truth`; None if there is none.
-        output: directory to write to.
+        shown: takes figures and tables, and says where to write.
 
     Returns:
         Numbers, distributions, the share of area jumps, and the agreement with the truth.
@@ -44,12 +44,15 @@ def quantify_growth(config: GrowthConfig, recording: Recording, truth: str | Non
     if cells.empty:
         raise UserError(f"{recording.source}: no cell in any frame")
     tracks = track_growth_table(cells, recording, config)
-    write_table(output / results.GROWTH, cells)
-    write_table(output / results.GROWTH_TRACKS, tracks)
-    growth_figure(cells, tracks, unit).savefig(output / results.GROWTH_FIGURE)
+    for name, table in ((results.GROWTH_TRACKS, tracks), (results.GROWTH, cells)):
+        write_table(shown.output / name, table)
+        shown.tables.append((name, table))
+    text = "Area of every cell over time, growth rates, and times from birth to division."
+    shown.save(growth_figure(cells, tracks, unit), results.GROWTH_FIGURE, "Growth", text)
     last = recording.labels(-1)
     rates = pd.Series(tracks[f"growth_rate_per_{unit}"].to_numpy(), index=tracks[results.TRACK].to_numpy())
-    rate_map(last, rates, unit).savefig(output / results.RATE_MAP)
+    text = "The last frame; the brighter a cell, the faster it grows."
+    shown.save(rate_map(last, rates, unit), results.RATE_MAP, "Growth rate by place", text)
     area = _usable_area(cells, config)
     n_jumps, n_steps = count_jumps(cells[results.TRACK].to_numpy(), cells[results.FRAME].to_numpy(), area, config.jump)
     metrics = {

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from cellflax.measure.ktr import RATIO, KtrConfig, ktr_table, method_names
 from cellflax.pictures.reporter_ratios import radius_figure, ratio_figure
 from cellflax.progress import each
 from cellflax.quantification.recording import Recording
+from cellflax.quantification.report import Shown
 from cellflax.quantification.tables import distribution
 from cellflax.quantification.truth import Truth, match_truth, read_truth
 
@@ -41,7 +41,7 @@ class KtrInput:
 
 
 def quantify_ktr(
-    config: KtrConfig, given: KtrInput, truth: str | None, failures: Failures, output: Path
+    config: KtrConfig, given: KtrInput, truth: str | None, failures: Failures, shown: Shown
 ) -> dict[str, Any]:
     """Measure the reporter's ratio in every cell and frame, by every ring and by mixture.
 
@@ -53,7 +53,7 @@ def quantify_ktr(
         given: images and labels.
         truth: folder of a simulated movie, see `truth.read_truth`; None if there is none.
         failures: where frames are noted that cannot be used.
-        output: directory to write to.
+        shown: takes figures and tables, and says where to write.
 
     Returns:
         Numbers of cells, the distribution of the ratio by method, and the agreement with the truth by method.
@@ -76,9 +76,12 @@ def quantify_ktr(
     ratios = {name: cells[f"{RATIO}_{name}"].to_numpy(np.float64) for name in methods}
     if not any(np.isfinite(ratio).any() for ratio in ratios.values()):
         raise UserError("no cell has a nucleus and a cytoplasm that is brighter than the background; check reporter=")
-    write_table(output / results.KTR, cells)
-    ratio_figure(cells, methods).savefig(output / results.KTR_FIGURE)
-    radius_figure(cells, methods).savefig(output / results.RADIUS_FIGURE)
+    write_table(shown.output / results.KTR, cells)
+    shown.tables.append((results.KTR, cells))
+    text = "Intensity of the reporter in the nucleus divided by that in the cytoplasm: a line per track, or counts."
+    shown.save(ratio_figure(cells, methods), results.KTR_FIGURE, "Ratio of nucleus and cytoplasm (KTR)", text)
+    text = "How much the ratio depends on the ring that stands for the cytoplasm."
+    shown.save(radius_figure(cells, methods), results.RADIUS_FIGURE, "Ratio by the width of the ring", text)
     metrics: dict[str, Any] = {
         "n_frames": len(given.recording.frames) - len(given.recording.present) + len(tables),
         "n_cells_and_frames": len(cells),

@@ -1,6 +1,6 @@
 """Scores of a network on held-out regions, while it trains and afterwards."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import jax
@@ -13,9 +13,8 @@ from cellflax.inference.dense import predict_averaged
 from cellflax.losses import Activation, activation_of
 from cellflax.metrics.detection import CellError
 from cellflax.metrics.pixels import class_accuracy, confusion_matrix
-from cellflax.metrics.score import pool, score_cells
+from cellflax.metrics.score import CellScores, pool, score_cells
 from cellflax.models import Geometry
-from cellflax.pictures.overlay import Panel, outline_overlay
 from cellflax.refine import RefineConfig, intensity_image, needs_seeds, refine
 from cellflax.schemas import kind_of
 from cellflax.targets import BOUNDARY, Outputs
@@ -41,6 +40,7 @@ class HeldOut:
         pixel_size_um: edge of a pixel, if known.
         ignored: (h, w) codes of what is not annotated, see `cellflax.ignored`; None if everything is.
         maps: (h, w, maps) what the network learns besides classes, NaN where it is unknown; None without such maps.
+        name: of the image that it is a part of.
     """
 
     image: np.ndarray
@@ -52,6 +52,7 @@ class HeldOut:
     pixel_size_um: float | None
     ignored: np.ndarray | None = None
     maps: np.ndarray | None = None
+    name: str = ""
 
     @classmethod
     def of(cls, region: Region, normalized: np.ndarray, seeds: np.ndarray | None, geometry: Geometry) -> "HeldOut":
@@ -72,7 +73,23 @@ class HeldOut:
             pixel_size_um=example.pixel_size_um,
             ignored=None if example.ignored is None else example.ignored[region.slices],
             maps=None if example.maps is None else example.maps[region.slices],
+            name=example.name,
         )
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a network sees in a held-out region.
+
+    Attributes:
+        region: the region.
+        labels: (h, w) cells of the network.
+        scores: these cells against the reference.
+    """
+
+    region: HeldOut
+    labels: np.ndarray
+    scores: CellScores
 
 
 def held_out_regions(
@@ -195,11 +212,11 @@ class Validator:
             for region in self.held_out
         ]
 
-    def score(self, predictions: Sequence[np.ndarray]) -> tuple[dict[str, float], np.ndarray]:
+    def score(self, predictions: Sequence[np.ndarray]) -> tuple[dict[str, float], list[Sight]]:
         """Score what `predict` returned.
 
         Returns:
-            Metrics by name, and an overlay of the first region, (H, W, 3) uint8. The metrics are
+            Metrics by name, and what the network sees in each region. The metrics are
             `loss` (cross-entropy with classes weighted as in sampling; the same for every training cost, so that
             trainings can be compared), `accuracy_<class>` (share of the class's pixels), `jaccard` and `dice` (mean
             best overlap of the reference cells; with seeds, only of those that hold one, because a strip's border
@@ -210,7 +227,7 @@ class Validator:
         """
         k = len(self.class_names)
         confusion, cost, count = np.zeros((k, k), np.int64), np.zeros(k), np.zeros(k)
-        scores, overlay = [], None
+        sights = []
         for region, predicted in zip(self.held_out, predictions, strict=True):
             probability = self.outputs.classes(predicted)
             confusion += confusion_matrix(region.classes, probability.argmax(-1), k)
@@ -220,23 +237,15 @@ class Validator:
             cost += np.bincount(classes, weights=surprise, minlength=k)
             count += np.bincount(classes, minlength=k)
             labels = self.cells(region, predicted)
-            scores.append(
-                score_cells(
-                    region.cells,
-                    labels,
-                    nuclei=region.seeds,
-                    erode_reference=self.erode_reference,
-                    ignored=region.ignored,
-                )
+            scores = score_cells(
+                region.cells, labels, nuclei=region.seeds, erode_reference=self.erode_reference, ignored=region.ignored
             )
-            if overlay is None:
-                middle = region.image[region.inner][..., 0]
-                overlay = outline_overlay(Panel("", labels, region.cells, middle))
+            sights.append(Sight(region, labels, scores))
         share = np.where(count > 0, np.maximum(count, 1) ** (1 - self.balance), 0)
         metrics = {"loss": float(np.sum(share / share.sum() * cost / np.maximum(count, 1)))}
         for name, value in zip(self.class_names, class_accuracy(confusion), strict=True):
             metrics[f"accuracy_{name}"] = float(value)
-        cells = pool(scores)
+        cells = pool([sight.scores for sight in sights])
         indexed = cells.accuracy.in_index
         if indexed.any():
             metrics["jaccard"], metrics["dice"] = cells.accuracy.mean_jaccard, cells.accuracy.mean_dice
@@ -247,8 +256,7 @@ class Validator:
             metrics[error.name.lower()] = float(np.sum(cells.errors == error) / max(len(cells.errors), 1))
         metrics["f1"] = float(np.nan_to_num(cells.matches[0].f1))
         metrics |= self._map_errors(predictions)
-        assert overlay is not None, "a data set has at least one validation region"
-        return metrics, (255 * overlay).astype(np.uint8)
+        return metrics, sights
 
     def cells(self, region: HeldOut, predicted: np.ndarray, how: RefineConfig | None = None) -> np.ndarray:
         """The cells of one region.
@@ -289,9 +297,3 @@ class Validator:
         if self.activation is Activation.sigmoid:
             chosen = chosen / np.maximum(predicted.sum(axis=1), tiny)
         return np.maximum(chosen, tiny)
-
-
-def metrics_line(metrics: Mapping[str, float | int | None]) -> str:
-    """Names and values in one line, a dash where a value is undefined."""
-    values = {name: f"{value:.4f}" if isinstance(value, float) else value for name, value in metrics.items()}
-    return "  ".join(f"{name} {'-' if value is None else value}" for name, value in values.items())

@@ -16,9 +16,10 @@ from cellflax.models.ensemble import member_probabilities
 from cellflax.progress import Progress
 from cellflax.training.checkpoint import Checkpoints
 from cellflax.training.config import Monitor, TrainConfig
-from cellflax.training.held_out import Validator
+from cellflax.training.held_out import Sight, Validator
 from cellflax.training.optimizers import learning_rate
 from cellflax.training.pace import Pace
+from cellflax.training.report import overlay_of
 from cellflax.training.runlog import RunLog
 from cellflax.training.state import StepSums, TrainState, TrainStep
 from cellflax.training.stopping import Clock, SignalWatch, Tally
@@ -41,6 +42,7 @@ class Loop:
         log: where metrics go.
         record: what every checkpoint records besides its arrays.
         clock: seconds since the command began; new by default.
+        on_validation: gets step, progress and what the network sees in the held-out regions, after each checkpoint.
     """
 
     def __init__(
@@ -54,8 +56,9 @@ class Loop:
         log: RunLog,
         record: dict[str, Any],
         clock: Clock | None = None,
+        on_validation: Callable[[int, Tally, list[Sight]], None] | None = None,
     ):
-        self.clock = clock or Clock()
+        self.clock, self.on_validation = clock or Clock(), on_validation
         self.config, self.step, self.feed, self.validator = config, step, feed, validator
         self.checkpoints, self.log, self.record = checkpoints, log, record
         activation = output_activation(config.loss, validator.outputs)
@@ -114,9 +117,9 @@ class Loop:
                     queued.clear()
                     self._finished(step, pace, validations)
                 # 4. Validate, unless somebody is waiting for us to stop.
-                score = None
+                score, sights = None, []
                 if signals.received is None:
-                    score = self._validate(step, state, bar, validations, pace)
+                    score, sights = self._validate(step, state, bar, validations, pace)
                     tally.validated(step, score)
                     validations.plan(pace)
                     tally.reason = self._reason(step, tally, pace)
@@ -127,12 +130,17 @@ class Loop:
                 # 5. Save, so that running again resumes from here; never overwrite a validated checkpoint.
                 tally.elapsed_s = self.clock.seconds()
                 tally.position = None if pace.position == step else pace.position
+                if score is not None:
+                    tally.timeline.append([step, round(tally.elapsed_s, 3)])
                 if score is not None or step > saved:
                     self.checkpoints.save(state, {**self.record, "training": tally.to_json()}, score)
                     saved = step
                     validations.save_s = self.clock.seconds() - tally.elapsed_s
                 if signals.received is not None:
                     break
+                # 6. Show it.
+                if self.on_validation is not None:
+                    self.on_validation(step, tally, sights)
                 pace.interrupted()
                 validations.started()
         return tally
@@ -143,16 +151,19 @@ class Loop:
             validations.started()  # the first step compiled
         pace.finished(step)
 
-    def _validate(self, step: int, state: TrainState, bar: Progress, validations: Validations, pace: Pace) -> float:
-        """Score the held-out regions, or a sample of them; larger is better."""
+    def _validate(
+        self, step: int, state: TrainState, bar: Progress, validations: Validations, pace: Pace
+    ) -> tuple[float, list[Sight]]:
+        """Score the held-out regions, or a sample of them (larger is better); and what the network sees there."""
         if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves((state.params, state.stats))):
             raise _diverged(f"at step {step}")  # the last cost was a number, but the new weights are not
-        metrics, overlay = validations.score(lambda tiles: self.probability(state.params, state.stats, tiles), pace)
+        metrics, sights = validations.score(lambda tiles: self.probability(state.params, state.stats, tiles), pace)
         self.record["validation"] = metrics
         self.log.log(step, {f"validation_{name}": value for name, value in metrics.items()})
-        self.log.log_image(step, "validation_overlay", overlay)
+        if self.log.takes_images:
+            self.log.log_image(step, "validation_overlay", overlay_of(sights[0]))
         bar.note(f"step {step}: validation {_words(metrics)}")
-        return self._monitored(metrics)
+        return self._monitored(metrics), sights
 
     def _validate_best(
         self, step: int, state: TrainState, tally: Tally, bar: Progress, validations: Validations, regions: int

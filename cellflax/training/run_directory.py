@@ -28,3 +28,8 @@ def claim_run_directory(run: Path) -> Path:
         (other / DIRECTORY).mkdir()
         return other
     raise AssertionError("numbers do not end")
+
+
+def run_of_checkpoint(path: Path) -> Path:
+    """The run directory of a checkpoint, RUN/checkpoints/STEP; of one that was copied alone, the folder it is in."""
+    return path.parent.parent if path.parent.name == DIRECTORY else path.parent

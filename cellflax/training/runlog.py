@@ -124,6 +124,11 @@ class RunLog:
         if self._wandb is not None:
             self._wandb.log({"step": int(step), **values})
 
+    @property
+    def takes_images(self) -> bool:
+        """Whether pictures are recorded."""
+        return self._wandb is not None
+
     def log_image(self, step: int, name: str, image: np.ndarray) -> None:
         """Record a picture, (H, W, 3) uint8; it goes to W&B only."""
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:

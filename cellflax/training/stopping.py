@@ -3,7 +3,7 @@
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -52,6 +52,7 @@ class Tally:
         pixel_s: seconds that validation takes for a pixel of a held-out region.
         reported_score: score of the best checkpoint on more regions than `sample`, at the end of training.
         reported_regions: their number.
+        timeline: step and `elapsed_s` of each validation.
     """
 
     elapsed_s: float = 0.0
@@ -68,6 +69,7 @@ class Tally:
     pixel_s: float | None = None
     reported_score: float | None = None
     reported_regions: int | None = None
+    timeline: list[list[float]] = field(default_factory=list)
 
     def validated(self, step: int, score: float) -> None:
         """Count one validation."""

@@ -10,10 +10,8 @@ import itertools
 import math
 from collections.abc import Callable
 
-import numpy as np
-
 from cellflax.training.config import TrainConfig
-from cellflax.training.held_out import Probability, Validator
+from cellflax.training.held_out import Probability, Sight, Validator
 from cellflax.training.pace import Pace
 from cellflax.training.stopping import Clock, Tally
 
@@ -78,11 +76,11 @@ class Validations:
             return False
         return self._clock.seconds() - self._last >= self.interval_s
 
-    def score(self, probability: Probability, pace: Pace) -> tuple[Metrics, np.ndarray]:
-        """Score the sample, or all regions where there is none; metrics and an overlay as `Validator.score`."""
+    def score(self, probability: Probability, pace: Pace) -> tuple[Metrics, list[Sight]]:
+        """Score the sample, or all regions where there is none; as `Validator.score`."""
         return self._timed(lambda: self._score_sample(probability, pace))
 
-    def _score_sample(self, probability: Probability, pace: Pace) -> tuple[Metrics, np.ndarray]:
+    def _score_sample(self, probability: Probability, pace: Pace) -> tuple[Metrics, list[Sight]]:
         first = not self._compiled
         if first and self._budget_s is not None:
             self._measure(probability, pace)
@@ -169,7 +167,7 @@ class Validations:
         assert self._tally.pixel_s is not None, "no region was timed"
         return self._tally.pixel_s * sum(self._pixels[:regions])
 
-    def _on(self, regions: int | None, probability: Probability) -> tuple[Metrics, np.ndarray]:
+    def _on(self, regions: int | None, probability: Probability) -> tuple[Metrics, list[Sight]]:
         chosen = sorted(self._order[:regions])
         # All regions in their own order: the sums are those of `validate`, to the last bit.
         whole = len(chosen) == len(self._validator.shapes)

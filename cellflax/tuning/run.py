@@ -17,7 +17,8 @@ from cellflax.progress import say
 from cellflax.schemas import kind_of, to_json
 from cellflax.training.config import TrainConfig
 from cellflax.training.held_out import Validator
-from cellflax.training.record import DIRECTORY, add_to_record
+from cellflax.training.record import add_to_record
+from cellflax.training.run_directory import run_of_checkpoint
 from cellflax.training.tuner import TunerConfig
 from cellflax.tuning.tune import Tuning, tune
 
@@ -78,8 +79,7 @@ def tune_checkpoint(
         "refine": {"kind": kind_of("refine", found.refine), **to_json(found.refine)},
         "trials": found.trials.astype(object).where(found.trials.notna(), None).to_dict("list"),
     }
-    run = model.path.parent.parent if model.path.parent.name == DIRECTORY else model.path.parent
-    write_table(run / results.TUNING, found.trials)
+    write_table(run_of_checkpoint(model.path) / results.TUNING, found.trials)
     add_to_record(model.path, tuning=record)
     say(_in_one_line(found, record))
     return summarized(record)

@@ -142,3 +142,22 @@ def test_parts_of_a_table(tmp_path):
     assert [part.read_text() for part in parts] == texts
     with pytest.raises(ValueError, match="too many rows"):
         split_table(tmp_path / "all.csv", again[:1])
+
+
+def test_the_report_leaves_the_pages_of_others(tmp_path):
+    names = []
+    for _ in range(2):  # the second run replaces its own
+        with result_set(tmp_path, overwrite=True, command="evaluate") as found:
+            path = found.report()
+            assert path is not None
+            names.append(path.name)
+            path.write_text("scores")
+            found.publish({"cellflax": "0"})
+    with result_set(tmp_path, overwrite=True, command="track") as found:
+        path = found.report()
+        assert path is not None
+        names.append(path.name)
+    (tmp_path / "report.quantify.html").write_text("mine")
+    with result_set(tmp_path, overwrite=True, command="quantify") as found:
+        assert found.report() is None
+    assert names == ["report.html", "report.html", "report.track.html"]

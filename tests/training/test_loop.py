@@ -118,7 +118,8 @@ def validations(run: Path) -> list[tuple[int, float]]:
 def outcome(run: Path, tally: Tally):
     """All that an interruption must not change."""
     kept = {step: record_of(run, step)["score"] for step in checkpoint_steps(run)}
-    return {**asdict(tally), "elapsed_s": None, "validation_s": None}, kept, validations(run)
+    times = {"elapsed_s": None, "validation_s": None, "timeline": [step for step, _ in tally.timeline]}
+    return {**asdict(tally), **times}, kept, validations(run)
 
 
 @pytest.fixture

@@ -118,10 +118,11 @@ def test_an_old_run_is_tuned_by_validate(tmp_path):
     assert (run / "tuning.csv").is_file()
     # Scored again, it gives what tuning said.
     again = run_command(validate.main, f"checkpoint={run}")
-    jaccard = run_command(validate.main, f"checkpoint={OLD / 'finished'}")
+    shutil.copytree(OLD / "finished", tmp_path / "before")
+    jaccard = run_command(validate.main, f"checkpoint={tmp_path / 'before'}")
     assert again.status == jaccard.status == 0
     if tuned.config.refine != best.config.refine:
-        assert again.out != jaccard.out.replace(str(OLD / "finished"), str(run))
+        assert again.out != jaccard.out.replace(str(tmp_path / "before"), str(run))
 
 
 def test_a_tuned_run_resumes(tmp_path):
