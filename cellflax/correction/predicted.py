@@ -90,8 +90,8 @@ class PredictedSet:
         if channels := self._settings.get("channels"):
             words.append(f"channels=[{','.join(map(str, channels))}]")
         raise UserError(
-            f"{self.folder / results.CELLS}: has no column {results.UNCERTAINTY}, because one prediction of one network "
-            f"was made; predict again by several: cellflax predict {shlex.join(words)}"
+            f"{self.folder / results.CELLS}: has no column {results.UNCERTAINTY}, because there was one prediction; "
+            f"predict again by several: cellflax predict {shlex.join(words)}"
         )
 
     def read(self, name: str, frame: int | None) -> PredictedImage:
