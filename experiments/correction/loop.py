@@ -31,7 +31,7 @@ PARTS = {"old": (10, 0, 0), "pool": (24, 8, 8), "test": (12, 4, 4)}
 NETWORK = (
     "data=folder", "plan=false", "model=unet_local", "sampler=crops", "sampler.size=96", "sampler.batch=4",
     "optimizer=adamw", "optimizer.warmup_steps=10", "refine=watershed", "tune=false", "guide=false",
-    "trainer.max_minutes=null", "logger.wandb=disabled",
+    "seed_channel=null", "trainer.max_minutes=null", "logger.wandb=disabled",
 )  # fmt: skip
 _COUNTS = ("true_positives", "false_positives", "false_negatives")
 CHOICES = ("none", "random", "uncertain")
