@@ -18,7 +18,6 @@ Then the network learns from the corrections, together with the images that it k
 Only images that were corrected are trained on: those whose label image was changed, and those whose `done` says yes.
 """
 
-import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,16 +26,16 @@ import cellflax
 from cellflax.annotation.files import simulation_note
 from cellflax.checks import at_least, check
 from cellflax.config import entry, to_json
+from cellflax.correction.continuing import train_words
 from cellflax.correction.files import write_candidate, write_lists, write_simulated
 from cellflax.correction.predicted import PredictedImage, PredictedSet
 from cellflax.correction.ranking import Candidate, RankBy, rank
 from cellflax.data.folder import FolderData
 from cellflax.errors import UserError
 from cellflax.io import results
-from cellflax.io.corrections import CONTENTS
+from cellflax.io.corrections import CONTENTS, CONTINUE
 from cellflax.io.result_set import result_set
 from cellflax.labels import renumber_away
-from cellflax.overrides import quoted
 from cellflax.progress import each, say
 
 
@@ -100,6 +99,7 @@ def correct(config: CorrectConfig) -> list[Candidate]:
     _name_those_without_cells(predicted)
     data = predicted.model.config.data
     reserved = [data.ignore_label, data.background_label] if isinstance(data, FolderData) else []
+    training = _training(predicted)
     with result_set(config.output, config.overwrite, command="correct") as found:
         contents: dict[str, dict[str, int]] = {}
         notes: list[str] = []
@@ -118,10 +118,10 @@ def correct(config: CorrectConfig) -> list[Candidate]:
             say("SIMULATED DATA: images are simulated")
             write_simulated(found.folder, notes[0])
         record = {"cellflax": cellflax.__version__, "simulated": bool(notes), "settings": to_json(config)}
-        found.publish({**record, CONTENTS: contents}, keep_edits=True)
+        found.publish({**record, CONTENTS: contents, CONTINUE: training}, keep_edits=True)
     folder = Path(config.output)
     say(f"correct the label images in {folder / results.LABEL_FOLDER}; {results.CORRECTION_TABLE} says where to look")
-    say(f"then: {_train_command(predicted, folder)}")
+    say(f"then: cellflax train {shlex.join(train_words(folder, training))}")
     print(f"results: {config.output}")
     return chosen
 
@@ -149,25 +149,15 @@ def _renumbered(candidate: Candidate, numbers: dict[int, int]) -> Candidate:
     return Candidate(candidate.image, candidate.frame, cells, candidate.score, candidate.why)
 
 
-def _train_command(predicted: PredictedSet, folder: Path) -> str:
-    """The command that trains on the corrections, with the settings of the data that the network learned from."""
-    data, words = predicted.model.config.data, ["data=folder"]
+def _training(predicted: PredictedSet) -> dict[str, str | list[str]]:
+    """Options of a training that goes on from the network, with the data that it knows if they are a folder."""
+    options: dict[str, str | list[str]] = {"start_from": str(predicted.model.path.resolve())}
+    data = predicted.model.config.data
     if isinstance(data, FolderData) and data.root is not None:
-        words += [
-            f"data.root={data.root}",
-            f"data.more=[{_element(folder)}]",
-            f"data.annotation={data.annotation.name}",
-        ]
+        options |= {"data.root": str(Path(data.root).expanduser().resolve()), "data.annotation": data.annotation.name}
         if data.channels:
-            words.append(f"data.channels=[{','.join(data.channels)}]")
-    else:  # the data of the network are no folder, so that the corrections are all there is
-        words.append(f"data.root={folder}")
-    return f"cellflax train {shlex.join([*words, f'start_from={predicted.model.path}', 'name=corrected'])}"
-
-
-def _element(folder: Path) -> str:
-    """A folder as an element of a list on the command line, in quotes where its name needs them."""
-    return str(folder) if re.fullmatch(r"[\w./+-]+", str(folder)) else quoted(str(folder))
+            options["data.channels"] = data.channels
+    return options
 
 
 if __name__ == "__main__":

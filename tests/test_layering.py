@@ -24,6 +24,7 @@ RANKS = (
     "prediction quantification planning",
     "evaluation tuning guidance correction",
     "summary api __main__",
+    "napari_plugin",
     "inspect plan train predict validate evaluate track quantify annotate simulate convert summarize correct",
 )
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms.split()}

@@ -28,6 +28,8 @@ from cellflax.jsonfile import read_json
 
 # Of a record of `correct`: by image, the checksums of its label images as they were written, by file.
 CONTENTS = "contents"
+# ... and what the network learned from, as options of `train`, so that a training can go on from there.
+CONTINUE = "continue"
 DONE = "done"
 _ANSWERS = {"yes": True, "no": False, "": None}
 _RECORD = results.RECORDS["correct"]
@@ -48,11 +50,13 @@ class CorrectionFolder:
         path: the folder.
         contents: by image, the checksums of its label images as they were written, by their paths in the folder.
         answers: what the column `done` says of each image: yes, no or nothing (None).
+        training: options of a training that goes on from the network, each a text or a list of texts.
     """
 
     path: Path
     contents: dict[str, dict[str, int]]
     answers: dict[str, bool | None]
+    training: dict[str, str | list[str]]
 
     def is_corrected(self, name: str, files: list[Path]) -> bool:
         """Whether an image was corrected.
@@ -108,14 +112,20 @@ def read_correction(folder: Path) -> CorrectionFolder | None:
         if table.is_file():  # else predictions that nobody corrected would be taken for truth
             raise UserError(f"{table}: {_RECORD} beside it is missing, which tells what was corrected; {_REMEDY}")
         return None
-    content = read_json(record, _REMEDY).get(CONTENTS)
-    if not isinstance(content, dict) or not all(_is_entry(name, files) for name, files in content.items()):
+    written = read_json(record, _REMEDY)
+    content, training = written.get(CONTENTS), written.get(CONTINUE, {})
+    sound = isinstance(content, dict) and all(_is_entry(name, files) for name, files in content.items())
+    if not sound or not isinstance(training, dict) or not all(_is_option(value) for value in training.values()):
         raise UserError(f"{record}: not what cellflax correct wrote; {_REMEDY}")
     answers = _read_answers(table)
     for name in answers:
         if name not in content:
             raise UserError(f"{table}: image {name} is not in {_RECORD} beside it; restore the name")
-    return CorrectionFolder(folder, content, answers)
+    return CorrectionFolder(folder, content, answers, training)
+
+
+def _is_option(value: object) -> bool:
+    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(item, str) for item in value))
 
 
 def _is_entry(name: str, files: object) -> bool:
