@@ -17,7 +17,8 @@ def correct_widget(napari_viewer: Any) -> Any:
     """Open the images of `cellflax correct`, edit their labels, save them where training finds them, and train."""
     widgets = napari_part("magicgui.widgets")
     folder = widgets.FileEdit(label="corrections", name="folder", mode="d", value="")
-    image = widgets.ComboBox(label="image", name="image", choices=[])
+    images: list[tuple[str, str]] = []  # napari asks for them whenever a layer is added
+    image = widgets.ComboBox(label="image", name="image", choices=lambda _: images)
     show = widgets.PushButton(text="Open", name="show")
     save = widgets.PushButton(text="Save as corrected", name="save")
     later = widgets.PushButton(text="Save, not finished", name="later")
@@ -36,7 +37,8 @@ def correct_widget(napari_viewer: Any) -> Any:
 
     def list_images() -> None:
         correction, chosen = found(), image.value
-        image.choices = [(f"{name} ✓" if correction.state(name) else name, name) for name in correction.contents]
+        images[:] = [(f"{name} ✓" if correction.state(name) else name, name) for name in correction.contents]
+        image.reset_choices()
         if chosen in correction.contents:
             image.value = chosen
         done = sum(correction.state(name) for name in correction.contents)
@@ -53,6 +55,7 @@ def correct_widget(napari_viewer: Any) -> Any:
             add_layers(napari_viewer, correction_layers(Path(folder.value), image.value))
 
     def save_image(done: bool) -> None:
+        found()
         layer = labels_of(napari_viewer, Path(folder.value), image.value)
         save_correction(Path(folder.value), image.value, np.asarray(layer.data), done=done)
         list_images()

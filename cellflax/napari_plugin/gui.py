@@ -1,6 +1,7 @@
 """What the widgets share: magicgui and napari, imported when a widget is opened, and work in the background."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -40,7 +41,7 @@ def in_background(
     """Run something that takes long while napari stays responsive.
 
     Args:
-        work: what to run; a generator yields lines of progress.
+        work: what to run; with `line`, a generator that yields lines of progress.
         arguments: its arguments.
         status: label that says how it ended; a user's mistake is its one line.
         button: cannot be pressed meanwhile.
@@ -50,13 +51,17 @@ def in_background(
     Returns:
         The worker, whose signals say how it ends.
     """
-    worker = napari_part("napari.qt.threading").create_worker(work, *arguments)
+    worker = napari_part("napari.qt.threading").create_worker(
+        _followed if line else _mistake_or_result, work, arguments
+    )
 
-    def failed(error: BaseException) -> None:
-        status.value = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+    def ended(result: Any) -> None:
+        if isinstance(result, Mistake):
+            status.value = result.line
+        else:
+            done(result)
 
-    worker.returned.connect(done)
-    worker.errored.connect(failed)
+    worker.returned.connect(ended)
     worker.finished.connect(lambda: setattr(button, "enabled", True))
     if line is not None:
         worker.yielded.connect(line)
@@ -64,6 +69,29 @@ def in_background(
     status.value = "working ..."
     worker.start()
     return worker
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A user's mistake in one line, as a result: a worker shows an exception as an error of the program."""
+
+    line: str
+
+
+def _mistake_or_result(work: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    """The result, or the user's mistake."""
+    try:
+        return work(*arguments)
+    except UserError as error:
+        return Mistake(str(error))
+
+
+def _followed(work: Callable[..., Any], arguments: tuple[Any, ...]) -> Generator[Any, None, Any]:
+    """The same of a generator."""
+    try:
+        return (yield from work(*arguments))
+    except UserError as error:
+        return Mistake(str(error))
 
 
 def attempt(status: Any, work: Callable[[], None]) -> None:

@@ -3,9 +3,9 @@
 python experiments/correction/loop.py OUTPUT [--seeds 0 1 2] [--count 10] [--steps 150]
 
 A network learns from fields of the usual kind. It then segments a pool of other fields, most of that kind, some dense
-and some dim, as a series of experiments has them. `cellflax correct` chooses COUNT fields of the pool, by uncertainty
-or by chance; the truth of the simulator takes the place of the person who corrects their labels. The network goes on
-to learn from the old fields and the corrected ones, with the same settings and the same number of steps in both cases.
+and some dim, as a series of experiments has them. `cellflax correct` chooses COUNT fields of the pool, by the mean
+uncertainty of their cells, by its sum, or by chance; the truth of the simulator takes the place of the person who corrects their labels. The network goes on
+to learn from the old fields and the corrected ones, with the same settings and the same number of steps in all cases.
 `none` goes on with the old fields alone. All are scored on test fields that nothing else has seen.
 Steps that are done are not done again: remove a folder to repeat them. Writes OUTPUT/table.md, and prints it.
 """
@@ -34,7 +34,8 @@ NETWORK = (
     "seed_channel=null", "trainer.max_minutes=null", "logger.wandb=disabled",
 )  # fmt: skip
 _COUNTS = ("true_positives", "false_positives", "false_negatives")
-CHOICES = ("none", "random", "uncertain")
+# How each network goes on: with the choice of `cellflax correct by=...`, or with the old fields alone.
+CHOICES = {"none": None, "random": "random", "uncertain": "mean", "uncertain_total": "total"}
 
 
 def main() -> None:
@@ -63,10 +64,9 @@ def one_seed(folder: Path, seed: int, count: int, steps: int) -> list[dict]:
     pool = folder / "predicted_pool"
     cellflax(pool, "predict", f"checkpoint={start}", f"input={folder / 'pool/images'}", "test_time_augmentation=4")
     rows = [{"seed": seed, "network": "start", **score(folder, start)}]
-    for choice in CHOICES:
+    for choice, by in CHOICES.items():
         chosen, more = folder / f"chosen_{choice}", ()
-        if choice != "none":
-            by = "mean" if choice == "uncertain" else "random"
+        if by is not None:
             cellflax(chosen, "correct", f"predictions={pool}", f"by={by}", f"seed={seed}", f"count={count}")
             correct_by_truth(chosen, folder / "pool")
             more = (f"data.more=[{chosen}]",)

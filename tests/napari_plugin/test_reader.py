@@ -110,7 +110,7 @@ def test_simulated_fields(fields):
 
 
 def test_tracks_with_their_divisions(tmp_path):
-    size = ("colony.height=128", "colony.width=128", "colony.frames=6", "colony.frame_interval_s=360")
+    size = ("colony.height=160", "colony.width=160", "colony.frames=5", "colony.frame_interval_s=360")
     run_command(simulate.main, f"output={tmp_path}/colony", "specimen=colony", "fields=1", *size)
     movie = tmp_path / "colony/movie_0001"
     tracked = tmp_path / "tracks"
@@ -124,9 +124,9 @@ def test_tracks_with_their_divisions(tmp_path):
     assert data.shape == (len(table), 4)
     daughters = table.query("parent > 0").drop_duplicates("track")
     assert options["graph"] == {row.track: [row.parent] for row in daughters.itertuples()}
-    assert layers["cells"][0].shape == (6, 128, 128)
+    assert layers["cells"][0].shape == (5, 160, 160)
     images = [layer for layer in layers.values() if layer[2] == "image"]
-    assert images[0][0].shape == (6, 128, 128)
+    assert images[0][0].shape == (5, 160, 160)
 
 
 def test_a_parent_that_was_not_seen_is_no_parent():
