@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import tifffile
 
-from cellflax import annotate, convert, evaluate, plan, predict, quantify, simulate, summarize, track, validate
+from cellflax import annotate, convert, correct, evaluate, plan, predict, quantify, simulate, summarize, track, validate
 from cellflax.data.example import Example
 from cellflax.evaluation.part_scores import PartScores
 from cellflax.io import results
@@ -23,7 +23,7 @@ from tests.run_directories import write_run
 PAGE = (REPOSITORY / "docs" / "outputs.md").read_text(encoding="utf-8")
 COMMANDS = (
     *("plan", "train", "predict", "validate", "evaluate", "track"),
-    *("quantify", "annotate", "simulate", "convert", "summarize"),
+    *("quantify", "annotate", "simulate", "convert", "summarize", "correct"),
 )
 
 
@@ -63,6 +63,7 @@ def make_outputs(trained: Path, fields: Path, root: Path) -> Outputs:
         "evaluate", evaluate.main, "scores", f"predicted={predicted}/*_labels.tif", f"reference={fields}/labels",
         f"+references.manual={fields}/labels",
     )  # fmt: skip
+    made.run("correct", correct.main, "corrected", f"predictions={predicted}")
     _quantify_types(made, predicted, fields)
     _follow_a_colony(made)
     _measure_a_reporter(made)
