@@ -4,9 +4,10 @@ python experiments/correction/loop.py OUTPUT [--seeds 0 1 2] [--count 10] [--ste
 
 A network learns from fields of the usual kind. It then segments a pool of other fields, most of that kind, some dense
 and some dim, as a series of experiments has them. `cellflax correct` chooses COUNT fields of the pool, by the mean
-uncertainty of their cells, by its sum, or by chance; the truth of the simulator takes the place of the person who corrects their labels. The network goes on
-to learn from the old fields and the corrected ones, with the same settings and the same number of steps in all cases.
-`none` goes on with the old fields alone. All are scored on test fields that nothing else has seen.
+uncertainty of their cells, by its sum, or by chance. The truth of the simulator takes the place of the person who
+corrects their labels. The network goes on to learn from the old fields and the corrected ones, with the same settings
+and the same number of steps in all cases; `none` goes on with the old fields alone. All are scored on test fields that
+nothing else has seen.
 Steps that are done are not done again: remove a folder to repeat them. Writes OUTPUT/table.md, and prints it.
 """
 
