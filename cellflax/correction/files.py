@@ -68,11 +68,8 @@ def write_lists(folder: Path, candidates: Iterable[Candidate], most: int) -> Non
         cells.append(named[columns].assign(**{results.IMAGE: candidate.name}))
     write_table(folder / results.CORRECTION_TABLE, pd.DataFrame(rows))
     table = pd.concat(cells, ignore_index=True)
-    write_table(
-        folder / results.UNCERTAIN_CELLS,
-        table[[results.IMAGE, *table.columns.drop(results.IMAGE)]],
-        float_format="%.6g",
-    )
+    table = table.reindex(columns=[results.IMAGE, *table.columns.drop(results.IMAGE)])
+    write_table(folder / results.UNCERTAIN_CELLS, table, float_format="%.6g")
 
 
 def _look_at(cells: pd.DataFrame) -> str:

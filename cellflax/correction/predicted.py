@@ -13,7 +13,7 @@ from cellflax.errors import UserError
 from cellflax.io import results
 from cellflax.io.frames import open_labels
 from cellflax.io.images import Image, ImageFiles, find_images, list_files
-from cellflax.io.predictions import read_cells
+from cellflax.io.predictions import cells_of_image, read_cells
 from cellflax.io.reading import ReadingOptions, TimeFrom
 from cellflax.io.result_set import without_results
 from cellflax.jsonfile import read_json
@@ -121,9 +121,9 @@ class PredictedSet:
                 raise UserError(
                     f"{file}: shape {plane.shape} differs from {image.pixels.shape[:2]} of its image; predict again"
                 )
-        rows = self.cells[self.cells[results.IMAGE] == name]
-        rows = rows if frame is None else rows[rows[results.FRAME] == frame]
-        if not np.array_equal(label_values(labels), np.sort(rows[results.LABEL].to_numpy())):
+        rows = cells_of_image(self.cells, name)
+        rows = rows if frame is None else rows.loc[rows[results.FRAME] == frame]
+        if not np.array_equal(label_values(labels), np.sort(np.asarray(rows[results.LABEL]))):
             raise UserError(f"{labels_file}: its cells are not those of {name} in {results.CELLS}; predict again")
         return PredictedImage(image, labels, nuclei)
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -59,8 +60,8 @@ def rank(cells: pd.DataFrame, by: RankBy, seed: int) -> list[Candidate]:
     keys = [results.IMAGE, results.FRAME] if is_movie else [results.IMAGE]
     found = []
     for key, rows in cells.groupby(keys, sort=True):
-        image, frame = (str(key[0]), key[1] if is_movie else None)
-        candidate = _candidate(image, None if frame is None else int(frame), rows, by)
+        parts: list[Any] = list(key) if isinstance(key, tuple) else [key]
+        candidate = _candidate(str(parts[0]), int(parts[1]) if is_movie else None, rows, by)
         if candidate is not None:
             found.append(candidate)
     if by is RankBy.random:
@@ -71,8 +72,8 @@ def rank(cells: pd.DataFrame, by: RankBy, seed: int) -> list[Candidate]:
 def _candidate(image: str, frame: int | None, rows: pd.DataFrame, by: RankBy) -> Candidate | None:
     if by is RankBy.random:
         return Candidate(image, frame, _uncertain_first(rows), 0.0, "chosen at random")
-    uncertainty = rows[results.UNCERTAINTY].dropna()
-    if uncertainty.empty:
+    uncertainty = np.asarray(rows[results.UNCERTAINTY].dropna(), float)
+    if not uncertainty.size:
         return None
     unsure = int((uncertainty > UNSURE).sum())
     score = float(uncertainty.mean() if by is RankBy.mean else uncertainty.sum())

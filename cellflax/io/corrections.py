@@ -114,8 +114,12 @@ def read_correction(folder: Path) -> CorrectionFolder | None:
         return None
     written = read_json(record, _REMEDY)
     content, training = written.get(CONTENTS), written.get(CONTINUE, {})
-    sound = isinstance(content, dict) and all(_is_entry(name, files) for name, files in content.items())
-    if not sound or not isinstance(training, dict) or not all(_is_option(value) for value in training.values()):
+    if (
+        not isinstance(content, dict)
+        or not isinstance(training, dict)
+        or not all(_is_entry(name, files) for name, files in content.items())
+        or not all(_is_option(value) for value in training.values())
+    ):
         raise UserError(f"{record}: not what cellflax correct wrote; {_REMEDY}")
     answers = _read_answers(table)
     for name in answers:

@@ -66,8 +66,8 @@ def correct_widget(napari_viewer: Any) -> Any:
 
     def retrain() -> None:
         target = Path(folder.value)
-        given = [str(edit.value) if edit.value not in (None, Path(), Path("")) else "" for edit in (old, start)]
-        command = retrain_command(target, *given, minutes.value, new_run(target))
+        known, source = (str(edit.value) if edit.value not in (None, Path()) else "" for edit in (old, start))
+        command = retrain_command(target, known, source, minutes.value, new_run(target))
         panel.worker = in_background(follow, (command,), status, train, trained, lambda line: status_of(status, line))
 
     folder.changed.connect(lambda _: attempt(status, choose_folder))

@@ -232,7 +232,7 @@ def _run(folder: Path) -> list[LayerData]:
         layers += image_layers(name, example.image, dataset.channels, size, shown)
         layers.append(label_layer(f"{name} annotated", example.cells, size, visible=shown))
         if results.IMAGE in suspects:
-            layers += place_points(f"{name} doubtful", suspects[suspects[results.IMAGE] == name], size, shown)
+            layers += place_points(f"{name} doubtful", suspects.loc[suspects[results.IMAGE] == name], size, shown)
     return layers
 
 
