@@ -13,6 +13,7 @@ COMMANDS: dict[str, str] = {
     "track": "cellflax.track:TrackConfig",
     "quantify": "cellflax.quantification.config:QuantifyConfig",
     "annotate": "cellflax.annotation.config:AnnotateConfig",
+    "correct": "cellflax.correct:CorrectConfig",
     "simulate": "cellflax.simulate:SimulateConfig",
     "export": "cellflax.export:ExportConfig",
     "convert": "cellflax.convert:ConvertConfig",

@@ -5,6 +5,7 @@ array of integers, 0 = background. Numbers need not be consecutive: an image may
 function here takes memory in proportion to it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,6 +119,27 @@ def compact(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def renumber(labels: np.ndarray) -> np.ndarray:
     """Number the labels 1...n without gaps, keeping their order; (H, W) int32."""
     return compact(labels)[1]
+
+
+def renumber_away(labels: np.ndarray, reserved: Sequence[int]) -> tuple[np.ndarray, dict[int, int]]:
+    """Labels without numbers that mean something else, such as "not annotated".
+
+    Args:
+        labels: (H, W) integers.
+        reserved: the numbers that no cell may have.
+
+    Returns:
+        (H, W) labels, and the new numbers, above all others, by the old.
+    """
+    clashing = np.intersect1d(label_values(labels), np.array(list(reserved), int)).tolist()
+    if not clashing:
+        return labels, {}
+    first = max(int(labels.max()), *reserved) + 1
+    numbers = {old: first + i for i, old in enumerate(clashing)}
+    renumbered = labels.copy()
+    for old, new in numbers.items():
+        renumbered[labels == old] = new
+    return renumbered, numbers
 
 
 def remove_small(labels: np.ndarray, min_area_px: int, first: int = 1) -> np.ndarray:

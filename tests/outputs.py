@@ -8,7 +8,20 @@ import numpy as np
 import pandas as pd
 import tifffile
 
-from cellflax import annotate, convert, evaluate, export, plan, predict, quantify, simulate, summarize, track, validate
+from cellflax import (
+    annotate,
+    convert,
+    correct,
+    evaluate,
+    export,
+    plan,
+    predict,
+    quantify,
+    simulate,
+    summarize,
+    track,
+    validate,
+)
 from cellflax.data.example import Example
 from cellflax.evaluation.part_scores import PartScores
 from cellflax.io import results
@@ -18,7 +31,7 @@ from tests.run_directories import write_run
 
 COMMANDS = (
     *("plan", "train", "predict", "validate", "evaluate", "track"),
-    *("quantify", "annotate", "simulate", "export", "convert", "summarize"),
+    *("quantify", "annotate", "simulate", "export", "convert", "summarize", "correct"),
 )
 
 
@@ -53,6 +66,7 @@ def make_outputs(trained: Path, fields: Path, root: Path) -> Outputs:
         "evaluate", evaluate.main, "scores", f"predicted={predicted}/*_labels.tif", f"reference={fields}/labels",
         f"+references.manual={fields}/labels",
     )  # fmt: skip
+    made.run("correct", correct.main, "corrected", f"predictions={predicted}")
     _quantify_types(made, predicted, fields)
     _follow_a_colony(made)
     _measure_a_reporter(made)

@@ -12,6 +12,7 @@ from cellflax import config as mechanism
 from cellflax.annotation.config import AnnotateConfig
 from cellflax.config import config_directory
 from cellflax.convert import ConvertConfig
+from cellflax.correct import CorrectConfig
 from cellflax.evaluate import EvaluateConfig
 from cellflax.export import ExportConfig
 from cellflax.inspect import InspectConfig
@@ -41,6 +42,7 @@ COMMANDS = {
     "annotate": AnnotateConfig,
     "track": TrackConfig,
     "summarize": SummarizeConfig,
+    "correct": CorrectConfig,
 }
 WHOLE = {"experiment", "debug", "sweep"}  # folders of additions to a whole configuration: +experiment=...
 

@@ -23,9 +23,10 @@ RANKS = (
     "report",
     "training annotation inspection",
     "prediction quantification planning",
-    "evaluation tuning guidance",
+    "evaluation tuning guidance correction",
     "summary api __main__",
-    "inspect plan train predict validate evaluate track quantify annotate simulate export convert summarize",
+    "napari_plugin",
+    "inspect plan train predict validate evaluate track quantify annotate simulate export convert summarize correct",
 )
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms.split()}
 ENTRIES = set(RANKS[-1].split())

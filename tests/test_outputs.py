@@ -116,6 +116,7 @@ NOT_WRITTEN = {
         *(f"cells.csv: {name}" for name in ("frame", "time_s", "cell_type", "score_<type>")),
     },
     "track": {"tracks.parquet"},
+    "correct": {"to_correct.csv: frame"},
     "quantify": {
         *("metrics.json: area_px", "<table>.parquet"),
         *(f"{table}.csv: {name}" for table in ("growth", "ktr") for name in _SEGMENTATION),

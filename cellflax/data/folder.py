@@ -1,6 +1,7 @@
 """A user's own images with label images, in the two usual folder layouts, from one data set or several."""
 
-from collections.abc import Sequence
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
@@ -16,6 +17,7 @@ from cellflax.data.normalize import Intensity
 from cellflax.data.pixel_classes import Annotation, pixel_classes
 from cellflax.errors import UserError
 from cellflax.ignored import SparseLabels
+from cellflax.io import results
 from cellflax.io.images import Image, read_channels, read_labels
 from cellflax.io.label_notes import note_labels
 from cellflax.io.notices import warn
@@ -41,6 +43,8 @@ class FolderData(ReadingOptions, PartOptions, DataConfig):
 
     Attributes:
         root: folder of the images and labels.
+        more: further folders of the same kind, such as one that `cellflax correct` wrote. All of their images are
+            trained on: what is held out or tested is of `root`, and is the same without them.
         channels: a part of the file names of each channel, if every channel has its own file; empty if each image
             file holds all its channels.
         annotation: which classes are made from the cells; compartments need the nuclei.
@@ -55,6 +59,7 @@ class FolderData(ReadingOptions, PartOptions, DataConfig):
     usual_tune: ClassVar[bool] = True
 
     root: str | None = None
+    more: list[str] = field(default_factory=list)
     channels: list[str] = field(default_factory=list)
     annotation: Annotation = Annotation.boundaries
     edge_px: int = 2
@@ -86,12 +91,24 @@ class FolderImages:
         channels: names of their channels.
         source: one line on where they come from.
         simulated: number of them that are simulated.
+        more: names of the data sets in `FolderData.more`.
     """
 
     examples: tuple[Example, ...]
     channels: tuple[str, ...]
     source: str
     simulated: int
+    more: frozenset[str] = frozenset()
+
+    @property
+    def own(self) -> tuple[Example, ...]:
+        """The images of `FolderData.root`, of which some are held out."""
+        return tuple(example for example in self.examples if example.data_set not in self.more)
+
+    @property
+    def further(self) -> tuple[Example, ...]:
+        """The images of `FolderData.more`, which are for training."""
+        return tuple(example for example in self.examples if example.data_set in self.more)
 
 
 def load_folder(config: FolderData) -> Dataset:
@@ -101,10 +118,12 @@ def load_folder(config: FolderData) -> Dataset:
         UserError: as `read_folder` and `divide`, or if sparse annotation has no background.
     """
     read = read_folder(config)
-    parts = divide(read.examples, config)
-    _require_background(Path(str(config.root)), parts.train, config)
+    parts = divide(read.own, config)
+    _refuse_held_out(read.further, [*(region.example for region in parts.validation), *parts.test])
+    train = (*parts.train, *read.further)
+    _require_background(Path(str(config.root)), train, config)
     return Dataset(
-        train=parts.train,
+        train=train,
         validation=parts.validation,
         channels=read.channels,
         class_names=config.annotation.class_names,
@@ -123,10 +142,10 @@ def read_folder(config: FolderData) -> FolderImages:
     """
     if config.root is None:
         raise UserError("data.root is not set; set it to the folder with your images and label images")
-    root = Path(config.root).expanduser()
-    if not root.is_dir():
-        raise UserError(f"data.root={config.root}: no such folder")
+    root = _folder("data.root", config.root)
     data_sets = find_data_sets(root, config.channels, config.reading())
+    several, more = len(data_sets) > 1, _find_more(config, data_sets)
+    data_sets |= more
     examples, channels, simulated = [], (), 0
     for data_set, found in data_sets.items():
         for files in found.images:
@@ -138,7 +157,7 @@ def read_folder(config: FolderData) -> FolderImages:
                     "all images need the same channels"
                 )
             channels = channels or image.channels
-            name = files.name if len(data_sets) == 1 else f"{data_set}/{files.name}"
+            name = f"{data_set}/{files.name}" if several or data_set in more else files.name
             examples.append(replace(_example(files.name, image, found, config), name=name, data_set=data_set))
     if not any(example.annotated_cells.any() for example in examples):
         raise UserError(
@@ -146,7 +165,42 @@ def read_folder(config: FolderData) -> FolderImages:
             "annotate some cells"
         )
     source = _source(root, list(data_sets), len(examples), simulated)
-    return FolderImages(tuple(examples), channels, source, simulated)
+    return FolderImages(tuple(examples), channels, source, simulated, frozenset(more))
+
+
+def _folder(key: str, given: str) -> Path:
+    folder = Path(given).expanduser()
+    if not folder.is_dir():
+        raise UserError(f"{key}={given}: no such folder")
+    return folder
+
+
+def _find_more(config: FolderData, own: Mapping[str, DataSetFiles]) -> dict[str, DataSetFiles]:
+    """The data sets of `more`, by their names."""
+    found: dict[str, DataSetFiles] = {}
+    for given in config.more:
+        for name, files in find_data_sets(_folder("data.more", given), config.channels, config.reading()).items():
+            if name in found or name in own:
+                raise UserError(
+                    f"data.more={given}: there is another data set called {name}; rename one of the folders"
+                )
+            found[name] = files
+    return found
+
+
+def _refuse_held_out(further: Sequence[Example], held_out: Sequence[Example]) -> None:
+    """Refuse to train on images of `more` that are held out of `root`, by their pixels: they would score themselves."""
+    known = {_pixels(example): example.name for example in held_out}
+    for example in further:
+        if (same := known.get(_pixels(example))) is not None:
+            raise UserError(
+                f"data.more: {example.name} is the same image as {same}, which is held out or tested; leave it out of "
+                f"the folder (of cellflax correct: done=no in {results.CORRECTION_TABLE})"
+            )
+
+
+def _pixels(example: Example) -> tuple[tuple[int, ...], int]:
+    return example.image.shape, zlib.crc32(np.ascontiguousarray(example.image).tobytes())
 
 
 def _require_background(root: Path, train: Sequence[Example], config: FolderData) -> None:

@@ -2,14 +2,16 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cellflax.errors import UserError
 from cellflax.io import results
+from cellflax.io.corrections import uncorrected
 from cellflax.io.files import ImageFiles, find_images, images_in, list_files
 from cellflax.io.name_matching import Matching, match_names
 from cellflax.io.names import comparable, is_ignore_mask, shorter_stems, stem_of
+from cellflax.io.notices import warn
 from cellflax.io.outlines import has_outlines
 from cellflax.io.reading import Reading
 from cellflax.io.records import not_results
@@ -35,7 +37,25 @@ def find_data_sets(root: Path, channels: list[str], reading: Reading) -> dict[st
     Raises:
         UserError: if a folder is no data set, or an image lacks its label image.
     """
-    return {name: _find(folder, channels, reading) for name, folder in _data_sets(root).items()}
+    return {name: _corrected(folder, _find(folder, channels, reading)) for name, folder in _data_sets(root).items()}
+
+
+def _corrected(folder: Path, found: "DataSetFiles") -> "DataSetFiles":
+    """A data set without images that `cellflax correct` wrote and nobody corrected: their labels are predictions.
+
+    Raises:
+        UserError: if no other is left, or the record of the folder cannot be read.
+    """
+    left_out = uncorrected(folder, found.images, found.labels, found.nuclei)
+    if not left_out:
+        return found
+    names = ", ".join(image.name for image in left_out[:3]) + (" ..." if len(left_out) > 3 else "")
+    what = f"{folder}: {len(left_out)} of {len(found.images)} images are not corrected yet ({names})"
+    remedy = f"done=yes in {results.CORRECTION_TABLE} takes one as it is"
+    if len(left_out) == len(found.images):
+        raise UserError(f"{what}; edit the label images in {folder / results.LABEL_FOLDER}, or {remedy}")
+    warn(f"{what} and left out; {remedy}")
+    return replace(found, images=[image for image in found.images if image not in left_out])
 
 
 def _data_sets(root: Path) -> dict[str, Path]:

@@ -22,7 +22,7 @@ ROC_TABLE, ROC_FIGURE = "roc.csv", "roc.png"
 # Of each command that writes to a directory, the record that lists its files there: commands can share a directory.
 RECORDS = {"predict": PROVENANCE, "annotate": PROVENANCE} | {
     command: f"provenance.{command}.json"
-    for command in ("plan", "evaluate", "track", "quantify", "simulate", "export", "convert", "summarize")
+    for command in ("plan", "evaluate", "track", "quantify", "simulate", "export", "convert", "summarize", "correct")
 }
 
 
@@ -79,7 +79,10 @@ CELL_TYPES, SCORES_FIGURE = "cell_types.csv", "scores.png"
 REVIEW_TABLE, REVIEW_PICTURES = "review.csv", "review"
 ILLUMINATION = "illumination"
 
-# annotate, simulate: folders to train on
+# correct
+CORRECTION_TABLE, UNCERTAIN_CELLS = "to_correct.csv", "uncertain_cells.csv"
+
+# annotate, correct, simulate: folders to train on
 TRAINING_FOLDERS = IMAGE_FOLDER, LABEL_FOLDER, NUCLEUS_FOLDER = "images", "labels", "nuclei"
 TRUTH = "truth.csv"
 

@@ -22,6 +22,16 @@ def write_image(
     _write(Path(path), pixels, focus, pixel_size_um)
 
 
+def write_channels(
+    path: str | Path, pixels: np.ndarray, channels: tuple[str, ...], pixel_size_um: float | None = None
+) -> None:
+    """Write (H, W, C) channels with their names in their own data type, as a compressed OME-TIFF with axes CYX."""
+    if pixels.ndim != 3 or pixels.shape[-1] != len(channels):
+        raise ValueError(f"pixels must be (H, W, {len(channels)}), got {pixels.shape}")
+    planes = np.ascontiguousarray(np.moveaxis(pixels, -1, 0))
+    _write(Path(path), planes, {"Channel": {"Name": list(channels)}}, pixel_size_um)
+
+
 def write_labels(path: str | Path, labels: np.ndarray, pixel_size_um: float | None = None) -> None:
     """Write (H, W) labels as a compressed OME-TIFF: uint16, or uint32 from label 65,536 on."""
     if labels.ndim != 2 or labels.dtype.kind not in "biu" or (labels.size and labels.min() < 0):

@@ -41,7 +41,7 @@ class Measurements:
         source: where they come from, in one line.
         simulated: whether they are simulated.
         images: number of images.
-        with_cells: number of images with a cell.
+        with_cells: number of images with a cell, of those that can be held out.
         sets: the data sets.
         height, width: sizes of the images in pixels.
         smallest_edge: of the smallest image, in pixels.
@@ -87,8 +87,9 @@ def measure_data(config: DataConfig) -> Measurements:
         words = channels_in_names(config)
         config = replace(config, channels=words or config.channels)
         read = read_folder(config)
-        examples = without_test(read.examples, config)
-        return replace(measure_examples(examples, read.channels, read.source, read.simulated > 0), in_names=bool(words))
+        own = without_test(read.own, config)
+        measured = measure_examples((*own, *read.further), read.channels, read.source, read.simulated > 0)
+        return replace(measured, in_names=bool(words), with_cells=_with_cells(own))
     dataset = config.load()
     # An image of which a region is held out is in both parts; that of the region has all of its annotation.
     examples = {example.name: example for example in dataset.train}
@@ -125,7 +126,7 @@ def measure_examples(
         source=source,
         simulated=simulated,
         images=len(examples),
-        with_cells=sum(bool(example.annotated_cells.any()) for example in examples),
+        with_cells=_with_cells(examples),
         sets=tuple(
             ImageSet(name, len(part), sum(len(label_values(e.annotated_cells)) for e in part))
             for name, part in zip(names, sets, strict=True)
@@ -141,3 +142,7 @@ def measure_examples(
         channels=tuple(measure_channel(examples, i, name, cells.diameter.median) for i, name in enumerate(channels)),
         markers=tuple(measure_marker(examples, i, name) for i, name in nuclear),
     )
+
+
+def _with_cells(examples: Sequence[Example]) -> int:
+    return sum(bool(example.annotated_cells.any()) for example in examples)

@@ -55,8 +55,14 @@ def _lines(plan: Plan, folder: Path | str) -> Iterator[str]:
     values = {key: (value, "given") for key, value in plan.others.items()}
     values |= {s.key: (s.value, s.reason) for s in plan.settings if s.key not in GROUPS}
     if root := values.get("data.root"):
-        values["data.root"] = (str(Path(str(root[0])).expanduser().resolve()), root[1])
+        values["data.root"] = (_absolute(root[0]), root[1])
+    if more := values.get("data.more"):
+        values["data.more"] = ([_absolute(folder) for folder in more[0]], more[1])
     yield from _node(_tree(values), "")
+
+
+def _absolute(folder: object) -> str:
+    return str(Path(str(folder)).expanduser().resolve())
 
 
 def _tree(values: Mapping[str, Any]) -> dict[str, Any]:
