@@ -12,6 +12,7 @@ from cellflax import config as mechanism
 from cellflax.annotation.config import AnnotateConfig
 from cellflax.config import config_directory
 from cellflax.convert import ConvertConfig
+from cellflax.public_data import PublicDataConfig
 from cellflax.evaluate import EvaluateConfig
 from cellflax.inspect import InspectConfig
 from cellflax.models.patch_net import PatchNetConfig
@@ -39,6 +40,7 @@ COMMANDS = {
     "annotate": AnnotateConfig,
     "track": TrackConfig,
     "summarize": SummarizeConfig,
+    "data": PublicDataConfig,
 }
 WHOLE = {"experiment", "debug", "sweep"}  # folders of additions to a whole configuration: +experiment=...
 

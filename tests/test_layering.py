@@ -16,7 +16,7 @@ RANKS = (
     "jsonfile labels ignored progress device",
     "schemas models io simulation targets networks",
     "config_errors command_help overrides composition losses conversion refine data",
-    "config tracking labeling inference",
+    "config tracking labeling inference catalogue",
     "metrics recomposition",
     "measure",
     "pictures",
@@ -24,7 +24,7 @@ RANKS = (
     "prediction quantification planning",
     "evaluation tuning guidance",
     "summary api __main__",
-    "inspect plan train predict validate evaluate track quantify annotate simulate convert summarize",
+    "inspect plan train predict validate evaluate track quantify annotate simulate convert summarize public_data",
 )
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms.split()}
 ENTRIES = set(RANKS[-1].split())
