@@ -12,12 +12,12 @@ from cellflax import config as mechanism
 from cellflax.annotation.config import AnnotateConfig
 from cellflax.config import config_directory
 from cellflax.convert import ConvertConfig
-from cellflax.public_data import PublicDataConfig
 from cellflax.evaluate import EvaluateConfig
 from cellflax.inspect import InspectConfig
 from cellflax.models.patch_net import PatchNetConfig
 from cellflax.plan import PlanConfig
 from cellflax.predict import PredictConfig
+from cellflax.public_data import PublicDataConfig
 from cellflax.quantify import QuantifyConfig
 from cellflax.schemas import GROUPS, field_types, from_json, to_json
 from cellflax.simulate import SimulateConfig

@@ -1,4 +1,4 @@
-"""`docs/outputs.md` names every file that small runs of the commands write, and every column of their tables."""
+"""`docs/reference/outputs.md` names every file that small runs of the commands write, and every column of their tables."""
 
 import json
 import re
@@ -20,7 +20,7 @@ from tests.commands import REPOSITORY, run_command
 from tests.conversion.keras1_files import BATCH_NORM, Published
 from tests.run_directories import write_run
 
-PAGE = (REPOSITORY / "docs" / "outputs.md").read_text(encoding="utf-8")
+PAGE = (REPOSITORY / "docs" / "reference" / "outputs.md").read_text(encoding="utf-8")
 COMMANDS = (
     *("plan", "train", "predict", "validate", "evaluate", "track"),
     *("quantify", "annotate", "simulate", "convert", "summarize"),
@@ -235,11 +235,11 @@ def test_all_that_is_written_is_documented(outputs, command):
     written = _written(outputs.directories[command])
     assert written
     for file, columns in written.items():
-        assert _fits(file, section.files), f"docs/outputs.md, {command}: no file {file}"
+        assert _fits(file, section.files), f"docs/reference/outputs.md, {command}: no file {file}"
         for column in sorted(columns):
-            assert Path(file).name in section.columns, f"docs/outputs.md, {command}: no columns of {file}"
+            assert Path(file).name in section.columns, f"docs/reference/outputs.md, {command}: no columns of {file}"
             documented = section.columns[Path(file).name]
-            assert _fits(column, documented), f"docs/outputs.md, {command}, {file}: no column {column}"
+            assert _fits(column, documented), f"docs/reference/outputs.md, {command}, {file}: no column {column}"
 
 
 # What the small runs do not write, because it depends on the input, the settings, or an error.
