@@ -32,7 +32,6 @@ nb_merge_streams = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings say types, shapes and units
 napoleon_numpy_docstring = False
-suppress_warnings = ["toc.empty_glob"]  # howto/index.md takes pages that may not be there yet
 nitpick_ignore_regex = [("py:.*", ".*")]  # types of other packages; links between pages are checked
 
 html_theme = "furo"

@@ -120,7 +120,7 @@ def _extras() -> str:
     lines = ["| extra | adds | for |", "|---|---|---|"]
     for name, packages in tomllib.loads(text)["project"]["optional-dependencies"].items():
         match = re.search(rf"^{name} = .*\](?:  # (.*))?$", text, re.MULTILINE)
-        purpose = (match[1] if match else None) or _PURPOSES.get(name, "")
+        purpose = _PURPOSES.get(name) or (match[1] if match else None) or ""
         names = ", ".join(f"`{re.split(r'[<>=! ]', package)[0]}`" for package in packages)
         lines.append(f"| `{name}` | {names} | {purpose} |")
     return "\n".join(lines) + "\n"
@@ -141,6 +141,8 @@ def _rewrite_links(app: Sphinx, name: str, content: list[str]) -> None:
     if not name.startswith("generated/"):
         file = Path(app.srcdir) / f"{name}.md"
         content[0] = linked(content[0], file, file)
+    if name == "howto/index":  # Sphinx warns of a pattern that no page matches
+        content[0] = re.sub(r"^/(\S+)$", lambda m: m[0] if any(DOCS.glob(f"{m[1]}.md")) else "", content[0], flags=re.M)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
