@@ -71,11 +71,11 @@ def _table(sets: dict[str, PublicSet]) -> Iterator[str]:
     width = max(map(len, sets))
     for found in sets.values():
         size = "by hand" if not found.files else size_in_words(found.bytes)
-        text = f"{found.name:{width}}  {size:>8}  {found.title}"
-        yield textwrap.shorten(text, 10 * _WIDTH) if len(text) > 10 * _WIDTH else text
+        yield f"{found.name:{width}}  {size:>8}  {found.title}"
     yield ""
-    yield "size unknown: the publisher's server says it while it is fetched. by hand: there is no address to fetch from."
-    yield "cellflax data list NAME prints licence, truth, source and checksums; cellflax data get NAME output=DIR fetches."
+    yield "unknown: the publisher's server says the size while it is fetched. by hand: there is no address to fetch from."
+    yield "cellflax data list NAME prints licence, truth, source and checksums."
+    yield "cellflax data get NAME output=DIR fetches a set."
 
 
 def _page(found: PublicSet) -> Iterator[str]:

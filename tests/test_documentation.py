@@ -34,7 +34,9 @@ FILES = {
     "my_experiments/experiment/mine.yaml": "# @package _global_\nname: mine\n",
 }
 PAGES = [page for page in pages() if lines_of(page)]
-UNIQUE = {(line.command, line.words): line for page in reversed(PAGES) for line in reversed(lines_of(page)) if line.command}
+UNIQUE = {
+    (line.command, line.words): line for page in reversed(PAGES) for line in reversed(lines_of(page)) if line.command
+}
 _split = BasicSweeper.split_arguments
 
 
@@ -149,7 +151,9 @@ def test_the_page_of_a_command_has_every_key_option_and_default(extension, comma
 def test_links_to_the_repository_lead_to_pages_or_to_text(extension):
     pytest.importorskip("sphinx")
     linked, page = extension("repository_pages").linked, REPOSITORY / "docs/howto/x.md"
-    text = "[a](../../experiments/own/README.md#the-sets) [b](train.md) [c](../../benchmarks/dense_inference.py) [d](#e)"
+    text = (
+        "[a](../../experiments/own/README.md#the-sets) [b](train.md) [c](../../benchmarks/dense_inference.py) [d](#e)"
+    )
     assert linked(text, page, page) == (
         "[a](../generated/experiments/own/README.md#the-sets) [b](train.md) c (`benchmarks/dense_inference.py`) [d](#e)"
     )

@@ -18,6 +18,7 @@ from cellflax.catalogue.sets import PublicFile, PublicSet
 from cellflax.catalogue.unpacking import unpack
 from cellflax.errors import UserError
 from tests.commands import Result, run_command
+from tests.test_outputs import read_page
 
 IMAGE = b"an image"
 
@@ -106,6 +107,8 @@ def test_files_and_archives_arrive_with_a_record(served, tmp_path):
         "sha256": hashlib.sha256(IMAGE).hexdigest(),
     }  # fmt: skip
     assert written["files"][1]["unpacked"] == 2
+    documented = read_page()["data"]
+    assert set(written) == set(documented.columns["<name>.source.json"])
     asked.clear()
     fetch_set(found, tmp_path)  # all is there
     assert asked == []
@@ -134,7 +137,7 @@ def test_half_a_file_does_not_stay(server, tmp_path):
 
 
 def test_another_file_than_the_known_one_is_refused(served, tmp_path):
-    found, base, _ = served
+    base = served[1]
     with pytest.raises(UserError, match=r"its SHA-256 is not .* give another mirror=URL\|FOLDER") as error:
         fetch_set(public(file(base, "a b/1.tif", b"another")), tmp_path)
     assert "\n" not in str(error.value)
