@@ -73,7 +73,7 @@ def _table(sets: dict[str, PublicSet]) -> Iterator[str]:
         size = "by hand" if not found.files else size_in_words(found.bytes)
         yield f"{found.name:{width}}  {size:>8}  {found.title}"
     yield ""
-    yield "unknown: the publisher's server says the size while it is fetched. by hand: there is no address to fetch from."
+    yield "unknown: the publisher's server says the size while it is fetched. by hand: there is no address."
     yield "cellflax data list NAME prints licence, truth, source and checksums."
     yield "cellflax data get NAME output=DIR fetches a set."
 

@@ -1,7 +1,7 @@
 """How Sphinx builds the documentation: `sphinx-build -W -n docs OUTPUT`.
 
-The tutorials are notebooks. They are shown without being run, unless CELLFLAX_DOCS=execute is set: then each is run once,
-and its results are kept until it changes (docs/execute.py does that, and needs minutes).
+The tutorials are notebooks. They are shown without being run, unless CELLFLAX_DOCS=execute is set: then each is run
+once, which takes minutes, and its results are shown and kept until it changes. docs/execute.py runs them alone.
 """
 
 import os

@@ -1,6 +1,6 @@
 """Draw the pictures of the gallery from simulated data: python docs/draw_gallery.py
 
-Writes small PNG files to docs/pictures/, with outlines or tracks of the exact truth. The same seeds give the same pictures.
+Writes small PNG files to docs/pictures/, with outlines or tracks of the exact truth. The seeds are fixed.
 """
 
 from pathlib import Path

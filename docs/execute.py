@@ -1,7 +1,7 @@
 """Run tutorials as notebooks and print what their cells print: python docs/execute.py [NAME ...]
 
-Without names, it runs all of docs/tutorials/. Each runs in an empty folder of its own, as a reader would. The exit status
-is 1 if a cell fails. Needs `pip install 'cellflax[docs]'`.
+Without names, it runs all of docs/tutorials/. Each runs in an empty folder of its own, as a reader would. The exit
+status is 1 if a cell fails. Needs `pip install 'cellflax[docs]'`.
 """
 
 import os

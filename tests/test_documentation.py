@@ -18,8 +18,8 @@ from cellflax.schema_source import read_schema
 from tests.commands import REPOSITORY, Result, run_command
 from tests.documentation import Line, files_of, lines_of, pages
 
-# Pages whose lines are only composed: they need real data, hours, or a training that a reader has done. Their ways are run
-# on small simulated data by the tests of the commands, and README's first five by tests/test_wheel.py.
+# Pages whose lines are only composed: they need real data, hours, or a training that a reader has done. What they do is
+# run on small simulated data by the tests of the commands, and README's first five lines by tests/test_wheel.py.
 ONLY_COMPOSED = {
     *("README.md", "docs/start.md"),
     *(f"docs/howto/{name}.md" for name in ("annotate", "clusters", "data", "evaluate", "large_images", "predict")),
@@ -89,7 +89,8 @@ def test_lines_are_read_as_a_shell_reads_them(tmp_path, monkeypatch):
     monkeypatch.setattr("tests.documentation.REPOSITORY", tmp_path)
     page = tmp_path / "page.md"
     page.write_text(
-        "```bash\nA=1 cellflax predict 'channels=[a,b]' \\\n    input=x  # why\n.venv/bin/python -m cellflax.train && ls\n"
+        "```bash\nA=1 cellflax predict 'channels=[a,b]' \\\n    input=x  # why\n"
+        ".venv/bin/python -m cellflax.train && ls\n"
         "cat > f.yaml <<'END'\ncellflax no\nEND\n```\n```{code-cell} ipython3\n%%bash\ncellflax --help\n```\n"
         "```python\ncellflax no\n```\n"
     )

@@ -1,4 +1,4 @@
-"""`docs/reference/outputs.md` names every file that small runs of the commands write, and every column of their tables."""
+"""`docs/reference/outputs.md` names every file that small runs of the commands write, and every column of tables."""
 
 import json
 import re
