@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import functools
 import inspect
 import os
 import pkgutil
@@ -98,6 +99,7 @@ def test_hydras_own_options_still_work(tmp_path):
 # Help of a command.
 
 
+@functools.cache
 def help_of(command: str) -> str:
     result = shell(command, "--help")
     assert (result.status, result.err) == (0, "")
