@@ -67,11 +67,12 @@ def _fetch(found: PublicSet, file: PublicFile, folder: Path, url: str) -> dict[s
     known = None if file.sha256 is None else f"sha256:{file.sha256}"
     retries = 0 if is_local else _RETRIES
     source = pooch.create(folder, "", registry={file.path: known}, urls={file.path: url}, retry_if_failed=retries)
+    downloader: Any = _copy if is_local else pooch.HTTPDownloader(timeout=_TIMEOUT_S)
     logger = pooch.get_logger()  # one line per file would break up the progress bar
     level = logger.level
     logger.setLevel("ERROR")
     try:
-        source.fetch(file.path, downloader=_copy if is_local else pooch.HTTPDownloader(timeout=_TIMEOUT_S))
+        source.fetch(file.path, downloader=downloader)
     except OSError as error:
         reason = textwrap.shorten(error.strerror or str(error), 100, placeholder=" ...")
         raise UserError(

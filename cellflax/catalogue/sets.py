@@ -98,8 +98,8 @@ def public_set(name: str) -> PublicSet:
 
 def _set(entry: dict[str, Any]) -> PublicSet:
     """An entry of the file; the checksums of the DeepCell repository's training files are in their own registry."""
-    optional = {key: entry.get(key) for key in ("licence", "terms", "commit", "cite", "use", "by_hand")}
-    known = {key: entry[key] for key in ("name", "title", "truth", "source", "folder")}
+    optional: dict[str, Any] = {key: entry.get(key) for key in ("licence", "terms", "commit", "cite", "use", "by_hand")}
+    known: dict[str, Any] = {key: entry[key] for key in ("name", "title", "truth", "source", "folder")}
     base = entry.get("base_url")
     hashes = deepcell_registry()["files"] if entry["folder"] == "deepcell" else {}
     files = tuple(_file(file, base, hashes) for file in entry["files"])
