@@ -1,5 +1,6 @@
 """Fetching public sets from a server on this machine, from a folder, and from nowhere."""
 
+import gc
 import hashlib
 import http.server
 import io
@@ -19,6 +20,9 @@ from cellflax.catalogue.unpacking import unpack
 from cellflax.errors import UserError
 from tests.commands import Result, run_command
 from tests.test_outputs import read_page
+
+# requests leaves the socket of a request that failed to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 IMAGE = b"an image"
 
@@ -68,6 +72,8 @@ def server(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def no_retries(monkeypatch):
     monkeypatch.setattr(fetching, "_RETRIES", 0)
+    yield
+    gc.collect()
 
 
 def file(base: str, path: str, content: bytes | None, unpack: bool = False) -> PublicFile:
