@@ -4,7 +4,7 @@ import importlib
 import sys
 from difflib import get_close_matches
 
-from cellflax.commands import COMMANDS, overview
+from cellflax.commands import COMMANDS, module_of, overview
 from cellflax.interruption import ending_in_one_line
 from cellflax.progress import closing_pipe_ends
 
@@ -24,7 +24,7 @@ def main() -> None:
             sys.exit(1)
         elif not _print_help(name, arguments):
             sys.argv = [f"cellflax {name}", *arguments]
-            importlib.import_module(f"cellflax.{name}").main()
+            importlib.import_module(module_of(name)).main()
 
 
 def _unknown(name: str) -> str:

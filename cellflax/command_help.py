@@ -15,6 +15,7 @@ from typing import Any, get_args
 
 from omegaconf import OmegaConf
 
+from cellflax.commands import module_of
 from cellflax.errors import UserError
 from cellflax.schema_source import UNREAD, read_docstring, read_schema
 from cellflax.schemas import GROUPS, SCHEMA_SUFFIX, describe_type, field_types
@@ -73,7 +74,7 @@ class _Option:
 class _Help:
     def __init__(self, name: str, schema: type, directory: Path, load: Callable[[str], type], docstring: str | None):
         self._name, self._schema, self._directory, self._load = name, schema, directory, load
-        self._docstring = read_docstring(f"cellflax.{name}") if docstring is None else docstring
+        self._docstring = read_docstring(module_of(name)) if docstring is None else docstring
         self._values, self._chosen = _command_file(directory, name)
         self._values.pop("hydra", None)
         self._described: dict[type, str] = {}

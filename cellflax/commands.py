@@ -2,7 +2,7 @@
 
 from cellflax.schema_source import read_docstring
 
-# name -> "module:class" of its configuration; the command itself is `cellflax.<name>:main`.
+# name -> "module:class" of its configuration; the command itself is `main` of the module that `module_of` names.
 COMMANDS: dict[str, str] = {
     "inspect": "cellflax.inspect:InspectConfig",
     "plan": "cellflax.plan:PlanConfig",
@@ -18,12 +18,20 @@ COMMANDS: dict[str, str] = {
     "export": "cellflax.export:ExportConfig",
     "convert": "cellflax.convert:ConvertConfig",
     "summarize": "cellflax.summarize:SummarizeConfig",
+    "data": "cellflax.public_data:PublicDataConfig",
 }
+
+_MODULES = {"data": "cellflax.public_data"}  # where the name of the command is that of a folder
+
+
+def module_of(name: str) -> str:
+    """The module that holds a command."""
+    return _MODULES.get(name, f"cellflax.{name}")
 
 
 def summary(name: str) -> str:
     """What a command does, in one line: the first of its module's docstring."""
-    return read_docstring(f"cellflax.{name}").partition("\n")[0]
+    return read_docstring(module_of(name)).partition("\n")[0]
 
 
 def overview() -> str:

@@ -19,6 +19,7 @@ from cellflax.inspect import InspectConfig
 from cellflax.models.patch_net import PatchNetConfig
 from cellflax.plan import PlanConfig
 from cellflax.predict import PredictConfig
+from cellflax.public_data import PublicDataConfig
 from cellflax.quantify import QuantifyConfig
 from cellflax.schemas import GROUPS, field_types, from_json, to_json
 from cellflax.simulate import SimulateConfig
@@ -43,6 +44,7 @@ COMMANDS = {
     "track": TrackConfig,
     "summarize": SummarizeConfig,
     "correct": CorrectConfig,
+    "data": PublicDataConfig,
 }
 WHOLE = {"experiment", "debug", "sweep"}  # folders of additions to a whole configuration: +experiment=...
 

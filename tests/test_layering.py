@@ -16,7 +16,7 @@ RANKS = (
     "jsonfile labels ignored progress device",
     "schemas models io simulation targets networks",
     "config_errors command_help overrides composition losses conversion refine data",
-    "config tracking labeling inference",
+    "config tracking labeling inference catalogue",
     "metrics recomposition",
     "measure",
     "pictures exporting",
@@ -26,7 +26,7 @@ RANKS = (
     "evaluation tuning guidance correction",
     "summary api __main__",
     "napari_plugin",
-    "inspect plan train predict validate evaluate track quantify annotate simulate export convert summarize correct",
+    "inspect plan train predict validate evaluate track quantify annotate simulate export convert summarize correct public_data",
 )
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms.split()}
 ENTRIES = set(RANKS[-1].split())

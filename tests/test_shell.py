@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import functools
 import inspect
 import os
 import pkgutil
@@ -16,7 +17,7 @@ import pytest
 import cellflax
 from cellflax.__main__ import main
 from cellflax.command_help import command_help, meanings
-from cellflax.commands import COMMANDS, summary
+from cellflax.commands import COMMANDS, module_of, summary
 from cellflax.config import config_directory
 from cellflax.errors import UserError
 from cellflax.progress import end_if_pipe_closed
@@ -44,8 +45,9 @@ def test_alone_it_lists_the_commands(arguments):
     result = shell(*arguments)
     assert (result.status, result.err) == (0, "")
     listed = dict(re.findall(r"^  (\w+) +(\S.*)$", result.out, re.MULTILINE))
-    modules = {path.stem for path in Path(cellflax.__file__).parent.glob("*.py") if "@entry(" in path.read_text()}
-    assert set(listed) == modules - {"config"} == set(COMMANDS) == set(SCHEMAS)
+    texts = [path.read_text() for path in Path(cellflax.__file__).parent.glob("*.py") if path.stem != "config"]
+    entries = {match for text in texts for match in re.findall(r'^@entry\("(\w+)"', text, re.MULTILINE)}
+    assert set(listed) == entries == set(COMMANDS) == set(SCHEMAS)
     for name, line in listed.items():
         assert line == summary(name)
         assert line.endswith(".")
@@ -97,6 +99,7 @@ def test_hydras_own_options_still_work(tmp_path):
 # Help of a command.
 
 
+@functools.cache
 def help_of(command: str) -> str:
     result = shell(command, "--help")
     assert (result.status, result.err) == (0, "")
@@ -188,7 +191,7 @@ def test_help_names_the_papers_that_it_cites():
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_from_the_sources_is_that_of_the_classes(command):
     """The dataclasses that `cellflax COMMAND --help` reads from their sources are those that Python imports."""
-    module = pkgutil.resolve_name(f"cellflax.{command}")
+    module = pkgutil.resolve_name(module_of(command))
     imported = command_help(command, SCHEMAS[command], config_directory(), pkgutil.resolve_name, module.__doc__)
     assert help_of(command) == imported
     assert run_command(module.main, "--help").out == imported

@@ -57,7 +57,13 @@ def test_contents(wheel):
     modules = {str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "cellflax").rglob("*.py")}
     shipped = [path for path in (REPOSITORY / "cellflax" / "networks").iterdir() if path.suffix in (".npz", ".md")]
     networks = {f"cellflax/networks/{path.name}" for path in shipped}
-    assert conf | modules | networks | {"cellflax/data/deepcell_files.json", "cellflax/py.typed"} <= names
+    assert (
+        conf
+        | modules
+        | networks
+        | {"cellflax/data/deepcell_files.json", "cellflax/catalogue/sets.json", "cellflax/py.typed"}
+        <= names
+    )
     assert not [name for name in names if not name.startswith(("cellflax/", "cellflax-"))]
     assert any(name.endswith("licenses/LICENSE") for name in names)
 

@@ -1,6 +1,6 @@
 """Names of the files that commands write, and of the columns that several tables share.
 
-`docs/outputs.md` says what each holds.
+`docs/reference/outputs.md` says what each holds.
 """
 
 import re

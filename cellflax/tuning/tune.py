@@ -41,7 +41,7 @@ class Tuning:
         best: index on all of the best that was found, whether it was taken or not.
         best_error: standard error of its gain; infinity if it cannot be estimated.
         evaluations: number of settings that were tried.
-        trials: one row per trial, see docs/outputs.md.
+        trials: one row per trial, see docs/reference/outputs.md.
     """
 
     start: RefineConfig

@@ -1,0 +1,1 @@
+"""The catalogue of public image sets: what each shows, and how to fetch it."""
