@@ -26,7 +26,8 @@ RANKS = (
     "evaluation tuning guidance correction",
     "summary api __main__",
     "napari_plugin",
-    "inspect plan train predict validate evaluate track quantify annotate simulate export convert summarize correct public_data",
+    "inspect plan train predict validate evaluate track quantify annotate simulate export convert summarize correct "
+    "public_data",
 )
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms.split()}
 ENTRIES = set(RANKS[-1].split())
