@@ -11,6 +11,12 @@ checkpoint, where `cellflax.predict` takes them from:
 
     cellflax validate checkpoint=RUN tune=true tuner.index=f1_50
 
+`calibrate=true` learns there how likely a cell is to be right, and keeps that in the checkpoint, so that
+`cellflax.predict` writes it for every cell (`probability_iou50`, `probability_iou80`). It holds for the refinement and
+the test-time augmentation that are given, or for those of the checkpoint; with `tune=true`, for what was chosen:
+
+    cellflax validate checkpoint=RUN calibrate=true
+
 `part=test` scores the checkpoint on the test part of its training (data.folds, data.test_sets) instead, and replaces
 the scores that training wrote to the run directory. Use it for a refinement that was chosen as above.
 
@@ -26,6 +32,7 @@ from typing import Any
 
 import numpy as np
 
+from cellflax.calibration.run import calibrate_checkpoint
 from cellflax.checks import check
 from cellflax.config import entry, job_overrides
 from cellflax.data.datasets import load_dataset
@@ -36,13 +43,14 @@ from cellflax.device import set_up_jax
 from cellflax.errors import UserError
 from cellflax.evaluation.test_part import score_test
 from cellflax.guidance.guide import guide
+from cellflax.prediction.held_out_maps import HeldOutMaps
 from cellflax.prediction.trained import TrainedModel, load_model
 from cellflax.refine import RefineConfig
 from cellflax.training.composition import check_composition, check_test
 from cellflax.training.config import TRANSFORM_COUNTS
 from cellflax.training.held_out import Validator, metrics_line
 from cellflax.training.tuner import TunerConfig
-from cellflax.tuning.run import held_out_probabilities, tune_checkpoint
+from cellflax.tuning.run import tune_checkpoint
 
 
 class Part(Enum):
@@ -66,6 +74,8 @@ class ValidateConfig:
         tune: choose the settings of `refine` on the held-out regions and keep them in the checkpoint, in place of those
             that were tuned before; null for `refine` begins with the refinement of the training.
         tuner: how they are chosen.
+        calibrate: learn on the held-out regions how likely a cell is to be right, and keep that in the checkpoint, in
+            place of what was learnt before.
         guide: also write doubtful annotations, odd images and advice to the run directory; only for part=validation.
     """
 
@@ -77,6 +87,7 @@ class ValidateConfig:
     erode_reference: bool = False
     tune: bool = False
     tuner: TunerConfig = field(default_factory=TunerConfig)
+    calibrate: bool = False
     guide: bool = False
 
     def __post_init__(self):
@@ -87,6 +98,12 @@ class ValidateConfig:
             raise UserError("tune=true chooses settings, and part=test is for final scores; leave out one of them")
         if self.tune and self.erode_reference:
             raise UserError("erode_reference=true has no effect with tune=true; leave out one of them")
+        if self.calibrate and self.part is Part.test:
+            raise UserError(
+                "calibrate=true learns from cells, and part=test is for final scores; leave out one of them"
+            )
+        if self.calibrate and self.erode_reference:
+            raise UserError("erode_reference=true has no effect with calibrate=true; leave out one of them")
         if self.guide and self.part is Part.test:
             raise UserError("guide=true looks at no test image, and goes with part=validation; leave out part=test")
 
@@ -100,12 +117,15 @@ def main(config: ValidateConfig) -> float:
         tested = score_test_again(config)
         print(f"{config.checkpoint}: {metrics_line(tested)}", flush=True)
         return tested["jaccard_index"] or 0.0
-    if config.tune:
-        tuning = tune_again(config)
-        scores = {f"{tuning['index']}_{when}": tuning[when] for when in ("before", "after")}
+    if config.tune or config.calibrate:
+        tuning, calibration = learn_again(config)
+        scores = {} if tuning is None else {f"{tuning['index']}_{when}": tuning[when] for when in ("before", "after")}
+        for name, score in ({} if calibration is None else calibration["scores"]).items():
+            error = score["cross_fitted"] and score["cross_fitted"]["expected_calibration_error"]
+            scores[f"{name}_calibration_error"] = error
         print(f"{config.checkpoint}: {metrics_line(scores)}", flush=True)
         _guide(config)
-        return tuning["after"]
+        return 0.0 if tuning is None else tuning["after"]
     metrics = validate(config)
     settings = [override for override in job_overrides() if not override.startswith("checkpoint=")]
     print(f"{' '.join(settings) or config.checkpoint}: {metrics_line(metrics)}", flush=True)
@@ -170,17 +190,19 @@ def _run_of(model: TrainedModel) -> Path:
     return model.path.parent.parent
 
 
-def tune_again(config: ValidateConfig) -> dict[str, Any]:
-    """Choose the settings of a refinement on the held-out regions, and keep them in the checkpoint.
+def learn_again(config: ValidateConfig) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Choose the settings of a refinement on the held-out regions, calibrate there, and keep both in the checkpoint.
 
     Returns:
-        As `cellflax.tuning.run.summarized`.
+        As `cellflax.tuning.run.summarized` and `cellflax.calibration.run.calibrate_checkpoint`; None for what is not
+        wanted.
 
     Raises:
         UserError: if the checkpoint cannot be read, its held-out regions are not there, or `refine` does not fit it.
     """
     model = load_model(config.checkpoint, config.step)
-    settings = replace(model.config, refine=config.refine or model.trained_refine)
+    usual = model.trained_refine if config.tune else model.config.refine
+    settings = replace(model.config, refine=config.refine or usual)
     dataset = with_target(dataset_to_scale(_dataset(model), settings.scale), settings.target)
     kept = model.record["data"].get("validation", [])
     if [region.example.name for region in dataset.validation] != kept:
@@ -191,11 +213,16 @@ def tune_again(config: ValidateConfig) -> dict[str, Any]:
         )
     check_composition(settings, dataset)
     validator = Validator.of(settings, dataset, model.geometry)
-    transforms = config.test_time_augmentation or settings.test_time_augmentation
-    tuning = tune_checkpoint(model, validator, config.tuner, transforms)
+    maps = HeldOutMaps(model, validator, config.test_time_augmentation or settings.test_time_augmentation)
+    how, tuning, calibration = settings.refine, None, None
+    if config.tune:
+        tuning = tune_checkpoint(maps, config.tuner)
+        how = load_model(model.path).config.refine
+    if config.calibrate:
+        calibration = calibrate_checkpoint(maps, dataset, how)
     _load.cache_clear()
     _validator.cache_clear()
-    return tuning
+    return tuning, calibration
 
 
 # The jobs of a sweep share one process: what does not depend on the settings of the refinement is done once.
@@ -239,7 +266,7 @@ def _dataset(model: TrainedModel) -> Dataset:
 def _predictions(checkpoint: str, step: str, transforms: int) -> list[np.ndarray]:
     model, _ = _load(checkpoint, step)
     validator = _validator(checkpoint, step, type(model.config.refine))
-    return held_out_probabilities(model, validator, transforms)
+    return HeldOutMaps(model, validator, transforms).means
 
 
 if __name__ == "__main__":

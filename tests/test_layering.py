@@ -22,7 +22,7 @@ RANKS = (
     "pictures",
     "training annotation inspection",
     "prediction quantification planning",
-    "evaluation tuning guidance",
+    "evaluation tuning calibration guidance",
     "summary api __main__",
     "inspect plan train predict validate evaluate track quantify annotate simulate convert summarize",
 )

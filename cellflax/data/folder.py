@@ -131,7 +131,8 @@ def read_folder(config: FolderData) -> FolderImages:
     for data_set, found in data_sets.items():
         for files in found.images:
             image = read_channels(files)
-            simulated += any((path.parent / SIMULATED_NOTE).exists() for path in files.paths)
+            is_simulated = any((path.parent / SIMULATED_NOTE).exists() for path in files.paths)
+            simulated += is_simulated
             if examples and len(image.channels) != len(channels):
                 raise UserError(
                     f"{image.path}: {len(image.channels)} channels, but {examples[0].name} has {len(channels)}; "
@@ -139,7 +140,8 @@ def read_folder(config: FolderData) -> FolderImages:
                 )
             channels = channels or image.channels
             name = files.name if len(data_sets) == 1 else f"{data_set}/{files.name}"
-            examples.append(replace(_example(files.name, image, found, config), name=name, data_set=data_set))
+            example = _example(files.name, image, found, config)
+            examples.append(replace(example, name=name, data_set=data_set, simulated=is_simulated))
     if not any(example.annotated_cells.any() for example in examples):
         raise UserError(
             f"{root}: no label image has a cell ({len(examples)} read, the labels are all zero or not annotated); "
