@@ -185,7 +185,8 @@ def _score(config: EvaluateConfig, pairs: Sequence[Pair], failures: Failures, ou
     drawn = panels(pairs, accuracy, failures, sparse=sparse, **comparison)
     uncertain, remarks = uncertainty_table(pairs, scores)
     calibration, more = score_probabilities(pairs, scores, output)
-    notes = [*pair_notes(pairs), *mask_notes(masks), *sparse_notes(sparse), *pixels.notes, *remarks, *more]
+    notes = [*pair_notes(pairs), *mask_notes(masks), *sparse_notes(sparse), *pixels.notes]
+    notes += dict.fromkeys([*remarks, *more])
     if failures.reasons:
         notes.append(f"scores are over {len(scores)} images; what could not be used is listed under failed")
 

@@ -53,6 +53,7 @@ class Model:
     def __init__(self, networks: Networks):
         self._networks = networks
         self._unlike = UnlikeTraining(networks.model)
+        self._told = False  # what given nuclei change
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -114,6 +115,10 @@ class Model:
             if networks.nuclei_model is not None:
                 raise UserError("nuclei=... and nuclei_checkpoint are both given; leave one of them out")
             networks = networks.with_given_nuclei("nuclei=...")
+            if networks.sureness != self._networks.sureness and not self._told:
+                self._told = True
+                for remark in networks.sureness.remarks:
+                    say(remark)
             seeds = nuclei_of(np.asarray(nuclei), given, "nuclei")
         outputs = networks.model.outputs
         maps = _Maps(given.pixels.shape[:2], len(outputs.names)) if probabilities else None

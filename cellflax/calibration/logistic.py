@@ -4,7 +4,9 @@ import numpy as np
 from scipy import optimize
 from scipy.special import expit
 
-_RIDGE = 1.0  # of weights in standard deviations, as scikit-learn's default
+# Of weights in standard deviations. Measurements are correlated and wrong cells few: of 0.3, 1, 3, 10 and 30, this had
+# the smallest cross-fitted Brier score for 270 held-out cells of dsb2018 (experiments/calibration).
+_RIDGE = 10.0
 _INTERCEPT_RIDGE = 1e-3  # keeps it finite where all cells are right
 _FOLDS = 5
 

@@ -52,7 +52,7 @@ def judged_table(
         try:
             measured = read(file)
         except UserError as error:
-            return None, [f"{columns[0]} not scored: {error}"]
+            return None, [f"{results.UNCERTAINTY} not scored: {error}"]
         here = [name for name in columns if name in measured]
         if not here:
             return None, []
