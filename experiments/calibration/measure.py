@@ -75,7 +75,8 @@ def judged(predicted: Path, reference: Path) -> pd.DataFrame:
     cells = pd.read_csv(predicted / "cells.csv", dtype={"image": str})
     tables = []
     for name, rows in cells.groupby("image"):
-        (file,) = (path for path in sorted(reference.iterdir()) if path.stem == name)
+        # An image that is named by its channel (a_nuclear) has its labels without (a).
+        (file,) = (path for path in sorted(reference.iterdir()) if f"{name}_".startswith(f"{path.stem}_"))
         table = overlap_table(read_labels(file), read_labels(predicted / f"{name}_labels.tif"))
         right = pd.DataFrame({"label": table.predicted_labels})
         for iou in RIGHT.values():
