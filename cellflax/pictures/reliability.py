@@ -40,5 +40,6 @@ def reliability_figure(scores: Mapping[str, Reliability]) -> Figure:
     counts.set_xlabel("probability of being right")
     counts.set_ylabel("cells")
     counts.set_yscale("symlog", linthresh=1)
+    counts.set_ylim(0, 2 * max((score.bins["n_cells"].max() for score in scores.values()), default=1))
     counts.grid(alpha=0.3)
     return figure
