@@ -59,7 +59,9 @@ def calibrate_run(maps: HeldOutMaps, dataset: Dataset) -> dict[str, Any]:
     """
     model = load_model(maps.model.path)  # it may have been tuned since
     entry, how = model.record.get(ENTRY), model.config.refine
-    if entry is not None and entry.get("fitted", {}).get("refine") == refinement(how):
+    made_for = {"refine": refinement(how), "test_time_augmentation": maps.transforms}
+    fitted = None if entry is None else entry.get("fitted")
+    if entry is not None and isinstance(fitted, dict) and made_for.items() <= fitted.items():
         say(f"step {model.step} was calibrated before, and stays as it is")
         return _summarized(entry)
     return calibrate_checkpoint(maps, dataset, how)
