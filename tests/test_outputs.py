@@ -257,6 +257,7 @@ NOT_WRITTEN = {
         "cells.partial.csv",
         *(f"cells.csv: {name}" for name in ("frame", "time_s", "cell_type", "score_<type>", *results.RIGHT)),
     },
+    "validate": {"calibration.csv", "calibration.png"},
     "evaluate": {"reliability.csv", "reliability.png", "metrics.json: calibration"},
     "quantify": {
         "metrics.json: area_px",
