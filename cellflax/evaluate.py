@@ -17,6 +17,8 @@ writes to `output`
                         cells (all classes except background) and, with reference_nuclei=DIR, one for nuclei
     uncertainty.csv     one row per predicted cell, if the `cells.csv` beside the labels has the cells' uncertainty;
                         metrics.json then also reports how well the uncertainty identifies wrong cells
+    reliability.csv     how many cells are right of those with about the same probability of being right, if `cells.csv`
+                        has it; drawn in reliability.png. metrics.json has the expected calibration error
 
 The F-score of a reference cell is the Dice index with its one-to-one partner, or 0 if it has none. SM (P3) is
 k * mean best Dice + (1 - k) * 2|P|/(N + M) over N reference cells, M predictions and |P| one-to-one pairs: at the cell
@@ -40,6 +42,7 @@ from cellflax.evaluation.notes import mask_notes, pair_notes
 from cellflax.evaluation.panels import panels
 from cellflax.evaluation.pixels import PixelScores, roc_table
 from cellflax.evaluation.references import MAIN, check_names, reference_summary, scores_against
+from cellflax.evaluation.reliability import calibration_lines, score_probabilities
 from cellflax.evaluation.report import Evaluated, cell_crops, evaluation_report
 from cellflax.evaluation.screen import format_table, score_words
 from cellflax.evaluation.sparse import sparse_notes, sparse_reference
@@ -66,6 +69,7 @@ from cellflax.report.page import save_report
 _FILES = (
     *(results.METRICS, results.PER_CELL, results.F_SCORE_CURVE, results.F_SCORE_FIGURE, results.OVERLAY),
     *(results.ROC_TABLE, results.ROC_FIGURE, results.UNCERTAINTY_TABLE),
+    *(results.RELIABILITY_TABLE, results.RELIABILITY_FIGURE),
 )
 _SETTINGS = ("border", "erode_reference", "sm_k", "sm_min_jaccard", "ignore_label", "background_label")
 _INPUTS = ("predicted", "reference", "nuclei", "image", "references", "probability", "reference_nuclei", "ignore")
@@ -186,11 +190,13 @@ def _score(config: EvaluateConfig, pairs: Sequence[Pair], failures: Failures, ou
     accuracy = {name: score.accuracy for name, score in scores.items()}
     drawn = panels(pairs, accuracy, failures, sparse=sparse, **comparison)
     uncertain, remarks = uncertainty_table(pairs, scores)
-    notes = [*pair_notes(pairs), *mask_notes(masks), *sparse_notes(sparse), *pixels.notes, *remarks]
+    calibration, more = score_probabilities(pairs, scores, output)
+    notes = [*pair_notes(pairs), *mask_notes(masks), *sparse_notes(sparse), *pixels.notes]
+    notes += dict.fromkeys([*remarks, *more])
     if failures.reasons:
         notes.append(f"scores are over {len(scores)} images; what could not be used is listed under failed")
 
-    metrics = {**_metrics(config, scores, pooled), "failed": failures.reasons, "notes": notes}
+    metrics = {**_metrics(config, scores, pooled), "failed": failures.reasons, "notes": notes, **calibration}
     if config.references:
         metrics["references"] = {name: reference_summary(f_scores[name]) for name in config.references}
     if pixels.pooled:
@@ -255,6 +261,8 @@ def main(config: EvaluateConfig) -> None:
     print(format_table(metrics))
     for target, values in metrics.get("pixels", {"pooled": {}})["pooled"].items():
         print(f"pixels of {target}: AUC {score_words(values['auc']).strip()}, ACC {score_words(values['acc']).strip()}")
+    for line in calibration_lines(metrics):
+        print(line)
     print(f"results: {config.output}")
     refuse_failed(metrics["failed"], config.output)
 

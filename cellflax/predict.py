@@ -37,7 +37,6 @@ from cellflax.prediction.files import expected_files, provenance
 from cellflax.prediction.inputs import channel_parts, warn_of_simulation
 from cellflax.prediction.networks import Networks, PredictionSettings, load_networks
 from cellflax.prediction.report import prediction_report
-from cellflax.prediction.trained import TrainedModel
 from cellflax.progress import Progress, say
 from cellflax.report.page import save_report
 
@@ -111,10 +110,10 @@ def predict(config: PredictConfig) -> None:
     require_packages("export", config.export)
     networks = load_networks(config.checkpoint, config)
     if config.nuclei is not None:
-        networks.require_use_of_nuclei(f"nuclei={config.nuclei}")
+        networks = networks.with_given_nuclei(f"nuclei={config.nuclei}")
     model = networks.model
     device = set_up_jax(model.config.trainer.precision.name)
-    _announce(model, device)
+    _announce(networks, device)
     files = list_files(config.input)
     if len(files) > 1 or not Path(config.input).expanduser().is_file():
         files = without_results(f"input={config.input}", files)  # of an earlier run beside the images
@@ -238,10 +237,13 @@ def _publish(
     found.publish({**record, RESUME: journal.recorded(table)})
 
 
-def _announce(model: TrainedModel, device: str) -> None:
+def _announce(networks: Networks, device: str) -> None:
+    model = networks.model
     say(device)
-    networks = f"{model.members} networks" if model.members > 1 else "one network"
-    say(f"checkpoint: {model.path}, {networks}; {model.record['data']['source']}")
+    several = f"{model.members} networks" if model.members > 1 else "one network"
+    say(f"checkpoint: {model.path}, {several}; {model.record['data']['source']}")
+    for remark in networks.sureness.remarks:
+        say(remark)
     warn_of_simulation(model)
 
 

@@ -63,8 +63,7 @@ class TrackConfig(ReadingOptions, ExportOptions, TrackerConfig):
         pair: names pairs the files of `input` and `images` by the numbers in their names, where a gap is a gap; order
             takes them as successive frames, in the order of their names.
         output: directory for the results.
-        overwrite: whether to replace the results of an earlier tracking in `output`, which is refused otherwise;
-            other files there stay.
+        overwrite: replace the results of an earlier tracking in `output`, and no other files there.
         frame_interval_s: time between frames; overrides the file metadata.
         pixel_size_um: edge of a pixel; overrides the file metadata.
         ctc: write the Cell Tracking Challenge's files.
@@ -119,9 +118,7 @@ def track(config: TrackConfig) -> dict[str, Any]:
         UserError: if the movie, its images or the reference cannot be used; then nothing is written.
     """
     if not config.input:
-        raise UserError(
-            "input is not given; add input=LABELS, a label movie or a folder with one label image per frame"
-        )
+        raise UserError("input is not given; add input=LABELS, a label movie or a folder with a label image per frame")
     require_packages("export", config.export)
     movie = read_label_movie(
         config.input,
@@ -141,8 +138,7 @@ def track(config: TrackConfig) -> dict[str, Any]:
 def _expected(config: TrackConfig, n_frames: int) -> list[str]:
     """Files that will be written."""
     names = [results.TRACKS, results.NODES, results.EDGES, results.TREE, results.SUMMARY]
-    names += [results.OVERLAY] if config.overlay else []
-    names += [results.METRICS] if config.reference is not None else []
+    names += [results.OVERLAY] * config.overlay + [results.METRICS] * (config.reference is not None)
     of = {"images": [TRACKS_NAME], "tables": [TRACKS_NAME], "tracks": TRACKS_NAME}
     names += expected_exports(config.export, config.ome_zarr_version, **of)
     return [*names, *(ctc_files(n_frames) if config.ctc else ())]

@@ -12,7 +12,8 @@ Reads the data set of `conf/data`, trains the network of `conf/model`, validates
 in the same directory (`run=DIR`) resumes where the last checkpoint was.
 
 For your own images (`data=folder`), the settings of the refinement are then chosen on the held-out regions and kept in
-the best checkpoint (`tune`, `tuner`); `tuning.csv` lists what was tried.
+the best checkpoint (`tune`, `tuner`); `tuning.csv` lists what was tried. The probability that a cell is right is learnt
+there, too (`calibrate`).
 
 Where the data set has a test part (data.folds and data.fold, or data.test_sets), the best checkpoint is scored on it
 at the end: `test.json` and, for the ROC curves, `test_roc.npz`. A cross-validation is a sweep:
@@ -30,6 +31,7 @@ import jax
 
 import cellflax
 from cellflax.atomic import output_directory
+from cellflax.calibration.run import calibrate_run
 from cellflax.config import directory_is_given, entry, from_json, job_directory, job_overrides, to_json
 from cellflax.data.datasets import load_dataset
 from cellflax.data.resample import dataset_to_scale
@@ -45,6 +47,7 @@ from cellflax.io import results
 from cellflax.jsonfile import differences, read_json, write_json
 from cellflax.metrics.table import metrics_line
 from cellflax.planning.planned import sizes_are_known, with_plan
+from cellflax.prediction.held_out_maps import HeldOutMaps
 from cellflax.prediction.nuclei import nuclei_finder
 from cellflax.prediction.trained import load_model
 from cellflax.progress import say
@@ -65,7 +68,7 @@ from cellflax.tuning.run import tune_run
 # Settings that may change when a run is resumed: they do not change its result.
 _MAY_CHANGE = (
     *("run", "plan", "logger", "trainer.max_minutes", "trainer.devices", "trainer.log_every", "sampler.store"),
-    *("tune", "tuner"),  # of a checkpoint that was tuned, the settings stay
+    *("tune", "tuner", "calibrate"),  # of a checkpoint that was tuned, the settings stay
     *("guide", "learning_curve"),
 )
 
@@ -175,10 +178,15 @@ def train(config: TrainConfig, run: Path, images: int | None = None) -> dict[str
     ended = f"{tally.reason}; the best checkpoint is of step {tally.best_step}"
     page.ended(tally, ended)
 
-    # 6. Choose the settings of the refinement on the held-out regions, once.
-    if config.tune:
-        summary["tuning"] = tune_run(run, job.validator, config)
+    # 6. Choose the settings of the refinement on the held-out regions, and learn there when cells are right; once.
+    if config.tune or config.calibrate:
+        maps = HeldOutMaps(load_model(run), job.validator, config.test_time_augmentation)
+        if config.tune:
+            summary["tuning"] = tune_run(maps, config)
+        if config.calibrate:
+            summary["calibration"] = calibrate_run(maps, dataset)
         write_json(run / results.SUMMARY, summary)
+        del maps  # which can be large
         page.tables += tuning_table(run)
 
     # 7. Score the best checkpoint on images that were used neither to train it nor to choose it.
@@ -257,6 +265,7 @@ def _summary(run: Path, record: dict[str, Any], config: TrainConfig, tally: Tall
         "monitor": config.trainer.monitor.name,
         "score": tally.score,
         "tuning": None,
+        "calibration": None,
     }
 
 

@@ -11,6 +11,12 @@ checkpoint, where `cellflax.predict` takes them from:
 
     cellflax validate checkpoint=RUN tune=true tuner.index=f1_50
 
+`calibrate=true` learns there how likely a cell is to be right, and keeps that in the checkpoint, so that
+`cellflax.predict` writes it for every cell (`probability_iou50`, `probability_iou80`). It holds for the refinement and
+the test-time augmentation that are given, or for those of the checkpoint; with `tune=true`, for what was chosen:
+
+    cellflax validate checkpoint=RUN calibrate=true
+
 `part=test` scores the checkpoint on the test part of its training (data.folds, data.test_sets) instead, and replaces
 the scores that training wrote to the run directory. Use it for a refinement that was chosen as above.
 
@@ -30,9 +36,9 @@ from typing import Any
 
 import numpy as np
 
+from cellflax.calibration.run import calibrate_checkpoint
 from cellflax.checks import check
 from cellflax.config import entry, job_overrides
-from cellflax.data.datasets import load_dataset
 from cellflax.data.example import Dataset
 from cellflax.data.resample import dataset_to_scale
 from cellflax.data.with_target import with_target
@@ -44,8 +50,10 @@ from cellflax.evaluation.validation_report import part_charts, part_score_tables
 from cellflax.guidance.guide import guide
 from cellflax.io import results
 from cellflax.metrics.table import metrics_line
+from cellflax.prediction.held_out_maps import HeldOutMaps
 from cellflax.prediction.nuclei import nuclei_finder
 from cellflax.prediction.trained import TrainedModel, load_model
+from cellflax.prediction.trained_on import require_same_regions, trained_on
 from cellflax.refine import RefineConfig
 from cellflax.report.held_out import Scored
 from cellflax.report.page import save_report
@@ -55,7 +63,7 @@ from cellflax.training.held_out import Sight, Validator
 from cellflax.training.report import scored_region, tuning_table
 from cellflax.training.run_directory import run_of_checkpoint
 from cellflax.training.tuner import TunerConfig
-from cellflax.tuning.run import held_out_probabilities, tune_checkpoint
+from cellflax.tuning.run import tune_checkpoint
 
 
 class Part(Enum):
@@ -79,6 +87,8 @@ class ValidateConfig:
         tune: choose the settings of `refine` on the held-out regions and keep them in the checkpoint, in place of those
             that were tuned before; null for `refine` begins with the refinement of the training.
         tuner: how they are chosen.
+        calibrate: learn on the held-out regions how likely a cell is to be right, and keep that in the checkpoint, in
+            place of what was learnt before.
         guide: also write doubtful annotations, odd images and advice to the run directory; only for part=validation.
     """
 
@@ -90,6 +100,7 @@ class ValidateConfig:
     erode_reference: bool = False
     tune: bool = False
     tuner: TunerConfig = field(default_factory=TunerConfig)
+    calibrate: bool = False
     guide: bool = False
 
     def __post_init__(self):
@@ -100,6 +111,12 @@ class ValidateConfig:
             raise UserError("tune=true chooses settings, and part=test is for final scores; leave out one of them")
         if self.tune and self.erode_reference:
             raise UserError("erode_reference=true has no effect with tune=true; leave out one of them")
+        if self.calibrate and self.part is Part.test:
+            raise UserError(
+                "calibrate=true learns from cells, and part=test is for final scores; leave out one of them"
+            )
+        if self.calibrate and self.erode_reference:
+            raise UserError("erode_reference=true has no effect with calibrate=true; leave out one of them")
         if self.guide and self.part is Part.test:
             raise UserError("guide=true looks at no test image, and goes with part=validation; leave out part=test")
 
@@ -113,14 +130,17 @@ def main(config: ValidateConfig) -> float:
         tested = score_test_again(config)
         print(f"{config.checkpoint}: {metrics_line(tested)}", flush=True)
         return tested["jaccard_index"] or 0.0
-    if config.tune:
-        tuning = tune_again(config)
-        scores = {f"{tuning['index']}_{when}": tuning[when] for when in ("before", "after")}
+    if config.tune or config.calibrate:
+        tuning, calibration = learn_again(config)
+        scores = {} if tuning is None else {f"{tuning['index']}_{when}": tuning[when] for when in ("before", "after")}
+        for name, score in ({} if calibration is None else calibration["scores"]).items():
+            error = score["cross_fitted"] and score["cross_fitted"]["expected_calibration_error"]
+            scores[f"{name}_calibration_error"] = error
         print(f"{config.checkpoint}: {metrics_line(scores)}", flush=True)
         _, sights = _scores(config)
-        _report(config, "tuned", scores, [scored_region(sight) for sight in sights])
+        _report(config, "tuned" if config.tune else "calibrated", scores, [scored_region(sight) for sight in sights])
         _guide(config)
-        return tuning["after"]
+        return 0.0 if tuning is None else tuning["after"]
     metrics, sights = _scores(config)
     settings = " ".join(override for override in job_overrides() if not override.startswith("checkpoint="))
     print(f"{settings or config.checkpoint}: {metrics_line(metrics)}", flush=True)
@@ -187,7 +207,7 @@ def score_test_again(config: ValidateConfig) -> dict[str, float | int | None]:
         UserError: if the checkpoint cannot be read, or the images kept from it for a test are not there.
     """
     model = load_model(config.checkpoint, config.step)
-    examples = _dataset(model).test
+    examples = trained_on(model).test
     kept = model.record["data"].get("test", [])  # older versions had none
     if not kept:
         raise UserError(f"checkpoint {model.path} kept no image for a test; train with data.folds or data.test_sets")
@@ -210,7 +230,7 @@ def _guide(config: ValidateConfig) -> None:
     if config.guide:
         model = load_model(config.checkpoint, config.step)
         given = None if config.tune else config.refine
-        guide(model, _dataset(model), given or model.config.refine, _run_of(model))
+        guide(model, trained_on(model), given or model.config.refine, _run_of(model))
 
 
 def _run_of(model: TrainedModel) -> Path:
@@ -218,39 +238,40 @@ def _run_of(model: TrainedModel) -> Path:
     return model.path.parent.parent
 
 
-def tune_again(config: ValidateConfig) -> dict[str, Any]:
-    """Choose the settings of a refinement on the held-out regions, and keep them in the checkpoint.
+def learn_again(config: ValidateConfig) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Choose the settings of a refinement on the held-out regions, calibrate there, and keep both in the checkpoint.
 
     Returns:
-        As `cellflax.tuning.run.summarized`.
+        As `cellflax.tuning.run.summarized` and `cellflax.calibration.run.calibrate_checkpoint`; None for what is not
+        wanted.
 
     Raises:
         UserError: if the checkpoint cannot be read, its held-out regions are not there, or `refine` does not fit it.
     """
     model = load_model(config.checkpoint, config.step)
-    settings = replace(model.config, refine=config.refine or model.trained_refine)
-    dataset = with_target(dataset_to_scale(_dataset(model), settings.scale), settings.target)
-    kept = model.record["data"].get("validation", [])
-    if [region.example.name for region in dataset.validation] != kept:
-        # After a new split, images of the training, or those that were kept for a test, may be held out.
-        raise UserError(
-            f"checkpoint {model.path} held out {len(kept)} regions of other images than there are now; restore those "
-            "of its training"
-        )
+    usual = model.trained_refine if config.tune else model.config.refine
+    settings = replace(model.config, refine=config.refine or usual)
+    dataset = with_target(dataset_to_scale(trained_on(model), settings.scale), settings.target)
+    require_same_regions(model, dataset)
     check_composition(settings, dataset)
     validator = Validator.of(settings, dataset, model.geometry, nuclei_finder(settings))
-    transforms = config.test_time_augmentation or settings.test_time_augmentation
-    tuning = tune_checkpoint(model, validator, config.tuner, transforms)
+    maps = HeldOutMaps(model, validator, config.test_time_augmentation or settings.test_time_augmentation)
+    how, tuning, calibration = settings.refine, None, None
+    if config.tune:
+        tuning = tune_checkpoint(maps, config.tuner)
+        how = load_model(model.path).config.refine
+    if config.calibrate:
+        calibration = calibrate_checkpoint(maps, dataset, how)
     _load.cache_clear()
     _validator.cache_clear()
-    return tuning
+    return tuning, calibration
 
 
 # The jobs of a sweep share one process: what does not depend on the settings of the refinement is done once.
 @functools.lru_cache(maxsize=1)
 def _load(checkpoint: str, step: str) -> tuple[TrainedModel, Dataset]:
     model = load_model(checkpoint, step)
-    return model, with_target(dataset_to_scale(_dataset(model), model.config.scale), model.config.target)
+    return model, with_target(dataset_to_scale(trained_on(model), model.config.scale), model.config.target)
 
 
 @functools.lru_cache(maxsize=1)
@@ -261,34 +282,11 @@ def _validator(checkpoint: str, step: str, refine: type[RefineConfig]) -> Valida
     return Validator.of(settings, dataset, model.geometry, nuclei_finder(settings))
 
 
-def _dataset(model: TrainedModel) -> Dataset:
-    """What it was trained on, as it is on disk."""
-    set_up_jax(model.config.trainer.precision.name)
-    if model.config.data is None:
-        raise UserError(f"checkpoint {model.path} does not say what it was trained on, so nothing was held out")
-    dataset = load_dataset(model.config.data)
-    if dataset.simulated != model.simulated:
-        raise UserError(
-            f"checkpoint {model.path} was trained on {model.record['data']['source']}, but there is only "
-            f"{dataset.source}; set CELLFLAX_DATA to the data it was trained on"
-        )
-    for what, now, then in (
-        ("channels", dataset.channels, model.channels),
-        ("classes", model.config.target.outputs(dataset.class_names).class_names, model.class_names),
-    ):
-        if tuple(now) != then:
-            raise UserError(
-                f"checkpoint {model.path} was trained on the {what} {', '.join(then)}, but its data have "
-                f"{', '.join(now)} now; restore those of its training"
-            )
-    return dataset
-
-
 @functools.lru_cache(maxsize=1)
 def _predictions(checkpoint: str, step: str, transforms: int) -> list[np.ndarray]:
     model, _ = _load(checkpoint, step)
     validator = _validator(checkpoint, step, type(model.config.refine))
-    return held_out_probabilities(model, validator, transforms)
+    return HeldOutMaps(model, validator, transforms).means
 
 
 if __name__ == "__main__":

@@ -200,7 +200,6 @@ def test_the_file_of_a_command_has_the_defaults_of_its_dataclass(command):
     plain = [name for name, hint in field_types(schema).items() if hint is not Any]
     other = {name for name in plain if getattr(typed, name) != getattr(schema(), name)}
     # Where a run goes depends on the time; the default data are HeLa-S3 with their nuclear channel. A plan is made for
-    # data=folder, which mean other intensities and tuning.
-    assert other == {"train": {"run", "seed_channel"}, "plan": {"run", "seed_channel", "normalize", "tune"}}.get(
-        command, set()
-    )
+    # data=folder, which mean other intensities, tuning and calibration.
+    of_plan = {"run", "seed_channel", "normalize", "tune", "calibrate"}
+    assert other == {"train": {"run", "seed_channel"}, "plan": of_plan}.get(command, set())

@@ -23,7 +23,7 @@ RANKS = (
     "report",
     "training annotation inspection",
     "prediction quantification planning",
-    "evaluation tuning guidance correction",
+    "evaluation tuning calibration guidance correction",
     "summary api __main__",
     "napari_plugin",
     "inspect plan train predict validate evaluate track quantify annotate simulate export convert summarize correct "

@@ -102,10 +102,11 @@ def test_all_that_is_written_is_documented(outputs, command):
 
 
 # What the small runs do not write, because it depends on the input, the settings, or an error.
-_SEGMENTATION = ("cell_type", "score_<type>", "probability_mean_<class>", "uncertainty")
+_SEGMENTATION = ("cell_type", "score_<type>", "probability_mean_<class>", "uncertainty", *results.RIGHT)
 NOT_WRITTEN = {
     "train": {
         *("plan/", "test.json", "test_roc.npz", "tuning.csv", "wandb/", "wandb_id.txt"),
+        *("calibration.csv", "calibration.png"),  # tests/calibration make them, and what follows from them
         "summary.json: started_from",
         *(f"metrics.jsonl: validation_error_{name}" for name in ("centre_distance", "boundary_distance")),  # by target
         # tests/guidance and tests/training train them
@@ -113,12 +114,15 @@ NOT_WRITTEN = {
     },
     "predict": {
         *("cells.partial.csv", "cells.parquet"),  # tests/exporting writes Parquet
-        *(f"cells.csv: {name}" for name in ("frame", "time_s", "cell_type", "score_<type>")),
+        *(f"cells.csv: {name}" for name in ("frame", "time_s", "cell_type", "score_<type>", *results.RIGHT)),
     },
     "track": {"tracks.parquet"},
     "correct": {"to_correct.csv: frame"},
+    "validate": {"calibration.csv", "calibration.png"},
+    "evaluate": {"reliability.csv", "reliability.png", "metrics.json: calibration"},
     "quantify": {
         *("metrics.json: area_px", "<table>.parquet"),
+        *(f"cells.csv: {name}" for name in results.RIGHT),
         *(f"{table}.csv: {name}" for table in ("growth", "ktr") for name in _SEGMENTATION),
     },
     "export": {"<table>.parquet"},

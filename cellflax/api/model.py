@@ -16,6 +16,7 @@ from cellflax.io.images import Image, grey_if_equal, stack_channels
 from cellflax.prediction.inputs import nuclei_of, warn_of_simulation
 from cellflax.prediction.networks import Networks, PredictionSettings, load_networks
 from cellflax.prediction.unlike import UnlikeTraining
+from cellflax.progress import say
 from cellflax.schemas import group_types
 
 _NAME = "the image"  # in messages
@@ -28,7 +29,8 @@ class Segmented:
     Attributes:
         labels: (H, W) int32 cells, 0 = background.
         cells: one row per cell, with the columns of `cells.csv` except `image`; among them `uncertainty`, where several
-            predictions were averaged.
+            predictions were averaged, and `probability_iou50` and `probability_iou80` (that a cell is right), where the
+            checkpoint's calibration fits the settings; never with given nuclei.
         nuclei: (H, W) int32 nuclei that the cells were grown from, or None.
         probabilities: (H, W, K) float32 probability of each class, or None if they were not asked for.
         uncertainty: (H, W) float32 disagreement of the averaged predictions, or None if there was one prediction or
@@ -51,6 +53,7 @@ class Model:
     def __init__(self, networks: Networks):
         self._networks = networks
         self._unlike = UnlikeTraining(networks.model)
+        self._told = False  # what given nuclei change
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -107,15 +110,19 @@ class Model:
         """
         given = self._image(np.asarray(image), channels, pixel_size_um)
         self._unlike.image(_NAME, given)
-        seeds = None
+        networks, seeds = self._networks, None
         if nuclei is not None:
-            self._networks.require_use_of_nuclei("nuclei=...")
-            if self._networks.nuclei_model is not None:
+            if networks.nuclei_model is not None:
                 raise UserError("nuclei=... and nuclei_checkpoint are both given; leave one of them out")
+            networks = networks.with_given_nuclei("nuclei=...")
+            if networks.sureness != self._networks.sureness and not self._told:
+                self._told = True
+                for remark in networks.sureness.remarks:
+                    say(remark)
             seeds = nuclei_of(np.asarray(nuclei), given, "nuclei")
-        outputs = self._networks.model.outputs
+        outputs = networks.model.outputs
         maps = _Maps(given.pixels.shape[:2], len(outputs.names)) if probabilities else None
-        result = self._networks.segment(given, seeds, None if maps is None else maps.write)
+        result = networks.segment(given, seeds, None if maps is None else maps.write)
         self._unlike.cells(_NAME, result.cells)
         self._unlike.say()
         return Segmented(
@@ -198,5 +205,7 @@ def load(run: str | Path, settings: PredictionSettings | None = None) -> Model:
         raise UserError(f"refine must be one of {names} from cellflax.refine, got {settings.refine!r}")
     networks = load_networks(run, settings)
     set_up_jax(networks.model.config.trainer.precision.name)
+    for remark in networks.sureness.remarks:
+        say(remark)
     warn_of_simulation(networks.model)
     return Model(networks)

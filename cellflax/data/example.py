@@ -33,6 +33,7 @@ class Example:
             `nuclei` may have labels there, which do not count.
         maps: (H, W, maps) float32, what the network learns besides classes, NaN where it is unknown or not trained on;
             None without such maps. See `data.with_target`.
+        simulated: whether a data set of simulated and other images says of this one that it is simulated.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Example:
     data_set: str = ""
     ignored: np.ndarray | None = None
     maps: np.ndarray | None = None
+    simulated: bool = False
 
     @property
     def annotated_cells(self) -> np.ndarray:

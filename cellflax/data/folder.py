@@ -150,7 +150,8 @@ def read_folder(config: FolderData) -> FolderImages:
     for data_set, found in data_sets.items():
         for files in found.images:
             image = read_channels(files)
-            simulated += any((path.parent / SIMULATED_NOTE).exists() for path in files.paths)
+            is_simulated = any((path.parent / SIMULATED_NOTE).exists() for path in files.paths)
+            simulated += is_simulated
             if examples and len(image.channels) != len(channels):
                 raise UserError(
                     f"{image.path}: {len(image.channels)} channels, but {examples[0].name} has {len(channels)}; "
@@ -158,7 +159,8 @@ def read_folder(config: FolderData) -> FolderImages:
                 )
             channels = channels or image.channels
             name = f"{data_set}/{files.name}" if several or data_set in more else files.name
-            examples.append(replace(_example(files.name, image, found, config), name=name, data_set=data_set))
+            example = _example(files.name, image, found, config)
+            examples.append(replace(example, name=name, data_set=data_set, simulated=is_simulated))
     if not any(example.annotated_cells.any() for example in examples):
         raise UserError(
             f"{root}: no label image has a cell ({len(examples)} read, the labels are all zero or not annotated); "

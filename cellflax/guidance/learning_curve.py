@@ -142,7 +142,7 @@ def _settings_of_parts(config: TrainConfig, run: Path) -> TrainConfig:
         every = min(trainer.validate_every or max(done // _VALIDATIONS, 1), done)
         trainer = replace(trainer, max_minutes=None, steps=done, validate_every=every)
     logger = replace(config.logger, wandb=WandbMode.disabled)
-    return replace(config, trainer=trainer, logger=logger, tune=False, guide=False, learning_curve=0)
+    return replace(config, trainer=trainer, logger=logger, tune=False, calibrate=False, guide=False, learning_curve=0)
 
 
 def _point(run: Path, images: int) -> Point:

@@ -16,11 +16,12 @@ from cellflax.io.tables import read_table
 from cellflax.jsonfile import read_json
 from cellflax.labels import label_values
 
+_MEANS = "(probability|intensity)_(mean|std)_.*"
 # Columns of `cells.csv` that other commands use, besides image and label.
 _OPTIONAL = {
     results.FRAME: int,
     results.CELL_TYPE: str,
-    f"{results.TIME_S}|{results.UNCERTAINTY}|{results.SCORE_PREFIX}.*|(probability|intensity)_(mean|std)_.*": float,
+    "|".join([results.TIME_S, results.UNCERTAINTY, *results.RIGHT, f"{results.SCORE_PREFIX}.*", _MEANS]): float,
 }
 
 

@@ -41,6 +41,7 @@ LABELS, PROBABILITY, SEEDS = "labels", "probability", "seeds"  # kinds of images
 PER_CELL = "per_cell.csv"
 F_SCORE_CURVE, F_SCORE_FIGURE = "f_score_curve.csv", "f_score.png"
 UNCERTAINTY_TABLE = "uncertainty.csv"
+RELIABILITY_TABLE, RELIABILITY_FIGURE = "reliability.csv", "reliability.png"
 
 # train, validate
 CONFIG = "config.json"
@@ -48,6 +49,7 @@ PLAN = "plan"  # folder of the plan in a run
 METRICS_LOG = "metrics.jsonl"
 TEST_SCORES, TEST_ROC = "test.json", "test_roc.npz"
 TUNING = "tuning.csv"
+CALIBRATION_TABLE, CALIBRATION_FIGURE = "calibration.csv", "calibration.png"
 # What a person should know after a training.
 GUIDANCE, GUIDANCE_PAGE = "guidance.json", "guidance.md"
 SUSPECTS_TABLE, SUSPECTS_FIGURE = "suspects.csv", "suspects.png"
@@ -97,6 +99,8 @@ GENERATION = "generation"
 CELL_TYPE = "cell_type"
 SCORE_PREFIX = "score_"  # followed by a cell type
 UNCERTAINTY = "uncertainty"
+# Probability that a cell is right, which means that it has a partner among the true cells at this IoU; in rising order.
+RIGHT = {"probability_iou50": 0.5, "probability_iou80": 0.8}
 
 
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')

@@ -97,6 +97,13 @@ def matched_pairs(table: OverlapTable, threshold: float) -> tuple[np.ndarray, np
     return rows[chosen], columns[chosen], iou[chosen]
 
 
+def right_cells(table: OverlapTable, threshold: float) -> np.ndarray:
+    """(P,) bool: predicted cells that are right, because they have a partner at a threshold (see `matched_pairs`)."""
+    right = np.zeros(len(table.predicted_labels), bool)
+    right[matched_pairs(table, threshold)[1]] = True
+    return right
+
+
 def _assign(rows: np.ndarray, columns: np.ndarray, iou: np.ndarray) -> np.ndarray:
     """Choose the most pairs that share no row or column, then those of largest summed IoU; bool (n,)."""
     if not len(rows):

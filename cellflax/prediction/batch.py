@@ -73,6 +73,7 @@ class ImageBatch:
     ):
         self._networks, self._folder, self._journal, self._bar = networks, folder, journal, bar
         self._maps, self._sizes = maps, (pixel_size_um, frame_interval_s)
+        self._said_unsure = False
         self.unusable: dict[str, str] = {}
         self.panels: list[Panel] = []
         self.sights = PredictionSights()
@@ -167,6 +168,7 @@ class ImageBatch:
                     bar.part("frame", t + 1, frames.count)
             cells = pd.concat(tables, ignore_index=True)
             self.unlike.cells(frames.name, cells)
+            self._say_unsure(frames.name, cells)
             write_table(self._journal.cells(frames.name), _keys_first(cells))
             self._journal.add(frames.name, states, files.written, blank, unusable)
         except BaseException:
@@ -174,6 +176,16 @@ class ImageBatch:
                 file.unlink(missing_ok=True)
             raise
         self.unusable |= unusable
+
+    def _say_unsure(self, name: str, cells: pd.DataFrame) -> None:
+        """Say, of the first image, that its probabilities of being right are empty, and why."""
+        empty = [column for column in results.RIGHT if column in cells and cells[column].isna().to_numpy().any()]
+        if empty and not self._said_unsure:
+            self._said_unsure = True
+            say(
+                f"{name}: {' and '.join(empty)} are empty, because its pixels are not as large as those of the "
+                "calibration; other such images are not named"
+            )
 
     def _shown(self, frames: Frames) -> set[int]:
         """Frames that the overlay has room for."""

@@ -10,6 +10,7 @@ from cellflax.checks import above, at_least, check
 from cellflax.errors import UserError
 from cellflax.inference.settings import Inference, Tiling
 from cellflax.io.images import Image
+from cellflax.prediction.calibration import ENTRY, Sureness, sureness_of
 from cellflax.prediction.own_nuclei import nuclei_network
 from cellflax.prediction.segment import Maps, OnBlock, Segmentation, find_nuclei, segment
 from cellflax.prediction.trained import TrainedModel, load_model
@@ -73,12 +74,14 @@ class Networks:
         nuclei_model: finds the nuclei that seed them, if one was given.
         how: from probabilities to cells.
         inference: tiles, transforms, blocks.
+        sureness: what gives the probability that a cell is right, if anything does.
     """
 
     model: TrainedModel
     nuclei_model: TrainedModel | None
     how: RefineConfig
     inference: Inference
+    sureness: Sureness
 
     @property
     def used_nuclei_model(self) -> TrainedModel | None:
@@ -91,6 +94,18 @@ class Networks:
     def has_uncertainty(self) -> bool:
         """Whether several predictions are averaged."""
         return self.model.members * self.inference.transforms > 1
+
+    def with_given_nuclei(self, given: str) -> "Networks":
+        """The same for images whose nuclei are given: what is known of cells around found ones does not hold there.
+
+        Args:
+            given: how they were given, for errors and remarks.
+
+        Raises:
+            UserError: as `require_use_of_nuclei`.
+        """
+        self.require_use_of_nuclei(given)
+        return replace(self, sureness=sureness_of(self.model, self.how, self.inference, _other_nuclei(given)))
 
     def require_use_of_nuclei(self, given: str) -> None:
         """Refuse nuclei that would change nothing.
@@ -117,7 +132,8 @@ class Networks:
         """
         if nuclei is None:
             nuclei = find_nuclei(self.model, image, self.how, self.inference, self.nuclei_model)
-        return segment(self.model, image, nuclei, self.how, self.inference, maps, on_block)
+        calibration = self.sureness.calibration
+        return segment(self.model, image, nuclei, self.how, self.inference, maps, on_block, calibration)
 
     def identity(self) -> dict[str, Any]:
         """What tells these networks from others, wherever they are: steps and sums of the weights, as JSON."""
@@ -145,15 +161,22 @@ def load_networks(checkpoint: str | Path, settings: PredictionSettings) -> Netwo
         block=settings.block,
         largest_cell_px=settings.largest_cell_px,
     )
-    networks = Networks(model, nuclei_model, settings.refine or model.config.refine, inference)
-    check_classes(networks.how, model.outputs.names)
-    if nuclei_model is not None:
-        networks.require_use_of_nuclei(f"nuclei_checkpoint={settings.nuclei_checkpoint}")
-    return networks
+    how = settings.refine or model.config.refine
+    check_classes(how, model.outputs.names)
+    networks = Networks(model, nuclei_model, how, inference, sureness_of(model, how, inference, None))
+    if nuclei_model is None:
+        return networks
+    return networks.with_given_nuclei(f"nuclei_checkpoint={settings.nuclei_checkpoint}")
+
+
+def _other_nuclei(given: str) -> str:
+    return f"{given} seeds the cells, and they were calibrated without"
 
 
 def _identity(model: TrainedModel) -> dict[str, Any]:
     identity = {"step": model.step, "weights": weights_checksum(model.record)}
     if model.record.get("tuning") is not None:  # otherwise the weights' record says all, as it did before tuning
         identity["refine"] = {"kind": kind_of("refine", model.config.refine), **to_json(model.config.refine)}
+    if model.record.get(ENTRY) is not None:
+        identity[ENTRY] = model.record[ENTRY].get("fitted")
     return identity

@@ -16,9 +16,11 @@ from cellflax.inference.settings import Inference
 from cellflax.io import results
 from cellflax.io.images import Image
 from cellflax.measure.cells import cell_table
+from cellflax.measure.sureness import Sides, sureness_table
 from cellflax.measure.uncertainty import structural_uncertainty
 from cellflax.models import Geometry
 from cellflax.models.ensemble import disagreement
+from cellflax.prediction.calibration import Calibration
 from cellflax.prediction.own_nuclei import nuclei_network
 from cellflax.prediction.trained import TrainedModel
 from cellflax.refine import RefineConfig, find_seeds, intensity_image, refine
@@ -39,7 +41,8 @@ class Segmentation:
     Attributes:
         labels: (H, W) int32 cells, 0 = background.
         seeds: (H, W) int32 nuclei that the cells were grown from, or None.
-        cells: one row per cell, with its structural uncertainty where several predictions were averaged.
+        cells: one row per cell, with its structural uncertainty where several predictions were averaged, and the
+            probability that it is right where a calibration was given.
     """
 
     labels: np.ndarray
@@ -55,6 +58,7 @@ def segment(
     inference: Inference,
     maps: Maps | None = None,
     on_block: OnBlock | None = None,
+    calibration: Calibration | None = None,
 ) -> Segmentation:
     """Segment one image.
 
@@ -72,6 +76,7 @@ def segment(
         maps: receives, part by part, the mean over networks and transforms, and the disagreement between the networks
             (between the transforms if there is one network).
         on_block: called after each block.
+        calibration: gives the probability that a cell is right.
 
     Raises:
         UserError: naming the image, if its pixel size is needed and unknown.
@@ -92,7 +97,7 @@ def segment(
                 nuclei = nuclei or Mosaic(_size(image), places)
                 nuclei.add(index, grid.take(seeds_here, block.window))
         labels = predictor.refine(block, probability, seeds_here)
-        probability = grid.take(probability, block.window)
+        seen, probability = probability, grid.take(probability, block.window)
         added, taken = mosaic.add(index, grid.take(labels, block.window))
         cells = cell_table(
             added,
@@ -104,12 +109,19 @@ def segment(
             origin=(place.window[0].start, place.window[1].start),
             field=_size(image),
         )
-        uncertainty = None
+        uncertainty = sure = None
         if len(predictions) > 1:
             classes = [model.outputs.classes(prediction) for prediction in predictions]
             uncertainty = grid.take(disagreement(classes), block.window)
             others = [predictor.refine(block, prediction, seeds_here) for prediction in predictions]
-            cells[results.UNCERTAINTY] = structural_uncertainty(labels, others)[taken - 1]
+            sure = structural_uncertainty(labels, others)
+            cells[results.UNCERTAINTY] = sure[taken - 1]
+        if calibration is not None:
+            # On the network's own grid, as the calibration's cells were measured.
+            of_network = model.outputs.classes(seen), model.class_names
+            measured = sureness_table(labels, *of_network, sure, at_border=_sides(block.window, _size(scaled)))
+            probabilities = calibration.probabilities(measured.iloc[taken - 1], scaled.pixel_size_um)
+            cells[list(probabilities)] = probabilities.to_numpy()
         tables.append(cells)
         if maps is not None:
             core = inside(place.core, place.window)
@@ -220,6 +232,12 @@ class _Predictor:
             intensity=intensity_image(self._how, self._raw.pixels[block.window], self._model.channels),
             pixel_size_um=self._raw.pixel_size_um,
         )
+
+
+def _sides(window: Window, size: tuple[int, int]) -> Sides:
+    """Which sides of a window are the image's border."""
+    rows, columns = window
+    return rows.start == 0, columns.start == 0, rows.stop == size[0], columns.stop == size[1]
 
 
 def _mean(predictions: list[np.ndarray]) -> np.ndarray:

@@ -23,7 +23,7 @@ from cellflax.io.predictions import cells_of_image, read_cells
 from cellflax.labels import label_values, majority_owners
 
 # Columns of a segmentation besides the shape of a cell; they go into every table.
-_KNOWN = re.compile(r"cell_type|score_.*|uncertainty|probability_mean_.*|intensity_(mean|std)_.*")
+_KNOWN = re.compile(r"cell_type|score_.*|uncertainty|probability_(mean_.*|iou\d+)|intensity_(mean|std)_.*")
 
 
 @dataclass(frozen=True)

@@ -110,6 +110,8 @@ class TrainConfig:
         tune: choose the settings of the refinement on the held-out regions after training, and keep them in the best
             checkpoint, where prediction takes them from. What is null by the data is set here.
         tuner: how they are chosen.
+        calibrate: learn from the held-out cells, after training and tuning, how likely a cell is to be right, and keep
+            that in the best checkpoint; predict then writes it for every cell. Null does so where `tune` would.
         guide: whether to look at the images with the network after the training, and to write what a person should
             know (guidance.md): doubtful annotations, odd images, the score's uncertainty, remedies. Null does so for
             your own images (data=folder).
@@ -142,6 +144,7 @@ class TrainConfig:
     test_time_augmentation: int = 1
     tune: bool | None = None
     tuner: TunerConfig = field(default_factory=TunerConfig)
+    calibrate: bool | None = None
     guide: bool | None = None
     learning_curve: int = 0
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
@@ -166,5 +169,6 @@ class TrainConfig:
             self.normalize = replace(self.normalize, intensity=usual)
         if self.trainer.validate_every is None and self.trainer.max_minutes is None:
             self.trainer = replace(self.trainer, validate_every=_USUAL_VALIDATE_EVERY)
-        if self.tune is None:
-            self.tune = self.data is not None and self.data.usual_tune
+        usual = self.data is not None and self.data.usual_tune
+        self.tune = usual if self.tune is None else self.tune
+        self.calibrate = usual if self.calibrate is None else self.calibrate

@@ -91,6 +91,6 @@ def _is_whole(record: dict[str, Any]) -> bool:
     """Whether what every reader of a record takes from it has the right type."""
     score = record.get("score")
     groups = all(isinstance(record[key], dict) for key in ("config", "crc32", "data"))
-    groups = groups and isinstance(record.get("tuning"), dict | None)
+    groups = groups and all(isinstance(record.get(key), dict | None) for key in ("tuning", "calibration"))
     step = record.get("step", 0)
     return groups and (score is None or type(score) in (int, float)) and type(step) is int and step >= 0

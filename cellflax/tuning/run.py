@@ -2,65 +2,55 @@
 
 import math
 import time
-from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 import cellflax
 from cellflax.ignored import visible
 from cellflax.io import results
 from cellflax.io.tables import write_table
 from cellflax.labels import label_values
-from cellflax.prediction.trained import TrainedModel, load_model
+from cellflax.prediction.held_out_maps import HeldOutMaps
 from cellflax.progress import say
 from cellflax.schemas import kind_of, to_json
 from cellflax.training.config import TrainConfig
-from cellflax.training.held_out import Validator
 from cellflax.training.record import add_to_record
 from cellflax.training.run_directory import run_of_checkpoint
 from cellflax.training.tuner import TunerConfig
 from cellflax.tuning.tune import Tuning, tune
 
 
-def tune_run(run: Path, validator: Validator, config: TrainConfig) -> dict[str, Any]:
+def tune_run(maps: HeldOutMaps, config: TrainConfig) -> dict[str, Any]:
     """Tune the best checkpoint of a run that has ended; one that was tuned before stays as it is.
 
     Args:
-        run: the run's directory.
-        validator: the held-out regions, with the refinement of the training.
+        maps: its predictions of the held-out regions, whose validator has the refinement of the training.
         config: configuration of the training.
 
     Returns:
         As `summarized`.
     """
-    model = load_model(run)
-    if model.record.get("tuning") is not None:
-        say(f"the refinement of step {model.step} was tuned before, and stays as it is")
-        return summarized(model.record["tuning"])
-    return tune_checkpoint(model, validator, config.tuner, config.test_time_augmentation)
+    if (tuning := maps.model.record.get("tuning")) is not None:
+        say(f"the refinement of step {maps.model.step} was tuned before, and stays as it is")
+        return summarized(tuning)
+    return tune_checkpoint(maps, config.tuner)
 
 
-def tune_checkpoint(
-    model: TrainedModel, validator: Validator, settings: TunerConfig, transforms: int
-) -> dict[str, Any]:
+def tune_checkpoint(maps: HeldOutMaps, settings: TunerConfig) -> dict[str, Any]:
     """Tune the refinement of a checkpoint, beginning with that of the validator.
 
     Writes `tuning.csv` to the run directory (of a checkpoint that was copied alone, beside it). The checkpoint's record
     gets `tuning`, which `load_model` reads.
 
     Args:
-        model: the checkpoint.
-        validator: its held-out regions, and the refinement to begin with.
+        maps: its predictions of the held-out regions, whose validator has the refinement to begin with.
         settings: index, and limits of the search.
-        transforms: rotations and reflections averaged, 1, 4 or 8.
 
     Returns:
         As `summarized`.
     """
+    model, validator = maps.model, maps.validator
     config, begin = model.config, time.monotonic()
-    held_out = held_out_probabilities(model, validator, transforms)
-    found = tune(validator, held_out, settings, seed=config.seed, max_minutes=config.trainer.max_minutes)
+    found = tune(validator, maps.means, settings, seed=config.seed, max_minutes=config.trainer.max_minutes)
     cells = sum(len(label_values(visible(r.cells, r.ignored))) for r in validator.held_out)
     record = {
         "cellflax": cellflax.__version__,
@@ -73,7 +63,7 @@ def tune_checkpoint(
         "cells": cells,
         "evaluations": found.evaluations,
         "seconds": round(time.monotonic() - begin, 1),
-        "test_time_augmentation": transforms,
+        "test_time_augmentation": maps.transforms,
         "tuner": to_json(settings),
         "start": {"kind": kind_of("refine", found.start), **to_json(found.start)},
         "refine": {"kind": kind_of("refine", found.refine), **to_json(found.refine)},
@@ -88,18 +78,6 @@ def tune_checkpoint(
 def summarized(record: dict[str, Any]) -> dict[str, Any]:
     """What a checkpoint's record says of its tuning, without the table of what was tried."""
     return {key: value for key, value in record.items() if key != "trials"}
-
-
-def held_out_probabilities(model: TrainedModel, validator: Validator, transforms: int) -> list[np.ndarray]:
-    """Prediction of every held-out region, averaged over the networks, (h, w, K).
-
-    Args:
-        model: the networks.
-        validator: their held-out regions.
-        transforms: rotations and reflections averaged, 1, 4 or 8.
-    """
-    members = validator.predict(model.probabilities, transforms)
-    return [np.mean(np.split(each, model.members, axis=-1), axis=0) for each in members]
 
 
 def _in_one_line(found: Tuning, record: dict[str, Any]) -> str:

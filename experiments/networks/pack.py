@@ -36,7 +36,7 @@ from cellflax.training.weights import TrainedWeights, read_weights
 MOST_BYTES = 2_000_000
 LEAST_F1 = 0.99
 # What of a record goes with the network; the rest says how the training went on its machine.
-_KEPT = ("format", "data", "cellflax", "score", "validation", "tuning", SEEN, STARTED_FROM)
+_KEPT = ("format", "data", "cellflax", "score", "validation", "tuning", "calibration", SEEN, STARTED_FROM)
 
 
 def main() -> None:

@@ -94,7 +94,8 @@ def test_a_finished_run_is_not_tuned_again(tuned, tmp_path):
 def test_one_seed_gives_one_result(tuned, tmp_path):
     run = tmp_path / "again"
     assert run_command(train.main, *TINY, *BAD, "tune=true", *QUICK, f"run={run}").status == 0
-    assert tuning_of(run) == tuning_of(tuned)
+    first, again = (tuning_of(directory) | {"seconds": None} for directory in (tuned, run))  # which depends on the load
+    assert again == first
     assert (run / "tuning.csv").read_bytes() == (tuned / "tuning.csv").read_bytes()
     assert checkpoint_steps(run) == checkpoint_steps(tuned)
 
