@@ -15,6 +15,7 @@ COMMANDS: dict[str, str] = {
     "annotate": "cellflax.annotation.config:AnnotateConfig",
     "simulate": "cellflax.simulate:SimulateConfig",
     "convert": "cellflax.convert:ConvertConfig",
+    "export": "cellflax.export:ExportConfig",
     "summarize": "cellflax.summarize:SummarizeConfig",
 }
 

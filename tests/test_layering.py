@@ -22,9 +22,9 @@ RANKS = (
     "pictures",
     "training annotation inspection",
     "prediction quantification planning",
-    "evaluation tuning guidance",
+    "evaluation tuning guidance networks_to_go",
     "summary api __main__",
-    "inspect plan train predict validate evaluate track quantify annotate simulate convert summarize",
+    "inspect plan train predict validate evaluate track quantify annotate simulate convert export summarize",
 )
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms.split()}
 ENTRIES = set(RANKS[-1].split())
