@@ -117,7 +117,8 @@ def _description(
     """The content of rdf.yaml."""
     px, context = metadata["tiles"]["px"], metadata["tiles"]["context_px"]
     size = metadata["input"]["pixel_size_um"]
-    physical = {} if size is None else {"unit": "micrometer", "scale": size}
+    # The validator multiplies and divides by the size, and refuses what is not whole then: 40 bits leave no rest.
+    physical = {} if size is None else {"unit": "micrometer", "scale": round(size * 2**40) / 2**40}
     inputs: list[dict[str, Any]] = [{"type": "batch"}, _channels(model.channels)]
     outputs: list[dict[str, Any]] = [{"type": "batch"}, _channels(model.outputs.names)]
     for axis in "yx":

@@ -72,9 +72,13 @@ def _repeat(graph: Graph, inputs: list[Value], parameters: dict[str, Any], shape
 
 
 def _reshape(graph: Graph, inputs: list[Value], parameters: dict[str, Any], shape: tuple[Any, ...]) -> Value:
-    if parameters.get("dimensions") is not None:
-        raise NotImplementedError("a new shape with a new order")
     return graph.reshape(graph.whole(inputs[0]), shape)
+
+
+def _reshape_in_order(graph: Graph, inputs: list[Value], parameters: dict[str, Any], shape: tuple[Any, ...]) -> Value:
+    if parameters["dimensions"] is not None:
+        raise NotImplementedError("a new shape with a new order")
+    return _reshape(graph, inputs, parameters, shape)
 
 
 def _transpose(graph: Graph, inputs: list[Value], parameters: dict[str, Any], shape: tuple[Any, ...]) -> Value:
@@ -229,7 +233,7 @@ OPERATIONS: dict[str, Operation] = {
     "reduce_min": _reduce("ReduceMin"),
     "reduce_sum": _reduce("ReduceSum"),
     "reduce_window_sum": _window_sum,
-    "reshape": _reshape,
+    "reshape": _reshape_in_order,
     "rev": _reverse,
     "rsqrt": _reciprocal_root,
     "select_n": _select,
