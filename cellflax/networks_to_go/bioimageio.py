@@ -24,14 +24,25 @@ _FORMAT = "0.5.3"  # has all that is needed here; programs read older formats th
 _EPSILON = 1e-9  # of scale_range, which must have one
 _UNKNOWN = "unknown"
 
-_VAN_VALEN = ("Van Valen et al. 2016, Deep learning automates the quantitative analysis of individual cells in "
-              "live-cell imaging experiments, PLoS Comput Biol 12:e1005177", "10.1371/journal.pcbi.1005177")  # fmt: skip
-_SADANANDAN = ("Sadanandan et al. 2017, Automated training of deep convolutional neural networks for cell "
-               "segmentation, Sci Rep 7:7860", "10.1038/s41598-017-07599-6")  # fmt: skip
-_AL_KOFAHI = ("Al-Kofahi et al. 2018, A deep learning-based algorithm for 2-D cell segmentation in microscopy images, "
-              "BMC Bioinformatics 19:365", "10.1186/s12859-018-2375-z")  # fmt: skip
-_RONNEBERGER = ("Ronneberger et al. 2015, U-Net: convolutional networks for biomedical image segmentation, MICCAI "
-                "2015", "10.1007/978-3-319-24574-4_28")  # fmt: skip
+_VAN_VALEN = (
+    "Van Valen et al. 2016, Deep learning automates the quantitative analysis of individual cells in live-cell imaging "
+    "experiments, PLoS Comput Biol 12:e1005177",
+    "10.1371/journal.pcbi.1005177",
+)
+_SADANANDAN = (
+    "Sadanandan et al. 2017, Automated training of deep convolutional neural networks for cell segmentation, "
+    "Sci Rep 7:7860",
+    "10.1038/s41598-017-07599-6",
+)
+_AL_KOFAHI = (
+    "Al-Kofahi et al. 2018, A deep learning-based algorithm for 2-D cell segmentation in microscopy images, "
+    "BMC Bioinformatics 19:365",
+    "10.1186/s12859-018-2375-z",
+)
+_RONNEBERGER = (
+    "Ronneberger et al. 2015, U-Net: convolutional networks for biomedical image segmentation, MICCAI 2015",
+    "10.1007/978-3-319-24574-4_28",
+)
 _CITATIONS = {"patch_net": [_VAN_VALEN], "skip_fcn": [_SADANANDAN], "unet": [_RONNEBERGER, _AL_KOFAHI]}
 
 
@@ -53,7 +64,8 @@ def write_package(
     folder: Path,
     model: TrainedModel,
     metadata: dict[str, Any],
-    tensors: dict[str, tuple[str, np.ndarray]],
+    tensors: dict[str, str],
+    cover: tuple[np.ndarray, np.ndarray],
     *,
     opset: int,
     authors: Sequence[str],
@@ -65,7 +77,8 @@ def write_package(
         folder: the folder.
         model: the network.
         metadata: result of `metadata.describe`, with the measured difference.
-        tensors: file and values of the test tensor of each input and output, by name.
+        tensors: file of the test tensor of the input and of the output, by name.
+        cover: a raw image (C, H, W), and the network's outputs for all of it (K, H, W).
         opset: version of the operators in the ONNX file.
         authors: who made the network.
         license: SPDX identifier, or None.
@@ -76,12 +89,11 @@ def write_package(
     Raises:
         UserError: if the validator refuses the package, as for a licence that does not exist.
     """
-    image, outputs = (tensors[name][1][0].transpose(1, 2, 0) for name in (IMAGE, OUTPUTS))
-    classes = len(model.outputs.class_names)
-    shown = np.delete(outputs, classes - 1, axis=-1)  # the background is the last class
+    image, outputs = (planes.transpose(1, 2, 0) for planes in cover)
+    shown = np.delete(outputs, len(model.class_names) - 1, axis=-1)  # the background is the last class
     Image.fromarray(network_cover(image, shown)).save(folder / COVER)
     (folder / DOCUMENTATION).write_text(documentation(metadata), encoding="utf-8")
-    described = _description(folder, model, metadata, {name: file for name, (file, _) in tensors.items()}, opset)
+    described = _description(folder, model, metadata, tensors, opset)
     described["authors"] = [{"name": name} for name in authors or [_UNKNOWN]]
     if license is not None:
         described["license"] = license

@@ -62,7 +62,10 @@ def documentation(metadata: dict[str, Any]) -> str:
 
 def _simulated(checkpoint: dict[str, Any]) -> list[str]:
     if checkpoint["simulated"]:
-        return ["", "**SIMULATED DATA: this network was trained on simulated images; do not publish what it measures.**"]
+        return [
+            "",
+            "**SIMULATED DATA: this network was trained on simulated images; do not publish what it measures.**",
+        ]
     if checkpoint["started_from_simulated"]:
         return ["", "**SIMULATED DATA: its training started from weights that were learned from simulated images.**"]
     return []

@@ -1,7 +1,6 @@
 """Write a trained network in a format of other programs, if it computes there what it computes here."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -79,29 +78,25 @@ def export_network(settings: NetworkExport, format: NetworkFormat, output: str) 
         np.save(folder / TEST_INPUT, raw[:1])
         np.save(folder / TEST_OUTPUT, outputs[:1])
         write_json(folder / METADATA, metadata)
-        said = _complete(folder, settings, model, metadata, raw[:1], outputs[:1]) if packaged else None
+        said = None
+        if packaged:
+            from cellflax.networks_to_go.bioimageio import write_package
+
+            said = write_package(
+                folder,
+                model,
+                metadata,
+                {IMAGE: TEST_INPUT, OUTPUTS: TEST_OUTPUT},
+                (raw[0], expected[0]),
+                opset=metadata["versions"]["opset"],
+                authors=settings.authors,
+                license=settings.license,
+            )
     say(f"difference from predict: {difference:.1e} at most, on {metadata['difference']['on']}")
     say(metadata["normalize"]["exact"])
     if said is not None:
         say(said)
     say(f"results: {output}")
-
-
-def _complete(
-    folder: Path, settings: NetworkExport, model: Any, metadata: dict[str, Any], raw: np.ndarray, outputs: np.ndarray
-) -> str:
-    from cellflax.networks_to_go.bioimageio import write_package
-
-    tensors = {IMAGE: (TEST_INPUT, raw), OUTPUTS: (TEST_OUTPUT, outputs)}
-    return write_package(
-        folder,
-        model,
-        metadata,
-        tensors,
-        opset=metadata["versions"]["opset"],
-        authors=settings.authors,
-        license=settings.license,
-    )
 
 
 def _require_packages(format: NetworkFormat) -> None:

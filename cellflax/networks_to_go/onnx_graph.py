@@ -66,7 +66,9 @@ class Graph:
             self._weights.append(numpy_helper.from_array(array, self._names[key]))
         return self._names[key]
 
-    def add(self, operator: str, inputs: Sequence[Value | np.ndarray], shape: Sequence[Any], **attributes: Any) -> Value:
+    def add(
+        self, operator: str, inputs: Sequence[Value | np.ndarray], shape: Sequence[Any], **attributes: Any
+    ) -> Value:
         """A new node with one output, which has this shape in the graph and in JAX."""
         return self.split(operator, inputs, shape, outputs=1, **attributes)
 

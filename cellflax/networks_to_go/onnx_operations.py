@@ -122,19 +122,18 @@ def _gather(graph: Graph, inputs: list[Value], parameters: dict[str, Any], shape
     numbers, sizes = parameters["dimension_numbers"], parameters["slice_sizes"]
     if index is None or numbers.operand_batching_dims:
         raise NotImplementedError("indices that are computed")
-    if numbers.collapsed_slice_dims:
-        (axis,) = numbers.start_index_map
-        others = tuple(i for i in range(len(shape)) if i != axis)
-        kept = all(size == value.shape[i] for i, size in enumerate(sizes) if i != axis)
-        if numbers.collapsed_slice_dims != (axis,) or numbers.offset_dims != others or index.ndim != 2 or not kept:
-            raise NotImplementedError("indices along several axes")
-        return graph.add("Gather", [value, index[:, 0].astype(np.int64)], shape, axis=axis)
-    if index.ndim != 1 or numbers.offset_dims != tuple(range(len(shape))):
-        raise NotImplementedError("several windows")
-    spans = []
-    for axis, start in zip(numbers.start_index_map, index.tolist(), strict=True):
-        spans.append((axis, start, start + static([sizes[axis]])[0], 1))
-    return _cut(graph, value, spans, shape)
+    axes = numbers.start_index_map
+    if index.ndim == 1 and numbers.offset_dims == tuple(range(len(shape))):
+        starts = zip(axes, index.tolist(), strict=True)
+        spans = [(axis, start, start + static([sizes[axis]])[0], 1) for axis, start in starts]
+        return graph.reshape(_cut(graph, value, spans, sizes), shape)
+    others = tuple(i for i in range(len(shape)) if i not in axes)
+    whole = all(sizes[i] == value.shape[i] for i in others)
+    if index.ndim != 2 or len(axes) != 1 or numbers.collapsed_slice_dims != axes or not whole:
+        raise NotImplementedError("indices along several axes")
+    if numbers.offset_dims != others:
+        raise NotImplementedError("indices that change the order of axes")
+    return graph.add("Gather", [value, index[:, 0].astype(np.int64)], shape, axis=axes[0])
 
 
 def _reduce(operator: str) -> Operation:
@@ -150,7 +149,9 @@ def _reduce(operator: str) -> Operation:
 def _window_sum(graph: Graph, inputs: list[Value], parameters: dict[str, Any], shape: tuple[Any, ...]) -> Value:
     """Sums over windows of (N, H, W, C)."""
     window, value = parameters["window_dimensions"], graph.whole(inputs[0])
-    dilated = any(step != 1 for key in ("window_strides", "base_dilation", "window_dilation") for step in parameters[key])
+    dilated = any(
+        step != 1 for key in ("window_strides", "base_dilation", "window_dilation") for step in parameters[key]
+    )
     if len(window) != 4 or window[0] != 1 or window[3] != 1 or dilated or np.any(parameters["padding"]):
         raise NotImplementedError("sums over other windows than of rows and columns")
     n, height, width, channels = shape

@@ -74,9 +74,9 @@ def _convert(graph: Graph, equation: Any, inputs: list[Value]) -> list[Value]:
     convert = FUNCTIONS.get(parameters.get("name", "")) if called is not None else OPERATIONS.get(name)
     if called is not None and convert is None:
         return _run(graph, called.jaxpr, called.consts, inputs)
-    if all(value.constant is not None for value in inputs) and all(isinstance(size, int) for size in shape):
-        if called is None and name != "broadcast_in_dim":  # which would only make a constant larger
-            return _computed(equation, [graph.whole(value) for value in inputs])
+    known = all(value.constant is not None for value in inputs) and all(isinstance(size, int) for size in shape)
+    if known and called is None and name != "broadcast_in_dim":  # which would only make a constant larger
+        return _computed(equation, [graph.whole(value) for value in inputs])
     if convert is None:
         raise _unknown(name)
     try:
