@@ -1,6 +1,7 @@
 """Write a trained network in a format of other programs, if it computes there what it computes here."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -9,7 +10,8 @@ from cellflax.device import set_up_jax
 from cellflax.errors import UserError
 from cellflax.jsonfile import write_json
 from cellflax.networks_to_go.metadata import IMAGE, OUTPUTS, describe
-from cellflax.networks_to_go.reference import LARGEST_DIFFERENCE, largest_difference, predicted, sample_tiles
+from cellflax.networks_to_go.package import applies_scale, scale_applied, write_package
+from cellflax.networks_to_go.reference import LARGEST_DIFFERENCE, Runner, largest_difference, predicted, sample_tiles
 from cellflax.networks_to_go.settings import NetworkExport, NetworkFormat
 from cellflax.networks_to_go.tile import Scale, tile_for, tile_function
 from cellflax.prediction.inputs import warn_of_simulation
@@ -18,7 +20,6 @@ from cellflax.progress import say
 from cellflax.training.weights import read_weights
 
 METADATA, TEST_INPUT, TEST_OUTPUT = "network.json", "test_input.npy", "test_output.npy"
-FILES = {NetworkFormat.onnx: "network.onnx", NetworkFormat.stablehlo: "network.stablehlo"}
 
 
 def export_network(settings: NetworkExport, format: NetworkFormat, output: str) -> None:
@@ -37,66 +38,59 @@ def export_network(settings: NetworkExport, format: NetworkFormat, output: str) 
         raise UserError("checkpoint is not given; add checkpoint=...")
     _require_packages(format)
     say(set_up_jax())  # in float32, whatever the training had: what is compared must be exact
-    model = load_model(settings.checkpoint, settings.step)
+    with new_directory(Path(output)) as folder:
+        lines = _export(settings, settings.checkpoint, format, folder)
+    for line in (*lines, f"results: {output}"):
+        say(line)
+
+
+def _export(settings: NetworkExport, checkpoint: str, format: NetworkFormat, folder: Path) -> list[str]:
+    """Fill the folder.
+
+    Returns:
+        what to say of it.
+    """
+    model = load_model(checkpoint, settings.step)
     warn_of_simulation(model)
-    packaged, normalize = format is NetworkFormat.bioimageio, model.config.normalize
-    weights = read_weights(settings.checkpoint, settings.step)
+    weights = read_weights(checkpoint, settings.step)
+    normalize, packaged = model.config.normalize, format is NetworkFormat.bioimageio
+    scale = Scale.given
+    if packaged:  # most programs that read packages know networks of one input
+        scale = Scale.applied if applies_scale(normalize) else Scale.tile
     tile = tile_for(weights, settings.tile, mirrored=not packaged)
     transforms = settings.test_time_augmentation or model.config.test_time_augmentation
-    scale = Scale.given
-    if packaged:
-        from cellflax.networks_to_go.bioimageio import applies_scale, scale_applied
-
-        scale = Scale.applied if applies_scale(normalize) else Scale.tile
     function = tile_function(weights, tile, transforms, scale)
     metadata = {"format": format.name, **describe(model, tile, scale, transforms)}
-    channels = len(model.channels)
+    run = _write(folder, function, format, metadata, given=scale is Scale.given)
+
     raw = sample_tiles(model.channels, tile.px)
+    outputs = run(scale_applied(raw, normalize) if scale is Scale.applied else raw)
     expected = predicted(model, raw, transforms)
+    difference = largest_difference(outputs, expected, tile)
+    on = f"{len(raw)} simulated tiles of {tile.px} x {tile.px} pixels"
+    metadata["difference"] = {"from": "predict", "largest": difference, "allowed": LARGEST_DIFFERENCE, "on": on}
+    np.save(folder / TEST_INPUT, raw[:1])
+    np.save(folder / TEST_OUTPUT, outputs[:1])
+    write_json(folder / METADATA, metadata)
+    lines = [f"difference from predict: {difference:.1e} at most, on {on}", metadata["normalize"]["exact"]]
+    if packaged:
+        files = {IMAGE: TEST_INPUT, OUTPUTS: TEST_OUTPUT}
+        lines.append(write_package(folder, model, metadata, files, (raw[0], expected[0]), settings))
+    return lines
 
-    with new_directory(Path(output)) as folder:
-        if format is NetworkFormat.stablehlo:
-            from cellflax.networks_to_go.stablehlo_file import stablehlo_versions, write_stablehlo
 
-            file = folder / FILES[format]
-            run = write_stablehlo(file, function, channels, tile.px)
-            metadata["versions"] = stablehlo_versions(file)
-        else:
-            from cellflax.networks_to_go.onnx_file import OPSET, onnx_versions, write_onnx
+def _write(folder: Path, function: Any, format: NetworkFormat, metadata: dict[str, Any], *, given: bool) -> Runner:
+    """Write the file of the network, and add to the metadata what it was made with."""
+    channels, px = len(metadata["input"]["channels"]), metadata["tiles"]["px"]
+    if format is NetworkFormat.stablehlo:
+        from cellflax.networks_to_go.stablehlo_file import STABLEHLO, write_stablehlo
 
-            metadata["versions"] = {"opset": OPSET, **onnx_versions()}
-            file, given = folder / FILES[NetworkFormat.onnx], scale is Scale.given
-            run = write_onnx(file, function, channels, tile.px, given=given, metadata=metadata)
-        outputs = run(scale_applied(raw, normalize) if scale is Scale.applied else raw)
-        difference = largest_difference(outputs, expected, tile)
-        metadata["difference"] = {
-            "from": "cellflax predict",
-            "largest": difference,
-            "allowed": LARGEST_DIFFERENCE,
-            "on": f"{len(raw)} simulated tiles of {tile.px} x {tile.px} pixels",
-        }
-        np.save(folder / TEST_INPUT, raw[:1])
-        np.save(folder / TEST_OUTPUT, outputs[:1])
-        write_json(folder / METADATA, metadata)
-        said = None
-        if packaged:
-            from cellflax.networks_to_go.bioimageio import write_package
+        run, metadata["versions"] = write_stablehlo(folder / STABLEHLO, function, channels, px)
+        return run
+    from cellflax.networks_to_go.onnx_file import ONNX, onnx_versions, write_onnx
 
-            said = write_package(
-                folder,
-                model,
-                metadata,
-                {IMAGE: TEST_INPUT, OUTPUTS: TEST_OUTPUT},
-                (raw[0], expected[0]),
-                opset=metadata["versions"]["opset"],
-                authors=settings.authors,
-                license=settings.license,
-            )
-    say(f"difference from predict: {difference:.1e} at most, on {metadata['difference']['on']}")
-    say(metadata["normalize"]["exact"])
-    if said is not None:
-        say(said)
-    say(f"results: {output}")
+    metadata["versions"] = onnx_versions()
+    return write_onnx(folder / ONNX, function, channels, px, given=given, metadata=metadata)
 
 
 def _require_packages(format: NetworkFormat) -> None:

@@ -12,6 +12,8 @@ from cellflax.prediction.trained import TrainedModel
 from cellflax.schemas import kind_of, to_json
 from cellflax.training.starting import learned_from_simulation, weights_checksum
 
+ONNX = "network.onnx"  # file of the network, also in a package
+
 # Names of the inputs and of the output, the same in every format.
 IMAGE, OFFSET, DIVISOR, OUTPUTS = "image", "offset", "divisor", "outputs"
 
@@ -110,10 +112,14 @@ def describe(model: TrainedModel, tile: Tile, scale: Scale, transforms: int) -> 
 
 
 def _edges(tile: Tile) -> str:
-    overlap = (
-        f"tiles of a larger image must overlap by {2 * tile.context_px} pixels; of each, the {tile.context_px} pixels "
-        "along every edge inside the image are left out"
-    )
+    context = tile.context_px
     if tile.mirrored:
-        return f"mirrored within the network, so that outputs are right up to the edge of the image; {overlap}"
-    return f"context: the outputs of {tile.context_px} pixels along every edge are 0; {overlap}, mirror the image first"
+        return (
+            "mirrored within the network, so that outputs are right up to the edge of an image; tiles of a larger "
+            f"image overlap by {2 * context} pixels, and {context} pixels along every edge inside the image are left "
+            "out"
+        )
+    return (
+        f"context: {context} pixels along every edge are seen, and their outputs are 0; tiles overlap by {2 * context} "
+        f"pixels, and the image is mirrored by {context} pixels first"
+    )

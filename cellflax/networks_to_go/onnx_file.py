@@ -11,12 +11,14 @@ import onnx
 import onnxruntime
 
 from cellflax.atomic import replacing
-from cellflax.networks_to_go.metadata import DIVISOR, IMAGE, OFFSET, OUTPUTS
-from cellflax.networks_to_go.onnx_graph import OPSET as OPSET
+from cellflax.networks_to_go.metadata import DIVISOR, IMAGE, OFFSET, ONNX, OUTPUTS
+from cellflax.networks_to_go.onnx_graph import OPSET
 from cellflax.networks_to_go.reference import Runner
 from cellflax.networks_to_go.to_onnx import Input, to_onnx
 
-METADATA = "cellflax"  # key of the JSON within the file
+__all__ = ["METADATA_KEY", "ONNX", "onnx_runner", "onnx_versions", "write_onnx"]
+
+METADATA_KEY = "cellflax"  # key of the JSON within the file
 
 
 def write_onnx(
@@ -42,7 +44,7 @@ def write_onnx(
     inputs = [Input(IMAGE, (batch, channels, px, px))]
     if given:
         inputs += [Input(name, (channels,), np.full(channels, np.nan)) for name in (OFFSET, DIVISOR)]
-    model = to_onnx(function, inputs, OUTPUTS, {METADATA: json.dumps(metadata, allow_nan=False)})
+    model = to_onnx(function, inputs, OUTPUTS, {METADATA_KEY: json.dumps(metadata, allow_nan=False)})
     with replacing(path) as temporary:
         temporary.write_bytes(model.SerializeToString())
     return onnx_runner(path)
@@ -56,6 +58,6 @@ def onnx_runner(path: Path) -> Runner:
     return lambda tiles: np.asarray(session.run([OUTPUTS], {IMAGE: tiles})[0])
 
 
-def onnx_versions() -> dict[str, str]:
-    """Versions of what writes and checks the file."""
-    return {"onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__}
+def onnx_versions() -> dict[str, Any]:
+    """Versions of the operators in the file, and of what writes and checks it."""
+    return {"opset": OPSET, "onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__}

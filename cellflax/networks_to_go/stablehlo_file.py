@@ -16,10 +16,13 @@ from jax import export
 from cellflax.atomic import replacing
 from cellflax.networks_to_go.reference import Runner
 
+STABLEHLO = "network.stablehlo"
 PLATFORMS = ("cpu", "cuda")
 
 
-def write_stablehlo(path: Path, function: Callable[..., jax.Array], channels: int, px: int) -> Runner:
+def write_stablehlo(
+    path: Path, function: Callable[..., jax.Array], channels: int, px: int
+) -> tuple[Runner, dict[str, Any]]:
     """Write the function of a tile, with offset and divisor as inputs, for CPUs and CUDA.
 
     Args:
@@ -29,7 +32,7 @@ def write_stablehlo(path: Path, function: Callable[..., jax.Array], channels: in
         px: height and width; the batch is free.
 
     Returns:
-        the program read back from the file.
+        the program read back from the file; and what it needs of the JAX that runs it.
     """
     (batch,) = export.symbolic_shape("batch")
     shapes = [(batch, channels, px, px), (channels,), (channels,)]
@@ -38,7 +41,8 @@ def write_stablehlo(path: Path, function: Callable[..., jax.Array], channels: in
     )
     with replacing(path) as temporary:
         temporary.write_bytes(program.serialize())
-    return stablehlo_runner(path)
+    needs = {"platforms": list(program.platforms), "calling_convention": program.calling_convention_version}
+    return stablehlo_runner(path), needs
 
 
 def stablehlo_runner(path: Path) -> Runner:
@@ -47,9 +51,3 @@ def stablehlo_runner(path: Path) -> Runner:
     channels = program.in_avals[1].shape[0]
     unknown = np.full(channels, np.nan, np.float32)
     return lambda tiles: np.asarray(program.call(tiles, unknown, unknown))
-
-
-def stablehlo_versions(path: Path) -> dict[str, Any]:
-    """What a program needs of the JAX that runs it."""
-    program = export.deserialize(bytearray(path.read_bytes()))
-    return {"platforms": list(program.platforms), "calling_convention": program.calling_convention_version}

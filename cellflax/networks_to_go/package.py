@@ -13,12 +13,13 @@ from PIL import Image
 from cellflax.data.normalize import Intensity, NormalizeConfig, intensity_scale
 from cellflax.errors import UserError
 from cellflax.networks_to_go.documentation import documentation
-from cellflax.networks_to_go.metadata import IMAGE, OUTPUTS
+from cellflax.networks_to_go.metadata import IMAGE, ONNX, OUTPUTS
+from cellflax.networks_to_go.settings import NetworkExport
 from cellflax.pictures.cover import network_cover
 from cellflax.prediction.trained import TrainedModel
 from cellflax.schemas import kind_of
 
-RDF, WEIGHTS, COVER, DOCUMENTATION = "rdf.yaml", "network.onnx", "cover.png", "documentation.md"
+RDF, COVER, DOCUMENTATION = "rdf.yaml", "cover.png", "documentation.md"
 
 _FORMAT = "0.5.3"  # has all that is needed here; programs read older formats than their own
 _EPSILON = 1e-9  # of scale_range, which must have one
@@ -66,12 +67,9 @@ def write_package(
     metadata: dict[str, Any],
     tensors: dict[str, str],
     cover: tuple[np.ndarray, np.ndarray],
-    *,
-    opset: int,
-    authors: Sequence[str],
-    license: str | None,
+    settings: NetworkExport,
 ) -> str:
-    """Complete a folder with `WEIGHTS` and the test tensors to a package, and validate it where the validator is.
+    """Complete a folder with the ONNX file and the test tensors to a package, and validate it where the validator is.
 
     Args:
         folder: the folder.
@@ -79,9 +77,7 @@ def write_package(
         metadata: result of `metadata.describe`, with the measured difference.
         tensors: file of the test tensor of the input and of the output, by name.
         cover: a raw image (C, H, W), and the network's outputs for all of it (K, H, W).
-        opset: version of the operators in the ONNX file.
-        authors: who made the network.
-        license: SPDX identifier, or None.
+        settings: who made the network, and its licence.
 
     Returns:
         what the validator says, in one line.
@@ -93,10 +89,10 @@ def write_package(
     shown = np.delete(outputs, len(model.class_names) - 1, axis=-1)  # the background is the last class
     Image.fromarray(network_cover(image, shown)).save(folder / COVER)
     (folder / DOCUMENTATION).write_text(documentation(metadata), encoding="utf-8")
-    described = _description(folder, model, metadata, tensors, opset)
-    described["authors"] = [{"name": name} for name in authors or [_UNKNOWN]]
-    if license is not None:
-        described["license"] = license
+    described = _description(folder, model, metadata, tensors)
+    described["authors"] = [{"name": name} for name in settings.authors or [_UNKNOWN]]
+    if settings.license is not None:
+        described["license"] = settings.license
     text = yaml.safe_dump(described, sort_keys=False, allow_unicode=True, width=120)
     (folder / RDF).write_text(text, encoding="utf-8")
     return validate_package(folder)
@@ -123,9 +119,7 @@ def validate_package(folder: Path) -> str:
     return f"rdf.yaml: {found.validation_summary.status} by bioimageio.spec {spec.__version__}"
 
 
-def _description(
-    folder: Path, model: TrainedModel, metadata: dict[str, Any], files: dict[str, str], opset: int
-) -> dict[str, Any]:
+def _description(folder: Path, model: TrainedModel, metadata: dict[str, Any], files: dict[str, str]) -> dict[str, Any]:
     """The content of rdf.yaml."""
     px, context = metadata["tiles"]["px"], metadata["tiles"]["context_px"]
     size = metadata["input"]["pixel_size_um"]
@@ -176,7 +170,7 @@ def _description(
                 "data": {"type": "float32", "range": [0.0, 1.0]},
             }
         ],
-        "weights": {"onnx": {**_file(folder, WEIGHTS), "opset_version": opset}},
+        "weights": {"onnx": {**_file(folder, ONNX), "opset_version": metadata["versions"]["opset"]}},
         "config": {"cellflax": metadata},
     }
 
