@@ -16,7 +16,7 @@ from cellflax.networks_to_go import reference, tile
 from cellflax.refine.distances import DistancesConfig
 from cellflax.targets.distances import DistancesTarget
 from tests.commands import Result, run_command
-from tests.predictions import CHANNELS, predicting
+from tests.predictions import predicting
 from tests.random_checkpoints import random_checkpoint
 
 ort = pytest.importorskip("onnxruntime")
@@ -43,7 +43,7 @@ def test_onnx_gives_what_predict_writes(tiny, image, tmp_path):
     assert 0 < float(said.split()[3]) < 1e-4
 
     predicted = predicting(tiny.path, tmp_path / "predicted")
-    assert predicted(tmp_path / "a.tif", CHANNELS, "save_probability=true").status == 0
+    assert predicted(tmp_path / "a.tif", "save_probability=true").status == 0
     expected = tifffile.imread(tmp_path / "predicted" / "a_probability.tif")
     session = ort.InferenceSession(out / "network.onnx")
     (got,) = session.run(["outputs"], {"image": np.stack([image, image * 3])})
@@ -82,7 +82,7 @@ def test_stablehlo_is_read_by_jax_alone(tiny, image, tmp_path):
     unknown = np.full(2, np.nan, np.float32)
     got = np.asarray(program.call(image[None], unknown, unknown))
     predicted = predicting(tiny.path, tmp_path / "predicted")
-    assert predicted(tmp_path / "a.tif", CHANNELS, "save_probability=true").status == 0
+    assert predicted(tmp_path / "a.tif", "save_probability=true").status == 0
     np.testing.assert_allclose(got[0], tifffile.imread(tmp_path / "predicted" / "a_probability.tif"), rtol=0, atol=1e-5)
     saved = np.load(out / "test_input.npy")
     np.testing.assert_allclose(program.call(saved, unknown, unknown), np.load(out / "test_output.npy"), atol=1e-6)
