@@ -1,6 +1,9 @@
 """`cellflax export checkpoint=...`: files that other programs run, with the outputs of `predict`."""
 
+import gc
+import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +23,17 @@ from tests.predictions import predicting
 from tests.random_checkpoints import random_checkpoint
 
 ort = pytest.importorskip("onnxruntime")
+
+# bioimageio.spec leaves the files of a package to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+
+
+@pytest.fixture(autouse=True)
+def files_are_closed():
+    """While these warnings are ignored."""
+    yield
+    if "bioimageio.spec" in sys.modules:
+        gc.collect()
 
 
 def exported(checkpoint: Path, output: Path, *options: str) -> Result:
@@ -126,15 +140,11 @@ def test_a_package_passes_the_validator(kind, tmp_path):
         assert image.axes[1].channel_names == ["DAPI__405_", "cell_mask"]
         assert outputs.axes[1].channel_names == ["interior", "background", "centre_distance", "boundary_distance"]
     assert "## Validation" in (out / "documentation.md").read_text()
+    if importlib.util.find_spec("bioimageio.core"):  # runs the weights on the test input, preprocessing included
+        from bioimageio.core import load_description_and_test
 
-
-@pytest.mark.parametrize("kind", ["median", "percentile"])
-def test_a_package_gives_its_test_outputs_in_bioimageio_core(kind, tmp_path):
-    core = pytest.importorskip("bioimageio.core")
-    out = tmp_path / "package"
-    assert exported(packages(tmp_path)[kind], out, "format=bioimageio", "tile=64").status == 0
-    summary = core.load_description_and_test(out / "rdf.yaml", weight_format="onnx").validation_summary
-    assert summary.status == "passed", summary.display()
+        summary = load_description_and_test(out / "rdf.yaml", weight_format="onnx").validation_summary
+        assert summary.status == "passed", summary.display()
 
 
 def test_a_licence_that_does_not_exist_leaves_nothing(tmp_path):
@@ -187,8 +197,6 @@ def test_an_existing_directory_is_refused_before_the_work(tiny, tmp_path):
 
 
 def test_missing_packages_are_named(tiny, tmp_path, monkeypatch):
-    import sys
-
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     error = exported(tiny.path, tmp_path / "out", "format=onnx").error
     assert error.endswith("install them with: pip install 'cellflax[onnx]'")
