@@ -13,6 +13,7 @@ from cellflax.annotation.config import AnnotateConfig
 from cellflax.config import config_directory
 from cellflax.convert import ConvertConfig
 from cellflax.evaluate import EvaluateConfig
+from cellflax.export import ExportConfig
 from cellflax.inspect import InspectConfig
 from cellflax.models.patch_net import PatchNetConfig
 from cellflax.plan import PlanConfig
@@ -33,6 +34,7 @@ COMMANDS = {
     "predict": PredictConfig,
     "validate": ValidateConfig,
     "convert": ConvertConfig,
+    "export": ExportConfig,
     "evaluate": EvaluateConfig,
     "quantify": QuantifyConfig,
     "simulate": SimulateConfig,

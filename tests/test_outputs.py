@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import tifffile
 
-from cellflax import annotate, convert, evaluate, plan, predict, quantify, simulate, summarize, track, validate
+from cellflax import annotate, convert, evaluate, export, plan, predict, quantify, simulate, summarize, track, validate
 from cellflax.data.example import Example
 from cellflax.evaluation.part_scores import PartScores
 from cellflax.io import results
@@ -23,7 +23,7 @@ from tests.run_directories import write_run
 PAGE = (REPOSITORY / "docs" / "outputs.md").read_text(encoding="utf-8")
 COMMANDS = (
     *("plan", "train", "predict", "validate", "evaluate", "track"),
-    *("quantify", "annotate", "simulate", "convert", "summarize"),
+    *("quantify", "annotate", "simulate", "convert", "export", "summarize"),
 )
 
 
@@ -77,6 +77,7 @@ def make_outputs(trained: Path, fields: Path, root: Path) -> Outputs:
     _tune(made, trained)
     published = Published(BATCH_NORM, classes=3).write(root / "published.h5")
     made.run("convert", convert.main, "converted", f"source={published}")
+    made.run("export", export.main, "exported", f"checkpoint={trained}", "format=stablehlo", "tile=64")
     return made
 
 

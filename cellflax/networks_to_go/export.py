@@ -9,7 +9,7 @@ from cellflax.atomic import new_directory
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
 from cellflax.jsonfile import write_json
-from cellflax.networks_to_go.metadata import IMAGE, OUTPUTS, describe
+from cellflax.networks_to_go.metadata import IMAGE, OUTPUTS, network_metadata
 from cellflax.networks_to_go.package import applies_scale, scale_applied, write_package
 from cellflax.networks_to_go.reference import LARGEST_DIFFERENCE, Runner, largest_difference, predicted, sample_tiles
 from cellflax.networks_to_go.settings import NetworkExport, NetworkFormat
@@ -60,7 +60,7 @@ def _export(settings: NetworkExport, checkpoint: str, format: NetworkFormat, fol
     tile = tile_for(weights, settings.tile, mirrored=not packaged)
     transforms = settings.test_time_augmentation or model.config.test_time_augmentation
     function = tile_function(weights, tile, transforms, scale)
-    metadata = {"format": format.name, **describe(model, tile, scale, transforms)}
+    metadata = {"format": format.name, **network_metadata(model, tile, scale, transforms)}
     run = _write(folder, function, format, metadata, given=scale is Scale.given)
 
     raw = sample_tiles(model.channels, tile.px)

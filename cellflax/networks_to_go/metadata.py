@@ -44,7 +44,7 @@ _EXACT = {
 _NO_SCALE = "Intensities have no scale of their own: exact for tiles of any image."
 
 
-def describe(model: TrainedModel, tile: Tile, scale: Scale, transforms: int) -> dict[str, Any]:
+def network_metadata(model: TrainedModel, tile: Tile, scale: Scale, transforms: int) -> dict[str, Any]:
     """The metadata of a network to go, without what its format adds.
 
     Args:

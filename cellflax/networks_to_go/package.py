@@ -74,7 +74,7 @@ def write_package(
     Args:
         folder: the folder.
         model: the network.
-        metadata: result of `metadata.describe`, with the measured difference.
+        metadata: result of `metadata.network_metadata`, with the measured difference.
         tensors: file of the test tensor of the input and of the output, by name.
         cover: a raw image (C, H, W), and the network's outputs for all of it (K, H, W).
         settings: who made the network, and its licence.
