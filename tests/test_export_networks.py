@@ -129,6 +129,8 @@ def test_a_package_passes_the_validator(kind, tmp_path):
     result = exported(packages(tmp_path)[kind], out, "format=bioimageio", *options)
     assert result.status == 0, result.err
     assert f"rdf.yaml: valid-format by bioimageio.spec {spec.__version__}" in result.err
+    written = {"network.onnx", "network.json", "test_input.npy", "test_output.npy"}
+    assert {path.name for path in out.iterdir()} == written | {"rdf.yaml", "documentation.md", "cover.png"}
     package = spec.load_model_description(out / "rdf.yaml")
     assert [author.name for author in package.authors] == ["Jane Doe"]
     (image,), (outputs,) = package.inputs, package.outputs

@@ -257,6 +257,7 @@ NOT_WRITTEN = {
         "cells.partial.csv",
         *(f"cells.csv: {name}" for name in ("frame", "time_s", "cell_type", "score_<type>")),
     },
+    "export": {"network.onnx", "rdf.yaml", "documentation.md", "cover.png"},  # tests/test_export_networks.py does
     "quantify": {
         "metrics.json: area_px",
         *(f"{table}.{kind}: {name}" for table in ("growth", "ktr") for kind in ("csv", "parquet")

@@ -21,7 +21,7 @@ def network_cover(image: np.ndarray, outputs: np.ndarray, height: int = 384) -> 
     low, high = np.percentile(image, (1, 99.5), axis=(0, 1))
     grey = np.clip((image - low) / np.maximum(high - low, 1e-9), 0, 1)
     halves = [_blend(grey, _SHADES), _blend(np.nan_to_num(outputs), _COLOURS)]
-    pictures = [transform.resize(half, (height, height, 3), anti_aliasing=True) for half in halves]
+    pictures = [np.asarray(transform.resize(half, (height, height, 3), anti_aliasing=True)) for half in halves]
     return np.round(255 * np.clip(np.concatenate(pictures, axis=1), 0, 1)).astype(np.uint8)
 
 
