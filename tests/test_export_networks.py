@@ -25,15 +25,16 @@ from tests.random_checkpoints import random_checkpoint
 ort = pytest.importorskip("onnxruntime")
 
 # bioimageio.spec leaves the files of a package to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+leaves_files_open = pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning"
+)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def files_are_closed():
     """While these warnings are ignored."""
     yield
-    if "bioimageio.spec" in sys.modules:
-        gc.collect()
+    gc.collect()
 
 
 def exported(checkpoint: Path, output: Path, *options: str) -> Result:
@@ -121,6 +122,8 @@ def packages(folder: Path) -> dict[str, Path]:
     }
 
 
+@leaves_files_open
+@pytest.mark.usefixtures("files_are_closed")
 @pytest.mark.parametrize("kind", ["median", "percentile"])
 def test_a_package_passes_the_validator(kind, tmp_path):
     spec = pytest.importorskip("bioimageio.spec")
@@ -149,6 +152,8 @@ def test_a_package_passes_the_validator(kind, tmp_path):
         assert summary.status == "passed", summary.display()
 
 
+@leaves_files_open
+@pytest.mark.usefixtures("files_are_closed")
 def test_a_licence_that_does_not_exist_leaves_nothing(tmp_path):
     pytest.importorskip("bioimageio.spec")
     out = tmp_path / "package"
