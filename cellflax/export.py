@@ -1,11 +1,16 @@
-"""Export results to the formats of other programs.
+"""Export results, or a trained network, to the formats of other programs.
 
     cellflax export input=RESULTS 'format=[rois,geojson]' output=DIR
     cellflax export input=TRACKS 'format=[geff,trackmate]' output=DIR
+    cellflax export checkpoint=RUN format=onnx output=DIR
+    cellflax export checkpoint=RUN format=bioimageio output=DIR authors='[Jane Doe]' license=CC-BY-4.0
 
 RESULTS is a directory that `cellflax.predict`, `track` or `quantify` wrote. Formats of label images are `rois` (a zip
 for ImageJ's ROI Manager), `geojson` (for QuPath) and `ome_zarr` (image and labels); of tables `parquet` and `anndata`;
 of tracks `geff` and `trackmate`. `predict`, `track` and `quantify` write the same with `export=[...]`.
+
+A network becomes a file that takes raw intensities of a tile and returns the probabilities of `predict`. The command
+runs it and compares; if a probability differs by 1e-4 or more, nothing is written.
 """
 
 from dataclasses import dataclass, field
@@ -18,18 +23,23 @@ from cellflax.exporting.formats import check_formats, require_packages
 from cellflax.exporting.stored import ImageSource, find_results
 from cellflax.io.reading import ReadingOptions
 from cellflax.io.result_set import result_set
+from cellflax.networks_to_go.export import export_network
+from cellflax.networks_to_go.settings import NetworkExport, NetworkFormat
+
+_OF_NETWORKS = tuple(form.name for form in NetworkFormat)
 
 
 @dataclass
-class ExportConfig(ReadingOptions):
+class ExportConfig(ReadingOptions, NetworkExport):
     """Options of `cellflax.export`.
 
     Attributes:
-        input: directory with results of predict, track or quantify.
-        format: formats to write: rois, geojson, ome_zarr, parquet, anndata, geff, trackmate.
-        output: directory for the exports; the default is that of the results.
+        input: directory with results of predict, track or quantify; or give a `checkpoint`.
+        format: a format or several: rois, geojson, ome_zarr, parquet, anndata, geff, trackmate of results; one of onnx,
+            stablehlo, bioimageio of a checkpoint.
+        output: directory for the exports; the default is that of the results. That of a network must be new.
         overwrite: whether to replace the exports of an earlier run in `output`, which are refused otherwise; other
-            files there stay.
+            files there stay. Of results only.
         images: images that were segmented, which ome_zarr needs, FILE | DIR | GLOB; the default is what the record of
             the results names.
         channels: with `images`, parts of the file names, or names or indices of channels, as for predict.
@@ -37,7 +47,7 @@ class ExportConfig(ReadingOptions):
     """
 
     input: str = ""
-    format: list[str] = field(default_factory=list)
+    format: Any = None
     output: str | None = None
     overwrite: bool = False
     images: str | None = None
@@ -46,13 +56,35 @@ class ExportConfig(ReadingOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_formats("format", self.format, ("images", "tables", "tracks"), self.ome_zarr_version)
+        NetworkExport.__post_init__(self)
+        if self.input and self.checkpoint:
+            raise UserError(f"input={self.input} and checkpoint={self.checkpoint}: give one of them")
+        if self.checkpoint:
+            if len(self.formats) != 1 or self.formats[0] not in _OF_NETWORKS:
+                raise UserError(
+                    f"format={','.join(self.formats)}: of a checkpoint, give one of {', '.join(_OF_NETWORKS)}"
+                )
+        elif of_networks := set(self.formats) & set(_OF_NETWORKS):
+            raise UserError(f"format={of_networks.pop()} is of a network; add checkpoint=RUN")
+        else:
+            check_formats("format", self.formats, ("images", "tables", "tracks"), self.ome_zarr_version)
+
+    @property
+    def formats(self) -> list[str]:
+        """The formats, each once."""
+        given = self.format or []
+        return list(dict.fromkeys([given] if isinstance(given, str) else map(str, given)))
 
 
 @entry("export", ExportConfig)
 def main(config: ExportConfig) -> None:
-    """Export the results in `input`, and say where."""
-    print(f"exports: {export_results(config)}")
+    """Export the network, or the results in `input`, and say where."""
+    if not config.checkpoint:
+        print(f"exports: {export_results(config)}")
+    elif not config.output:
+        raise UserError("output is not given; add output=...")
+    else:
+        export_network(config, NetworkFormat[config.formats[0]], config.output)
 
 
 def export_results(config: ExportConfig) -> str:
@@ -65,10 +97,11 @@ def export_results(config: ExportConfig) -> str:
         UserError: if there are no such results, they have nothing that a format is of, or cannot be read; then nothing
             is written.
     """
-    for key in ("input", "format"):
-        if not getattr(config, key):
-            raise UserError(f"{key} is not given; add {key}=...")
-    wanted = list(dict.fromkeys(config.format))
+    if not config.input:
+        raise UserError("input is not given; add input=RESULTS, or checkpoint=RUN for a network")
+    if not config.formats:
+        raise UserError("format is not given; add format=...")
+    wanted = config.formats
     require_packages("format", wanted)
     stored = find_results(config.input)
     for form in wanted:

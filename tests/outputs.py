@@ -80,6 +80,7 @@ def make_outputs(trained: Path, fields: Path, root: Path) -> Outputs:
     _tested_runs(made)
     _tune(made, trained)
     published = Published(BATCH_NORM, classes=3).write(root / "published.h5")
+    made.run("export", export.main, "network", f"checkpoint={trained}", "format=stablehlo", "tile=64")
     made.run("convert", convert.main, "converted", f"source={published}")
     return made
 

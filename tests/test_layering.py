@@ -23,7 +23,7 @@ RANKS = (
     "report",
     "training annotation inspection",
     "prediction quantification planning",
-    "evaluation tuning calibration guidance correction",
+    "evaluation tuning calibration guidance correction networks_to_go",
     "summary api __main__",
     "napari_plugin",
     "inspect plan train predict validate evaluate track quantify annotate simulate export convert summarize correct "

@@ -10,6 +10,7 @@ from scipy.fft import next_fast_len
 LARGE_KERNEL = 10
 
 
+@jax.jit  # by this name, `networks_to_go` knows it in a program
 def fourier_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Stride-1 convolution of whole windows of x with a large kernel.
 
@@ -35,7 +36,7 @@ def fourier_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
     # On a GPU, products of 10 bits would spoil all pixels of a block.
     product = jnp.einsum("nbcuv,cmuv->nbmuv", spectra, kernel_spectra, precision=lax.Precision.HIGHEST)
     y = jnp.fft.irfft2(product, shape)[..., : rows.edge, : columns.edge]
-    n, m = len(x), kernel.shape[-1]
+    n, m = x.shape[0], kernel.shape[-1]
     y = y.reshape(n, len(rows.starts), len(columns.starts), m, rows.edge, columns.edge).transpose(0, 1, 4, 2, 5, 3)
     y = y.reshape(n, len(rows.starts) * rows.edge, len(columns.starts) * columns.edge, m)
     return y[:, : rows.outputs, : columns.outputs]
