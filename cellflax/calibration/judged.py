@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from cellflax.data.example import Region, real_ones
+from cellflax.data.example import Region
 from cellflax.io.results import RIGHT
 from cellflax.labels import OverlapTable, overlap_table
 from cellflax.measure.sureness import Sides, sureness_table
@@ -64,7 +64,7 @@ def judged_cells(maps: HeldOutMaps, regions: Sequence[Region], how: RefineConfig
     Raises:
         UserError: as `refine`.
     """
-    chosen = real_ones([region.example.simulated for region in regions])
+    chosen = _chosen(regions)
     images = list(dict.fromkeys(regions[i].example.name for i in chosen))
     parts = 1 if len(images) >= _ENOUGH_IMAGES else math.ceil(_PARTS / max(len(chosen), 1))
     tables, left_out = [], 0
@@ -87,6 +87,12 @@ def judged_cells(maps: HeldOutMaps, regions: Sequence[Region], how: RefineConfig
         images=len(images),
         left_out=left_out,
     )
+
+
+def _chosen(regions: Sequence[Region]) -> list[int]:
+    """All regions, or those of images that are not simulated, where there are both."""
+    real = [i for i, region in enumerate(regions) if not region.example.simulated]
+    return real or list(range(len(regions)))
 
 
 def _judge(

@@ -107,12 +107,3 @@ class Dataset:
 def class_pixels(examples: Sequence[Example], classes: int) -> np.ndarray:
     """Annotated pixels of each class in each example, (N, K)."""
     return np.array([[np.sum(example.classes == k) for k in range(classes)] for example in examples])
-
-
-def real_ones(simulated: Sequence[bool]) -> list[int]:
-    """Which images count where a network is judged or adjusted: those that are not simulated, or all if all are.
-
-    Args:
-        simulated: whether each image is simulated.
-    """
-    return [i for i, is_simulated in enumerate(simulated) if not is_simulated] or list(range(len(simulated)))

@@ -38,7 +38,6 @@ class HeldOut:
         seeds: (h, w) nucleus labels of the region, or None.
         raw: (h, w, C) intensities of the region, not normalised.
         pixel_size_um: edge of a pixel, if known.
-        simulated: whether the image is simulated.
         ignored: (h, w) codes of what is not annotated, see `cellflax.ignored`; None if everything is.
         maps: (h, w, maps) what the network learns besides classes, NaN where it is unknown; None without such maps.
         name: of the image that it is a part of.
@@ -51,7 +50,6 @@ class HeldOut:
     seeds: np.ndarray | None
     raw: np.ndarray
     pixel_size_um: float | None
-    simulated: bool = False
     ignored: np.ndarray | None = None
     maps: np.ndarray | None = None
     name: str = ""
@@ -73,7 +71,6 @@ class HeldOut:
             seeds=None if seeds is None else seeds[region.slices],
             raw=example.image[region.slices],
             pixel_size_um=example.pixel_size_um,
-            simulated=example.simulated,
             ignored=None if example.ignored is None else example.ignored[region.slices],
             maps=None if example.maps is None else example.maps[region.slices],
             name=example.name,
@@ -125,7 +122,9 @@ def held_out_regions(
     regions = []
     for region in dataset.validation:
         example = region.example
-        seeds = None if channel is None else find_nuclei(example.image[..., channel], example.pixel_size_um)
+        seeds = None
+        if channel is not None:
+            seeds = find_nuclei(example.image[..., channel], example.pixel_size_um)
         normalized = normalize(example.image, config.normalize, geometry.receptive_field, example.name)
         regions.append(HeldOut.of(region, normalized, seeds, geometry))
     return tuple(regions)

@@ -5,7 +5,6 @@ import time
 from typing import Any
 
 import cellflax
-from cellflax.data.example import real_ones
 from cellflax.ignored import visible
 from cellflax.io import results
 from cellflax.io.tables import write_table
@@ -42,8 +41,6 @@ def tune_checkpoint(maps: HeldOutMaps, settings: TunerConfig) -> dict[str, Any]:
     Writes `tuning.csv` to the run directory (of a checkpoint that was copied alone, beside it). The checkpoint's record
     gets `tuning`, which `load_model` reads.
 
-    Regions of simulated images count only where all are simulated.
-
     Args:
         maps: its predictions of the held-out regions, whose validator has the refinement to begin with.
         settings: index, and limits of the search.
@@ -51,12 +48,9 @@ def tune_checkpoint(maps: HeldOutMaps, settings: TunerConfig) -> dict[str, Any]:
     Returns:
         As `summarized`.
     """
-    model, config, begin = maps.model, maps.model.config, time.monotonic()
-    chosen = real_ones([region.simulated for region in maps.validator.held_out])
-    validator = maps.validator.part(chosen)
-    found = tune(
-        validator, [maps.means[i] for i in chosen], settings, seed=config.seed, max_minutes=config.trainer.max_minutes
-    )
+    model, validator = maps.model, maps.validator
+    config, begin = model.config, time.monotonic()
+    found = tune(validator, maps.means, settings, seed=config.seed, max_minutes=config.trainer.max_minutes)
     cells = sum(len(label_values(visible(r.cells, r.ignored))) for r in validator.held_out)
     record = {
         "cellflax": cellflax.__version__,

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 
 from cellflax import predict, train, validate
-from cellflax.data.example import SIMULATED_NOTE, Dataset, Example
+from cellflax.data.example import Dataset, Example
 from cellflax.errors import UserError
 from cellflax.prediction.networks import PredictionSettings, load_networks
 from cellflax.prediction.trained import load_model
@@ -266,16 +266,13 @@ def test_who_is_tuned_by_default():
     assert TrainConfig(data=SimulatedData(), tune=True).tune is True
 
 
-def test_own_images_are_tuned_on_those_that_are_not_simulated(fields, tmp_path):
-    run, root = tmp_path / "run", tmp_path / "mixture"
-    shutil.copytree(fields, root / "simulated")
-    shutil.copytree(fields, root / "own", ignore=shutil.ignore_patterns(SIMULATED_NOTE))
+def test_own_images_are_tuned(fields, tmp_path):
+    run = tmp_path / "run"
     others = ("data.", "+debug")
     own = [argument for argument in TINY if not argument.startswith(others)]
-    given = ("data=folder", f"data.root={root}", "data.channels=[phase,nuclear]", "data.split=region")
+    given = ("data=folder", f"data.root={fields}", "data.channels=[phase,nuclear]", "data.split=region")
     options = ("seed_channel=null", "sampler.batch=2", "logger.wandb=disabled")
     result = run_command(train.main, *own, *given, *options, *QUICK, f"run={run}")
     assert result.status == 0, result.err
-    assert len(load_model(run).record["data"]["validation"]) == 4
     assert tuning_of(run)["regions"] == 2
     assert np.isfinite(tuning_of(run)["after"])
