@@ -22,8 +22,8 @@ RANKS = (
     "pictures exporting",
     "report",
     "training annotation inspection",
-    "prediction quantification planning",
-    "evaluation tuning calibration guidance correction networks_to_go",
+    "prediction quantification",
+    "evaluation tuning calibration guidance correction networks_to_go planning",
     "summary api __main__",
     "napari_plugin",
     "inspect plan train predict validate evaluate track quantify annotate simulate export convert summarize correct "

@@ -3,11 +3,12 @@
 import math
 
 from cellflax.planning.draft import Draft
-from cellflax.planning.markers import NuclearMarker
+from cellflax.planning.markers import NETWORK, NuclearMarker
 
 # A nuclear channel seeds the cells if its nuclei cover less of them than this, and this share of the cells' area is in
 # cells with exactly one nucleus.
 NUCLEI_THEMSELVES, LEAST_SEEDED = 0.6, 0.5
+LEAST_GAIN = 0.01  # of that share, by the network that finds nuclei, over image processing
 
 INTERIOR = 0.5  # for sampler.balance=0.5; equal weights of the classes need less
 SEED_DEPTH = 0.1
@@ -41,19 +42,26 @@ def plan_seeds(draft: Draft) -> None:
     if marker is not None and marker.diameter is not None and draft.values.get("seeds.diameter_um") is None:
         diameter = round(marker.diameter.median * draft.factor, 1)
         draft.set("seeds.diameter_px", diameter, f"median of the nuclei that {marker.name} shows in the cells")
+    if marker is not None and marker.seeded_by_network is not None:
+        better = marker.seeded_by_network >= marker.seeded + LEAST_GAIN
+        reason = (
+            f"cells with one nucleus have {marker.seeded_by_network:.0%} of the cells' area by the network {NETWORK}, "
+            f"{marker.seeded:.0%} by image processing"
+        )
+        draft.set("nuclei_network", NETWORK if better else None, reason)
 
 
 def _choose_marker(draft: Draft) -> None:
     """The nuclear channel that finds one nucleus in most cells, if there is one."""
     markers = draft.measured.markers
-    fit = [m for m in markers if m.coverage < NUCLEI_THEMSELVES and m.seeded >= LEAST_SEEDED]
+    fit = [m for m in markers if m.coverage < NUCLEI_THEMSELVES and m.best_seeded >= LEAST_SEEDED]
     if not fit:
-        draft.set("seed_channel", None, f"not {_why_not(max(markers, key=lambda m: m.seeded))}")
+        draft.set("seed_channel", None, f"not {_why_not(max(markers, key=lambda m: m.best_seeded))}")
         return
-    best = max(fit, key=lambda m: m.seeded)
+    best = max(fit, key=lambda m: m.best_seeded)
     reason = (
-        f"its name is that of a nuclear marker, and {best.seeded:.0%} of the cells' area is in cells with one nucleus "
-        f"there; the nuclei cover {best.coverage:.0%} of the cells"
+        f"its name is that of a nuclear marker, and {best.best_seeded:.0%} of the cells' area is in cells with one "
+        f"nucleus there; the nuclei cover {best.coverage:.0%} of the cells"
     )
     draft.set("seed_channel", best.name, reason)
 
@@ -61,7 +69,7 @@ def _choose_marker(draft: Draft) -> None:
 def _why_not(marker: NuclearMarker) -> str:
     if marker.coverage >= NUCLEI_THEMSELVES:
         return f"{marker.name}: {marker.coverage:.0%} of the annotated cells is bright, so they are the nuclei"
-    return f"{marker.name}: only {marker.seeded:.0%} of the cells' area is in cells with one nucleus there"
+    return f"{marker.name}: only {marker.best_seeded:.0%} of the cells' area is in cells with one nucleus there"
 
 
 def plan_refinement(draft: Draft) -> None:

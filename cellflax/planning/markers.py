@@ -10,13 +10,16 @@ from skimage import filters
 
 from cellflax.data.example import Example
 from cellflax.labels import components
+from cellflax.networks import shipped_network
 from cellflax.planning.spread import Spread
+from cellflax.prediction.nuclei import network_finder
 from cellflax.refine.seeds import NucleiSeedsConfig, nuclei_seeds
 
 # Words of a channel's name, in lower case, that stand for the nucleus. A word may be followed by more (`h2bgfp`).
 _NUCLEAR = re.compile(
     r"(nuclear|nucleus|nuclei|dapi|hoechst|h2b|h2a|histone|draq5|draq7|sytox|syto|sirdna|nls|dna)\w*|nuc"
 )
+NETWORK = "nuclei"  # the network of this name, if it comes with cellflax, may find them better than image processing
 _MOST_IMAGES = 4  # nuclei are looked for in so many images, of this edge at most
 _LARGEST_EDGE = 1024
 _LEAST_AREA_PX = 9  # a smaller nucleus is noise
@@ -31,13 +34,20 @@ class NuclearMarker:
         diameter: diameters of the nuclei in it, in pixels of the images; None if none is found in a cell.
         coverage: share of the annotated cells' area that is bright in this channel. Where the cells are the nuclei
             themselves, this is nearly all of it.
-        seeded: share of the annotated cells' area in cells that hold exactly one nucleus.
+        seeded: share of the annotated cells' area in cells that hold exactly one nucleus by image processing.
+        seeded_by_network: the same by the network `NETWORK`; None if it does not come with cellflax.
     """
 
     name: str
     diameter: Spread | None
     coverage: float
     seeded: float
+    seeded_by_network: float | None = None
+
+    @property
+    def best_seeded(self) -> float:
+        """The larger of both shares."""
+        return max(self.seeded, self.seeded_by_network or 0.0)
 
 
 def is_nuclear(name: str) -> bool:
@@ -67,8 +77,12 @@ def measure_marker(examples: Sequence[Example], channel: int, name: str) -> Nucl
     settings = NucleiSeedsConfig(diameter_px=float(np.median(sizes)))
     nuclei = [nuclei_seeds(plane, settings) for plane, _ in views]
     sizes = _diameters(nuclei, views)
-    one = sum(_area_with_one(found, cells) for found, (_, cells) in zip(nuclei, views, strict=True))
-    return NuclearMarker(name, Spread.of(sizes) if sizes.size else None, coverage, one / inside)
+    by_network = None
+    if shipped_network(NETWORK) is not None:
+        find = network_finder(NETWORK)
+        by_network = _share_with_one([find(plane, None) for plane, _ in views], views)
+    shown = Spread.of(sizes) if sizes.size else None
+    return NuclearMarker(name, shown, coverage, _share_with_one(nuclei, views), by_network)
 
 
 def _diameters(nuclei: Sequence[np.ndarray], views: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
@@ -86,6 +100,12 @@ def _owners(nuclei: np.ndarray, cells: np.ndarray) -> np.ndarray:
         return np.zeros(0, cells.dtype)
     centres = np.round(ndimage.center_of_mass(nuclei > 0, nuclei, np.arange(1, nuclei.max() + 1))).astype(int)
     return cells[tuple(centres.T)]
+
+
+def _share_with_one(nuclei: Sequence[np.ndarray], views: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
+    """Share of the cells' area in cells that hold exactly one nucleus."""
+    one = sum(_area_with_one(found, cells) for found, (_, cells) in zip(nuclei, views, strict=True))
+    return one / sum(int((cells > 0).sum()) for _, cells in views)
 
 
 def _area_with_one(nuclei: np.ndarray, cells: np.ndarray) -> int:

@@ -14,17 +14,22 @@ def nuclei_network(config: TrainConfig) -> TrainedModel | None:
     Raises:
         UserError: if no network of this name comes with cellflax.
     """
-    name = config.nuclei_network
-    if name is None or config.seed_channel is None:
+    if config.nuclei_network is None or config.seed_channel is None:
         return None
-    if shipped_network(name) is None:
+    return own_network(config.nuclei_network)
+
+
+@functools.lru_cache(maxsize=2)  # an image is segmented in several places, by the same compiled network
+def own_network(name: str) -> TrainedModel:
+    """A network that comes with cellflax.
+
+    Raises:
+        UserError: if there is none of this name.
+    """
+    path = shipped_network(name)
+    if path is None:
         raise UserError(
             f"nuclei_network={name}: no network of this name comes with cellflax (there are: "
             f"{', '.join(shipped_networks()) or 'none'}); take null, and predict with nuclei_checkpoint=RUN"
         )
-    return _load(name)
-
-
-@functools.lru_cache(maxsize=2)  # an image is segmented in several places, by the same compiled network
-def _load(name: str) -> TrainedModel:
-    return load_model(str(shipped_network(name)))
+    return load_model(str(path))

@@ -122,9 +122,7 @@ def held_out_regions(
     regions = []
     for region in dataset.validation:
         example = region.example
-        seeds = None
-        if channel is not None:
-            seeds = find_nuclei(example.image[..., channel], example.pixel_size_um)
+        seeds = None if channel is None else find_nuclei(example.image[..., channel], example.pixel_size_um)
         normalized = normalize(example.image, config.normalize, geometry.receptive_field, example.name)
         regions.append(HeldOut.of(region, normalized, seeds, geometry))
     return tuple(regions)

@@ -28,6 +28,19 @@ def test_a_nuclear_channel_seeds_cells_around_nuclei(marker, seeds, words):
     assert ("refine.seed_depth" in values(found)) == (seeds is None)
 
 
+@pytest.mark.parametrize(
+    ("by_network", "chosen"), [(None, "image processing"), (0.9, None), (0.905, None), (0.95, "nuclei")]
+)
+def test_the_network_finds_nuclei_where_it_finds_one_in_more_cells(by_network, chosen):
+    found = measured(channels=PHASE, markers=(NuclearMarker("nuclear", even(24.0), 0.3, 0.9, by_network),))
+    assert values(found).get("nuclei_network", "image processing") == chosen
+
+
+def test_a_channel_seeds_cells_if_the_network_alone_finds_their_nuclei():
+    found = measured(channels=PHASE, markers=(NuclearMarker("nuclear", even(24.0), 0.3, 0.2, 0.8),))
+    assert (values(found)["seed_channel"], values(found)["nuclei_network"]) == ("nuclear", "nuclei")
+
+
 def test_channels_without_a_known_name():
     assert values()["seed_channel"] is None
     assert "one channel (channel_0)" in reason("seed_channel")
