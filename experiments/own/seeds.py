@@ -13,7 +13,7 @@ import numpy as np
 from scipy import ndimage
 from steps import SETS, StepFailed, arguments, failed, predict, write_table
 
-from cellflax.data.folder import FolderData
+from cellflax.data.folder import FolderData, read_folder
 from cellflax.io.images import read_labels
 from cellflax.planning.markers import measure_marker
 from cellflax.refine.seeds import NucleiSeedsConfig, nuclei_seeds
@@ -28,7 +28,7 @@ def main() -> None:
     for name in options.sets:
         folder = options.splits / name / "train"
         channels = SETS[name].channels
-        examples = FolderData(root=str(folder), channels=list(channels)).load().train
+        examples = read_folder(FolderData(root=str(folder), channels=list(channels))).examples
         plane = channels.index("nuclear")
         marker = measure_marker(examples, plane, "nuclear")
         assert marker.diameter is not None, f"{name} shows no nuclei"
