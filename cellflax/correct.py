@@ -29,7 +29,7 @@ from cellflax.config import entry, to_json
 from cellflax.correction.continuing import train_words
 from cellflax.correction.files import write_candidate, write_lists, write_simulated
 from cellflax.correction.predicted import PredictedImage, PredictedSet
-from cellflax.correction.ranking import Candidate, RankBy, rank
+from cellflax.correction.ranking import Candidate, RankBy, ranked_candidates
 from cellflax.data.folder import FolderData
 from cellflax.errors import UserError
 from cellflax.io import results
@@ -92,7 +92,7 @@ def correct(config: CorrectConfig) -> list[Candidate]:
     predicted = PredictedSet(Path(config.predictions).expanduser(), config.images, config.checkpoint)
     if config.by is not RankBy.random:
         predicted.require_uncertainty()
-    ranked = rank(predicted.cells, config.by, config.seed)
+    ranked = ranked_candidates(predicted.cells, config.by, config.seed)
     if not ranked:
         raise UserError(f"{predicted.folder / results.CELLS}: no cell has an {results.UNCERTAINTY}; predict again")
     chosen = ranked[: config.count]

@@ -47,7 +47,7 @@ class ExportConfig(ReadingOptions, NetworkExport):
     """
 
     input: str = ""
-    format: Any = None
+    format: list[str] = field(default_factory=list)
     output: str | None = None
     overwrite: bool = False
     images: str | None = None
@@ -72,8 +72,7 @@ class ExportConfig(ReadingOptions, NetworkExport):
     @property
     def formats(self) -> list[str]:
         """The formats, each once."""
-        given = self.format or []
-        return list(dict.fromkeys([given] if isinstance(given, str) else map(str, given)))
+        return list(dict.fromkeys(self.format))
 
 
 @entry("export", ExportConfig)

@@ -22,6 +22,7 @@ _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 _CHOICE = re.compile(r"choice\((.*)\)", re.DOTALL)
 _SWEEP_CALL = re.compile(r"(?:range|interval|glob|shuffle|sort|tag)\(.*\)", re.DOTALL)
 _OPTION = re.compile(r"[\w.+-]+")
+_LONE_WORD = re.compile(r"[^\s\[\](){},'\"$]+")
 _HYDRA_TEXTS = {"hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir"}
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
 
@@ -101,6 +102,8 @@ def _value(value: str, hint: Any) -> str:
     if typing.get_origin(hint) is list and inner.startswith("[") and inner.endswith("]"):
         element = typing.get_args(hint)[-1]
         return f"[{','.join(_value(part, element) for part in _elements(inner[1:-1]))}]"
+    if hint == list[str] and _LONE_WORD.fullmatch(inner) and inner.lower() != "null":
+        return f"[{_value(inner, str)}]"  # one text where several may be given: `format=onnx`
     fields = field_types(cast(type, hint)) if dataclasses.is_dataclass(hint) else None
     if (fields is not None or typing.get_origin(hint) is dict) and inner.startswith("{") and inner.endswith("}"):
         entries = []

@@ -11,7 +11,7 @@ import tifffile
 from skimage.morphology import dilation
 
 from cellflax import correct, predict
-from cellflax.correction.ranking import RankBy, rank
+from cellflax.correction.ranking import RankBy, ranked_candidates
 from cellflax.data.folder import FolderData, load_folder, read_folder
 from cellflax.errors import UserError
 from cellflax.io import results
@@ -35,17 +35,21 @@ def cells(rows: dict[str, list[float]]) -> pd.DataFrame:
 
 def test_images_are_ranked_by_the_mean_or_the_sum():
     table = cells({"a": [0.1, 0.2], "b": [0.9], "c": [0.4] * 5, "d": [np.nan]})
-    assert [c.name for c in rank(table, RankBy.mean, 0)] == ["b", "c", "a"]  # means 0.9, 0.4, 0.15; d has none
-    assert [c.name for c in rank(table, RankBy.total, 0)] == ["c", "b", "a"]  # sums 2.0, 0.9, 0.3
-    first = rank(table, RankBy.mean, 0)[0]
+    assert [c.name for c in ranked_candidates(table, RankBy.mean, 0)] == [
+        "b",
+        "c",
+        "a",
+    ]  # means 0.9, 0.4, 0.15; d has none
+    assert [c.name for c in ranked_candidates(table, RankBy.total, 0)] == ["c", "b", "a"]  # sums 2.0, 0.9, 0.3
+    first = ranked_candidates(table, RankBy.mean, 0)[0]
     assert first.why == "mean uncertainty 0.9 of 1 cell, 1 above 0.5"
-    assert sorted(c.name for c in rank(table, RankBy.random, 0)) == ["a", "b", "c", "d"]
-    assert len({tuple(c.name for c in rank(table, RankBy.random, seed)) for seed in range(9)}) > 1
+    assert sorted(c.name for c in ranked_candidates(table, RankBy.random, 0)) == ["a", "b", "c", "d"]
+    assert len({tuple(c.name for c in ranked_candidates(table, RankBy.random, seed)) for seed in range(9)}) > 1
 
 
 def test_frames_of_a_movie_are_ranked_by_themselves():
     table = cells({"a": [0.1, 0.2, 0.9]}).assign(frame=[0, 0, 12])
-    assert [(c.name, c.image, c.frame) for c in rank(table, RankBy.mean, 0)] == [
+    assert [(c.name, c.image, c.frame) for c in ranked_candidates(table, RankBy.mean, 0)] == [
         ("a_t0012", "a", 12),
         ("a_t0000", "a", 0),
     ]

@@ -184,9 +184,13 @@ def test_outputs_that_are_no_numbers_differ():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("format=onnx",), "checkpoint is not given; add checkpoint=..."),
+        (("format=onnx",), "format=onnx is of a network; add checkpoint=RUN"),
         (("format=onnx", "checkpoint=nowhere"), "checkpoint nowhere does not exist"),
-        (("format=tflite",), "format must be one of onnx, stablehlo, bioimageio"),
+        (
+            ("format=tflite", "checkpoint=nowhere"),
+            "format=tflite: of a checkpoint, give one of onnx, stablehlo",
+        ),
+        (("format=[onnx,stablehlo]", "checkpoint=nowhere"), "format=onnx,stablehlo: of a checkpoint, give one of onnx"),
         (("tile=32",), "tile must be in [64, 2048], or null, got 32"),
         (("test_time_augmentation=3",), "test_time_augmentation must be 1, 4 or 8, or null, got 3"),
     ],
@@ -200,7 +204,7 @@ def test_mistakes_end_in_one_line(options, message, tmp_path):
 
 def test_an_existing_directory_is_refused_before_the_work(tiny, tmp_path):
     (tmp_path / "a.txt").write_text("mine")
-    assert "already exists; give a new directory" in exported(tiny.path, tmp_path, "tile=64").error
+    assert "already exists; give a new directory" in exported(tiny.path, tmp_path, "tile=64", "format=onnx").error
 
 
 def test_missing_packages_are_named(tiny, tmp_path, monkeypatch):

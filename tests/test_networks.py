@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 import cellflax
-from cellflax import networks, predict, train, validate
+from cellflax import networks, predict, train
 from cellflax.errors import UserError
 from cellflax.networks.file import read_network_file, write_network_file
+from cellflax.prediction import trained_on
 from cellflax.prediction.trained import load_model
 from cellflax.training.weights import read_weights
 from tests.commands import TINY, run_command
@@ -103,7 +104,7 @@ def test_trainings_start_from_it(shipped, tmp_path):
 
 def test_validation_needs_its_data(shipped):
     with pytest.raises(UserError, match="does not say what it was trained on"):
-        validate._dataset(load_model("nuclei"))
+        trained_on.trained_on(load_model("nuclei"))
 
 
 # Damaged files.

@@ -89,6 +89,7 @@ def test_a_text_in_a_list_in_keys_and_in_a_sweep(name):
         ("+experiment=2024_01_01", "2024_01_01"),
         ("channels=['a,b',\"c\"]", ["a,b", "c"]),
         ("channels=[]", []),
+        ("channels=phase", ["phase"]),
     ],
 )
 def test_grammar_that_is_meant_stays(argument, value):

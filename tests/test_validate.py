@@ -7,6 +7,7 @@ import pytest
 
 from cellflax import validate
 from cellflax.errors import UserError
+from cellflax.prediction import trained_on
 from cellflax.prediction.trained import load_model
 from cellflax.refine.threshold import ThresholdConfig
 from cellflax.refine.watershed import WatershedConfig
@@ -49,7 +50,7 @@ def test_sweep_over_refinements(trained, tmp_path, monkeypatch):
     page = (trained.path / "report.validate.html").read_text()
     for interior, scores in (("0.3", low), ("0.9", high)):  # the report of the last job has those before
         assert f"<td>refine=watershed refine.interior={interior}</td>" in page
-        assert f"{scores['jaccard']:.3f}"[:5] in page
+        assert f"{scores['jaccard']:.4g}" in page
     assert "The worst cells" in page
 
 
@@ -90,7 +91,7 @@ def test_mistakes_in_one_line(arguments, message):
     ],
 )
 def test_data_of_other_channels_or_classes_are_refused(trained, monkeypatch, change, message):
-    load = validate.load_dataset
-    monkeypatch.setattr(validate, "load_dataset", lambda config: replace(load(config), **change))
+    load = trained_on.load_dataset
+    monkeypatch.setattr(trained_on, "load_dataset", lambda config: replace(load(config), **change))
     with pytest.raises(UserError, match=message):
-        validate._dataset(load_model(trained.path))
+        trained_on.trained_on(load_model(trained.path))

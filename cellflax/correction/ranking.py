@@ -48,7 +48,7 @@ class Candidate:
         return self.image if self.frame is None else f"{self.image}_t{self.frame:04d}"
 
 
-def rank(cells: pd.DataFrame, by: RankBy, seed: int) -> list[Candidate]:
+def ranked_candidates(cells: pd.DataFrame, by: RankBy, seed: int) -> list[Candidate]:
     """Candidates, the best first; images without a cell, or whose cells have no uncertainty, are not among them.
 
     Args:

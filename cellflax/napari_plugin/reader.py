@@ -47,7 +47,7 @@ _REMEDY = "write it again"
 def reader_of(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], list[LayerData]] | None:
     """The reader of a directory that cellflax wrote, as napari asks for it; None for all others."""
     folder = _folder(path)
-    return None if folder is None or _kind(folder) is None else lambda given: read_layers(_folder(given) or folder)
+    return None if folder is None or _kind(folder) is None else lambda given: result_layers(_folder(given) or folder)
 
 
 def _folder(path: str | Sequence[str]) -> Path | None:
@@ -71,7 +71,7 @@ def _kind(folder: Path) -> Callable[[Path], list[LayerData]] | None:
     return next((read for name, read in records.items() if (folder / name).is_file()), None)
 
 
-def read_layers(folder: Path) -> list[LayerData]:
+def result_layers(folder: Path) -> list[LayerData]:
     """The layers of a directory that a command wrote.
 
     - predict: images, if they are where they were, label images with their measurements, uncertain cells as points;

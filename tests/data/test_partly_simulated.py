@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from cellflax import train
 from cellflax.data.example import SIMULATED_NOTE
 from cellflax.data.folder import FolderData, load_folder
 from cellflax.prediction.inputs import warn_of_simulation
 from cellflax.prediction.trained import load_model
+from cellflax.training.described import announce_data, describe_data
 
 
 def data_set(folder: Path, count: int, simulated: bool) -> None:
@@ -34,10 +34,10 @@ def test_it_is_said_how_many_images_are_simulated(tmp_path, capsys):
     mixed = load_folder(FolderData(root=str(tmp_path)))
     assert (mixed.simulated, mixed.simulated_images) == (True, 2)
     assert mixed.source == f"{tmp_path.name} (made, real), 3 images of your own and 2 simulated"
-    train._announce(mixed)
+    announce_data(mixed)
     said = capsys.readouterr().err
     assert "PARTLY SIMULATED DATA: 2 of the images are simulated, the others are not\n" in said
-    record = train._describe(mixed)
+    record = describe_data(mixed)
     assert (record["simulated"], record["simulated_images"]) == (True, 2)
     for name, simulated in {"real": False, "made": True}.items():
         alone = load_folder(FolderData(root=str(tmp_path / name)))

@@ -226,7 +226,7 @@ def test_quantify(tmp_path):
     given = ("method=cells", f"predicted={results}/{STILL}_labels.tif", f"output={out}")
     run(quantify.main, *given)
     plain = files(out)
-    assert plain == {"cells.csv", "cells.png", "metrics.json", "provenance.quantify.json"}
+    assert plain == {"cells.csv", "cells.png", "metrics.json", "provenance.quantify.json", "report.html"}
     run(quantify.main, *given, "export=[anndata]")
     assert files(out) == plain | {"cells.h5ad"}
     assert "must be among parquet, anndata" in run_command(quantify.main, *given, "export=[rois]").error

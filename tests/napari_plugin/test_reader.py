@@ -14,7 +14,7 @@ from cellflax import correct, predict, simulate, track
 from cellflax.errors import UserError
 from cellflax.napari_plugin import samples
 from cellflax.napari_plugin.layers import LayerData, track_layer
-from cellflax.napari_plugin.reader import read_layers, reader_of
+from cellflax.napari_plugin.reader import reader_of, result_layers
 from cellflax.napari_plugin.retraining import follow, new_run, retrain_command
 from cellflax.napari_plugin.segmenting import segment_planes
 from tests.commands import run_command
@@ -74,7 +74,7 @@ def test_a_prediction_whose_images_are_gone_has_its_cells(predicted, tmp_path, c
     folder = Path(shutil.copytree(predicted, tmp_path / "moved"))
     record = folder / "provenance.json"
     record.write_text(record.read_text().replace('"input": "', '"input": "/nowhere'))
-    layers = named(read_layers(folder))
+    layers = named(result_layers(folder))
     assert list(layers) == [f"field_000{n} {what}" for n in (7, 8) for what in ("cells", "uncertain")]
     assert "without the images" in capsys.readouterr().err
 
@@ -90,7 +90,7 @@ def test_a_correction(corrected):
 
 
 def test_a_run_shows_what_was_held_out(trained):
-    layers = named(read_layers(trained.path))
+    layers = named(result_layers(trained.path))
     assert list(layers) == ["held_out_0000 phase", "held_out_0000 nuclear", "held_out_0000 annotated"]
     assert layers["held_out_0000 annotated"][0].any()
 
@@ -99,12 +99,12 @@ def test_doubtful_places_of_a_run(trained, tmp_path):
     run = Path(shutil.copytree(trained.path, tmp_path / "run"))
     rows = {"image": ["held_out_0000", "other"], "kind": ["outline", "outline"], "y_px": [3.0, 4], "x_px": [5.0, 6]}
     pd.DataFrame(rows).to_csv(run / "suspects.csv", index=False)
-    data, options, kind = named(read_layers(run))["held_out_0000 doubtful"]
+    data, options, kind = named(result_layers(run))["held_out_0000 doubtful"]
     assert (data.tolist(), kind, list(options["features"]["kind"])) == ([[3.0, 5.0]], "points", ["outline"])
 
 
 def test_simulated_fields(fields):
-    layers = named(read_layers(fields))
+    layers = named(result_layers(fields))
     assert set(layers) >= {"field_0007 phase", "field_0007 nuclear", "field_0007 labels"}
     np.testing.assert_array_equal(layers["field_0007 labels"][0], tifffile.imread(fields / "labels/field_0007.tif"))
 
@@ -117,7 +117,7 @@ def test_tracks_with_their_divisions(tmp_path):
     arguments = (f"input={movie}/labels", f"images={movie}/images", f"output={tracked}", "overlay=false")
     result = run_command(track.main, *arguments)
     assert result.status == 0, result.err
-    layers = named(read_layers(tracked))
+    layers = named(result_layers(tracked))
     data, options, kind = layers["tracks"]
     table = pd.read_csv(tracked / "tracks.csv")
     assert kind == "tracks"
@@ -141,7 +141,7 @@ def test_other_directories_are_left_to_others(tmp_path):
     assert reader_of([str(tmp_path), str(tmp_path)]) is None
     assert reader_of(str(tmp_path / "a.tif")) is None
     with pytest.raises(UserError, match="not a directory that cellflax wrote"):
-        read_layers(tmp_path)
+        result_layers(tmp_path)
 
 
 def test_samples_have_truth():

@@ -16,7 +16,7 @@ pytest.importorskip("pytestqt")
 from cellflax.io.corrections import read_correction  # noqa: E402
 from cellflax.napari_plugin import samples  # noqa: E402
 from cellflax.napari_plugin.correct_widget import correct_widget  # noqa: E402
-from cellflax.napari_plugin.reader import read_layers  # noqa: E402
+from cellflax.napari_plugin.reader import result_layers  # noqa: E402
 from cellflax.napari_plugin.segment_widget import pixel_size_of_layer, segment_widget  # noqa: E402
 from tests.napari_plugin.test_reader import MANIFEST  # noqa: E402
 
@@ -73,7 +73,7 @@ def test_samples_open(plugin, viewer):
 
 def test_all_layers_of_a_directory_can_be_shown(viewer, predicted, corrected, trained):
     for folder in (predicted, corrected, trained.path):
-        for data, options, kind in read_layers(folder):
+        for data, options, kind in result_layers(folder):
             viewer.add_layer(napari.layers.Layer.create(data, options, kind))
     cells = viewer.layers["field_0007 cells"]
     assert pixel_size_of_layer(viewer.layers["field_0007 phase"]) == pytest.approx(1.3)
@@ -81,7 +81,7 @@ def test_all_layers_of_a_directory_can_be_shown(viewer, predicted, corrected, tr
 
 
 def test_the_segment_widget(viewer, qtbot, trained, fields):
-    for data, options, kind in read_layers(fields):
+    for data, options, kind in result_layers(fields):
         viewer.add_layer(napari.layers.Layer.create(data, options, kind))
     panel = segment_widget(viewer)
     viewer.window.add_dock_widget(panel)

@@ -13,6 +13,7 @@ import tifffile
 from cellflax import predict, train, validate
 from cellflax.data.example import Dataset, Example
 from cellflax.errors import UserError
+from cellflax.prediction import trained_on
 from cellflax.prediction.networks import PredictionSettings, load_networks
 from cellflax.prediction.trained import load_model
 from cellflax.refine.threshold import ThresholdConfig
@@ -169,12 +170,12 @@ class _Unread:
 def test_test_images_are_never_read(tiny, tmp_path, monkeypatch):
     run = tmp_path / "run"
     shutil.copytree(tiny.path, run)
-    load = validate.load_dataset
+    load = trained_on.load_dataset
 
     def with_test(config) -> Dataset:
         return replace(load(config), test=(_Unread(),))
 
-    monkeypatch.setattr(validate, "load_dataset", with_test)
+    monkeypatch.setattr(trained_on, "load_dataset", with_test)
     with pytest.raises(AssertionError, match="of a test image was read"):  # the guard works
         validate.score_test(load_model(run), with_test(load_model(run).config.data).test, WatershedConfig(), 1, run)
     assert run_command(validate.main, f"checkpoint={run}", "tune=true", "tuner.evaluations=4").status == 0
@@ -207,14 +208,14 @@ def test_a_new_split_is_refused(tiny, tmp_path, monkeypatch):
     """Images of the training may be held out now."""
     run = tmp_path / "run"
     shutil.copytree(tiny.path, run)
-    load = validate.load_dataset
+    load = trained_on.load_dataset
 
     def other(config) -> Dataset:
         data = load(config)
         region = data.validation[0]
         return replace(data, validation=(replace(region, example=replace(region.example, name="other")),))
 
-    monkeypatch.setattr(validate, "load_dataset", other)
+    monkeypatch.setattr(trained_on, "load_dataset", other)
     result = run_command(validate.main, f"checkpoint={run}", "tune=true")
     assert "held out 1 regions of other images than there are now; restore those of its training" in result.error
 
