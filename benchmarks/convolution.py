@@ -1,4 +1,4 @@
-"""Convolutions and their gradients: cellflax/models/layers.py on CPU against XLA and other methods.
+"""Convolutions and their gradients: cellflax/models/convolution.py on CPU against XLA and other methods.
 
 python -m benchmarks.convolution [--model patch_net_61 ...] [--size 128] [--patches 64] [--rounds 3]
 

@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,17 @@ import pytest
 import cellflax
 from cellflax import networks, predict, train
 from cellflax.errors import UserError
+from cellflax.inference.settings import Inference
+from cellflax.io.files import ImageFiles
+from cellflax.io.images import read_channels
 from cellflax.networks.file import read_network_file, write_network_file
+from cellflax.prediction import networks as prediction_networks
 from cellflax.prediction import trained_on
-from cellflax.prediction.trained import load_model
+from cellflax.prediction.networks import PredictionSettings, load_networks
+from cellflax.prediction.nuclei import nuclei_finder
+from cellflax.prediction.segment import find_nuclei
+from cellflax.prediction.trained import TrainedModel, load_model
+from cellflax.refine.watershed import WatershedConfig
 from cellflax.training.weights import read_weights
 from tests.commands import TINY, run_command
 from tests.predictions import CHANNELS, labels_of, one_file
@@ -228,3 +237,35 @@ def test_refuses_what_is_too_large(options, monkeypatch):
 
 
 ARRAYS = pack.arrays_of
+
+
+def with_network(trained, name: str | None) -> TrainedModel:
+    """The trained network as if its training had found nuclei by a network that comes with cellflax."""
+    model = load_model(trained.path)
+    return replace(model, config=replace(model.config, nuclei_network=name, refine=WatershedConfig()))
+
+
+def test_training_and_prediction_find_nuclei_by_the_network_that_is_named(trained, fields):
+    model = with_network(trained, "nuclei")
+    paths = tuple(fields / "images" / f"field_0007_{channel}.tif" for channel in model.channels)
+    image = read_channels(ImageFiles("field", paths, model.channels))
+    plane = image.pixels[..., model.channels.index("nuclear")]
+    inference = Inference()
+    predicted = find_nuclei(model, image, model.config.refine, inference)
+    np.testing.assert_array_equal(nuclei_finder(model.config)(plane, image.pixel_size_um), predicted)
+    by_processing = find_nuclei(with_network(trained, None), image, model.config.refine, inference)
+    assert predicted.max() > 3
+    assert not np.array_equal(predicted, by_processing)
+
+
+def test_the_network_of_nuclei_is_recorded_where_it_is_used_alone(trained, monkeypatch):
+    model = with_network(trained, "nuclei")
+    monkeypatch.setattr(prediction_networks, "load_model", lambda *_: model)
+    networks_of = load_networks(trained.path, PredictionSettings())
+    assert networks_of.used_nuclei_model is not None
+    assert networks_of.with_given_nuclei("nuclei=masks").used_nuclei_model is None
+
+
+def test_a_network_of_nuclei_that_does_not_come_along(trained):
+    with pytest.raises(UserError, match=r"nuclei_network=mine: no network of this name.*nuclei_checkpoint=RUN"):
+        nuclei_finder(with_network(trained, "mine").config)

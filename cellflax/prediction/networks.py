@@ -74,6 +74,7 @@ class Networks:
         nuclei_model: finds the nuclei that seed them, if one was given.
         how: from probabilities to cells.
         inference: tiles, transforms, blocks.
+        nuclei_are_given: whether label images of nuclei are given, so that no network finds them.
         sureness: what gives the probability that a cell is right, if anything does.
     """
 
@@ -82,11 +83,12 @@ class Networks:
     how: RefineConfig
     inference: Inference
     sureness: Sureness
+    nuclei_are_given: bool = False
 
     @property
     def used_nuclei_model(self) -> TrainedModel | None:
-        """The network that finds the nuclei, given or not; None if image processing does, or there are none."""
-        if self.nuclei_model is not None or not self.how.takes_seeds:
+        """The network that finds the nuclei; None if image processing does, or they are not looked for."""
+        if self.nuclei_model is not None or self.nuclei_are_given or not self.how.takes_seeds:
             return self.nuclei_model
         return nuclei_network(self.model.config)
 
@@ -105,7 +107,8 @@ class Networks:
             UserError: as `require_use_of_nuclei`.
         """
         self.require_use_of_nuclei(given)
-        return replace(self, sureness=sureness_of(self.model, self.how, self.inference, _other_nuclei(given)))
+        sureness = sureness_of(self.model, self.how, self.inference, _other_nuclei(given))
+        return replace(self, sureness=sureness, nuclei_are_given=self.nuclei_model is None)
 
     def require_use_of_nuclei(self, given: str) -> None:
         """Refuse nuclei that would change nothing.
