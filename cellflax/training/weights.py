@@ -13,8 +13,7 @@ from flax import nnx
 from cellflax.device import devices_of_jax
 from cellflax.errors import UserError
 from cellflax.home import expand_home
-from cellflax.models import Geometry
-from cellflax.models.ensemble import stack_members
+from cellflax.models import Geometry, Network
 from cellflax.networks import SUFFIX, among_networks, shipped_network
 from cellflax.networks.file import read_network_file
 from cellflax.progress import say
@@ -83,19 +82,17 @@ def read_weights(path: str | Path, step: str = "best") -> TrainedWeights:
     config = _config_of(found, record)
     channels, classes = len(record["data"]["channels"]), len(outputs_of(config, record).names)
 
-    def build() -> nnx.Module:
+    def build() -> Network:
         return config.model.build(channels=channels, classes=classes, seed=0)
 
     # The configuration is a claim; the arrays that are there bound the memory.
-    abstract = _abstract(found, build, config.trainer.ensemble)
+    model, graph, abstract = _abstract(found, build, config.trainer.ensemble)
     if arrays is None:
         require_arrays(found, abstract)
+        weights = restore_arrays(found, abstract, record)
     else:
         _require_same(found, arrays, abstract)
-    model = config.model.build(channels=channels, classes=classes, seed=0)
-    graph, params, stats = stack_members([model] * config.trainer.ensemble)
-    weights = {"params": params, "stats": stats}
-    weights = restore_arrays(found, weights, record) if arrays is None else _filled(weights, arrays)
+        weights = _filled(abstract, arrays)
     at = record.get("step", 0) if arrays is not None else int(found.name)
     return TrainedWeights(found, at, record, config, graph, weights["params"], weights["stats"], model.geometry)
 
@@ -170,17 +167,26 @@ def _tuned(path: Path, tuning: dict[str, Any]) -> RefineConfig:
     return tuned
 
 
-def _abstract(path: Path, build: Callable[[], nnx.Module], members: int) -> dict[str, nnx.State]:
-    """Shapes of an ensemble's parameters and other variables, without their memory."""
+def _abstract(
+    path: Path, build: Callable[[], Network], members: int
+) -> tuple[Network, nnx.GraphDef, dict[str, nnx.State]]:
+    """A network with shapes in place of arrays, its structure, and the shapes of an ensemble of such networks.
+
+    Nothing is initialised: that would compile a program for every kind of layer, and claim memory.
+    """
     try:
-        _, *states = nnx.split(nnx.eval_shape(build), nnx.Param, ...)
+        model = nnx.eval_shape(build)
+        graph, *states = nnx.split(model, nnx.Param, ...)
     except UserError as error:
         raise UserError(f"checkpoint {path}: {error}") from error
     except Exception as error:  # sizes that no array can have
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"checkpoint {path} is damaged: it describes no network ({reason}); copy it again") from error
-    params, stats = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((members, *leaf.shape), leaf.dtype), states)
-    return {"params": params, "stats": stats}
+    place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    params, stats = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((members, *leaf.shape), leaf.dtype, sharding=place), states
+    )
+    return model, graph, {"params": params, "stats": stats}
 
 
 def _require_same(path: Path, arrays: dict[str, np.ndarray], template: Any) -> None:
