@@ -29,6 +29,7 @@ directory (`guidance.md`): annotations that look wrong, odd images, the uncertai
 
 import functools
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
@@ -61,8 +62,9 @@ from cellflax.training.composition import check_composition, check_test
 from cellflax.training.config import TRANSFORM_COUNTS
 from cellflax.training.held_out import Sight, Validator
 from cellflax.training.report import scored_region, tuning_table
-from cellflax.training.run_directory import run_of_checkpoint
+from cellflax.training.run_directory import holding_run, run_of_checkpoint
 from cellflax.training.tuner import TunerConfig
+from cellflax.training.weights import find_weights
 from cellflax.tuning.run import tune_checkpoint
 
 
@@ -126,6 +128,18 @@ def main(config: ValidateConfig) -> float:
     """Print the metrics in one line; a sweep gets the mean Jaccard index of the cells."""
     if not config.checkpoint:
         raise UserError("checkpoint is not given; add checkpoint=...")
+    with _held(config):
+        return _main(config)
+
+
+def _held(config: ValidateConfig) -> AbstractContextManager[None]:
+    """Hold the run directory, if more is written to it than a report."""
+    if not (config.tune or config.calibrate or config.guide or config.part is Part.test):
+        return nullcontext()
+    return holding_run(run_of_checkpoint(find_weights(config.checkpoint, config.step)), "validate", "checkpoint")
+
+
+def _main(config: ValidateConfig) -> float:
     if config.part is Part.test:
         tested = score_test_again(config)
         print(f"{config.checkpoint}: {metrics_line(tested)}", flush=True)

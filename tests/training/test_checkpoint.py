@@ -1,6 +1,5 @@
 """Checkpoints: self-contained, and refused in one line when they are not what they should be."""
 
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +16,7 @@ from cellflax.models import Geometry
 from cellflax.prediction.trained import TrainedModel, load_model
 from cellflax.training.checkpoint import Checkpoints
 from cellflax.training.state import TrainState
-from tests.commands import arrays_of, checkpoint_steps, record_of
+from tests.commands import arrays_of, checkpoint_steps, record_of, set_record
 
 
 @pytest.fixture(scope="module")
@@ -93,14 +92,12 @@ def small_state(value: float = 0.0, size: int = 500) -> TrainState:
 @pytest.fixture(scope="module")
 def small(tmp_path_factory) -> Path:
     run = tmp_path_factory.mktemp("small")
-    with Checkpoints(run) as checkpoints:
-        checkpoints.save(small_state(1.0), {"config": {}, "data": {}}, 0.5)
+    Checkpoints(run).save(small_state(1.0), {"config": {}, "data": {}}, 0.5)
     return run
 
 
 def restore(run: Path, template: TrainState | None = None) -> TrainState:
-    with Checkpoints(run) as checkpoints:
-        return checkpoints.restore(template or small_state())[0]
+    return Checkpoints(run).restore(template or small_state())[0]
 
 
 def delete(path: Path) -> None:
@@ -121,10 +118,10 @@ def flip(path: Path, position: float = 0.5) -> None:
 def assert_refused_or_right(run: Path, what: str) -> bool:
     """The damage is reported in one line, or it was in a file that does not matter; wrong numbers never pass."""
     try:
-        with Checkpoints(run) as checkpoints:
-            if checkpoints.latest() is None:
-                return True  # not taken for a checkpoint
-            state, _ = checkpoints.restore(small_state())
+        checkpoints = Checkpoints(run)
+        if checkpoints.latest() is None:
+            return True  # not taken for a checkpoint
+        state, _ = checkpoints.restore(small_state())
     except UserError as error:
         message = str(error)
     else:
@@ -181,23 +178,14 @@ def test_a_save_that_was_cut_off_is_not_a_checkpoint(small, tmp_path):
     shutil.copytree(small, tmp_path, dirs_exist_ok=True)
     rest = tmp_path / "checkpoints" / "6.orbax-checkpoint-tmp"
     shutil.copytree(tmp_path / "checkpoints" / "5" / "state", rest / "state")
-    with Checkpoints(tmp_path) as checkpoints:
-        assert checkpoints.latest() == 5
-        checkpoints.save(replace(small_state(2.0), step=jnp.int32(6)), {"config": {}, "data": {}}, None)
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.latest() == 5
+    checkpoints.save(replace(small_state(2.0), step=jnp.int32(6)), {"config": {}, "data": {}}, None)
     assert checkpoint_steps(tmp_path) == [5, 6]  # the best, and the last
     np.testing.assert_array_equal(arrays_of(tmp_path, 6)["params.bias"], np.full(3, 2, np.float32))
 
 
 # --- what else a path can be ---
-
-
-def set_record(path: Path, **changes: object) -> None:
-    """Change the record of a checkpoint; `...` removes a key."""
-    file = path / "_CHECKPOINT_METADATA"
-    content = json.loads(file.read_text())
-    record = {**content["custom_metadata"], **changes}
-    content["custom_metadata"] = {key: value for key, value in record.items() if value is not ...}
-    file.write_text(json.dumps(content))
 
 
 def another_network(run: Path) -> Path:
