@@ -107,24 +107,32 @@ class Checkpoints:
         arrays, path = named_leaves(tree), self.directory / str(step)
         sums = {name: zlib.crc32(np.ascontiguousarray(value)) for name, value in jax.device_get(arrays).items()}
         content = {"format": FORMAT, "crc32": sums, "score": score, **record}
-        try:
-            if step in self._scores and read_record(path)["crc32"] == sums:
-                add_to_record(path, **content)
-            else:
-                with _quiet():
+        reason = None
+        with _quiet():
+            try:
+                if step in self._scores and read_record(path)["crc32"] == sums:
+                    add_to_record(path, **content)
+                else:
                     ocp.save(path, arrays, checkpointable_name="state", overwrite=True, custom_metadata=sealed(content))
-        except Exception as error:  # Orbax raises many types
-            if (reason := _reason(error)) is None:
-                raise
-            for left in self.directory.glob(f"{step}{_UNFINISHED}*"):  # it takes room that others need
-                shutil.rmtree(left, ignore_errors=True)
-            latest = self.latest()
-            rest = "begins anew" if latest is None else f"resumes at step {latest}"
-            raise OutputError(
-                f"{path}: cannot be written ({reason}); make room, and the same command with run={self._run} {rest}"
-            ) from error
+            except Exception as error:  # Orbax raises many types
+                if (reason := _reason(error)) is None:
+                    raise
+            if reason is not None:
+                _end_abandoned_work()
+        if reason is not None:
+            raise self._unwritten(path, reason)
         self._scores[step] = None if score is None or math.isnan(score) else score
         self._prune()
+
+    def _unwritten(self, path: Path, reason: str) -> OutputError:
+        """Remove what was written of a checkpoint, because it takes room, and say how to go on."""
+        for left in self.directory.glob(f"{path.name}{_UNFINISHED}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        latest = self.latest()
+        rest = "begins anew" if latest is None else f"resumes at step {latest}"
+        return OutputError(
+            f"{path}: cannot be written ({reason}); make room, and the same command with run={self._run} {rest}"
+        )
 
     def _prune(self) -> None:
         """Delete all but the newest and the best, of equal ones the first. A half-deleted one is none."""
@@ -236,27 +244,30 @@ def restore_arrays[T](path: Path, template: T, record: dict[str, Any]) -> T:
 
 def _read_by_orbax[T](path: Path, read: Callable[[], T]) -> T:
     """Call a function that reads a checkpoint; turn any failure into one UserError."""
-    with contextlib.suppress(Exception), _quiet():  # Orbax raises many types for a damaged checkpoint
-        return read()
+    with _quiet():
+        with contextlib.suppress(Exception):  # Orbax raises many types for a damaged checkpoint
+            return read()
+        _end_abandoned_work()
     raise DamagedError(f"checkpoint {path} is damaged: its arrays cannot be read; copy it again")
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Let Orbax raise what it has to say, and print nothing.
-
-    When a part of its work fails, Orbax closes the event loop under the others, which print errors as they end; wait
-    briefly and suppress that output.
-    """
+    """Suppress what Orbax prints besides what it raises."""
     hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
     try:
         yield
-    except Exception:
-        time.sleep(_ABANDONED_S)
-        gc.collect()
-        raise
     finally:
         sys.unraisablehook = hook
+
+
+def _end_abandoned_work() -> None:
+    """Wait for what Orbax leaves running after an error that is handled.
+
+    It closes the event loop under its other reads or writes, which print errors as they end.
+    """
+    time.sleep(_ABANDONED_S)
+    gc.collect()
 
 
 def _any_sharding(arrays: dict[str, jax.Array]) -> jax.sharding.Sharding:
