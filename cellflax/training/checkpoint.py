@@ -113,7 +113,7 @@ class Checkpoints:
                 if step in self._scores and read_record(path)["crc32"] == sums:
                     add_to_record(path, **content)
                 else:
-                    ocp.save(path, arrays, checkpointable_name="state", overwrite=True, custom_metadata=sealed(content))
+                    self._write(path, arrays, sealed(content))
             except Exception as error:  # Orbax raises many types
                 if (reason := _reason(error)) is None:
                     raise
@@ -123,6 +123,10 @@ class Checkpoints:
             raise self._unwritten(path, reason)
         self._scores[step] = None if score is None or math.isnan(score) else score
         self._prune()
+
+    def _write(self, path: Path, arrays: dict[str, jax.Array], record: dict[str, Any]) -> None:
+        """Write a folder, in place of what an older version left half deleted there."""
+        ocp.save(path, arrays, checkpointable_name="state", overwrite=True, custom_metadata=record)  # pyright: ignore[reportArgumentType]
 
     def _unwritten(self, path: Path, reason: str) -> OutputError:
         """Remove what was written of a checkpoint, because it takes room, and say how to go on."""
@@ -135,9 +139,9 @@ class Checkpoints:
         )
 
     def _prune(self) -> None:
-        """Delete all but the newest and the best, of equal ones the first. A half-deleted one is none."""
-        scored = {step: score for step, score in sorted(self._scores.items()) if score is not None}
-        kept = {max(self._scores), *([max(scored, key=lambda step: scored[step])] if scored else [])}
+        """Delete all but the newest and the best, of equal ones the last. A half-deleted one is none."""
+        scored = [(score, step) for step, score in self._scores.items() if score is not None]
+        kept = {max(self._scores), *(step for _, step in sorted(scored)[-1:])}
         for step in self._scores.keys() - kept:
             deleted = self.directory / f"{_DELETED}{step}"
             (self.directory / str(step)).rename(deleted)

@@ -210,7 +210,7 @@ def _wandb_id(directory: Path) -> str:
     return identity
 
 
-def _step_of(line: bytes) -> int | None:
+def _step_of(line: bytes | bytearray) -> int | None:
     """The step of a line of metrics; None of a line that is torn or damaged."""
     try:
         content = parse_json(line.decode())

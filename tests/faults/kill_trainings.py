@@ -11,6 +11,7 @@ printed at the end. The exit status is 1 if anything was wrong, and the folder t
 """
 
 import argparse
+import os
 import random
 import shutil
 import signal
@@ -135,7 +136,13 @@ def try_fault(campaign: Campaign, run: Path, kind: str, moment: str) -> bool:
     Raises:
         Wrong: if what the process says, or what it leaves, is not as it must be.
     """
-    before, running = newest(run), Running.start(run)
+    before = newest(run)
+    with Running.start(run) as running:
+        return _try_fault(campaign, running, kind, moment, before)
+
+
+def _try_fault(campaign: Campaign, running: Running, kind: str, moment: str, before: int) -> bool:
+    run = running.run
     in_time = running.wait(campaign.rng, moment, campaign.start_s)
     if in_time and kind in ("rights", "second") and not (run / ".cellflax.lock").exists():
         in_time = False  # there is no directory yet, or nobody holds it
@@ -192,11 +199,11 @@ def campaign_of(folder: Path, kills: int, seed: int, kinds: Sequence[str]) -> tu
         kinds = [kind for kind in kinds if kind != "full" or disk is not None]
         whole, place = folder / "alone", disk or folder
         began = time.monotonic()
-        alone = Running.start(whole)
-        alone.wait(campaign.rng, "running", 0)
-        campaign.start_s = 1.2 * (time.monotonic() - began)
-        if (result := alone.finish()).status != 0:
-            raise SystemExit(f"the training that is left alone ended with status {result.status}: {result.err}")
+        with Running.start(whole) as alone:
+            alone.wait(campaign.rng, "running", 0)
+            campaign.start_s = 1.2 * (time.monotonic() - began)
+            if (result := alone.finish()).status != 0:
+                raise SystemExit(f"the training that is left alone ended with status {result.status}: {result.err}")
         number = 0
         while campaign.met.total() < kills and len(wrong) < 5:
             run, number = place / f"run{number}", number + 1
@@ -227,6 +234,9 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(FAULTS), help="kinds of faults, with commas between them")
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="cellflax_faults."))
+    # Programs run for moments here: they are compiled once, for all starts.
+    os.environ |= {"CELLFLAX_CACHE": str(folder / "cache"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    os.environ["XLA_FLAGS"] = f"--xla_backend_optimization_level=0 {os.environ.get('XLA_FLAGS', '')}"
     campaign, wrong = campaign_of(folder, given.kills, given.seed, given.only.split(","))
     print(table(campaign))
     print(f"\n{campaign.met.total()} faults in {campaign.resumed} trainings, all bit for bit as one left alone")

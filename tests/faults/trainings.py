@@ -69,6 +69,12 @@ class Running:
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return cls(run, subprocess.Popen(command, env=environment, text=True, start_new_session=True, **pipes))  # pyright: ignore[reportCallIssue, reportArgumentType]
 
+    def __enter__(self) -> "Running":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.signal(signal.SIGKILL)
+
     def signal(self, number: int) -> None:
         """As Ctrl-C in a terminal, to the process and all that it started."""
         with contextlib.suppress(ProcessLookupError):
@@ -76,10 +82,8 @@ class Running:
 
     def finish(self) -> Result:
         """Wait for the end."""
-        try:
+        with self:
             out, err = self.process.communicate(timeout=_TIMEOUT_S)
-        finally:
-            self.signal(signal.SIGKILL)
         return Result(self.process.returncode, out, err)
 
     def wait(self, rng: random.Random, moment: str, start_s: float) -> bool:

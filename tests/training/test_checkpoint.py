@@ -18,6 +18,7 @@ from cellflax.prediction.trained import TrainedModel, load_model
 from cellflax.training.checkpoint import Checkpoints
 from cellflax.training.record import add_to_record, read_record
 from cellflax.training.state import TrainState
+from cellflax.training.stopping import Tally
 from tests.commands import arrays_of, checkpoint_steps, record_of, set_record
 
 
@@ -195,13 +196,17 @@ def save(run: Path, step: int, score: float | None, size: int = 500) -> Checkpoi
     return checkpoints
 
 
-def test_of_equal_scores_the_first_is_the_best_and_stays(tmp_path):
+def test_of_equal_scores_the_last_is_the_best_and_stays(tmp_path):
     """As the training counts them: it goes back to its best checkpoint at the end."""
-    checkpoints = save(tmp_path, 1, 0.5)
+    checkpoints, tally = save(tmp_path, 1, 0.5), Tally()
+    tally.validated(1, 0.5)
     for step, score in ((2, 0.5), (3, None), (4, np.nan), (5, 0.25)):
         checkpoints.save(replace(small_state(1.0), step=jnp.int32(step)), {"config": {}, "data": {}}, score)
-    assert checkpoint_steps(tmp_path) == [1, 5]
+        if score is not None:
+            tally.validated(step, score)
+    assert checkpoint_steps(tmp_path) == [2, 5]
     assert Checkpoints(tmp_path).latest() == 5
+    assert (tally.best_step, tally.stale) == (2, 3)
 
 
 def test_a_validation_after_the_save_leaves_the_arrays_alone(tmp_path):
