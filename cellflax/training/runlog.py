@@ -146,6 +146,7 @@ class RunLog:
         Where others follow a torn line, something else damaged the file, and a line says so.
         """
         if not self.metrics_path.exists():
+            self._say_lost(0, step)
             return
         lines = read_content(self.metrics_path, _REMEDY, _MOST_BYTES).removesuffix(b"\n").split(b"\n")
         steps = [_step_of(line) for line in lines]
@@ -155,6 +156,12 @@ class RunLog:
         kept = [line for line, at in zip(lines[:torn], steps[:torn], strict=True) if at is not None and at <= step]
         with replacing(self.metrics_path) as temporary:
             temporary.write_bytes(b"".join(line + b"\n" for line in kept))
+        self._say_lost(max((at for at in steps[:torn] if at is not None and at <= step), default=0), step)
+
+    def _say_lost(self, last: int, step: int) -> None:
+        """Say that lines are missing: before a checkpoint is saved, its step has a line."""
+        if last < step:
+            say(f"note: {self.metrics_path} has lost its lines between step {last} and step {step}, where it resumes")
 
     def finish(self, failed: bool = False) -> None:
         """End the W&B run; calling again does nothing."""

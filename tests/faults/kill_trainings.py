@@ -56,6 +56,7 @@ class Campaign:
         met: by fault and moment, how many met a running process.
         ended: by fault, how the processes ended.
         resumed: trainings that ended as one that was left alone.
+        log_was_damaged: whether `cut` met the log of the training.
     """
 
     rng: random.Random
@@ -64,6 +65,7 @@ class Campaign:
     met: Counter[tuple[str, str]] = field(default_factory=Counter)
     ended: dict[str, Counter[str]] = field(default_factory=dict)
     resumed: int = 0
+    log_was_damaged: bool = False
 
     def note(self, kind: str, words: str) -> None:
         self.ended.setdefault(kind, Counter())[words] += 1
@@ -78,6 +80,7 @@ def cut(campaign: Campaign, running: Running) -> Result:
     """A kill, after which what was written last is damaged."""
     result = kill(campaign, running)
     path = spoil_last(running.run, campaign.rng)
+    campaign.log_was_damaged |= path is not None and path.name == "metrics.jsonl"
     campaign.note("cut", f"damaged: {'nothing' if path is None else _kind_of(path)}")
     return result
 
@@ -173,7 +176,7 @@ def train_through(campaign: Campaign, run: Path, whole: Path, kinds: Sequence[st
     Raises:
         Wrong: as `try_fault`, and if the end differs from that of the training that was left alone.
     """
-    target = campaign.met.total() + count
+    target, campaign.log_was_damaged = campaign.met.total() + count, False
     for _ in range(_MOST_STARTS):
         if campaign.met.total() >= target:
             break
@@ -187,7 +190,7 @@ def train_through(campaign: Campaign, run: Path, whole: Path, kinds: Sequence[st
         if not follow_remedy(result):
             raise Wrong(f"cannot be resumed: {result.err[-500:]}")
         campaign.note("cut", "refused with a remedy, which was followed")
-    require_same_training(run, whole)
+    require_same_training(run, whole, campaign.log_was_damaged)
     campaign.resumed += 1
 
 
@@ -211,6 +214,7 @@ def campaign_of(folder: Path, kills: int, seed: int, kinds: Sequence[str]) -> tu
                 train_through(campaign, run, whole, kinds, min(kills - campaign.met.total(), 12))
             except Wrong as error:
                 wrong.append(f"{run}: {error}")
+                print(wrong[-1], file=sys.stderr)
                 shutil.copytree(run, folder / f"wrong{number}", ignore_dangling_symlinks=True)
             shutil.rmtree(run, ignore_errors=True)
             print(f"{campaign.met.total()} faults, {campaign.resumed} trainings, {len(wrong)} wrong", file=sys.stderr)

@@ -46,7 +46,7 @@ def test_reopening_appends(tmp_path):
     [
         ("", 20, [10, 20]),
         ("", 0, []),
-        ("", 99, [10, 20, 30]),
+        ("", 30, [10, 20, 30]),
         ('{"step": 40, "lo', 30, [10, 20, 30]),  # torn by a kill
         ('{"step": 40, "loss": 1.0}', 40, [10, 20, 30, 40]),  # only the line break is missing
         ('{"st\n{"step": 30, "loss": 9.0}\n', 30, [10, 20, 30]),  # appended to a torn line
@@ -79,9 +79,15 @@ def test_damage_within_is_told_and_at_the_end_is_not(tmp_path, capsys, damage):
     log.metrics_path.write_bytes(lines[0] + damage + b"\n" + lines[2])
     log.truncate(30)
     assert [line["step"] for line in lines_of(log)] == [10]
+    lost = f"note: {log.metrics_path} has lost its lines between step {{}} and step 30, where it resumes\n"
     assert capsys.readouterr().err == (
-        f"note: {log.metrics_path} is damaged in line 2; that line and those after it are left out\n"
+        f"note: {log.metrics_path} is damaged in line 2; that line and those after it are left out\n{lost.format(10)}"
     )
+    log.metrics_path.write_bytes(b"")  # as a disk leaves it that lost its power
+    log.truncate(30)
+    log.metrics_path.unlink()
+    log.truncate(30)
+    assert capsys.readouterr().err == 2 * lost.format(0)
 
 
 @pytest.mark.parametrize("method", ["open", "write_bytes"])
@@ -114,7 +120,7 @@ def test_a_lost_identity_is_replaced(tmp_path, capsys, content):
 
 
 def test_truncate_without_a_file(tmp_path):
-    RunLog(tmp_path, DISABLED, {}).truncate(5)
+    RunLog(tmp_path, DISABLED, {}).truncate(0)
     assert list(tmp_path.iterdir()) == []
 
 
