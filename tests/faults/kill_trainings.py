@@ -5,7 +5,7 @@
 First, one training is left alone. Then trainings of the same settings have a fault at a random moment: while they
 start, as they run, or as they write a checkpoint. Each is started again, with a fault of its own, until it is done, and
 must then be bit for bit what the first one is. `--kills` counts the faults that met a running process. A table is
-printed at the end. The exit status is 1 if anything was wrong, and the folder then stays.
+printed at the end, or at Ctrl-C. The exit status is 1 if anything was wrong, and the folder then stays.
 
 "full" needs a user who may mount a small disk, and is left out where that is not so.
 """
@@ -212,6 +212,8 @@ def campaign_of(folder: Path, kills: int, seed: int, kinds: Sequence[str]) -> tu
             run, number = place / f"run{number}", number + 1
             try:
                 train_through(campaign, run, whole, kinds, min(kills - campaign.met.total(), 12))
+            except KeyboardInterrupt:
+                break
             except Wrong as error:
                 wrong.append(f"{run}: {error}")
                 print(wrong[-1], file=sys.stderr)
