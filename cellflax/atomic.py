@@ -1,6 +1,7 @@
 """Write files and directories completely or not at all, with a one-line error for a place that cannot be used."""
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -8,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cellflax.errors import UserError
+
+_TEMPORARY = re.compile(r"\..+\.\d+\.tmp", re.DOTALL)  # as `replacing` names its files
 
 
 @contextmanager
@@ -25,10 +28,38 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        yield temporary
-        os.replace(temporary, path)
+        with naming(path, temporary):
+            yield temporary
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Name the file that is written in errors of the system: that of a full disk, for one, names none.
+
+    Args:
+        path: the name.
+        temporary: a name that it has for the time being.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename in (None, str(temporary), temporary):
+            error.filename, error.filename2 = str(path), None
+        raise
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Remove the hidden files that `replacing` left in a directory when its process was killed.
+
+    Args:
+        directory: one that no other process writes to, such as one whose lock this process holds.
+    """
+    for path in directory.glob(".*.tmp"):
+        if _TEMPORARY.fullmatch(path.name) and (path.is_symlink() or not path.is_dir()):
+            path.unlink(missing_ok=True)
 
 
 def reserve(path: Path) -> None:

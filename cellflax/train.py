@@ -58,12 +58,13 @@ from cellflax.training.loop import Loop
 from cellflax.training.preparation import prepare
 from cellflax.training.record import has_checkpoint
 from cellflax.training.report import TrainingReport, tuning_table
-from cellflax.training.run_directory import claim_run_directory
+from cellflax.training.run_directory import claim_run_directory, holding_run
 from cellflax.training.runlog import RunLog
 from cellflax.training.seen import SEEN, seen_in_training
 from cellflax.training.starting import SIZES, STARTED_FROM, started
 from cellflax.training.stopping import Clock, SignalWatch, Tally
 from cellflax.tuning.run import tune_run
+from cellflax.wholefile import is_blank
 
 # Settings that may change when a run is resumed: they do not change its result.
 _MAY_CHANGE = (
@@ -83,10 +84,11 @@ def main(config: TrainConfig) -> float:
     if not directory_is_given("run") and _TIME.search(str(run)):  # an experiment may set another name
         run = claim_run_directory(run)
     try:
-        planned = with_plan(config, run)
-        sizes = SIZES if config.start_from is not None and sizes_are_known(config, run) else ()
-        config = started(planned, run, [*job_overrides(), *sizes])
-        summary = train(config, run)
+        with holding_run(run, "train"):
+            planned = with_plan(config, run)
+            sizes = SIZES if config.start_from is not None and sizes_are_known(config, run) else ()
+            config = started(planned, run, [*job_overrides(), *sizes])
+            summary = train(config, run)
     finally:
         jax.clear_caches()  # the jobs of a sweep share one process
     print(f"run: {run}", flush=True)
@@ -121,14 +123,13 @@ def train(config: TrainConfig, run: Path, images: int | None = None) -> dict[str
     say(f"intensities: normalize.intensity={config.normalize.intensity.name}")
     stored = _stored_config(config)
     output_directory(run, key="run")
-    if (run / results.CONFIG).exists():
+    if (run / results.CONFIG).exists() and not is_blank(run / results.CONFIG):
         _check_same_run(run, _read_config(run / results.CONFIG), stored)
 
     # 2. Build the network and everything around it; nothing here depends on a checkpoint.
     if getattr(config.sampler, "store", None) is not None:
         say(f"crops: {config.sampler.stored_crops} for each network, kept in {config.sampler.store}")
-    resumes = has_checkpoint(run)
-    job = prepare(config, dataset, nuclei_finder(config), resumes=resumes)
+    job = prepare(config, dataset, nuclei_finder(config), resumes=has_checkpoint(run))
     networks = f"{config.trainer.ensemble} network{'s' * (config.trainer.ensemble > 1)}"
     say(f"training {networks} on {job.devices} of {jax.device_count()} devices")
     record = {
@@ -139,19 +140,18 @@ def train(config: TrainConfig, run: Path, images: int | None = None) -> dict[str
         SEEN: seen_in_training(dataset, config.normalize),
     } | ({STARTED_FROM: job.started_from} if job.started_from else {})
 
-    with Checkpoints(run) as checkpoints, RunLog(run, config.logger, stored) as log, SignalWatch() as signals:
-        # 3. Resume, if there is anything to resume.
+    # 3. Resume, if there is anything to resume.
+    checkpoints = Checkpoints(run)
+    with RunLog(run, config.logger, stored) as log, SignalWatch() as signals:
         state, tally = job.state, Tally()
         if checkpoints.latest() is not None:
             state, restored = checkpoints.restore(state)
-            _check_same_run(run, restored["config"], stored)  # config.json may have been removed
+            _check_same_run(run, restored["config"], stored)  # config.json may be gone
             _check_same_images(run, restored["data"], record["data"])
             tally = _restored_tally(run, restored)
             record |= {key: restored[key] for key in (STARTED_FROM,) if key in restored}
             of_all = "" if config.trainer.steps is None else f" of {config.trainer.steps}"
             say(f"resuming at step {int(state.step)}{of_all}")
-        elif resumes:
-            raise UserError(f"{run} holds checkpoints that cannot be read; give another directory as run=...")
         log.truncate(int(state.step))
         write_json(run / results.CONFIG, stored)
 

@@ -31,7 +31,6 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,8 +60,9 @@ from cellflax.training.composition import check_composition, check_test
 from cellflax.training.config import TRANSFORM_COUNTS
 from cellflax.training.held_out import Sight, Validator
 from cellflax.training.report import scored_region, tuning_table
-from cellflax.training.run_directory import run_of_checkpoint
+from cellflax.training.run_directory import holding_run, run_of_checkpoint
 from cellflax.training.tuner import TunerConfig
+from cellflax.training.weights import find_weights
 from cellflax.tuning.run import tune_checkpoint
 
 
@@ -126,6 +126,13 @@ def main(config: ValidateConfig) -> float:
     """Print the metrics in one line; a sweep gets the mean Jaccard index of the cells."""
     if not config.checkpoint:
         raise UserError("checkpoint is not given; add checkpoint=...")
+    if not (config.tune or config.calibrate or config.guide or config.part is Part.test):
+        return _validated(config)  # writes no more than a report
+    with holding_run(run_of_checkpoint(find_weights(config.checkpoint, config.step)), "validate", "checkpoint"):
+        return _validated(config)
+
+
+def _validated(config: ValidateConfig) -> float:
     if config.part is Part.test:
         tested = score_test_again(config)
         print(f"{config.checkpoint}: {metrics_line(tested)}", flush=True)
@@ -220,7 +227,7 @@ def score_test_again(config: ValidateConfig) -> dict[str, float | int | None]:
     refine = config.refine or model.config.refine
     check_test(replace(model.config, refine=refine), examples)
     transforms = config.test_time_augmentation or model.config.test_time_augmentation
-    scores = score_test(model, examples, refine, transforms, _run_of(model))
+    scores = score_test(model, examples, refine, transforms, run_of_checkpoint(model.path))
     _report(config, "", scores.pooled(), scores.scored, "test images", scores)
     return scores.pooled()
 
@@ -230,12 +237,7 @@ def _guide(config: ValidateConfig) -> None:
     if config.guide:
         model = load_model(config.checkpoint, config.step)
         given = None if config.tune else config.refine
-        guide(model, trained_on(model), given or model.config.refine, _run_of(model))
-
-
-def _run_of(model: TrainedModel) -> Path:
-    """The run directory of a checkpoint, RUN/checkpoints/STEP."""
-    return model.path.parent.parent
+        guide(model, trained_on(model), given or model.config.refine, run_of_checkpoint(model.path))
 
 
 def learn_again(config: ValidateConfig) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:

@@ -11,6 +11,7 @@ from typing import BinaryIO
 from cellflax.errors import UserError
 
 _CHUNK_BYTES = 1 << 20
+_MOST_BLANK = 1 << 20
 
 
 def open_regular(path: Path, remedy: str) -> BinaryIO:
@@ -106,3 +107,8 @@ def require_plain_files(folder: Path, remedy: str) -> None:
             path = Path(place, name)
             if not path.is_file():
                 raise UserError(f"{path}: is not a regular file (but a pipe, device or broken link); {remedy}")
+
+
+def is_blank(path: Path) -> bool:
+    """Whether a regular file has lost what it held: a power cut or a full disk can leave it empty, or NUL in it."""
+    return path.is_file() and path.stat().st_size <= _MOST_BLANK and not path.read_bytes().strip(b"\0")

@@ -100,6 +100,15 @@ def record_of(run: Path, step: int) -> dict[str, Any]:
     return json.loads(path.read_text())["custom_metadata"]
 
 
+def set_record(path: Path, **changes: object) -> None:
+    """Change what a checkpoint folder says about itself, as if it was written so; `...` removes a key."""
+    file = path / "_CHECKPOINT_METADATA"
+    content = json.loads(file.read_text())
+    record = {**content["custom_metadata"], **changes, "record_crc32": ...}  # older versions wrote no checksum
+    content["custom_metadata"] = {key: value for key, value in record.items() if value is not ...}
+    file.write_text(json.dumps(content))
+
+
 def arrays_of(run: Path, step: int) -> dict[str, np.ndarray]:
     """All arrays of a checkpoint, read by Orbax alone."""
     import jax  # here, because they take seconds

@@ -1,10 +1,11 @@
 """Files and directories that are whole or absent, and the line for a place that cannot be used."""
 
+import errno
 from pathlib import Path
 
 import pytest
 
-from cellflax.atomic import new_directory, output_directory, replacing
+from cellflax.atomic import new_directory, output_directory, remove_leftovers, replacing
 from cellflax.errors import UserError
 
 
@@ -41,6 +42,36 @@ def test_what_cannot_be_replaced_is_an_error(tmp_path):
     with pytest.raises(OSError), replacing(tmp_path / "table.csv") as temporary:  # noqa: PT011 the system's own words
         temporary.write_text("new")
     assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
+
+
+def test_a_full_disk_names_the_target(tmp_path):
+    """The system's error of a write names no file, and that of a rename a temporary one."""
+    target = tmp_path / "table.csv"
+
+    def write(*details: str) -> None:
+        with replacing(target):
+            raise OSError(errno.ENOSPC, "No space left on device", *details)
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        write()
+    assert caught.value.filename == str(target)
+    with pytest.raises(OSError, match="No space left") as caught:
+        write("another.csv")
+    assert caught.value.filename == "another.csv"
+    with pytest.raises(FileNotFoundError) as caught, replacing(target):
+        pass  # nothing is written
+    assert caught.value.filename == str(target)
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    with replacing(tmp_path / "table.csv") as temporary:
+        temporary.write_text("whole")
+    temporary.write_text("half")  # as SIGKILL leaves it
+    kept = {"table.csv", ".mine.tmp", ".table.csv.12.tmp.bak", "table.csv.12.tmp", ".hidden"}
+    for name in kept:
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == kept
 
 
 def test_an_output_directory_is_made_or_kept(tmp_path):

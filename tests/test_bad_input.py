@@ -14,7 +14,7 @@ import tifffile
 
 from cellflax import evaluate, predict, train
 from cellflax.io.readers import format_names
-from tests.commands import finish_command, run_command, start_command
+from tests.commands import checkpoint_steps, finish_command, record_of, run_command, set_record, start_command
 
 
 def write(path: Path, array: np.ndarray, **options: object) -> Path:
@@ -72,8 +72,10 @@ def files(trained, fields, tmp_path_factory) -> Path:
         if path.is_file() and path.stat().st_size > 100_000:
             path.write_bytes(path.read_bytes()[:1000])
     (root / "broken_config" / "config.json").write_text('{"seed": 0,')
-    for path in (root / "other_network" / "checkpoints").rglob("_CHECKPOINT_METADATA"):
-        path.write_text(path.read_text().replace('"dense": [32]', '"dense": [16]'))
+    for step in checkpoint_steps(root / "other_network"):
+        config = record_of(root / "other_network", step)["config"]
+        config["model"]["dense"] = [16]
+        set_record(root / "other_network" / "checkpoints" / str(step), config=config)
     return root
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from cellflax import evaluate, predict, summarize, train, validate
 from cellflax.io.images import write_image, write_labels
-from tests.commands import metrics_of, record_of, run_command
+from tests.commands import checkpoint_steps, metrics_of, record_of, run_command, set_record
 
 pytestmark = pytest.mark.slow
 
@@ -152,8 +152,10 @@ def test_images_dealt_anew_are_refused(sweep, tmp_path):
     data, run = tmp_path / "data", tmp_path / "run"
     shutil.copytree(sweep.parent / "data", data)
     shutil.copytree(sweep / "0", run)
-    for stored in (run / "config.json", *run.glob("checkpoints/*/_CHECKPOINT_METADATA")):
-        stored.write_text(stored.read_text().replace(str(sweep.parent / "data"), str(data)))
+    stored = run / "config.json"
+    stored.write_text(stored.read_text().replace(str(sweep.parent / "data"), str(data)))
+    for step in checkpoint_steps(run):
+        set_record(run / "checkpoints" / str(step), config=json.loads(stored.read_text()))
     write_data_set(data / "actin", range(1))
     again = run_command(train.main, *NETWORK, *folds_of(data), "data.fold=0", f"run={run}")
     assert "holds a run with other train images than there are now" in again.error

@@ -106,6 +106,7 @@ _SEGMENTATION = ("cell_type", "score_<type>", "probability_mean_<class>", "uncer
 NOT_WRITTEN = {
     "train": {
         *("plan/", "test.json", "test_roc.npz", "tuning.csv", "wandb/", "wandb_id.txt"),
+        ".cellflax.lock",  # which is gone at the end
         *("calibration.csv", "calibration.png"),  # tests/calibration make them, and what follows from them
         "summary.json: started_from",
         *(f"metrics.jsonl: validation_error_{name}" for name in ("centre_distance", "boundary_distance")),  # by target

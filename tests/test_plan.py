@@ -173,10 +173,14 @@ def test_a_run_that_has_begun_keeps_its_plan(mine, trained_with, tmp_path):
     file = run / "plan" / PLAN_FILE
     file.write_text(file.read_text().replace("balance: 0.5", "balance: 0.75"))
     result = run_train(*given)
-    (_, _), (config, _) = trained_with
+    config, _ = trained_with[-1]
     assert (config.sampler.balance, config.trainer.steps) == (0.75, 7)
     assert "measured" not in result.err
     assert f"the plan of this run is {file}" in result.err
+    file.write_bytes(b"\0" * file.stat().st_size)  # by a power cut
+    result = run_train(*given, "trainer.steps=7")
+    assert (trained_with[-1][0].sampler.balance, trained_with[-1][0].trainer.steps) == (0.5, 7)
+    assert f"plan: {file}" in result.err
     shutil.rmtree(run / "plan")  # as in a run of an older version
     run_train(*given)
     assert isinstance(trained_with[-1][0].model, PatchNetConfig)

@@ -9,7 +9,7 @@ import tifffile
 from cellflax.errors import UserError
 from cellflax.io.images import read_image
 from cellflax.jsonfile import parse_json, read_json
-from cellflax.wholefile import read_utf8, require_plain_files
+from cellflax.wholefile import is_blank, read_utf8, require_plain_files
 from tests.fuzz.pictures import Tiff
 
 
@@ -102,3 +102,11 @@ def test_a_tiff_whose_last_of_many_directories_leads_back(tmp_path, bigtiff):
     path.write_bytes(tiff.content)
     with pytest.raises(UserError, match=r"a\.tif: damaged .*circle"):
         read_image(path)
+
+
+@pytest.mark.parametrize(("content", "blank"), [(b"", True), (b"\0" * 5000, True), (b"\0{", False), (b"{}", False)])
+def test_a_file_that_lost_its_content(tmp_path, content, blank):
+    (tmp_path / "file").write_bytes(content)
+    assert is_blank(tmp_path / "file") is blank
+    assert not is_blank(tmp_path / "none")
+    assert not is_blank(tmp_path)

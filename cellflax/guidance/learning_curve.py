@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cellflax.atomic import output_directory, replacing
+from cellflax.atomic import replacing
 from cellflax.data.example import Dataset
 from cellflax.errors import UserError
 from cellflax.guidance.intervals import Interval
@@ -18,6 +18,7 @@ from cellflax.jsonfile import parse_json, read_json
 from cellflax.pictures.learning import learning_figure
 from cellflax.progress import say
 from cellflax.training.config import TrainConfig
+from cellflax.training.run_directory import holding_run
 from cellflax.training.runlog import WandbMode
 from cellflax.wholefile import read_utf8
 
@@ -101,9 +102,9 @@ def learning_curve(
         folder = run / results.LEARNING_FOLDER / f"images_{size}"
         if size < images:
             say(f"learning curve: training with {size} of {images} images in {folder}")
-            output_directory(folder.parent, "run")
             try:
-                train_part(replace(settings, run=str(folder)), folder, size)
+                with holding_run(folder, "train"):
+                    train_part(replace(settings, run=str(folder)), folder, size)
             except UserError as error:  # so few images may lack a class
                 say(f"learning curve: {size} images cannot be trained with: {error}")
                 continue

@@ -47,6 +47,7 @@ RELIABILITY_TABLE, RELIABILITY_FIGURE = "reliability.csv", "reliability.png"
 CONFIG = "config.json"
 PLAN = "plan"  # folder of the plan in a run
 METRICS_LOG = "metrics.jsonl"
+WANDB_ID = "wandb_id.txt"
 TEST_SCORES, TEST_ROC = "test.json", "test_roc.npz"
 TUNING = "tuning.csv"
 CALIBRATION_TABLE, CALIBRATION_FIGURE = "calibration.csv", "calibration.png"

@@ -16,12 +16,14 @@ from cellflax.progress import say
 from cellflax.recomposition import compose_over, given_in_job
 from cellflax.training.config import TrainConfig
 from cellflax.training.starting import SIZES
+from cellflax.wholefile import is_blank
 
 
 def with_plan(config: TrainConfig, run: Path) -> TrainConfig:
     """The configuration of a training with everything planned that was not given.
 
-    A run that has begun keeps its plan, or goes on without one. A new plan is written to the run.
+    A run that has begun keeps its plan, or goes on without one. A plan that a power cut has emptied is made again.
+    A new plan is written to the run.
 
     Args:
         config: what the user gave, and defaults.
@@ -33,7 +35,7 @@ def with_plan(config: TrainConfig, run: Path) -> TrainConfig:
     if not _wants_plan(config):
         return config
     folder = run / results.PLAN
-    if (run / results.CONFIG).exists():
+    if (run / results.CONFIG).exists() and not is_blank(folder / PLAN_FILE):
         if not (folder / PLAN_FILE).exists():
             return config
         say(f"the plan of this run is {folder / PLAN_FILE}")

@@ -11,10 +11,13 @@ import contextlib
 import gc
 import logging
 import math
+import os
+import re
+import shutil
 import sys
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,82 +26,131 @@ import numpy as np
 from flax import nnx
 from orbax.checkpoint import v1 as ocp
 
-from cellflax.errors import UserError
+from cellflax.errors import OutputError, UserError
 from cellflax.jsonfile import MOST_JSON_BYTES
-from cellflax.training.record import DIRECTORY, FORMAT, finite, read_record
+from cellflax.training.record import (
+    DIRECTORY,
+    FORMAT,
+    DamagedError,
+    add_to_record,
+    complete_checkpoints,
+    read_record,
+    sealed,
+)
 from cellflax.training.state import TrainState
 from cellflax.wholefile import require_plain_files
 
-_ABANDONED_READS_S = 0.2
+_ABANDONED_S = 0.2
 # Values of a training: parameters, their averages and those of the optimiser; counters besides.
 _MOST_STATES = 8
 _MOST_OTHERS = 1 << 20
 
-_policies = ocp.training.preservation_policies
+_UNFINISHED = ".orbax-checkpoint-tmp"  # what Orbax writes is called so until it is complete
+_DELETED = ".deleted."
+# Orbax puts the system's errors into texts of its own.
+_SYSTEM_ERROR = re.compile(r"os_error_code='(\d+)'")
 
 
 class Checkpoints:
     """The checkpoints of one run: the newest and the best are kept.
 
+    What a training that was killed left half written or half deleted is removed; only one process at a time may have
+    the checkpoints of a run.
+
     Args:
         run: the run's directory.
 
     Raises:
-        UserError: if there are checkpoints whose metrics cannot be read.
+        UserError: if there are checkpoints whose record is damaged.
+        OSError: if its folder cannot be made.
     """
 
     def __init__(self, run: Path):
-        logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax narrates every save
-        self.directory = (run / DIRECTORY).resolve()
-        keep = [
-            _policies.LatestN(1),
-            _policies.BestN(get_metric_fn=_score, n=1, keep_checkpoints_without_metrics=False),
-        ]
+        logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax narrates every save, and errors that it raises
+        self._run, self.directory = run, (run / DIRECTORY).resolve()
+        self.directory.mkdir(parents=True, exist_ok=True)
         require_plain_files(self.directory, "remove the damaged checkpoint")
+        for left in (*self.directory.glob(f"*{_UNFINISHED}*"), *self.directory.glob(f"{_DELETED}*")):
+            shutil.rmtree(left, ignore_errors=True)
+        self._scores = {int(path.name): self._score(path) for path in complete_checkpoints(run)}
+
+    def _score(self, path: Path) -> float | None:
+        with self._without(path):
+            return read_record(path).get("score")
+
+    @contextlib.contextmanager
+    def _without(self, path: Path) -> Iterator[None]:
+        """Say how a run can be resumed that has a damaged checkpoint."""
         try:
-            self._checkpointer = ocp.training.Checkpointer(
-                self.directory,  # pyright: ignore[reportArgumentType]
-                preservation_policy=_policies.AnyPreservationPolicy(keep),  # pyright: ignore[reportArgumentType]
-                cleanup_tmp_directories=True,
-            )
-        except Exception as error:  # Orbax raises many types for a damaged checkpoint
-            raise UserError(
-                f"{self.directory} cannot be read ({_first_line(error)}); remove the damaged checkpoint, or give "
-                "another directory as run=..."
-            ) from error
-
-    def __enter__(self) -> "Checkpoints":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._checkpointer.close()
+            yield
+        except DamagedError as error:
+            others = [int(other.name) for other in complete_checkpoints(self._run) if other.name != path.name]
+            rest = f"resumes at step {max(others)}" if others else "begins anew"
+            raise DamagedError(f"{error}, or remove that folder, and the training {rest}") from error
 
     def save(self, state: TrainState, record: dict[str, Any], score: float | None) -> None:
         """Write one checkpoint; a half-written one is never mistaken for a complete one.
+
+        Of a step that is saved already, which was not validated then, the record alone is replaced.
 
         Args:
             state: what to save, under its own step.
             record: JSON to keep with it.
             score: larger is better; None for a checkpoint that was not validated.
+
+        Raises:
+            OutputError: if it cannot be written, on a full disk, say; the checkpoints before stay.
         """
         self._save(int(state.step), state, record, score)
 
     def _save(self, step: int, tree: Any, record: dict[str, Any], score: float | None) -> None:
-        arrays = named_leaves(tree)
+        arrays, path = named_leaves(tree), self.directory / str(step)
         sums = {name: zlib.crc32(np.ascontiguousarray(value)) for name, value in jax.device_get(arrays).items()}
-        self._checkpointer.save(
-            step,
-            arrays,
-            force=True,
-            overwrite=True,
-            metrics=None if score is None else {"score": score},
-            custom_metadata=finite({"format": FORMAT, "crc32": sums, "score": score, **record}),
+        content = {"format": FORMAT, "crc32": sums, "score": score, **record}
+        reason = None
+        with _quiet():
+            try:
+                if step in self._scores and read_record(path)["crc32"] == sums:
+                    add_to_record(path, **content)
+                else:
+                    self._write(path, arrays, sealed(content))
+            except Exception as error:  # Orbax raises many types
+                if (reason := _reason(error)) is None:
+                    raise
+            if reason is not None:
+                _end_abandoned_work()
+        if reason is not None:
+            raise self._unwritten(path, reason)
+        self._scores[step] = None if score is None or math.isnan(score) else score
+        self._prune()
+
+    def _write(self, path: Path, arrays: dict[str, jax.Array], record: dict[str, Any]) -> None:
+        """Write a folder, in place of what an older version left half deleted there."""
+        ocp.save(path, arrays, checkpointable_name="state", overwrite=True, custom_metadata=record)  # pyright: ignore[reportArgumentType]
+
+    def _unwritten(self, path: Path, reason: str) -> OutputError:
+        """Remove what was written of a checkpoint, because it takes room, and say how to go on."""
+        for left in self.directory.glob(f"{path.name}{_UNFINISHED}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        latest = self.latest()
+        rest = "begins anew" if latest is None else f"resumes at step {latest}"
+        return OutputError(
+            f"{path}: cannot be written ({reason}); make room, and the same command with run={self._run} {rest}"
         )
+
+    def _prune(self) -> None:
+        """Delete all but the newest and the best, of equal ones the last. A half-deleted one is none."""
+        scored = [(score, step) for step, score in self._scores.items() if score is not None]
+        kept = {max(self._scores), *(step for _, step in sorted(scored)[-1:])}
+        for step in self._scores.keys() - kept:
+            deleted = self.directory / f"{_DELETED}{step}"
+            (self.directory / str(step)).rename(deleted)
+            shutil.rmtree(deleted, ignore_errors=True)
+            del self._scores[step]
 
     def latest(self) -> int | None:
         """The newest step, or None in a new directory."""
-        newest = self._checkpointer.latest
-        return None if newest is None else newest.step
+        return max(self._scores, default=None)
 
     def restore(self, template: TrainState, step: int | None = None) -> tuple[TrainState, dict[str, Any]]:
         """Read a checkpoint onto the devices of `template`.
@@ -113,12 +165,17 @@ class Checkpoints:
         step = self.latest() if step is None else step
         assert step is not None, "no checkpoint to restore"
         path = self.directory / str(step)
-        record = read_record(path)
-        return restore_arrays(path, template, record), record
+        with self._without(path):
+            record = read_record(path)
+            return restore_arrays(path, template, record), record
 
 
-def _score(metrics: dict[str, float]) -> float:
-    return metrics["score"]
+def _reason(error: Exception) -> str | None:
+    """Why the system did not let something be written; None of any other error."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    code = _SYSTEM_ERROR.search(str(error))
+    return None if code is None else os.strerror(int(code[1]))
 
 
 def save_model(run: Path, params: nnx.State, stats: nnx.State, record: dict[str, Any]) -> None:
@@ -131,12 +188,12 @@ def save_model(run: Path, params: nnx.State, stats: nnx.State, record: dict[str,
         record: JSON with `config` and `data`, as training writes it.
 
     Raises:
-        UserError: if there are checkpoints in `run` already.
+        UserError: if there are checkpoints in `run` already, or it cannot be written to.
     """
-    with Checkpoints(run) as checkpoints:
-        if checkpoints.latest() is not None:
-            raise UserError(f"{run} holds a checkpoint already; give another directory as output=...")
-        checkpoints._save(0, {"params": params, "stats": stats}, record, None)
+    checkpoints = Checkpoints(run)
+    if checkpoints.latest() is not None:
+        raise UserError(f"{run} holds a checkpoint already; give another directory as output=...")
+    checkpoints._save(0, {"params": params, "stats": stats}, record, None)
 
 
 def require_arrays(path: Path, template: Any) -> None:
@@ -156,7 +213,9 @@ def _stored_arrays(path: Path, expected: dict[str, Any]) -> dict[str, Any]:
     require_plain_files(path, "copy it again")
     for file in path.rglob("*"):
         if not file.parent.name == "d" and file.is_file() and file.stat().st_size > MOST_JSON_BYTES:
-            raise UserError(f"checkpoint {path} is damaged: {file.name} has {file.stat().st_size} bytes; copy it again")
+            raise DamagedError(
+                f"checkpoint {path} is damaged: {file.name} has {file.stat().st_size} bytes; copy it again"
+            )
     stored = _read_by_orbax(path, lambda: dict(ocp.metadata(path, checkpointable_name="state").metadata))  # pyright: ignore[reportArgumentType]
     for name, leaf in expected.items():
         if name not in stored or tuple(stored[name].shape) != tuple(leaf.shape):
@@ -167,7 +226,7 @@ def _stored_arrays(path: Path, expected: dict[str, Any]) -> dict[str, Any]:
     sizes = {name: math.prod(leaf.shape) for name, leaf in stored.items()}
     needed = sum(sizes[name] for name in expected)
     if sum(sizes.values()) > _MOST_STATES * needed + _MOST_OTHERS:
-        raise UserError(f"checkpoint {path} is damaged: it declares more arrays than a training has; copy it again")
+        raise DamagedError(f"checkpoint {path} is damaged: it declares more arrays than a training has; copy it again")
     return stored
 
 
@@ -182,30 +241,37 @@ def restore_arrays[T](path: Path, template: T, record: dict[str, Any]) -> T:
     arrays = _read_by_orbax(path, lambda: ocp.load(path, abstract, checkpointable_name="state"))  # pyright: ignore[reportArgumentType]
     for name in expected:
         if zlib.crc32(np.ascontiguousarray(arrays[name])) != record["crc32"].get(name):
-            raise UserError(f"checkpoint {path} is damaged: {name} differs from its checksum; copy it again")
+            raise DamagedError(f"checkpoint {path} is damaged: {name} differs from its checksum; copy it again")
     _, structure = jax.tree_util.tree_flatten(template)
     return jax.tree_util.tree_unflatten(structure, [arrays[name] for name in expected])
 
 
 def _read_by_orbax[T](path: Path, read: Callable[[], T]) -> T:
-    """Call a function that reads a checkpoint; turn any failure into one UserError.
-
-    When one of its reads fails, Orbax closes the event loop under the others, which print errors as they end; wait
-    briefly and suppress that output.
-    """
-    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
-    try:
+    """Call a function that reads a checkpoint; turn any failure into one UserError."""
+    with _quiet():
         with contextlib.suppress(Exception):  # Orbax raises many types for a damaged checkpoint
             return read()
-        time.sleep(_ABANDONED_READS_S)
-        gc.collect()
+        _end_abandoned_work()
+    raise DamagedError(f"checkpoint {path} is damaged: its arrays cannot be read; copy it again")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Suppress what Orbax prints besides what it raises."""
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        yield
     finally:
         sys.unraisablehook = hook
-    raise UserError(f"checkpoint {path} is damaged: its arrays cannot be read; copy it again")
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def _end_abandoned_work() -> None:
+    """Wait for what Orbax leaves running after an error that is handled.
+
+    It closes the event loop under its other reads or writes, which print errors as they end.
+    """
+    time.sleep(_ABANDONED_S)
+    gc.collect()
 
 
 def _any_sharding(arrays: dict[str, jax.Array]) -> jax.sharding.Sharding:

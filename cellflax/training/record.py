@@ -1,6 +1,8 @@
 """The JSON record of a checkpoint: what it holds, who may read it, and what is added to it after training."""
 
+import json
 import math
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +12,44 @@ from cellflax.jsonfile import read_json, write_json
 FORMAT = 2  # 1, never released, had no axis for the members of an ensemble
 DIRECTORY = "checkpoints"
 RECORD = "_CHECKPOINT_METADATA"  # Orbax's own name
+CHECKSUM = "record_crc32"  # key of the checksum of all else in a record; those of version 0.1 have none
 
 
-def finite(content: Any) -> Any:
-    """JSON with null in place of numbers that JSON has not, such as the accuracy of a class without pixels (NaN).
+class DamagedError(UserError):
+    """A checkpoint is not as it was written."""
 
-    Orbax would write them, and `read_record` refuse them.
+
+def sealed(content: dict[str, Any]) -> dict[str, Any]:
+    """A record with the checksum of all that it says.
+
+    Numbers that JSON has not, such as the accuracy of a class without pixels (NaN), become null: Orbax would write
+    them, and `read_record` refuse them.
     """
+    record = json.loads(json.dumps(_finite({key: value for key, value in content.items() if key != CHECKSUM})))
+    return {**record, CHECKSUM: _checksum(record)}
+
+
+def _finite(content: Any) -> Any:
     if isinstance(content, dict):
-        return {key: finite(value) for key, value in content.items()}
+        return {key: _finite(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
-        return [finite(value) for value in content]
+        return [_finite(value) for value in content]
     return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def _checksum(record: dict[str, Any]) -> int:
+    content = {key: value for key, value in record.items() if key != CHECKSUM}
+    return zlib.crc32(json.dumps(content, sort_keys=True).encode())
 
 
 def has_checkpoint(run: Path) -> bool:
     """Whether a run directory has a checkpoint to resume from."""
-    return any(path.name.isdigit() and has_record(path) for path in (run / DIRECTORY).glob("*"))
+    return bool(complete_checkpoints(run))
+
+
+def complete_checkpoints(run: Path) -> list[Path]:
+    """The checkpoint folders of a run directory."""
+    return [path for path in (run / DIRECTORY).glob("*") if path.name.isdigit() and has_record(path)]
 
 
 def has_record(path: Path) -> bool:
@@ -44,7 +67,9 @@ def read_record(path: Path) -> dict[str, Any]:
         record = read_json(path / RECORD, "copy it again")["custom_metadata"]
     except (UserError, KeyError) as error:
         reason = f" ({error})" if isinstance(error, UserError) else ""
-        raise UserError(f"checkpoint {path} is damaged: its record cannot be read; copy it again{reason}") from error
+        raise DamagedError(f"checkpoint {path} is damaged: its record cannot be read; copy it again{reason}") from error
+    if isinstance(record, dict) and CHECKSUM in record and record[CHECKSUM] != _checksum(record):
+        raise DamagedError(f"checkpoint {path} is damaged: its record differs from its checksum; copy it again")
     require_record(path, record)
     return record
 
@@ -67,7 +92,7 @@ def require_record(path: Path, record: Any) -> None:
             "cellflax or train again"
         )
     if not _is_whole(record):
-        raise UserError(f"checkpoint {path} is damaged: its record holds values of other types; copy it again")
+        raise DamagedError(f"checkpoint {path} is damaged: its record holds values of other types; copy it again")
 
 
 def add_to_record(path: Path, **entries: Any) -> None:
@@ -83,8 +108,8 @@ def add_to_record(path: Path, **entries: Any) -> None:
         UserError: as `read_record`.
         OSError: if the record cannot be replaced.
     """
-    record = read_record(path)
-    write_json(path / RECORD, {**read_json(path / RECORD, "copy it again"), "custom_metadata": {**record, **entries}})
+    record = sealed({**read_record(path), **entries})
+    write_json(path / RECORD, {**read_json(path / RECORD, "copy it again"), "custom_metadata": record})
 
 
 def _is_whole(record: dict[str, Any]) -> bool:

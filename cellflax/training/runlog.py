@@ -14,14 +14,16 @@ from typing import Any, Self
 
 import numpy as np
 
-from cellflax.atomic import replacing
+from cellflax.atomic import naming, replacing
 from cellflax.checks import above, check
 from cellflax.errors import UserError
 from cellflax.io import results
 from cellflax.jsonfile import parse_json
-from cellflax.wholefile import read_utf8
+from cellflax.progress import say
+from cellflax.wholefile import read_content, read_utf8
 
 _MOST_BYTES = 1 << 28
+_REMEDY = "remove it; the run continues without the lines up to its last checkpoint"
 
 
 class WandbMode(Enum):
@@ -119,7 +121,7 @@ class RunLog:
         """Record scalars (Python, NumPy or JAX) at a step."""
         values = {name: _number(value) for name, value in scalars.items()}
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
-        with self.metrics_path.open("a", encoding="utf-8") as file:
+        with naming(self.metrics_path), self.metrics_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": int(step), **finite}, allow_nan=False) + "\n")
         if self._wandb is not None:
             self._wandb.log({"step": int(step), **values})
@@ -139,22 +141,27 @@ class RunLog:
             self._wandb.log({"step": int(step), name: wandb.Image(image)})
 
     def truncate(self, step: int) -> None:
-        """Drop the lines after a step, and a line torn by a kill: a resumed run writes them again."""
+        """Drop the lines after a step, and a line torn by a kill with all that follows; they are written again.
+
+        Where others follow a torn line, something else damaged the file, and a line says so.
+        """
         if not self.metrics_path.exists():
+            self._say_lost(0, step)
             return
-        kept = []
-        remedy = "remove it; the run continues without the lines up to its last checkpoint"
-        for line in read_utf8(self.metrics_path, remedy, _MOST_BYTES).splitlines():
-            try:
-                content = parse_json(line)
-                if not isinstance(content, dict) or not isinstance(content.get("step"), int):
-                    raise ValueError("not a step")
-            except ValueError:
-                break
-            if content["step"] <= step:
-                kept.append(line + "\n")
+        lines = read_content(self.metrics_path, _REMEDY, _MOST_BYTES).removesuffix(b"\n").split(b"\n")
+        steps = [_step_of(line) for line in lines]
+        torn = steps.index(None) if None in steps else len(steps)
+        if any(lines[torn + 1 :]):
+            say(f"note: {self.metrics_path} is damaged in line {torn + 1}; that line and those after it are left out")
+        kept = [line for line, at in zip(lines[:torn], steps[:torn], strict=True) if at is not None and at <= step]
         with replacing(self.metrics_path) as temporary:
-            temporary.write_text("".join(kept), encoding="utf-8")
+            temporary.write_bytes(b"".join(line + b"\n" for line in kept))
+        self._say_lost(max((at for at in steps[:torn] if at is not None and at <= step), default=0), step)
+
+    def _say_lost(self, last: int, step: int) -> None:
+        """Say that lines are missing: before a checkpoint is saved, its step has a line."""
+        if last < step:
+            say(f"note: {self.metrics_path} has lost its lines between step {last} and step {step}, where it resumes")
 
     def finish(self, failed: bool = False) -> None:
         """End the W&B run; calling again does nothing."""
@@ -193,15 +200,31 @@ def _start_wandb(directory: Path, config: LoggerConfig, run_config: Mapping[str,
 
 
 def _wandb_id(directory: Path) -> str:
-    """The run's W&B identity, the same whenever the run is resumed."""
-    path = directory / "wandb_id.txt"
-    if not path.exists():
-        path.write_text(uuid.uuid4().hex[:12] + "\n", encoding="utf-8")
-    remedy = "remove it; W&B then begins a new run"
-    identity = read_utf8(path, remedy, 1 << 10).strip()
-    if not re.fullmatch(r"[\w-]{1,64}", identity, re.ASCII):
-        raise UserError(f"{path}: holds no identity of a W&B run; {remedy}")
+    """The run's W&B identity, the same whenever the run is resumed; a new one if it was lost."""
+    path = directory / results.WANDB_ID
+    if path.exists():
+        try:
+            identity = read_utf8(path, "remove it", 1 << 10).strip()
+            if re.fullmatch(r"[\w-]{1,64}", identity, re.ASCII):
+                return identity
+        except UserError:
+            if not path.is_file():
+                raise
+        say(f"note: {path} holds no identity of a W&B run, so that W&B begins a new run")
+    identity = uuid.uuid4().hex[:12]
+    with replacing(path) as temporary:
+        temporary.write_text(identity + "\n", encoding="utf-8")
     return identity
+
+
+def _step_of(line: bytes | bytearray) -> int | None:
+    """The step of a line of metrics; None of a line that is torn or damaged."""
+    try:
+        content = parse_json(line.decode())
+    except ValueError:
+        return None
+    step = content.get("step") if isinstance(content, dict) else None
+    return step if type(step) is int else None
 
 
 def _number(value: Any) -> int | float:

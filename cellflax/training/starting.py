@@ -21,6 +21,7 @@ from cellflax.training.frozen import is_in
 from cellflax.training.record import has_checkpoint, read_record
 from cellflax.training.transfer import Transfer, parts, transfer
 from cellflax.training.weights import find_weights, read_weights
+from cellflax.wholefile import is_blank
 
 _GROUPS, _SETTINGS = ("model", "target"), ("normalize", "scale")
 SIZES = ("scale.factor", "scale.pixel_size_um")  # what sets the size of cells in the network
@@ -98,7 +99,7 @@ def _stored(run: Path) -> dict[str, Any] | None:
     """The configuration of the run in a directory; None if there is none that can be read, which `train` reports."""
     path = run / results.CONFIG
     try:
-        if path.exists():
+        if path.exists() and not is_blank(path):
             content = read_json(path, "train again")
         elif has_checkpoint(run):
             content = read_record(find_weights(run, "last"))["config"]

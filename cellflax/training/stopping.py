@@ -72,12 +72,12 @@ class Tally:
     timeline: list[list[float]] = field(default_factory=list)
 
     def validated(self, step: int, score: float) -> None:
-        """Count one validation."""
+        """Count one validation; of equal scores, the last is the best, and no improvement."""
         self.validated_step = step
-        if self.best_score is None or score > self.best_score:
-            self.best_score, self.best_step, self.stale = score, step, 0
-        else:
-            self.stale += 1
+        improves = self.best_score is None or score > self.best_score
+        if improves or score == self.best_score:
+            self.best_score, self.best_step = score, step
+        self.stale = 0 if improves else self.stale + 1
 
     @property
     def score(self) -> float | None:

@@ -226,7 +226,7 @@ def _in_run(path: Path, step: str) -> Path:
     if step == "best":
         scores = {s: (read_record(directory / str(s)).get("score")) for s in steps}
         scored = {s: score for s, score in scores.items() if score is not None}
-        best = max(scored, key=lambda s: scored[s]) if scored else steps[-1]
+        best = max(scored, key=lambda s: (scored[s], s)) if scored else steps[-1]
         return (directory / str(best)).resolve()
     if not step.isdigit() or int(step) not in steps:
         raise UserError(f"step={step} is not in {directory}; use best, last or one of {', '.join(map(str, steps))}")

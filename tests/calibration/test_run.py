@@ -23,7 +23,7 @@ from cellflax.prediction.networks import PredictionSettings, load_networks
 from cellflax.prediction.trained import load_model
 from cellflax.refine.threshold import ThresholdConfig
 from cellflax.training.config import TrainConfig
-from tests.commands import TINY, Result, record_of, run_command
+from tests.commands import TINY, Result, record_of, run_command, set_record
 
 COLUMNS = ["probability_iou50", "probability_iou80"]
 HOW = ("refine=threshold", "refine.interior=0.4", "refine.min_area_px=20")
@@ -57,6 +57,7 @@ def test_what_is_kept(calibrated, trained):
     run, result = calibrated
     before, after = load_model(trained.path).record, load_model(run).record
     entry = after.pop("calibration")
+    assert after.pop("record_crc32") != before.pop("record_crc32")
     assert after == before
     assert (entry["cells"], entry["regions"], entry["images"], entry["simulated"]) == (10, 1, 1, True)
     for name in COLUMNS:
@@ -219,15 +220,11 @@ def test_who_is_calibrated_by_default():
 def test_a_damaged_record_is_one_line(calibrated, tmp_path, change, message):
     run = tmp_path / "run"
     shutil.copytree(calibrated[0], run)
-    path = run / "checkpoints" / str(load_model(run).step) / "_CHECKPOINT_METADATA"
-    content = json.loads(path.read_text())
-    entry = content["custom_metadata"]["calibration"]
-    if not change:
-        del entry["fitted"]
-    content["custom_metadata"]["calibration"] = change if change == 5 else entry
+    step = load_model(run).step
+    entry = record_of(run, step)["calibration"]
     if isinstance(change, dict):
         entry["fitted"] = {**entry["fitted"], **change} if change else None
-    path.write_text(json.dumps(content))
+    set_record(run / "checkpoints" / str(step), calibration=change if change == 5 else entry)
     with pytest.raises(UserError, match=message):
         load_networks(run, PredictionSettings(refine=REFINE))
 

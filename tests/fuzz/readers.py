@@ -151,8 +151,7 @@ def checkpoints(folder: Path) -> None:
     """As `train` opens the checkpoints of a run that it resumes."""
     from cellflax.training.checkpoint import Checkpoints
 
-    with Checkpoints(folder / "run") as found:
-        found.latest()
+    Checkpoints(folder / "run").latest()
 
 
 def network(folder: Path) -> None:

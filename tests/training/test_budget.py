@@ -94,7 +94,8 @@ class Budgeted:
 
     def go(self) -> Tally:
         state, tally = TrainState(jnp.zeros((), jnp.int32), {"n": jnp.zeros((), jnp.int32)}, {}, ()), Tally()
-        with Checkpoints(self.run) as checkpoints, RunLog(self.run, self.config.logger, {}) as log:
+        checkpoints = Checkpoints(self.run)
+        with RunLog(self.run, self.config.logger, {}) as log:
             if checkpoints.latest() is not None:
                 state, record = checkpoints.restore(state)
                 tally = Tally(**record["training"])

@@ -83,11 +83,8 @@ class Training:
     def go(self) -> Tally:
         """Start, or resume, as `train` does."""
         state = TrainState(jnp.zeros((), jnp.int32), {"w": jnp.ones(3), "n": jnp.zeros((), jnp.int32)}, {}, ())
-        with (
-            Checkpoints(self.run) as checkpoints,
-            RunLog(self.run, self.config.logger, {}) as log,
-            SignalWatch() as signals,
-        ):
+        checkpoints = Checkpoints(self.run)
+        with RunLog(self.run, self.config.logger, {}) as log, SignalWatch() as signals:
             tally = Tally()
             if checkpoints.latest() is not None:
                 state, record = checkpoints.restore(state)

@@ -1,10 +1,6 @@
-"""Killed, terminated, interrupted: a training that is started again ends bit for bit where it would have."""
+"""A training that is started again ends bit for bit where it would have; `tests/faults` kills whole processes."""
 
-import random
 import shutil
-import signal
-import time
-from pathlib import Path
 
 import pytest
 
@@ -15,11 +11,8 @@ from tests.commands import (
     arrays_of,
     assert_same_arrays,
     checkpoint_steps,
-    finish_command,
     metrics_of,
-    record_of,
     run_command,
-    start_command,
 )
 
 
@@ -79,52 +72,14 @@ def test_another_configuration_is_refused(tiny, tmp_path, removed):
     assert_same_arrays(arrays_of(tmp_path / "run", 12), before)
 
 
-@pytest.mark.slow
-def test_signals_to_a_process(tmp_path):
-    """SIGKILL, SIGTERM and Ctrl-C at random moments of one training, against one that is left alone."""
-    arguments = [*TINY, "trainer.steps=200", "trainer.validate_every=25", "trainer.log_every=10"]
-    whole, run = tmp_path / "whole", tmp_path / "run"
-    for number, status in ((signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, 130)):
-        before = newest(run)
-        process = start_command("cellflax.train", *arguments, f"run={run}", cwd=tmp_path)
-        while newest(run) <= before and process.poll() is None:
-            time.sleep(0.01)
-        time.sleep(random.uniform(0, 0.2))
-        process.send_signal(number)
-        result = finish_command(process)
-        assert result.status == status, result.err
-        assert before < newest(run) < 200
-        if number is not signal.SIGKILL:
-            assert f"stopped by {number.name} and saved" in result.err
-            assert "run: " not in result.out
-    finished = finish_command(start_command("cellflax.train", *arguments, f"run={run}", cwd=tmp_path))
-    assert (finished.status, finished.out) == (0, f"run: {run}\n"), finished.err
-
-    alone = finish_command(start_command("cellflax.train", *arguments, f"run={whole}", cwd=tmp_path))
-    assert alone.status == 0, alone.err
-    assert_same_arrays(arrays_of(run, 200), arrays_of(whole, 200))
-    assert checkpoint_steps(run) == checkpoint_steps(whole)
-    best = checkpoint_steps(run)[0]
-    assert record_of(run, best)["score"] == record_of(whole, best)["score"]
-    training, validation = lines_by_kind(run)
-    assert validation == lines_by_kind(whole)[1]
-    steps = [line["step"] for line in training]
-    assert steps == sorted(set(steps))
-    assert set(range(10, 201, 10)) <= set(steps)
-
-
-def newest(run: Path) -> int:
-    """The newest checkpoint that is complete, 0 if there is none."""
-    return max(
-        (
-            int(path.parent.name)
-            for path in run.glob("checkpoints/[0-9]*/_CHECKPOINT_METADATA")
-            if path.parent.name.isdigit()
-        ),
-        default=0,
-    )
-
-
-def lines_by_kind(run: Path) -> tuple[list[dict], list[dict]]:
-    lines = metrics_of(run)
-    return [line for line in lines if "train_loss" in line], [line for line in lines if "validation_loss" in line]
+@pytest.mark.parametrize("content", [b"", b"\0" * 4096])
+def test_a_configuration_that_was_lost_is_written_again(tiny, tmp_path, content):
+    """A power cut leaves files empty or full of NUL; the checkpoints have their own configuration."""
+    run = tmp_path / "run"
+    shutil.copytree(tiny.path, run)
+    (run / "config.json").write_bytes(content)
+    refused = run_command(train.main, *TINY, f"run={run}", "optimizer.learning_rate=0.5")
+    assert "holds a run with optimizer.learning_rate=0.01, not 0.5" in refused.error
+    result = run_command(train.main, *TINY, f"run={run}")
+    assert result.status == 0, result.err
+    assert (run / "config.json").read_bytes() == (tiny.path / "config.json").read_bytes()

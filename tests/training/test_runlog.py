@@ -1,7 +1,10 @@
 """The run's record: jsonl that survives kills, W&B offline."""
 
+import errno
 import json
 import math
+import re
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +12,7 @@ import pytest
 import wandb
 
 from cellflax.errors import UserError
-from cellflax.training.runlog import LoggerConfig, RunLog, WandbMode
+from cellflax.training.runlog import LoggerConfig, RunLog, WandbMode, _wandb_id
 
 DISABLED = LoggerConfig(wandb=WandbMode.disabled)
 
@@ -43,7 +46,7 @@ def test_reopening_appends(tmp_path):
     [
         ("", 20, [10, 20]),
         ("", 0, []),
-        ("", 99, [10, 20, 30]),
+        ("", 30, [10, 20, 30]),
         ('{"step": 40, "lo', 30, [10, 20, 30]),  # torn by a kill
         ('{"step": 40, "loss": 1.0}', 40, [10, 20, 30, 40]),  # only the line break is missing
         ('{"st\n{"step": 30, "loss": 9.0}\n', 30, [10, 20, 30]),  # appended to a torn line
@@ -62,8 +65,62 @@ def test_truncate(tmp_path, tail, step, kept):
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
 
 
+@pytest.mark.parametrize("damage", [b"\0" * 30, b"\xff\xfe{", b"[1]", b'{"step": "1"}'])
+def test_damage_within_is_told_and_at_the_end_is_not(tmp_path, capsys, damage):
+    """A power cut leaves NUL at the end; the lines before a damaged one stay."""
+    log = RunLog(tmp_path, DISABLED, {})
+    for step in (10, 20, 30):
+        log.log(step, {"loss": 1.0})
+    lines = log.metrics_path.read_bytes().splitlines(keepends=True)
+    log.metrics_path.write_bytes(b"".join(lines) + damage)
+    log.truncate(30)
+    assert [line["step"] for line in lines_of(log)] == [10, 20, 30]
+    assert capsys.readouterr().err == ""
+    log.metrics_path.write_bytes(lines[0] + damage + b"\n" + lines[2])
+    log.truncate(30)
+    assert [line["step"] for line in lines_of(log)] == [10]
+    lost = f"note: {log.metrics_path} has lost its lines between step {{}} and step 30, where it resumes\n"
+    assert capsys.readouterr().err == (
+        f"note: {log.metrics_path} is damaged in line 2; that line and those after it are left out\n{lost.format(10)}"
+    )
+    log.metrics_path.write_bytes(b"")  # as a disk leaves it that lost its power
+    log.truncate(30)
+    log.metrics_path.unlink()
+    log.truncate(30)
+    assert capsys.readouterr().err == 2 * lost.format(0)
+
+
+@pytest.mark.parametrize("method", ["open", "write_bytes"])
+def test_a_full_disk_names_the_file(tmp_path, monkeypatch, method):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    log = RunLog(tmp_path, DISABLED, {})
+    log.log(1, {"loss": 1.0})
+    write = (lambda: log.log(2, {})) if method == "open" else (lambda: log.truncate(1))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, method, full)
+        with pytest.raises(OSError, match="No space left") as caught:
+            write()
+    assert caught.value.filename == str(log.metrics_path)
+    assert [line["step"] for line in lines_of(log)] == [1]
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 13, b"a/b\n", b"\xff\n", b"x" * 65])
+def test_a_lost_identity_is_replaced(tmp_path, capsys, content):
+    path = tmp_path / "wandb_id.txt"
+    path.write_bytes(content)
+    identity = _wandb_id(tmp_path)
+    assert re.fullmatch(r"[0-9a-f]{12}", identity)
+    assert path.read_text() == identity + "\n"
+    assert capsys.readouterr().err == (f"note: {path} holds no identity of a W&B run, so that W&B begins a new run\n")
+    assert _wandb_id(tmp_path) == identity
+    assert capsys.readouterr().err == ""
+    assert [file.name for file in tmp_path.iterdir()] == ["wandb_id.txt"]
+
+
 def test_truncate_without_a_file(tmp_path):
-    RunLog(tmp_path, DISABLED, {}).truncate(5)
+    RunLog(tmp_path, DISABLED, {}).truncate(0)
     assert list(tmp_path.iterdir()) == []
 
 
