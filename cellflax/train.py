@@ -47,6 +47,7 @@ from cellflax.home import expand_home_in
 from cellflax.io import results
 from cellflax.jsonfile import differences, read_json, write_json
 from cellflax.metrics.table import metrics_line
+from cellflax.overrides import asks_for_sweep
 from cellflax.planning.planned import sizes_are_known, with_plan
 from cellflax.prediction.held_out_maps import HeldOutMaps
 from cellflax.prediction.nuclei import nuclei_finder
@@ -85,7 +86,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(/|$)")
 def main(config: TrainConfig) -> float:
     """Train in the directory that Hydra chose; a sweep gets the best validation score (larger is better)."""
     run = job_directory()
-    with joined(config.trainer, job_overrides()) as processes:
+    with joined(config.trainer, job_overrides(), asks_for_sweep(sys.argv[1:])) as processes:
         if not processes.leads:
             return _follow(processes)
         if not directory_is_given("run") and _TIME.search(str(run)):  # an experiment may set another name

@@ -35,9 +35,12 @@ class Place:
 
     @property
     def joining(self) -> str:
-        """What it does until all are there, for errors."""
+        """What to say of it if the others do not come."""
         where = self.coordinator or "the first host of the Slurm step"
-        return f"process {self.index} of {self.count} did not meet the others at {where} within {self.timeout_s} s"
+        return (
+            f"did not meet all {self.count} processes at {where} within {self.timeout_s} s; start all of them, and "
+            "give an address that they reach as trainer.coordinator=HOST:PORT"
+        )
 
 
 def place_in_cluster(settings: TrainerConfig, environment: Mapping[str, str] = os.environ) -> Place | None:

@@ -22,6 +22,7 @@ import numpy as np
 from jax._src import distributed as jax_distributed  # its client has no public door; Orbax takes it from here, too
 
 from cellflax.errors import UserError
+from cellflax.interruption import Terminated
 from cellflax.training.cluster import Place, place_in_cluster
 from cellflax.training.config import TrainerConfig
 from cellflax.training.lost_process import LOST, one_line_for_lost_process
@@ -124,7 +125,7 @@ ALONE = Processes()
 
 
 @contextlib.contextmanager
-def joined(settings: TrainerConfig, words: Sequence[str] = ()) -> Iterator[Processes]:
+def joined(settings: TrainerConfig, words: Sequence[str] = (), sweep: bool = False) -> Iterator[Processes]:
     """Join the other processes of this training, if it has any; on one machine, do nothing.
 
     Where one of several processes fails, the others end in one line; processes other than the first print nothing else.
@@ -132,6 +133,7 @@ def joined(settings: TrainerConfig, words: Sequence[str] = ()) -> Iterator[Proce
     Args:
         settings: whether and how to find them.
         words: the command line, which has to be the same for all of them.
+        sweep: whether this is one of several trainings in this process.
 
     Raises:
         UserError: if they cannot be found, or were given something else.
@@ -140,8 +142,11 @@ def joined(settings: TrainerConfig, words: Sequence[str] = ()) -> Iterator[Proce
     if place is None:
         yield ALONE
         return
-    if jax.distributed.is_initialized():
-        raise UserError("a sweep (-m) is for one process; start one training after another, or trainer.distributed=off")
+    if sweep:  # JAX's processes meet once
+        raise UserError(
+            "a sweep (-m) is for one process, and this is one of several; give trainer.distributed=off, or start one "
+            "training after another"
+        )
     with one_line_for_lost_process(place.index, place.joining) as tell:
         processes = Processes(place.index, place.count)
         quiet = contextlib.nullcontext() if processes.leads else _quiet()
@@ -153,11 +158,13 @@ def joined(settings: TrainerConfig, words: Sequence[str] = ()) -> Iterator[Proce
                 _require_same_devices()
                 yield processes
                 processes.part()
-        except Exception as error:
-            atexit.register(_leave_at_once)  # without JAX's farewell, for which the others would have to be there
-            if not isinstance(error, UserError) and _GONE.search(str(error)):
-                tell(None)
-                _leave_at_once()
+        except BaseException as error:
+            if jax.distributed.is_initialized():
+                if not isinstance(error, UserError) and _GONE.search(str(error)):
+                    tell(None)
+                    _leave_at_once(1)
+                # Without JAX's farewell, for which the others would have to be there.
+                atexit.register(_leave_at_once, _status(error))
             raise
 
 
@@ -175,7 +182,7 @@ def _join(place: Place) -> None:
         )
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{place.joining}: {reason}; give another trainer.coordinator=HOST:PORT") from error
+        raise UserError(f"process {place.index}: {place.joining} ({reason})") from error
 
 
 def _require_same_words(processes: Processes, words: Sequence[str]) -> None:
@@ -249,7 +256,16 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _leave_at_once() -> None:
+def _status(error: BaseException) -> int:
+    """The exit status that the command will have after this."""
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 1
+    if isinstance(error, KeyboardInterrupt):
+        return 128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
+    return 1
+
+
+def _leave_at_once(status: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(1)
+    os._exit(status)
