@@ -23,6 +23,7 @@ at the end: `test.json` and, for the ROC curves, `test_roc.npz`. A cross-validat
 
 import re
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ from cellflax.home import expand_home_in
 from cellflax.io import results
 from cellflax.jsonfile import differences, read_json, write_json
 from cellflax.metrics.table import metrics_line
+from cellflax.overrides import asks_for_sweep
 from cellflax.planning.planned import sizes_are_known, with_plan
 from cellflax.prediction.held_out_maps import HeldOutMaps
 from cellflax.prediction.nuclei import nuclei_finder
@@ -56,10 +58,12 @@ from cellflax.training.config import TrainConfig
 from cellflax.training.described import announce_data, describe_data
 from cellflax.training.loop import Loop
 from cellflax.training.preparation import prepare
+from cellflax.training.processes import ALONE, Processes, joined
 from cellflax.training.record import has_checkpoint
 from cellflax.training.report import TrainingReport, tuning_table
+from cellflax.training.resuming import check_same_images, restored_tally
 from cellflax.training.run_directory import claim_run_directory, holding_run
-from cellflax.training.runlog import RunLog
+from cellflax.training.runlog import RunLog, SilentLog
 from cellflax.training.seen import SEEN, seen_in_training
 from cellflax.training.starting import SIZES, STARTED_FROM, started
 from cellflax.training.stopping import Clock, SignalWatch, Tally
@@ -69,6 +73,7 @@ from cellflax.wholefile import is_blank
 # Settings that may change when a run is resumed: they do not change its result.
 _MAY_CHANGE = (
     *("run", "plan", "logger", "trainer.max_minutes", "trainer.devices", "trainer.log_every", "sampler.store"),
+    *("trainer.distributed", "trainer.coordinator", "trainer.process_count", "trainer.process_id"),
     *("tune", "tuner", "calibrate"),  # of a checkpoint that was tuned, the settings stay
     *("guide", "learning_curve"),
 )
@@ -81,27 +86,41 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(/|$)")
 def main(config: TrainConfig) -> float:
     """Train in the directory that Hydra chose; a sweep gets the best validation score (larger is better)."""
     run = job_directory()
-    if not directory_is_given("run") and _TIME.search(str(run)):  # an experiment may set another name
-        run = claim_run_directory(run)
-    try:
-        with holding_run(run, "train"):
-            planned = with_plan(config, run)
-            sizes = SIZES if config.start_from is not None and sizes_are_known(config, run) else ()
-            config = started(planned, run, [*job_overrides(), *sizes])
-            summary = train(config, run)
-    finally:
-        jax.clear_caches()  # the jobs of a sweep share one process
+    with joined(config.trainer, job_overrides(), asks_for_sweep(sys.argv[1:])) as processes:
+        if not processes.leads:
+            return _follow(processes)
+        if not directory_is_given("run") and _TIME.search(str(run)):  # an experiment may set another name
+            run = claim_run_directory(run)
+        try:
+            with holding_run(run, "train"):
+                planned = with_plan(config, run)
+                sizes = SIZES if config.start_from is not None and sizes_are_known(config, run) else ()
+                config = started(planned, run, [*job_overrides(), *sizes])
+                processes.agree((str(run.resolve()), to_json(config)))
+                summary = train(config, run, processes=processes)
+        finally:
+            jax.clear_caches()  # the jobs of a sweep share one process
     print(f"run: {run}", flush=True)
     return summary["score"]
 
 
-def train(config: TrainConfig, run: Path, images: int | None = None) -> dict[str, Any]:
+def _follow(processes: Processes) -> float:
+    """Train as one of several processes, with the run directory and the configuration of the first."""
+    run, config = processes.agree(("", {}))
+    if job_directory() != Path(run):
+        with suppress(OSError):  # Hydra made it
+            job_directory().rmdir()
+    return train(from_json(TrainConfig, config), Path(run), processes=processes)["score"]
+
+
+def train(config: TrainConfig, run: Path, images: int | None = None, processes: Processes = ALONE) -> dict[str, Any]:
     """Train one network.
 
     Args:
         config: what to do.
         run: directory to write to; a run that is there already, with the same configuration, is resumed.
         images: number of the training images to train with; None for all.
+        processes: those that train together; the first alone goes on after the training.
 
     Returns:
         The contents of summary.json.
@@ -111,6 +130,8 @@ def train(config: TrainConfig, run: Path, images: int | None = None) -> dict[str
         SystemExit: after SIGTERM or Ctrl-C, with a checkpoint saved.
     """
     # 1. Say what will happen, where, and on which data.
+    if config.learning_curve and processes.count > 1:
+        raise UserError("learning_curve trains again, by one process; start it with trainer.distributed=off")
     clock = Clock()
     device = set_up_jax(config.trainer.precision.name)
     say(device)
@@ -129,9 +150,12 @@ def train(config: TrainConfig, run: Path, images: int | None = None) -> dict[str
     # 2. Build the network and everything around it; nothing here depends on a checkpoint.
     if getattr(config.sampler, "store", None) is not None:
         say(f"crops: {config.sampler.stored_crops} for each network, kept in {config.sampler.store}")
-    job = prepare(config, dataset, nuclei_finder(config), resumes=has_checkpoint(run))
+    job = prepare(
+        config, dataset, nuclei_finder(config), resumes=processes.agree(has_checkpoint(run)), processes=processes
+    )
     networks = f"{config.trainer.ensemble} network{'s' * (config.trainer.ensemble > 1)}"
-    say(f"training {networks} on {job.devices} of {jax.device_count()} devices")
+    of_processes = f" of {processes.count} processes" if processes.count > 1 else ""
+    say(f"training {networks} on {job.devices} of {jax.device_count()} devices{of_processes}")
     record = {
         "config": stored,
         "data": describe_data(dataset),
@@ -141,31 +165,38 @@ def train(config: TrainConfig, run: Path, images: int | None = None) -> dict[str
     } | ({STARTED_FROM: job.started_from} if job.started_from else {})
 
     # 3. Resume, if there is anything to resume.
-    checkpoints = Checkpoints(run)
-    with RunLog(run, config.logger, stored) as log, SignalWatch() as signals:
+    checkpoints = processes.first(lambda: Checkpoints(run))
+    writing = RunLog(run, config.logger, stored) if processes.leads else SilentLog()
+    with writing as log, SignalWatch(shared=processes.count > 1) as signals:
         state, tally = job.state, Tally()
         if checkpoints.latest() is not None:
             state, restored = checkpoints.restore(state)
             _check_same_run(run, restored["config"], stored)  # config.json may be gone
-            _check_same_images(run, restored["data"], record["data"])
-            tally = _restored_tally(run, restored)
+            check_same_images(run, restored["data"], record["data"])
+            tally = restored_tally(run, restored)
             record |= {key: restored[key] for key in (STARTED_FROM,) if key in restored}
             of_all = "" if config.trainer.steps is None else f" of {config.trainer.steps}"
             say(f"resuming at step {int(state.step)}{of_all}")
         log.truncate(int(state.step))
-        write_json(run / results.CONFIG, stored)
+        if processes.leads:
+            write_json(run / results.CONFIG, stored)
 
         # 4. Train, validate and save until the last step or a reason to stop.
         page = TrainingReport(run, config.name, record, config.trainer.steps)
-        parts = (job.step, job.source.feed, job.validator, job.graph, checkpoints, log, record, clock, page.validated)
+        parts = (job.step, job.source.feed, job.validator, job.graph, checkpoints, log, record, clock)
+        show = page.validated if processes.leads else None
         try:
-            tally = Loop(config, *parts).run(state, tally, signals)
+            tally = Loop(config, *parts, show, processes).run(state, tally, signals)
         except Exception as error:
-            page.ended(tally, f"ended by an error: {error}", warns=True)
+            if processes.leads:
+                page.ended(tally, f"ended by an error: {error}", warns=True)
             raise
+        processes.part()
 
     # 5. Sum up.
     summary = _summary(run, record, config, tally)
+    if not processes.leads:
+        sys.exit(0 if signals.received is None else 128 + signals.received)
     write_json(run / results.SUMMARY, summary)
     if signals.received is not None:
         page.ended(tally, f"stopped by {signals.received.name}; to resume it, run it again with run={run}", warns=True)
@@ -233,25 +264,6 @@ def _check_same_run(run: Path, before: dict[str, Any], config: dict[str, Any]) -
             raise UserError(
                 f"{run} holds a run with {key}={old}, not {new}; give the same value to resume it, or another "
                 "directory as run=..."
-            )
-
-
-def _restored_tally(run: Path, record: dict[str, Any]) -> Tally:
-    try:
-        return from_json(Tally, record["training"])
-    except (KeyError, UserError) as error:
-        raise UserError(
-            f"{run}: the record of its last checkpoint does not say how far it was; give another directory as run=..."
-        ) from error
-
-
-def _check_same_images(run: Path, before: dict[str, Any], data: dict[str, Any]) -> None:
-    """Refuse to resume a run whose images are now divided differently: it may have trained on held-out ones."""
-    for part in ("train", "validation", "test"):
-        if before.get(part, []) != data[part]:  # an older version had no test part
-            raise UserError(
-                f"{run} holds a run with other {part} images than there are now; restore those of its training, or "
-                "give another directory as run=..."
             )
 
 

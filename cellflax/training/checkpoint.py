@@ -24,6 +24,7 @@ from typing import Any
 import jax
 import numpy as np
 from flax import nnx
+from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint import v1 as ocp
 
 from cellflax.errors import OutputError, UserError
@@ -37,7 +38,7 @@ from cellflax.training.record import (
     read_record,
     sealed,
 )
-from cellflax.training.state import TrainState
+from cellflax.training.state import TrainState, put_on
 from cellflax.wholefile import require_plain_files
 
 _ABANDONED_S = 0.2
@@ -55,7 +56,7 @@ class Checkpoints:
     """The checkpoints of one run: the newest and the best are kept.
 
     What a training that was killed left half written or half deleted is removed; only one process at a time may have
-    the checkpoints of a run.
+    the checkpoints of a run, or the processes of one training, which save together.
 
     Args:
         run: the run's directory.
@@ -110,10 +111,10 @@ class Checkpoints:
         reason = None
         with _quiet():
             try:
-                if step in self._scores and read_record(path)["crc32"] == sums:
-                    add_to_record(path, **content)
-                else:
+                if step not in self._scores or read_record(path)["crc32"] != sums:
                     self._write(path, arrays, sealed(content))
+                elif _leads():
+                    add_to_record(path, **content)
             except Exception as error:  # Orbax raises many types
                 if (reason := _reason(error)) is None:
                     raise
@@ -144,8 +145,9 @@ class Checkpoints:
         kept = {max(self._scores), *(step for _, step in sorted(scored)[-1:])}
         for step in self._scores.keys() - kept:
             deleted = self.directory / f"{_DELETED}{step}"
-            (self.directory / str(step)).rename(deleted)
-            shutil.rmtree(deleted, ignore_errors=True)
+            if _leads():
+                (self.directory / str(step)).rename(deleted)
+                shutil.rmtree(deleted, ignore_errors=True)
             del self._scores[step]
 
     def latest(self) -> int | None:
@@ -234,25 +236,42 @@ def restore_arrays[T](path: Path, template: T, record: dict[str, Any]) -> T:
     """Read the arrays of a template's structure, checking names, shapes and checksums."""
     expected = named_leaves(template)
     stored = _stored_arrays(path, expected)
-    abstract = {
-        name: jax.ShapeDtypeStruct(stored[name].shape, stored[name].dtype, sharding=_any_sharding(expected))
-        for name in stored
-    }
+    sharding = _any_sharding(expected)
+    here = sharding if sharding.is_fully_addressable else SingleDeviceSharding(jax.local_devices()[0])
+    abstract = {name: jax.ShapeDtypeStruct(stored[name].shape, stored[name].dtype, sharding=here) for name in stored}
     arrays = _read_by_orbax(path, lambda: ocp.load(path, abstract, checkpointable_name="state"))  # pyright: ignore[reportArgumentType]
     for name in expected:
         if zlib.crc32(np.ascontiguousarray(arrays[name])) != record["crc32"].get(name):
             raise DamagedError(f"checkpoint {path} is damaged: {name} differs from its checksum; copy it again")
     _, structure = jax.tree_util.tree_flatten(template)
-    return jax.tree_util.tree_unflatten(structure, [arrays[name] for name in expected])
+    read = [arrays[name] for name in expected]
+    return jax.tree_util.tree_unflatten(structure, read if here is sharding else put_on(read, sharding))
 
 
 def _read_by_orbax[T](path: Path, read: Callable[[], T]) -> T:
     """Call a function that reads a checkpoint; turn any failure into one UserError."""
     with _quiet():
-        with contextlib.suppress(Exception):  # Orbax raises many types for a damaged checkpoint
+        # Orbax raises many types for a damaged checkpoint.
+        with contextlib.suppress(Exception), _without_others():
             return read()
         _end_abandoned_work()
     raise DamagedError(f"checkpoint {path} is damaged: its arrays cannot be read; copy it again")
+
+
+def _without_others() -> contextlib.AbstractContextManager[Any]:
+    """Let Orbax wait for no other process of this training: every one reads the whole."""
+    if jax.process_count() == 1:
+        return contextlib.nullcontext()
+    alone = jax.process_index()
+    options = ocp.options.MultiprocessingOptions(
+        primary_host=alone, active_processes={alone}, barrier_sync_key_prefix=f"cellflax_{alone}"
+    )
+    return ocp.Context(multiprocessing_options=options)
+
+
+def _leads() -> bool:
+    """Whether this process changes what is written: of several, the first."""
+    return jax.process_index() == 0
 
 
 @contextlib.contextmanager

@@ -26,6 +26,14 @@ class Monitor(Enum):
     loss = "loss"
 
 
+class Distributed(Enum):
+    """Whether a training looks for other processes that take part in it."""
+
+    auto = "auto"  # where keys, JAX's variables or a Slurm step of several tasks say so
+    slurm = "slurm"  # the tasks of a Slurm step
+    off = "off"
+
+
 class Precision(Enum):
     """Precision of matrix products and convolutions on accelerators; CPUs always compute in float32."""
 
@@ -51,8 +59,14 @@ class TrainerConfig:
         patience: validations without improvement before training stops early; 0 never stops.
         max_minutes: time budget in minutes of wall-clock time, from the reading of the data to the last validation,
             summed over resumptions; the learning rate is annealed when it ends. null for none.
-        devices: number of devices that share the batch; null takes all.
+        devices: number of devices that share the batch, of all processes together; null takes all.
         precision: precision of matrix products on accelerators.
+        distributed: whether several processes, on one machine or many, train together: auto (where the next three keys,
+            the variables JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID, or a Slurm step of several
+            tasks say so), slurm (the tasks of a Slurm step, or an error) or off.
+        coordinator: HOST:PORT where process 0 listens; null is what JAX_COORDINATOR_ADDRESS says, or found by Slurm.
+        process_count: number of processes; null is what JAX_NUM_PROCESSES says, or the number of Slurm's tasks.
+        process_id: number of this process, from 0; null is what JAX_PROCESS_ID says, or the number of Slurm's task.
     """
 
     ensemble: int = 1
@@ -65,11 +79,16 @@ class TrainerConfig:
     max_minutes: float | None = None
     devices: int | None = None
     precision: Precision = Precision.float32
+    distributed: Distributed = Distributed.auto
+    coordinator: str | None = None
+    process_count: int | None = None
+    process_id: int | None = None
 
     def __post_init__(self):
         whole = ("ensemble", "steps", "validate_every", "validate_regions", "log_every", "devices")
         check(self, "trainer", at_least(1), *whole)
-        check(self, "trainer", at_least(0), "patience")
+        check(self, "trainer", at_least(1), "process_count")
+        check(self, "trainer", at_least(0), "patience", "process_id")
         check(self, "trainer", above(0), "max_minutes")
         if self.steps is None and self.max_minutes is None:
             raise UserError(

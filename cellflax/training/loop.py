@@ -1,6 +1,5 @@
 """The training loop: steps, reports, validation and checkpoints in a fixed order."""
 
-import math
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -10,18 +9,18 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from cellflax.errors import UserError
 from cellflax.losses import output_activation
 from cellflax.models.ensemble import member_probabilities
 from cellflax.progress import Progress
 from cellflax.training.checkpoint import Checkpoints
 from cellflax.training.config import Monitor, TrainConfig
 from cellflax.training.held_out import Sight, Validator
-from cellflax.training.optimizers import learning_rate
+from cellflax.training.interval_reports import IntervalReports, diverged
 from cellflax.training.pace import Pace
+from cellflax.training.processes import ALONE, Processes
 from cellflax.training.report import overlay_of
 from cellflax.training.runlog import RunLog
-from cellflax.training.state import StepSums, TrainState, TrainStep
+from cellflax.training.state import StepSums, TrainState, TrainStep, on_one_device, put_on
 from cellflax.training.stopping import Clock, SignalWatch, Tally
 from cellflax.training.validations import Metrics, Validations
 
@@ -43,6 +42,7 @@ class Loop:
         record: what every checkpoint records besides its arrays.
         clock: seconds since the command began; new by default.
         on_validation: gets step, progress and what the network sees in the held-out regions, after each checkpoint.
+        processes: those that train together; all of them run the loop, and the first decides.
     """
 
     def __init__(
@@ -57,7 +57,9 @@ class Loop:
         record: dict[str, Any],
         clock: Clock | None = None,
         on_validation: Callable[[int, Tally, list[Sight]], None] | None = None,
+        processes: Processes = ALONE,
     ):
+        self.processes = processes
         self.clock, self.on_validation = clock or Clock(), on_validation
         self.config, self.step, self.feed, self.validator = config, step, feed, validator
         self.checkpoints, self.log, self.record = checkpoints, log, record
@@ -80,22 +82,22 @@ class Loop:
         validations = Validations(self.config, self.validator, self.clock, tally)
         validations.plan(pace)
         # A signal may have come before the validation of the last checkpoint.
-        is_due_now = tally.validated_step != first and self._is_due(first, pace, validations)
+        is_due_now = self.processes.agree(tally.validated_step != first and self._is_due(first, pace, validations))
         if not is_due_now:
-            tally.reason = self._reason(first, tally, pace)
+            tally.reason = self.processes.agree(self._reason(first, tally, pace))
         if tally.reason is None:
             tally.reported_score = tally.reported_regions = None  # of the end of a shorter training
         queued: deque[tuple[int, StepSums]] = deque()
         with Progress(self.config.trainer.steps, first, self.config.logger.line_seconds) as bar:
-            reports = _Reports(self.config, pace, self.clock, self.validator.class_names, self.log, bar)
+            reports = IntervalReports(self.config, pace, self.clock, self.validator.class_names, self.log, bar)
             while tally.reason is None:
                 end = step if is_due_now else self._end(step)
                 is_due_now = False
                 # 1. Update.
                 # On the state's devices: for sums from elsewhere, another program would be compiled.
-                sums = jax.device_put(StepSums.zero(len(self.validator.class_names)), state.step.sharding)
+                sums = put_on(StepSums.zero(len(self.validator.class_names)), state.step.sharding)
                 position = pace.position
-                while step < end and signals.received is None and not (step and pace.is_over(step)):
+                while step < end and self._goes_on(step, signals, pace):
                     position = pace.position
                     state, sums = self.step(state, self.feed(step), sums, np.float32(position))
                     pace.advance(step)
@@ -105,11 +107,11 @@ class Loop:
                         done, ready = queued.popleft()
                         jax.block_until_ready(ready)
                         self._finished(done, pace, validations)
-                    if validations.is_due():
+                    if self._by_time(validations.is_due()):
                         break
                 # 2. Report the interval before this one, whose sums are ready by now.
                 reports.push(step, sums, position)
-                if not self._is_due(step, pace, validations) and signals.received is None:
+                if not self._by_time(self._is_due(step, pace, validations)) and signals.received is None:
                     continue
                 # 3. Before anything is saved, make sure that the cost is a number.
                 reports.flush()
@@ -119,13 +121,15 @@ class Loop:
                 # 4. Validate, unless somebody is waiting for us to stop.
                 score, sights = None, []
                 if signals.received is None:
-                    score, sights = self._validate(step, state, bar, validations, pace)
-                    tally.validated(step, score)
-                    validations.plan(pace)
-                    tally.reason = self._reason(step, tally, pace)
+                    if self.processes.leads:
+                        score, sights = self._validate(step, state, bar, validations, pace)
+                        tally.validated(step, score)
+                        validations.plan(pace)
+                        tally.reason = self._reason(step, tally, pace)
+                    score = self._share(tally, score)
                     if tally.reason is None:
                         self._announce(step, tally, pace, bar)
-                    elif (regions := validations.last_regions) is not None:
+                    elif (regions := self.processes.agree(validations.last_regions)) is not None:
                         self._validate_best(step, state, tally, bar, validations, regions)
                 # 5. Save, so that running again resumes from here; never overwrite a validated checkpoint.
                 tally.elapsed_s = self.clock.seconds()
@@ -145,6 +149,23 @@ class Loop:
                 validations.started()
         return tally
 
+    def _goes_on(self, step: int, signals: SignalWatch, pace: Pace) -> bool:
+        """Whether another step is to be dispatched; after this, `pace` has its position."""
+        self.processes.settle(signals)
+        is_over, pace.position = self._by_time((bool(step) and pace.is_over(step), pace.position))
+        return signals.received is None and not is_over
+
+    def _by_time[T](self, value: T) -> T:
+        """What process 0 has of a value that is a matter of time with a time budget, and only then."""
+        return value if self.config.trainer.max_minutes is None else self.processes.agree(value)
+
+    def _share(self, tally: Tally, score: float | None) -> float | None:
+        """Give the others the progress and the score that process 0 found; alone, nothing changes."""
+        content, score = self.processes.agree((tally.to_json(), score))
+        if not self.processes.leads:
+            vars(tally).update(content)
+        return score
+
     def _finished(self, step: int, pace: Pace, validations: Validations) -> None:
         """Note that the device has finished all steps before `step`."""
         if not pace.is_running:
@@ -155,9 +176,10 @@ class Loop:
         self, step: int, state: TrainState, bar: Progress, validations: Validations, pace: Pace
     ) -> tuple[float, list[Sight]]:
         """Score the held-out regions, or a sample of them (larger is better); and what the network sees there."""
-        if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves((state.params, state.stats))):
-            raise _diverged(f"at step {step}")  # the last cost was a number, but the new weights are not
-        metrics, sights = validations.score(lambda tiles: self.probability(state.params, state.stats, tiles), pace)
+        params, stats = on_one_device((state.params, state.stats))
+        if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves((params, stats))):
+            raise diverged(f"at step {step}")  # the last cost was a number, but the new weights are not
+        metrics, sights = validations.score(lambda tiles: self.probability(params, stats, tiles), pace)
         self.record["validation"] = metrics
         self.log.log(step, {f"validation_{name}": value for name, value in metrics.items()})
         if self.log.takes_images:
@@ -172,7 +194,10 @@ class Loop:
         best = tally.best_step
         assert best is not None, "a validation has just been done"
         chosen = state if best == step else self.checkpoints.restore(state, best)[0]
-        metrics = validations.score_last(lambda tiles: self.probability(chosen.params, chosen.stats, tiles), regions)
+        if not self.processes.leads:
+            return
+        params, stats = on_one_device((chosen.params, chosen.stats))
+        metrics = validations.score_last(lambda tiles: self.probability(params, stats, tiles), regions)
         if best == step:
             self.record["validation"] = metrics
         self.log.log(step, {f"final_{name}": value for name, value in metrics.items()})
@@ -222,72 +247,6 @@ class Loop:
         if trainer.patience and tally.stale >= trainer.patience:
             return f"no improvement in {tally.stale} validations"
         return None
-
-
-class _Reports:
-    """Means over intervals of steps, logged one interval late so that the loop never waits for the device."""
-
-    def __init__(
-        self,
-        config: TrainConfig,
-        pace: Pace,
-        clock: Clock,
-        class_names: tuple[str, ...],
-        log: RunLog,
-        bar: Progress,
-    ):
-        self.rate = learning_rate(config.optimizer, pace.span)
-        self.budget, self.pace, self.clock = config.trainer.max_minutes, pace, clock
-        self.class_names, self.log, self.bar = class_names, log, bar
-        self.pending: tuple[int, StepSums, float] | None = None
-
-    def push(self, step: int, sums: StepSums, position: float) -> None:
-        """Keep the sums of the interval that ended at `step`; log those of the one before.
-
-        Args:
-            step: steps done.
-            sums: sums over the interval.
-            position: position of its last step on the schedule.
-        """
-        self.flush()
-        self.pending = step, sums, position
-
-    def flush(self) -> None:
-        """Log what is pending.
-
-        Raises:
-            UserError: if the cost was not finite.
-        """
-        if self.pending is None:
-            return
-        (step, _, position), sums = self.pending, jax.device_get(self.pending[1])
-        self.pending = None
-        steps = int(sums.steps)
-        if steps == 0:
-            return
-        loss = float(sums.loss) / steps
-        if not math.isfinite(loss + float(sums.penalty)):
-            raise _diverged(f"between steps {step - steps} and {step}")
-        metrics = {
-            "train_loss": loss,
-            "train_penalty": float(sums.penalty) / steps,
-            "learning_rate": float(np.asarray(self.rate(jnp.asarray(position, jnp.float32)))),
-        }
-        accuracy = sums.correct / np.maximum(sums.total, np.finfo(np.float32).tiny)
-        metrics |= {f"train_accuracy_{n}": float(a) for n, a in zip(self.class_names, accuracy, strict=True)}
-        self.log.log(step, metrics)
-        if self.budget is None:
-            self.bar.update(step, f"loss {loss:.3f}")
-            return
-        total = step + self.pace.remaining(step)
-        time = f"{self.clock.seconds() / 60:.1f} of {self.budget:g} min"
-        self.bar.update(step, f"{time}, loss {loss:.3f}", round(total) if math.isfinite(total) else None)
-
-
-def _diverged(when: str) -> UserError:
-    return UserError(
-        f"the cost stopped being a number {when}; lower optimizer.learning_rate, or set optimizer.clip_norm=1"
-    )
 
 
 def _is_ready(sums: StepSums) -> bool:

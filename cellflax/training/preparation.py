@@ -24,6 +24,7 @@ from cellflax.training.frozen import frozen_parts, hold, without_updates
 from cellflax.training.held_out import FindNuclei, Validator
 from cellflax.training.optimizers import build_optimizer
 from cellflax.training.pace import schedule_span
+from cellflax.training.processes import ALONE, Processes, shared_devices
 from cellflax.training.starting import start
 from cellflax.training.state import TrainState, TrainStep, create_state, data_mesh, make_train_step, replicate
 
@@ -51,13 +52,21 @@ class Job:
     started_from: dict[str, Any] | None = None
 
 
-def prepare(config: TrainConfig, dataset: Dataset, find_nuclei: FindNuclei, *, resumes: bool = False) -> Job:
+def prepare(
+    config: TrainConfig,
+    dataset: Dataset,
+    find_nuclei: FindNuclei,
+    *,
+    resumes: bool = False,
+    processes: Processes = ALONE,
+) -> Job:
     """Build the networks and everything around them; nothing here depends on a checkpoint of this run.
 
     Args:
         config: configuration of the training.
         dataset: its data, at the network's scale.
         find_nuclei: finds the nuclei that seed cells in the held-out regions, as prediction does.
+        processes: those that train together.
         resumes: whether the state will be that of a checkpoint, so that `start_from` is not read.
 
     Raises:
@@ -82,14 +91,17 @@ def prepare(config: TrainConfig, dataset: Dataset, find_nuclei: FindNuclei, *, r
     optimizer = build_optimizer(config.optimizer, schedule_span(config))
     optimizer = replace(optimizer, rule=without_updates(optimizer.rule, frozen))
     graph, state = create_state(members, optimizer)
+    processes.require_equal("first weights", state)
     mesh = _mesh(config)
-    source = _batch_source(config, dataset, geometry, mesh)
+    source = _batch_source(config, dataset, geometry, mesh, processes)
     of_maps = _maps_loss(config.target)
     step = make_train_step(graph, optimizer, loss, config.loss.l2, source, config.seed, mesh, of_maps)
     return Job(graph, replicate(state, mesh), step, source, validator, mesh.size, started_from)
 
 
-def _batch_source(config: TrainConfig, dataset: Dataset, geometry: Geometry, mesh: Mesh) -> BatchSource:
+def _batch_source(
+    config: TrainConfig, dataset: Dataset, geometry: Geometry, mesh: Mesh, processes: Processes
+) -> BatchSource:
     """Crops from a store, if one is configured; else the sampler, with the training set on all devices."""
     settings = config.sampler
     sampler = Sampler(
@@ -102,8 +114,10 @@ def _batch_source(config: TrainConfig, dataset: Dataset, geometry: Geometry, mes
         multiple=geometry.multiple,
         classes=len(dataset.class_names),
     )
+    processes.require_equal("training images", sampler.data)
     if isinstance(settings, CropsConfig) and settings.store is not None:
-        return stored_batches(settings, sampler, config.seed, config.trainer.ensemble)
+        stored = partial(stored_batches, settings, sampler, config.seed, config.trainer.ensemble, mesh)
+        return processes.first(stored)  # which writes what is missing
     sampler.data = replicate(sampler.data, mesh)
     return sampler
 
@@ -116,6 +130,8 @@ def _maps_loss(target: TargetConfig) -> MapsLoss | None:
 
 def _mesh(config: TrainConfig) -> Mesh:
     wanted, available = config.trainer.devices, jax.device_count()
+    if jax.process_count() > 1:
+        return data_mesh(shared_devices(wanted, config.sampler.batch))
     if wanted is not None and wanted > available:
         raise UserError(f"trainer.devices={wanted}, but there are {available}; lower it or leave it null")
     count = wanted or math.gcd(available, config.sampler.batch)

@@ -170,6 +170,19 @@ class RunLog:
             run.finish(exit_code=int(failed))
 
 
+class SilentLog(RunLog):
+    """The log of a process that does not write, beside one that does."""
+
+    def __init__(self) -> None:
+        self._wandb = None
+
+    def log(self, step: int, scalars: Mapping[str, Any]) -> None:
+        """Record nothing."""
+
+    def truncate(self, step: int) -> None:
+        """Leave the file to the other process."""
+
+
 def _start_wandb(directory: Path, config: LoggerConfig, run_config: Mapping[str, Any]) -> Any:
     import wandb  # half a second, and not needed when disabled
     from wandb.errors import Error as WandbError

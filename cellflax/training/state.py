@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, Sharding
 
 from cellflax.data.sampler import Batch, BatchSource
 from cellflax.losses import Loss, l2_penalty
@@ -70,10 +70,11 @@ class StepSums(NamedTuple):
 TrainStep = Callable[[TrainState, Any, StepSums, np.float32], tuple[TrainState, StepSums]]
 
 
-def data_mesh(devices: int | None = None) -> Mesh:
-    """A mesh over which the batch is split; None takes all devices."""
-    count = devices or jax.device_count()
-    return jax.make_mesh((count,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:count])
+def data_mesh(devices: int | Sequence[jax.Device] | None = None) -> Mesh:
+    """A mesh over which the batch is split: over these devices, or the first so many; None takes all."""
+    if not isinstance(devices, Sequence):
+        devices = jax.devices()[: devices or jax.device_count()]
+    return jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
 
 
 def create_state(members: Sequence[nnx.Module], optimizer: Optimizer) -> tuple[nnx.GraphDef, TrainState]:
@@ -87,7 +88,22 @@ def create_state(members: Sequence[nnx.Module], optimizer: Optimizer) -> tuple[n
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
     """Put a copy of every array on every device of the mesh."""
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+    return put_on(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def put_on(tree: Any, sharding: Sharding) -> Any:
+    """Put arrays on devices; where those are of several processes, each has the whole arrays and puts its part."""
+    if sharding.is_fully_addressable:
+        return jax.device_put(tree, sharding)
+    # Without a look at what the others have, which `device_put` would take of every array.
+    return jax.tree.map(
+        lambda leaf: jax.make_array_from_callback(leaf.shape, sharding, np.asarray(leaf).__getitem__), tree
+    )
+
+
+def on_one_device(tree: Any) -> Any:
+    """Replicated arrays as this process has them; one of several can compute with them alone."""
+    return jax.tree.map(lambda leaf: leaf if leaf.is_fully_addressable else leaf.addressable_data(0), tree)
 
 
 def objective(

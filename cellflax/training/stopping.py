@@ -9,10 +9,16 @@ from typing import Any, Self
 
 
 class SignalWatch:
-    """Remembers SIGTERM or Ctrl-C instead of dying, so that the loop can save; a second one kills."""
+    """Remembers SIGTERM or Ctrl-C instead of dying, so that the loop can save; a second one kills.
 
-    def __init__(self) -> None:
+    Args:
+        shared: with other processes, which have to agree on it first: what is `heard` here is not yet `received`.
+    """
+
+    def __init__(self, shared: bool = False) -> None:
+        self.heard: signal.Signals | None = None
         self.received: signal.Signals | None = None
+        self._shared = shared
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
@@ -27,8 +33,10 @@ class SignalWatch:
             signal.signal(number, handler)
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
-        self.received = signal.Signals(number)
-        signal.signal(number, self._before[self.received])
+        self.heard = signal.Signals(number)
+        if not self._shared:
+            self.received = self.heard
+        signal.signal(number, self._before[self.heard])
 
 
 @dataclass
