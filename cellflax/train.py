@@ -68,6 +68,7 @@ from cellflax.tuning.run import tune_run
 # Settings that may change when a run is resumed: they do not change its result.
 _MAY_CHANGE = (
     *("run", "plan", "logger", "trainer.max_minutes", "trainer.devices", "trainer.log_every", "sampler.store"),
+    "trainer.steps_per_dispatch",
     *("tune", "tuner", "calibrate"),  # of a checkpoint that was tuned, the settings stay
     *("guide", "learning_curve"),
 )
@@ -157,9 +158,9 @@ def train(config: TrainConfig, run: Path, images: int | None = None) -> dict[str
 
         # 4. Train, validate and save until the last step or a reason to stop.
         page = TrainingReport(run, config.name, record, config.trainer.steps)
-        parts = (job.step, job.source.feed, job.validator, job.graph, checkpoints, log, record, clock, page.validated)
+        parts = (job.step, job.source.feed, job.validator, job.graph, checkpoints, log, record)
         try:
-            tally = Loop(config, *parts).run(state, tally, signals)
+            tally = Loop(config, *parts, clock, page.validated, job.together).run(state, tally, signals)
         except Exception as error:
             page.ended(tally, f"ended by an error: {error}", warns=True)
             raise

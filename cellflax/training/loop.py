@@ -1,7 +1,6 @@
 """The training loop: steps, reports, validation and checkpoints in a fixed order."""
 
 import math
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +15,7 @@ from cellflax.models.ensemble import member_probabilities
 from cellflax.progress import Progress
 from cellflax.training.checkpoint import Checkpoints
 from cellflax.training.config import Monitor, TrainConfig
+from cellflax.training.dispatch import Dispatch
 from cellflax.training.held_out import Sight, Validator
 from cellflax.training.optimizers import learning_rate
 from cellflax.training.pace import Pace
@@ -24,9 +24,6 @@ from cellflax.training.runlog import RunLog
 from cellflax.training.state import StepSums, TrainState, TrainStep
 from cellflax.training.stopping import Clock, SignalWatch, Tally
 from cellflax.training.validations import Metrics, Validations
-
-# Steps dispatched ahead of the device: enough to keep it busy, and so few that a signal or the clock waits briefly.
-_MAX_QUEUED = 4
 
 
 class Loop:
@@ -43,6 +40,7 @@ class Loop:
         record: what every checkpoint records besides its arrays.
         clock: seconds since the command began; new by default.
         on_validation: gets step, progress and what the network sees in the held-out regions, after each checkpoint.
+        together: updates in one call of the compiled update.
     """
 
     def __init__(
@@ -57,16 +55,20 @@ class Loop:
         record: dict[str, Any],
         clock: Clock | None = None,
         on_validation: Callable[[int, Tally, list[Sight]], None] | None = None,
+        together: int = 1,
     ):
+        self.together = together
         self.clock, self.on_validation = clock or Clock(), on_validation
         self.config, self.step, self.feed, self.validator = config, step, feed, validator
         self.checkpoints, self.log, self.record = checkpoints, log, record
         activation = output_activation(config.loss, validator.outputs)
+        compute_type = config.trainer.precision.compute_type
 
         @jax.jit
         def probability(params, stats, tiles):
             def predict(tile):
-                return jnp.mean(member_probabilities(graph, activation, params, stats, tile[None]), axis=0)[0]
+                members = member_probabilities(graph, activation, params, stats, tile[None].astype(compute_type))
+                return jnp.mean(members, axis=0)[0]
 
             return jax.lax.map(predict, tiles)
 
@@ -85,7 +87,7 @@ class Loop:
             tally.reason = self._reason(first, tally, pace)
         if tally.reason is None:
             tally.reported_score = tally.reported_regions = None  # of the end of a shorter training
-        queued: deque[tuple[int, StepSums]] = deque()
+        dispatch = Dispatch(self.step, self.feed, self.together, pace, validations.started)
         with Progress(self.config.trainer.steps, first, self.config.logger.line_seconds) as bar:
             reports = _Reports(self.config, pace, self.clock, self.validator.class_names, self.log, bar)
             while tally.reason is None:
@@ -96,15 +98,7 @@ class Loop:
                 sums = jax.device_put(StepSums.zero(len(self.validator.class_names)), state.step.sharding)
                 position = pace.position
                 while step < end and signals.received is None and not (step and pace.is_over(step)):
-                    position = pace.position
-                    state, sums = self.step(state, self.feed(step), sums, np.float32(position))
-                    pace.advance(step)
-                    step += 1
-                    queued.append((step, sums))
-                    while queued and (len(queued) > _MAX_QUEUED or _is_ready(queued[0][1])):
-                        done, ready = queued.popleft()
-                        jax.block_until_ready(ready)
-                        self._finished(done, pace, validations)
+                    state, sums, step, position = dispatch(state, sums, step, end)
                     if validations.is_due():
                         break
                 # 2. Report the interval before this one, whose sums are ready by now.
@@ -113,9 +107,7 @@ class Loop:
                     continue
                 # 3. Before anything is saved, make sure that the cost is a number.
                 reports.flush()
-                if queued:
-                    queued.clear()
-                    self._finished(step, pace, validations)
+                dispatch.all_finished(step)
                 # 4. Validate, unless somebody is waiting for us to stop.
                 score, sights = None, []
                 if signals.received is None:
@@ -144,12 +136,6 @@ class Loop:
                 pace.interrupted()
                 validations.started()
         return tally
-
-    def _finished(self, step: int, pace: Pace, validations: Validations) -> None:
-        """Note that the device has finished all steps before `step`."""
-        if not pace.is_running:
-            validations.started()  # the first step compiled
-        pace.finished(step)
 
     def _validate(
         self, step: int, state: TrainState, bar: Progress, validations: Validations, pace: Pace
@@ -288,11 +274,6 @@ def _diverged(when: str) -> UserError:
     return UserError(
         f"the cost stopped being a number {when}; lower optimizer.learning_rate, or set optimizer.clip_norm=1"
     )
-
-
-def _is_ready(sums: StepSums) -> bool:
-    """Whether the device has computed them; does not wait."""
-    return sums.steps.is_ready()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _words(metrics: Metrics) -> str:
