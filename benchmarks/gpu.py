@@ -110,7 +110,8 @@ def main() -> None:
     }
     failed = sum(run() for name, run in sections.items() if name in options.sections)
     if failed:
-        sys.exit(f"{failed} rows failed")
+        print(f"{failed} rows failed", file=sys.stderr)
+        sys.exit(1)
 
 
 RATES = ["images/s", "TFLOP/s", "share of peak", "PyTorch's time / this"]
