@@ -95,7 +95,19 @@ def test_one_and_four_devices_agree(changes):
         assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(training.data))
 
 
-@pytest.mark.parametrize("changes", [{}, LARGE_KERNEL], ids=["small kernels", "large kernels"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        pytest.param(
+            LARGE_KERNEL,
+            marks=pytest.mark.skipif(
+                jax.__version_info__ < (0, 12), reason="XLA of JAX 0.11 gathers what it transforms (FFT)"
+            ),
+        ),
+    ],
+    ids=["small kernels", "large kernels"],
+)
 def test_each_device_works_on_its_share_of_the_batch(changes):
     """Compiled for four devices, sums are exchanged but no pixels: each computes one of the four crops only."""
     training = Training(4, **changes)
