@@ -1,6 +1,6 @@
 """The network of Sadanandan 2017 (P2) and U-Nets in PyTorch, with the parameters of one of ours.
 
-They return the logits that training uses.
+They return the logits that training uses, unless `border` is set.
 """
 
 import torch
@@ -8,13 +8,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.torch_layers import convolution, normalization, padded_convolution, upsampling
-from cellflax.models.padded import Block, Blocks, PaddedNetwork
+from cellflax.models.padded import Blocks, PaddedBlock, PaddedNetwork
 from cellflax.models.skip_fcn import DeConv, Level, Residual, SkipFcn
 from cellflax.models.unet import UNet
 
 
 class TorchPadded(nn.Module):
     """What both networks share: (N, C, H, W) -> logits (N, classes, H - 2 border, W - 2 border) of a crop.
+
+    Attributes:
+        border: that of training; to be set for tiles.
 
     Args:
         model: network whose parameters are copied.
@@ -107,6 +110,6 @@ def _blocks(ours: Blocks) -> nn.Sequential:
     return nn.Sequential(*(layer for block in ours.blocks for layer in _block(block)))
 
 
-def _block(ours: Block) -> list[nn.Module]:
+def _block(ours: PaddedBlock) -> list[nn.Module]:
     normalized = [] if ours.normalization is None else [normalization(ours.normalization)]
     return [padded_convolution(ours.convolution), *normalized, nn.ReLU(inplace=True)]

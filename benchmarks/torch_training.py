@@ -26,27 +26,46 @@ from cellflax.training.optimizers import AdamwConfig, OptimizerConfig, RmspropCo
 TorchLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-def torch_training(experiment: Experiment, batch: Batch, *, fragments: bool = False) -> Steps:
+def torch_training(
+    experiment: Experiment,
+    batch: Batch,
+    *,
+    fragments: bool = False,
+    device: str = "cpu",
+    mixed: bool = False,
+    compiled: bool = False,
+) -> Steps:
     """Steps on one batch: forward, backward, update.
 
     Args:
         experiment: network, cost and optimiser.
         batch: a batch as its sampler draws it.
         fragments: how a patch network runs, see `TorchPatchNet`.
+        device: where.
+        mixed: automatic mixed precision, bfloat16.
+        compiled: by `torch.compile`, the network and the cost together.
     """
-    network = torch_network(experiment.network, fragments=fragments).train()
+    network = torch_network(experiment.network, fragments=fragments).train().to(device)
     optimizer = torch_optimizer(experiment.config.optimizer, network)
     cost, l2 = torch_loss(experiment), experiment.config.loss.l2
-    image, target, weight = to_torch(np.asarray(batch.image)), *(torch.from_numpy(np.array(x)) for x in batch[1:])
+    image = to_torch(np.asarray(batch.image)).to(device)
+    target, weight = (torch.from_numpy(np.array(x)).to(device) for x in batch[1:3])
     target = target.long()
 
-    def step() -> float:
-        optimizer.zero_grad()
-        loss = cost(network(image), target, weight)
+    def costs(image: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.autocast(device, torch.bfloat16, enabled=mixed):
+            logits = network(image)
         penalty = l2 * sum(kernel.square().sum() for kernel in kernels(network))
+        return cost(logits.float(), target, weight), penalty
+
+    run = torch.compile(costs) if compiled else costs
+
+    def step() -> Tensor:
+        optimizer.zero_grad()
+        loss, penalty = run(image, target, weight)
         (loss + penalty).backward()
         optimizer.step()
-        return loss.item()
+        return loss.detach()
 
     return Steps(step)
 
@@ -92,7 +111,7 @@ def torch_loss(experiment: Experiment) -> TorchLoss:
             return lambda logits, target, weight: weighted_softmax(logits, target, weight, foreground)
         case CompositeRmsdConfig():
             factors = torch.tensor([*class_weights(config, experiment.class_names), config.sum_weight])
-            return lambda logits, target, weight: composite_rmsd(logits, target, weight, factors)
+            return lambda logits, target, weight: composite_rmsd(logits, target, weight, factors.to(logits.device))
     raise TypeError(f"not a loss configuration: {type(config).__name__}")
 
 
@@ -103,17 +122,15 @@ def cross_entropy(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 
 def weighted_softmax(logits: Tensor, target: Tensor, weight: Tensor, foreground: float) -> Tensor:
     """P2's cost; see cellflax/losses/weighted_softmax.py."""
-    annotated = weight > 0
-    classes = logits.shape[1]
+    annotated, classes = weight > 0, logits.shape[1]
     surprise = functional.cross_entropy(logits, target, reduction="none")
-    total = torch.zeros((), dtype=logits.dtype)
-    for crop, inside, values in zip(target, annotated, surprise, strict=True):
-        pixels = torch.bincount(crop[inside], minlength=classes)
-        occurring = (pixels > 0).sum()
-        balance = pixels.sum() / (occurring * pixels).clamp(min=1)
-        balance[:-1] *= foreground
-        total = total + (balance[crop] * inside * values).sum()
-    return total / annotated.sum().clamp(min=1)
+    member = functional.one_hot(target, classes) * annotated[..., None]
+    pixels = member.sum((1, 2))  # (B, K)
+    occurring, total = (pixels > 0).sum(1, keepdim=True), pixels.sum(1, keepdim=True)
+    balance = total / (occurring * pixels).clamp(min=1)
+    balance = torch.cat([foreground * balance[:, :-1], balance[:, -1:]], dim=1)
+    balanced = (member * balance[:, None, None]).sum(-1)
+    return (balanced * surprise).sum() / annotated.sum().clamp(min=1)
 
 
 def composite_rmsd(logits: Tensor, target: Tensor, weight: Tensor, factors: Tensor) -> Tensor:

@@ -49,20 +49,29 @@ def first_batch(experiment: Experiment) -> Batch:
     return jax.device_get(sampler(sampler.data, seed, 0))
 
 
-def training(experiment: Experiment, source: BatchSource) -> Steps:
-    """Our steps: the batch, forward, backward, update."""
+def training(experiment: Experiment, source: BatchSource, together: int | None = None) -> Steps:
+    """Our steps: the batch, forward, backward, update; in the precision of the configuration.
+
+    Args:
+        experiment: network, cost and optimiser.
+        source: source of the batches.
+        together: steps in one call; None for one.
+    """
     config = experiment.config
     optimizer = build_optimizer(config.optimizer, STEPS)
     graph, state = create_state([experiment.network], optimizer)
     mesh = data_mesh(1)
-    step = make_train_step(graph, optimizer, experiment.loss, config.loss.l2, source, config.seed, mesh)
+    compute_type = config.trainer.precision.compute_type
+    of_batch = experiment.loss, config.loss.l2, source
+    step = make_train_step(graph, optimizer, *of_batch, config.seed, mesh, compute_type=compute_type)
+    position = np.float32(0) if together is None else np.zeros(together, np.float32)
     state, data = replicate(state, mesh), replicate(source.feed(0), mesh)
     zero = StepSums.zero(len(experiment.class_names))
 
     def next_step() -> jax.Array:
         nonlocal state
-        state, sums = step(state, data, zero, np.float32(0))
-        return sums.loss
+        state, sums = step(state, data, zero, position)
+        return sums.loss / sums.steps
 
     return Steps(next_step)
 

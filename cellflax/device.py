@@ -13,10 +13,11 @@ from cellflax.errors import UserError
 
 
 def set_up_jax(precision: str = "float32") -> str:
-    """Choose the precision of matrix products, keep compiled programs on disk, and say what runs where.
+    """Choose the precision of float32 products, keep compiled programs on disk, and say what runs where.
 
     Args:
-        precision: float32, tensorfloat32 or bfloat16; CPUs always compute in float32.
+        precision: as `trainer.precision`: float32, tensorfloat32 or bfloat16. With bfloat16, networks compute in arrays
+            of that type (`Precision.compute_type`); what is float32 is then computed as such.
 
     Returns:
         One line for the screen.
@@ -24,7 +25,8 @@ def set_up_jax(precision: str = "float32") -> str:
     Raises:
         UserError: if JAX cannot use the devices that its environment variables name.
     """
-    jax.config.update("jax_default_matmul_precision", precision)
+    products = "tensorfloat32" if precision == "tensorfloat32" else "float32"
+    jax.config.update("jax_default_matmul_precision", products)
     jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "compiled"))
     devices = devices_of_jax()
     kind = devices[0].device_kind if devices[0].platform != "cpu" else f"{platform.machine()} CPU"

@@ -74,6 +74,7 @@ from cellflax.wholefile import is_blank
 _MAY_CHANGE = (
     *("run", "plan", "logger", "trainer.max_minutes", "trainer.devices", "trainer.log_every", "sampler.store"),
     *("trainer.distributed", "trainer.coordinator", "trainer.process_count", "trainer.process_id"),
+    "trainer.steps_per_dispatch",
     *("tune", "tuner", "calibrate"),  # of a checkpoint that was tuned, the settings stay
     *("guide", "learning_curve"),
 )
@@ -186,7 +187,7 @@ def train(config: TrainConfig, run: Path, images: int | None = None, processes: 
         parts = (job.step, job.source.feed, job.validator, job.graph, checkpoints, log, record, clock)
         show = page.validated if processes.leads else None
         try:
-            tally = Loop(config, *parts, show, processes).run(state, tally, signals)
+            tally = Loop(config, *parts, show, job.together, processes).run(state, tally, signals)
         except Exception as error:
             if processes.leads:
                 page.ended(tally, f"ended by an error: {error}", warns=True)

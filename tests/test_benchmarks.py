@@ -33,6 +33,7 @@ from tests.commands import run_command
         ),
         ("plane_memory", ["--gigabytes", "0.001", "--size", "64"], "| NPY | 122 | 0.0 | 1.0 |"),
         ("tracking", ["--cells", "50", "--rounds", "1"], "| cellflax, 50 cells |"),
+        ("gpu", ["--rehearsal"], "| asymmetric U-Net (P3) | tensorfloat32 | printed above |"),
         ("overlap", ["--size", "128", "--rounds", "1"], "| scikit-image, labels 1...16 |"),
     ],
 )
@@ -41,3 +42,50 @@ def test_benchmark(name, arguments, row):
     result = run_command(module.main, *arguments)
     assert result.status == 0, result.err
     assert row in result.out
+
+
+def test_rehearsal_of_the_gpu(monkeypatch):
+    """One program; a row that fails says why, and a row without time says so. `-m slow` does all of it."""
+    from benchmarks import gpu
+
+    words = ["--rehearsal", "--networks", "skip FCN (P2)", "--precisions", "bfloat16", "--sections"]
+    result = run_command(gpu.main, *words, "dense", "sweeps")
+    assert result.status == 0, result.err
+    assert "| skip FCN (P2) | bfloat16 | cellflax |" in result.out
+    assert "| l2 | not asked for: --runs=DIR |" in result.out
+
+    def broken(*_):
+        raise RuntimeError("out of\nmemory")
+
+    monkeypatch.setattr(gpu, "Inferences", broken)
+    result = run_command(gpu.main, *words, "dense", "parity")
+    assert result.status == 1
+    assert "| skip FCN (P2) | bfloat16 | failed: RuntimeError: out of memory |" in result.out
+    assert "2 rows failed" in result.err
+    result = run_command(gpu.main, *words, "train", "sweeps", "--budget", "0")
+    assert result.status == 0
+    assert "| skip FCN (P2) | bfloat16 | cellflax | not begun: no time left |" in result.out
+
+
+def test_a_gpu_benchmark_needs_a_gpu():
+    from benchmarks import gpu
+
+    result = run_command(gpu.main)
+    assert result.status == 2
+    assert "there is no GPU here; --rehearsal runs" in result.err
+
+
+def test_operations_are_counted():
+    """By hand: convolutions and products, in functions within functions, as often as loops go round."""
+    import jax
+    import jax.numpy as jnp
+
+    from benchmarks.flops import forward_flops
+    from cellflax.models.convolution import convolution_for_cpu
+
+    def function(images, kernel, matrix):
+        each = jax.lax.map(lambda image: convolution_for_cpu(image[None], kernel, 1), images)
+        return jax.jit(lambda x: x @ matrix)(each)
+
+    found = forward_flops(function, jnp.ones((5, 8, 8, 4)), jnp.ones((3, 3, 4, 6)), jnp.ones((6, 7)))
+    assert found == 5 * 2 * 64 * (9 * 4 * 6 + 6 * 7)

@@ -23,7 +23,7 @@ from tests.documentation import Line, files_of, lines_of, pages
 ONLY_COMPOSED = {
     *("README.md", "docs/start.md"),
     *(f"docs/howto/{name}.md" for name in ("annotate", "clusters", "data", "evaluate", "large_images", "predict")),
-    *(f"docs/howto/{name}.md" for name in ("correct", "sweep", "track", "train")),
+    *(f"docs/howto/{name}.md" for name in ("correct", "gpu", "sweep", "track", "train")),
 }
 COMPOSED_IN_TUTORIALS = {"docs/tutorials/cytoplasm.md"}  # a block there is not run: it takes 5 minutes
 IN_CI = "reporter"  # it needs no training

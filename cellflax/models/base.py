@@ -36,7 +36,10 @@ class Network(nnx.Module):
     levels: ClassVar[str] = "down"
 
     def __call__(self, x: jax.Array, *, train: bool = False, key: jax.Array | None = None) -> jax.Array:
-        """(N, H, W, C) -> logits (N, H - 2 border, W - 2 border, classes); in training, 2 train_border less."""
+        """(N, H, W, C) -> logits (N, H - 2 border, W - 2 border, classes); in training, 2 train_border less.
+
+        It computes in the type of x, float32 or bfloat16. The logits are float32.
+        """
         raise NotImplementedError
 
 

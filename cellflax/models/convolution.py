@@ -105,8 +105,8 @@ def _in_blocks(moved: jax.Array, fixed: jax.Array, edges: tuple[int, int], pad: 
         window = lax.dynamic_slice_in_dim(window, start - corner, rows + h - 1, axis=1)
         places = [window[:, i : i + rows, j : j + width] for i in range(h) for j in range(w)]
         unfolded = jnp.concatenate(places, axis=-1).reshape(-1, h * w * channels)
-        return total + here.reshape(-1, filters).T @ unfolded, None
+        return total + jnp.matmul(here.reshape(-1, filters).T, unfolded, preferred_element_type=jnp.float32), None
 
-    zero = jnp.zeros((filters, h * w * channels), fixed.dtype)
+    zero = jnp.zeros((filters, h * w * channels), jnp.float32)
     total, _ = lax.scan(add, zero, jnp.arange(images // together * blocks))
-    return total.reshape(filters, h, w, channels).transpose(1, 2, 3, 0)
+    return total.astype(fixed.dtype).reshape(filters, h, w, channels).transpose(1, 2, 3, 0)

@@ -56,7 +56,7 @@ def member_probabilities(
         activation: from logits to probabilities, as in training (`losses.activation_of`).
         params: parameters, with a leading member axis.
         stats: other variables, with a leading member axis.
-        image: (N, H, W, C) normalised.
+        image: (N, H, W, C) normalised; the networks compute in its type.
     """
     return map_members(lambda p, s: activation(nnx.merge(graph, p, s)(image)), params, stats)
 

@@ -26,6 +26,8 @@ def fourier_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
     Returns:
         (N, H-h+1, W-w+1, M).
     """
+    result = x.dtype
+    x, kernel = x.astype(jnp.float32), kernel.astype(jnp.float32)  # there are no transforms of bfloat16
     rows, columns = (_Blocks(size, edge) for size, edge in zip(x.shape[1:3], kernel.shape[:2], strict=True))
     shape = rows.transform, columns.transform
     x = jnp.pad(x, ((0, 0), (0, rows.missing), (0, columns.missing), (0, 0)))
@@ -39,7 +41,7 @@ def fourier_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
     n, m = x.shape[0], kernel.shape[-1]
     y = y.reshape(n, len(rows.starts), len(columns.starts), m, rows.edge, columns.edge).transpose(0, 1, 4, 2, 5, 3)
     y = y.reshape(n, len(rows.starts) * rows.edge, len(columns.starts) * columns.edge, m)
-    return y[:, : rows.outputs, : columns.outputs]
+    return y[:, : rows.outputs, : columns.outputs].astype(result)
 
 
 class _Blocks:

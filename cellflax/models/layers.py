@@ -1,6 +1,11 @@
-"""Building blocks that more than one network uses."""
+"""Building blocks that more than one network uses.
+
+Parameters are float32. Layers compute in the type of their input (bfloat16 or float32) and return that type, except for
+the last layer of a network, whose logits are float32.
+"""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +37,7 @@ class Convolution(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """(N, H, W, C) -> (N, H, W, filters) with `same`, (N, H-k+1, W-k+1, filters) without."""
-        kernel = self.kernel[...]
+        kernel = self.kernel[...].astype(x.dtype)
         if kernel.shape[:2] == (1, 1):  # a matrix product: its gradient is several times as fast on CPU
             x = x @ kernel[0, 0]
         elif not self.pad and kernel.shape[:2] == x.shape[1:3]:
@@ -44,7 +49,25 @@ class Convolution(nnx.Module):
             x = convolution_for_cpu(x, kernel, self.pad)
         else:
             x = convolution(x, kernel, (self.pad, self.pad))
-        return x if self.bias is None else x + self.bias[...].reshape(1, 1, 1, -1)
+        return x if self.bias is None else x + self.bias[...].astype(x.dtype).reshape(1, 1, 1, -1)
+
+
+def hidden_linear(filters_in: int, filters: int, *, use_bias: bool, rngs: nnx.Rngs) -> nnx.Linear:
+    """A linear map at every pixel, he-normal, which is not the last layer: it returns the type of its input."""
+    initializer = nnx.initializers.he_normal()
+    return nnx.Linear(
+        filters_in, filters, use_bias=use_bias, kernel_init=initializer, promote_dtype=_to_first_type, rngs=rngs
+    )
+
+
+def _to_first_type(arrays: Any, **_: Any) -> Any:
+    """Arrays, or None, in the type of the first."""
+    return tuple(None if array is None else array.astype(arrays[0].dtype) for array in arrays)
+
+
+def output_layer(filters: int, classes: int, rngs: nnx.Rngs) -> nnx.Linear:
+    """The last layer: a linear map at every pixel, he-normal, to float32 logits."""
+    return nnx.Linear(filters, classes, kernel_init=nnx.initializers.he_normal(), rngs=rngs)
 
 
 class Upsampling(nnx.Module):
@@ -70,14 +93,16 @@ class Upsampling(nnx.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """(N, H, W, C) -> (N, 2 H, 2 W, filters)."""
         n, height, width, _ = x.shape
-        x = (x @ self.kernel[...]).reshape(n, height, width, 2, 2, -1).transpose(0, 1, 3, 2, 4, 5)
-        return x.reshape(n, 2 * height, 2 * width, -1) + self.bias[...].reshape(1, 1, 1, -1)
+        kernel, bias = self.kernel[...].astype(x.dtype), self.bias[...].astype(x.dtype)
+        x = (x @ kernel).reshape(n, height, width, 2, 2, -1).transpose(0, 1, 3, 2, 4, 5)
+        return x.reshape(n, 2 * height, 2 * width, -1) + bias.reshape(1, 1, 1, -1)
 
 
 class Normalization(nnx.Module):
     """Batch normalisation over (N, H, W); under a mesh the statistics are those of the global batch.
 
-    Like `nnx.BatchNorm`, but with one pass over the activations instead of four: on CPU, memory traffic matters.
+    Like `nnx.BatchNorm`, but with one pass over the activations instead of four: on CPU, memory traffic matters. The
+    statistics are float32, and so is the sum of products that they enter.
 
     Attributes:
         held: whether training uses the running statistics and leaves them as they are, in a part that is frozen.
@@ -96,6 +121,7 @@ class Normalization(nnx.Module):
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Normalise (N, H, W, C) by the running statistics; in training by the batch's, which move those."""
         mean, var = self.mean[...], self.var[...]
+        result, x = x.dtype, x.astype(jnp.float32)
         if train and not self.held:
             running_mean, running_var, keep = mean, var, self.momentum
             mean = jnp.mean(x, axis=(0, 1, 2))
@@ -104,7 +130,7 @@ class Normalization(nnx.Module):
             self.var[...] = keep * running_var + (1 - keep) * var
         factor = self.scale[...] * jax.lax.rsqrt(var + self.epsilon)
         shape = (1,) * (x.ndim - 1) + (-1,)
-        return x * factor.reshape(shape) + (self.bias[...] - mean * factor).reshape(shape)
+        return (x * factor.reshape(shape) + (self.bias[...] - mean * factor).reshape(shape)).astype(result)
 
 
 @partial(jax.jit, static_argnames="step")

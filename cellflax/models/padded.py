@@ -206,8 +206,3 @@ class PaddedNetwork(Network):
     def features(self, x: jax.Array, train: bool, key: jax.Array | None) -> jax.Array:
         """Everything before the last layer: (N, H, W, C) -> (N, H, W, F), H and W divisible by `multiple`."""
         raise NotImplementedError
-
-
-def output_layer(filters: int, classes: int, rngs: nnx.Rngs) -> nnx.Linear:
-    """The last layer of these networks: a linear map at every pixel."""
-    return nnx.Linear(filters, classes, kernel_init=nnx.initializers.he_normal(), rngs=rngs)

@@ -11,7 +11,15 @@ from flax import nnx
 from cellflax.checks import above, at_least, check
 from cellflax.errors import UserError
 from cellflax.models.base import Geometry, ModelConfig, Network
-from cellflax.models.layers import Convolution, Normalization, max_pool, merge_phases, split_phases
+from cellflax.models.layers import (
+    Convolution,
+    Normalization,
+    hidden_linear,
+    max_pool,
+    merge_phases,
+    output_layer,
+    split_phases,
+)
 
 
 class Regularization(Enum):
@@ -125,7 +133,7 @@ class _Block(nnx.Module):
     def __init__(self, filters_in: int, filters: int, kernel: int | None, config: PatchNetConfig, *, rngs: nnx.Rngs):
         normalized = config.regularization is Regularization.batch_norm
         if kernel is None:
-            self.transform = _linear(filters_in, filters, use_bias=not normalized, rngs=rngs)
+            self.transform = hidden_linear(filters_in, filters, use_bias=not normalized, rngs=rngs)
         else:
             self.transform = Convolution(filters_in, filters, kernel, use_bias=not normalized, rngs=rngs)
         self.normalization = (
@@ -143,11 +151,6 @@ class _Block(nnx.Module):
         if self.normalization is not None:
             x = self.normalization(x, train=train)
         return jax.nn.relu(x)
-
-
-def _linear(filters_in: int, filters: int, *, use_bias: bool, rngs: nnx.Rngs) -> nnx.Linear:
-    initializer = nnx.initializers.he_normal()
-    return nnx.Linear(filters_in, filters, use_bias=use_bias, kernel_init=initializer, rngs=rngs)
 
 
 class PatchNet(Network):
@@ -188,7 +191,7 @@ class PatchNet(Network):
             hidden.append(_Block(width, filters, None, config, rngs=rngs))
             width = filters
         self.hidden = nnx.List(hidden)
-        self.output = _linear(width, classes, use_bias=True, rngs=rngs)
+        self.output = output_layer(width, classes, rngs)
 
     def __call__(self, x: jax.Array, *, train: bool = False, key: jax.Array | None = None) -> jax.Array:
         """Logits of every pixel that has a full receptive field: patches as patches, larger images densely.

@@ -9,8 +9,8 @@ from flax import nnx
 
 from cellflax.checks import at_least, check, check_value, within
 from cellflax.errors import UserError
-from cellflax.models.layers import Upsampling, max_pool
-from cellflax.models.padded import Blocks, PaddedConfig, PaddedNetwork, output_layer
+from cellflax.models.layers import Upsampling, max_pool, output_layer
+from cellflax.models.padded import Blocks, PaddedConfig, PaddedNetwork
 
 
 @dataclass

@@ -17,6 +17,7 @@ from cellflax.networks_to_go.tile import Scale, tile_for, tile_function
 from cellflax.prediction.inputs import warn_of_simulation
 from cellflax.prediction.trained import load_model
 from cellflax.progress import say
+from cellflax.training.config import Precision
 from cellflax.training.weights import read_weights
 
 METADATA, TEST_INPUT, TEST_OUTPUT = "network.json", "test_input.npy", "test_output.npy"
@@ -50,7 +51,7 @@ def _export(settings: NetworkExport, checkpoint: str, format: NetworkFormat, fol
     Returns:
         what to say of it.
     """
-    model = load_model(checkpoint, settings.step)
+    model = load_model(checkpoint, settings.step, Precision.float32)
     warn_of_simulation(model)
     weights = read_weights(checkpoint, settings.step)
     normalize, packaged = model.config.normalize, format is NetworkFormat.bioimageio

@@ -16,7 +16,7 @@ from cellflax.models.ensemble import member_probabilities
 from cellflax.refine import RefineConfig
 from cellflax.schemas import from_json
 from cellflax.targets import Outputs
-from cellflax.training.config import TrainConfig
+from cellflax.training.config import Precision, TrainConfig
 from cellflax.training.starting import STARTED_FROM
 from cellflax.training.weights import outputs_of, read_weights
 
@@ -85,23 +85,25 @@ class TrainedModel:
         return self.record.get(STARTED_FROM)
 
 
-def load_model(path: str | Path, step: str = "best") -> TrainedModel:
+def load_model(path: str | Path, step: str = "best", precision: Precision | None = None) -> TrainedModel:
     """Rebuild a trained network from a checkpoint alone.
 
     Args:
         path: as for `training.weights.read_weights`.
         step: "best", "last" or a number; not used if `path` is one checkpoint.
+        precision: what the networks compute in; None for that of their training.
 
     Raises:
         UserError: as `training.weights.read_weights`.
     """
     trained = read_weights(path, step)
     graph, activation = trained.graph, output_activation(trained.config.loss, trained.outputs)
+    compute_type = (precision or trained.config.trainer.precision).compute_type
 
     @jax.jit
     def compiled(params, stats, tiles):
         def predict(tile):
-            members = member_probabilities(graph, activation, params, stats, tile[None])
+            members = member_probabilities(graph, activation, params, stats, tile[None].astype(compute_type))
             return jnp.concatenate(list(members[:, 0]), axis=-1)
 
         return jax.lax.map(predict, tiles)

@@ -112,7 +112,8 @@ class Checkpoints:
         with _quiet():
             try:
                 if step not in self._scores or read_record(path)["crc32"] != sums:
-                    self._write(path, arrays, sealed(content))
+                    # In place of what an older version left half deleted there.
+                    ocp.save(path, arrays, checkpointable_name="state", overwrite=True, custom_metadata=sealed(content))  # pyright: ignore[reportArgumentType]
                 elif _leads():
                     add_to_record(path, **content)
             except Exception as error:  # Orbax raises many types
@@ -124,10 +125,6 @@ class Checkpoints:
             raise self._unwritten(path, reason)
         self._scores[step] = None if score is None or math.isnan(score) else score
         self._prune()
-
-    def _write(self, path: Path, arrays: dict[str, jax.Array], record: dict[str, Any]) -> None:
-        """Write a folder, in place of what an older version left half deleted there."""
-        ocp.save(path, arrays, checkpointable_name="state", overwrite=True, custom_metadata=record)  # pyright: ignore[reportArgumentType]
 
     def _unwritten(self, path: Path, reason: str) -> OutputError:
         """Remove what was written of a checkpoint, because it takes room, and say how to go on."""

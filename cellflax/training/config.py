@@ -4,6 +4,9 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
 from cellflax.checks import above, at_least, check, one_of, within
 from cellflax.data.normalize import Intensity, NormalizeConfig
 from cellflax.data.resample import ScaleConfig
@@ -35,11 +38,16 @@ class Distributed(Enum):
 
 
 class Precision(Enum):
-    """Precision of matrix products and convolutions on accelerators; CPUs always compute in float32."""
+    """What networks compute in; their weights, statistics, logits, costs and gradients are float32 in any case."""
 
     float32 = "float32"
-    tensorfloat32 = "tensorfloat32"
-    bfloat16 = "bfloat16"
+    tensorfloat32 = "tensorfloat32"  # accelerators round the factors of each product to 10 bits; CPUs: float32
+    bfloat16 = "bfloat16"  # activations, and the weights that they meet, have 8 bits, on every device
+
+    @property
+    def compute_type(self) -> DTypeLike:
+        """The type of the images that are given to a network, and so of its activations."""
+        return jnp.bfloat16 if self is Precision.bfloat16 else jnp.float32
 
 
 @dataclass
@@ -60,7 +68,15 @@ class TrainerConfig:
         max_minutes: time budget in minutes of wall-clock time, from the reading of the data to the last validation,
             summed over resumptions; the learning rate is annealed when it ends. null for none.
         devices: number of devices that share the batch, of all processes together; null takes all.
-        precision: precision of matrix products on accelerators.
+        precision: what networks compute in, here and in prediction: float32, tensorfloat32 or bfloat16. The last is
+            mixed precision: activations and convolutions in bfloat16; weights, statistics of batch normalisation, the
+            last layer, costs, gradients and the state of the optimiser in float32. Checkpoints are float32.
+        accumulate: parts that a batch is computed in, one after another, where it does not fit the device as a whole;
+            it takes up to a third more time. Cost and gradient are those of the whole batch up to rounding, with two
+            exceptions: batch normalisation takes its statistics from each part (the running ones move once, by their
+            mean over the parts), and dropout draws other masks.
+        steps_per_dispatch: updates that the device does for one call of the host; they are the same. null: 10 on
+            accelerators, 1 on CPUs and with sampler.store. Only as many as are left until the next line or validation.
         distributed: whether several processes, on one machine or many, train together: auto (where the next three keys,
             the variables JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID, or a Slurm step of several
             tasks say so), slurm (the tasks of a Slurm step, or an error) or off.
@@ -79,6 +95,8 @@ class TrainerConfig:
     max_minutes: float | None = None
     devices: int | None = None
     precision: Precision = Precision.float32
+    accumulate: int = 1
+    steps_per_dispatch: int | None = None
     distributed: Distributed = Distributed.auto
     coordinator: str | None = None
     process_count: int | None = None
@@ -86,6 +104,7 @@ class TrainerConfig:
 
     def __post_init__(self):
         whole = ("ensemble", "steps", "validate_every", "validate_regions", "log_every", "devices")
+        whole += ("accumulate", "steps_per_dispatch")
         check(self, "trainer", at_least(1), *whole)
         check(self, "trainer", at_least(1), "process_count")
         check(self, "trainer", at_least(0), "patience", "process_id")

@@ -1,12 +1,10 @@
 """The training loop: steps, reports, validation and checkpoints in a fixed order."""
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
 from cellflax.losses import output_activation
@@ -14,6 +12,7 @@ from cellflax.models.ensemble import member_probabilities
 from cellflax.progress import Progress
 from cellflax.training.checkpoint import Checkpoints
 from cellflax.training.config import Monitor, TrainConfig
+from cellflax.training.dispatch import Dispatch
 from cellflax.training.held_out import Sight, Validator
 from cellflax.training.interval_reports import IntervalReports, diverged
 from cellflax.training.pace import Pace
@@ -23,9 +22,6 @@ from cellflax.training.runlog import RunLog
 from cellflax.training.state import StepSums, TrainState, TrainStep, on_one_device, put_on
 from cellflax.training.stopping import Clock, SignalWatch, Tally
 from cellflax.training.validations import Metrics, Validations
-
-# Steps dispatched ahead of the device: enough to keep it busy, and so few that a signal or the clock waits briefly.
-_MAX_QUEUED = 4
 
 
 class Loop:
@@ -42,6 +38,7 @@ class Loop:
         record: what every checkpoint records besides its arrays.
         clock: seconds since the command began; new by default.
         on_validation: gets step, progress and what the network sees in the held-out regions, after each checkpoint.
+        together: updates in one call of the compiled update.
         processes: those that train together; all of them run the loop, and the first decides.
     """
 
@@ -57,18 +54,21 @@ class Loop:
         record: dict[str, Any],
         clock: Clock | None = None,
         on_validation: Callable[[int, Tally, list[Sight]], None] | None = None,
+        together: int = 1,
         processes: Processes = ALONE,
     ):
-        self.processes = processes
+        self.together, self.processes = together, processes
         self.clock, self.on_validation = clock or Clock(), on_validation
         self.config, self.step, self.feed, self.validator = config, step, feed, validator
         self.checkpoints, self.log, self.record = checkpoints, log, record
         activation = output_activation(config.loss, validator.outputs)
+        compute_type = config.trainer.precision.compute_type
 
         @jax.jit
         def probability(params, stats, tiles):
             def predict(tile):
-                return jnp.mean(member_probabilities(graph, activation, params, stats, tile[None]), axis=0)[0]
+                members = member_probabilities(graph, activation, params, stats, tile[None].astype(compute_type))
+                return jnp.mean(members, axis=0)[0]
 
             return jax.lax.map(predict, tiles)
 
@@ -87,7 +87,7 @@ class Loop:
             tally.reason = self.processes.agree(self._reason(first, tally, pace))
         if tally.reason is None:
             tally.reported_score = tally.reported_regions = None  # of the end of a shorter training
-        queued: deque[tuple[int, StepSums]] = deque()
+        dispatch = Dispatch(self.step, self.feed, self.together, pace, validations.started, self._by_time)
         with Progress(self.config.trainer.steps, first, self.config.logger.line_seconds) as bar:
             reports = IntervalReports(self.config, pace, self.clock, self.validator.class_names, self.log, bar)
             while tally.reason is None:
@@ -98,15 +98,7 @@ class Loop:
                 sums = put_on(StepSums.zero(len(self.validator.class_names)), state.step.sharding)
                 position = pace.position
                 while step < end and self._goes_on(step, signals, pace):
-                    position = pace.position
-                    state, sums = self.step(state, self.feed(step), sums, np.float32(position))
-                    pace.advance(step)
-                    step += 1
-                    queued.append((step, sums))
-                    while queued and (len(queued) > _MAX_QUEUED or _is_ready(queued[0][1])):
-                        done, ready = queued.popleft()
-                        jax.block_until_ready(ready)
-                        self._finished(done, pace, validations)
+                    state, sums, step, position = dispatch(state, sums, step, end)
                     if self._by_time(validations.is_due()):
                         break
                 # 2. Report the interval before this one, whose sums are ready by now.
@@ -115,9 +107,7 @@ class Loop:
                     continue
                 # 3. Before anything is saved, make sure that the cost is a number.
                 reports.flush()
-                if queued:
-                    queued.clear()
-                    self._finished(step, pace, validations)
+                dispatch.all_finished(step)
                 # 4. Validate, unless somebody is waiting for us to stop.
                 score, sights = None, []
                 if signals.received is None:
@@ -150,9 +140,9 @@ class Loop:
         return tally
 
     def _goes_on(self, step: int, signals: SignalWatch, pace: Pace) -> bool:
-        """Whether another step is to be dispatched; after this, `pace` has its position."""
+        """Whether another step is to be dispatched."""
         self.processes.settle(signals)
-        is_over, pace.position = self._by_time((bool(step) and pace.is_over(step), pace.position))
+        is_over = self._by_time(bool(step) and pace.is_over(step))
         return signals.received is None and not is_over
 
     def _by_time[T](self, value: T) -> T:
@@ -165,12 +155,6 @@ class Loop:
         if not self.processes.leads:
             vars(tally).update(content)
         return score
-
-    def _finished(self, step: int, pace: Pace, validations: Validations) -> None:
-        """Note that the device has finished all steps before `step`."""
-        if not pace.is_running:
-            validations.started()  # the first step compiled
-        pace.finished(step)
 
     def _validate(
         self, step: int, state: TrainState, bar: Progress, validations: Validations, pace: Pace
@@ -247,11 +231,6 @@ class Loop:
         if trainer.patience and tally.stale >= trainer.patience:
             return f"no improvement in {tally.stale} validations"
         return None
-
-
-def _is_ready(sums: StepSums) -> bool:
-    """Whether the device has computed them; does not wait."""
-    return sums.steps.is_ready()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _words(metrics: Metrics) -> str:

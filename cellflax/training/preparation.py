@@ -20,6 +20,7 @@ from cellflax.targets import TargetConfig
 from cellflax.targets.distances import ClassesDistancesTarget
 from cellflax.training.composition import check_composition, check_test
 from cellflax.training.config import TrainConfig
+from cellflax.training.dispatch import steps_together
 from cellflax.training.frozen import frozen_parts, hold, without_updates
 from cellflax.training.held_out import FindNuclei, Validator
 from cellflax.training.optimizers import build_optimizer
@@ -40,6 +41,7 @@ class Job:
         source: source of its batches.
         validator: scores a network on the held-out regions.
         devices: number of devices that share the batch.
+        together: updates in one call of `step`.
         started_from: where the weights come from, as JSON; None if they are random, or those of a resumed run.
     """
 
@@ -49,6 +51,7 @@ class Job:
     source: BatchSource
     validator: Validator
     devices: int
+    together: int
     started_from: dict[str, Any] | None = None
 
 
@@ -95,8 +98,20 @@ def prepare(
     mesh = _mesh(config)
     source = _batch_source(config, dataset, geometry, mesh, processes)
     of_maps = _maps_loss(config.target)
-    step = make_train_step(graph, optimizer, loss, config.loss.l2, source, config.seed, mesh, of_maps)
-    return Job(graph, replicate(state, mesh), step, source, validator, mesh.size, started_from)
+    step = make_train_step(
+        graph,
+        optimizer,
+        loss,
+        config.loss.l2,
+        source,
+        config.seed,
+        mesh,
+        of_maps,
+        compute_type=config.trainer.precision.compute_type,
+        parts=config.trainer.accumulate,
+    )
+    together = steps_together(config, source)
+    return Job(graph, replicate(state, mesh), step, source, validator, mesh.size, together, started_from)
 
 
 def _batch_source(
@@ -130,13 +145,15 @@ def _maps_loss(target: TargetConfig) -> MapsLoss | None:
 
 def _mesh(config: TrainConfig) -> Mesh:
     wanted, available = config.trainer.devices, jax.device_count()
+    batch, parts = config.sampler.batch, config.trainer.accumulate
+    if batch % parts:
+        raise UserError(f"sampler.batch={batch} cannot be split into trainer.accumulate={parts} parts; use a divisor")
     if jax.process_count() > 1:
-        return data_mesh(shared_devices(wanted, config.sampler.batch))
+        return data_mesh(shared_devices(wanted, batch // parts))
     if wanted is not None and wanted > available:
         raise UserError(f"trainer.devices={wanted}, but there are {available}; lower it or leave it null")
-    count = wanted or math.gcd(available, config.sampler.batch)
-    if config.sampler.batch % count:
-        raise UserError(
-            f"sampler.batch={config.sampler.batch} cannot be split over trainer.devices={count}; use a multiple"
-        )
+    count = wanted or math.gcd(available, batch // parts)
+    if batch // parts % count:
+        of_parts = "" if parts == 1 else f" in trainer.accumulate={parts} parts"
+        raise UserError(f"sampler.batch={batch}{of_parts} cannot be split over trainer.devices={count}; use a multiple")
     return data_mesh(count)

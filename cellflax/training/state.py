@@ -10,12 +10,13 @@ import numpy as np
 import optax
 from flax import nnx
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, Sharding
+from jax.typing import DTypeLike
 
 from cellflax.data.sampler import Batch, BatchSource
-from cellflax.losses import Loss, l2_penalty
+from cellflax.losses import Loss
 from cellflax.losses.distances import MapsLoss
 from cellflax.models.ensemble import map_members, stack_members
-from cellflax.targets import split_planes
+from cellflax.training.objective import gradient_in_parts, objective
 from cellflax.training.optimizers import Optimizer
 
 # Separates the random stream of dropout masks from that of the batches, which have the same seed.
@@ -66,8 +67,9 @@ class StepSums(NamedTuple):
         return cls(*(jnp.zeros(()) for _ in range(3)), *(jnp.zeros(classes) for _ in range(2)))
 
 
-# State, what the batch source feeds to this step, sums so far, position on the schedule -> state and sums after it.
-TrainStep = Callable[[TrainState, Any, StepSums, np.float32], tuple[TrainState, StepSums]]
+# State, what the batch source feeds, sums so far, position on the schedule -> state and sums after the step. With the
+# positions (n,) of as many steps, all of them are done.
+TrainStep = Callable[[TrainState, Any, StepSums, np.float32 | np.ndarray], tuple[TrainState, StepSums]]
 
 
 def data_mesh(devices: int | Sequence[jax.Device] | None = None) -> Mesh:
@@ -106,37 +108,6 @@ def on_one_device(tree: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf if leaf.is_fully_addressable else leaf.addressable_data(0), tree)
 
 
-def objective(
-    graph: nnx.GraphDef, loss: Loss, l2: float, maps_loss: MapsLoss | None = None
-) -> Callable[[nnx.State, nnx.State, Batch, jax.Array], tuple[jax.Array, tuple[nnx.State, jax.Array, jax.Array]]]:
-    """The cost of one batch as a function of the parameters.
-
-    Args:
-        graph: structure of the network.
-        loss: cost of its classes.
-        l2: factor of the penalty on its weights.
-        maps_loss: cost of its maps, if the batches have any.
-
-    Returns:
-        function of (params, stats, batch, dropout key) -> (cost, (new stats, cost without penalty, logits of the
-        classes)).
-    """
-
-    def cost(params, stats, batch, key):
-        model = nnx.merge(graph, params, stats, copy=True)
-        outputs = model(batch.image, train=True, key=key)
-        logits, maps = split_planes(outputs, 0 if batch.maps is None else batch.maps.shape[-1])
-        _, _, stats = nnx.split(model, nnx.Param, ...)
-        fit = loss(logits, batch.target, batch.weight)
-        if batch.maps is not None:
-            assert maps_loss is not None, "maps without a cost"
-            fit += maps_loss(maps, batch.maps)
-        penalty = l2 * l2_penalty(params) if l2 else jnp.zeros(())
-        return fit + penalty, (stats, fit, logits)
-
-    return cost
-
-
 def make_train_step(
     graph: nnx.GraphDef,
     optimizer: Optimizer,
@@ -146,16 +117,35 @@ def make_train_step(
     seed: int,
     mesh: Mesh,
     maps_loss: MapsLoss | None = None,
+    *,
+    compute_type: DTypeLike = jnp.float32,
+    parts: int = 1,
 ) -> TrainStep:
-    """Compile one update of every member: take its batch of this step, differentiate, apply.
+    """Compile one update of every member, or several: take its batch of this step, differentiate, apply.
 
     Member i is trained as a network of its own with the seed `seed` + i. Its batches are a function of (that
     seed, step) alone, so that resuming needs only the state. The state is donated. Under the mesh each batch is
     split over the devices, but the statistics of batch normalisation are those of the whole batch, so that one
     device and several agree. The position on the learning-rate schedule is an argument (`pace`), so that a new plan
     compiles nothing.
+
+    Args:
+        graph: structure of a network.
+        optimizer: from gradients to updates.
+        loss: cost of the classes.
+        l2: factor of the penalty on the weights.
+        source: source of the batches; for several steps at once, one that feeds the same to all.
+        seed: seed of the first member.
+        mesh: devices that share a batch.
+        maps_loss: cost of the maps, if the batches have any.
+        compute_type: type of activations.
+        parts: parts that a batch is computed in, see `gradient_in_parts`.
     """
-    cost = objective(graph, loss, l2, maps_loss)
+    of_batch = graph, loss, l2, maps_loss, compute_type
+    if parts == 1:
+        value_and_gradient = jax.value_and_grad(objective(*of_batch), has_aux=True)
+    else:
+        value_and_gradient = gradient_in_parts(*of_batch, parts=parts)
     split = NamedSharding(mesh, PartitionSpec("data"))
     whole = NamedSharding(mesh, PartitionSpec())
     fed = NamedSharding(mesh, source.partition)
@@ -164,7 +154,7 @@ def make_train_step(
         def update(member, params, stats, opt_state):
             batch = jax.lax.with_sharding_constraint(source(data, member, state.step), split)
             key = jax.random.fold_in(jax.random.fold_in(jax.random.key(member), _DROPOUT), state.step)
-            (total, (stats, fit, logits)), gradient = jax.value_and_grad(cost, has_aux=True)(params, stats, batch, key)
+            (total, (stats, fit, logits)), gradient = value_and_gradient(params, stats, batch, key)
             updates, opt_state = optimizer.update(gradient, opt_state, params, position)
             done = _sums(batch, logits, fit, total - fit)
             return optax.apply_updates(params, updates), stats, opt_state, done
@@ -183,7 +173,16 @@ def make_train_step(
         used = optimizer.averaged(used, trained, state.step)
         return TrainState(state.step + 1, used["params"], used["stats"], opt_state, trained), sums
 
-    return jax.jit(step, in_shardings=(whole, fed, whole, whole), out_shardings=(whole, whole), donate_argnums=0)
+    def steps(state: TrainState, data: Any, sums: StepSums, positions: jax.Array) -> tuple[TrainState, StepSums]:
+        if positions.ndim == 0:
+            return step(state, data, sums, positions)
+
+        def next_step(done, position):
+            return step(done[0], data, done[1], position), None
+
+        return jax.lax.scan(next_step, (state, sums), positions)[0]
+
+    return jax.jit(steps, in_shardings=(whole, fed, whole, whole), out_shardings=(whole, whole), donate_argnums=0)
 
 
 def _sums(batch: Batch, logits: jax.Array, fit: jax.Array, penalty: jax.Array) -> StepSums:

@@ -14,7 +14,7 @@ from cellflax.data.sampler import Batch
 from cellflax.errors import UserError
 from cellflax.losses.cross_entropy import cross_entropy
 from cellflax.models.patch_net import PatchNet, PatchNetConfig, Regularization, Stage
-from cellflax.training.state import objective
+from cellflax.training.objective import objective
 from tests.models.networks import (
     PATCH_NETS,
     load_config,

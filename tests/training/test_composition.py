@@ -27,7 +27,7 @@ from cellflax.refine.whole_cell import WholeCellConfig
 from cellflax.schemas import GROUPS
 from cellflax.training.composition import check_composition
 from cellflax.training.config import TrainConfig
-from cellflax.training.state import objective
+from cellflax.training.objective import objective
 from tests.commands import TINY, arrays_of, metrics_of, run_command
 from tests.models.networks import tiny_config
 

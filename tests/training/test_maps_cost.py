@@ -19,8 +19,9 @@ from cellflax.losses.cross_entropy import CrossEntropyConfig, cross_entropy
 from cellflax.losses.distances import distance_cost
 from cellflax.targets import DISTANCES, Outputs
 from cellflax.targets.distances import ClassesDistancesTarget, DistancesTarget
+from cellflax.training.objective import objective
 from cellflax.training.optimizers import SgdConfig, build_optimizer
-from cellflax.training.state import StepSums, create_state, data_mesh, make_train_step, objective, replicate
+from cellflax.training.state import StepSums, create_state, data_mesh, make_train_step, replicate
 from tests.training.test_composition import LOSSES, MODELS
 from tests.training.test_state import CROPS, NETWORK, PLAIN, disc_example
 

@@ -42,4 +42,3 @@ def test_a_network_is_read_without_a_program_being_compiled(name, tmp_path, comp
     jax.clear_caches()  # as in a new process
     read_weights(path)
     assert not compiled
-
