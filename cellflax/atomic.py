@@ -1,6 +1,7 @@
 """Write files and directories completely or not at all, with a one-line error for a place that cannot be used."""
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -8,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cellflax.errors import UserError
+
+_TEMPORARY = re.compile(r"\..+\.\d+\.tmp", re.DOTALL)  # as `replacing` names its files
 
 
 @contextmanager
@@ -29,6 +32,17 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Remove the hidden files that `replacing` left in a directory when its process was killed.
+
+    Args:
+        directory: one that no other process writes to, such as one whose lock this process holds.
+    """
+    for path in directory.glob(".*.tmp"):
+        if _TEMPORARY.fullmatch(path.name) and (path.is_symlink() or not path.is_dir()):
+            path.unlink(missing_ok=True)
 
 
 def reserve(path: Path) -> None:

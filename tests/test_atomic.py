@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cellflax.atomic import new_directory, output_directory, replacing
+from cellflax.atomic import new_directory, output_directory, remove_leftovers, replacing
 from cellflax.errors import UserError
 
 
@@ -41,6 +41,17 @@ def test_what_cannot_be_replaced_is_an_error(tmp_path):
     with pytest.raises(OSError), replacing(tmp_path / "table.csv") as temporary:  # noqa: PT011 the system's own words
         temporary.write_text("new")
     assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    with replacing(tmp_path / "table.csv") as temporary:
+        temporary.write_text("whole")
+    temporary.write_text("half")  # as SIGKILL leaves it
+    kept = {"table.csv", ".mine.tmp", ".table.csv.12.tmp.bak", "table.csv.12.tmp", ".hidden"}
+    for name in kept:
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == kept
 
 
 def test_an_output_directory_is_made_or_kept(tmp_path):

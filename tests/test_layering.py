@@ -11,9 +11,9 @@ PACKAGE = Path(__file__).parents[1] / "cellflax"
 # Every room of the house (a module or folder of cellflax/), from the ground floor up, as ARCHITECTURE.md draws them.
 # A room imports rooms of lower ranks alone: none of its own rank, none above.
 RANKS = (
-    "errors schema_source home interruption",
-    "atomic checks commands wholefile",
-    "jsonfile labels ignored progress device",
+    "errors schema_source home interruption locks",
+    "atomic checks commands wholefile progress",
+    "jsonfile labels ignored directory_lock device",
     "schemas models io simulation targets networks",
     "config_errors command_help overrides composition losses conversion refine data",
     "config tracking labeling inference catalogue",
