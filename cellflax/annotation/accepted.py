@@ -13,7 +13,6 @@ from cellflax.io import results
 from cellflax.io.records import RECORD_KEYS
 from cellflax.io.result_set import ResultSet, result_set
 from cellflax.io.tables import read_table
-from cellflax.io.unfinished import UNFINISHED
 from cellflax.jsonfile import read_json
 from cellflax.report.page import save_report
 
@@ -36,7 +35,7 @@ def annotation_set(output: Path, overwrite: bool) -> Iterator[ResultSet]:
 
 
 def _holds_files(folder: Path) -> bool:
-    return any(not path.name.startswith(UNFINISHED) for path in folder.iterdir())
+    return any(not path.name.startswith(".") for path in folder.iterdir())
 
 
 def copy_accepted(table: Path, output: Path, overwrite: bool = False) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cellflax.atomic import output_directory
+from cellflax.directory_lock import directory_lock
 from cellflax.errors import OutputError, UserError
 from cellflax.io import results
 from cellflax.io.journal import Journal
@@ -31,6 +32,7 @@ from cellflax.io.records import (
 from cellflax.io.resuming import RESUME, Resumption, find_resumption
 from cellflax.io.unfinished import Unfinished, left_behind
 from cellflax.jsonfile import write_json
+from cellflax.locks import Lock, LockedError
 from cellflax.progress import say
 
 
@@ -90,11 +92,15 @@ class ResultSet:
             provenance[CHECKSUMS] = {name: checksum(self.folder / name) for name in new}
         everything = sorted({*self._earlier, *new, *there} - {self._record.name})
         moving = {RESUME: self.journal.recorded()} if RESUME in record else {}
-        write_json(self._record, {**provenance, "complete": False, **moving, FILES: everything})
+        # Both are written before anything moves: on a disk that is full now, the last step needs no room.
+        first, last = self.folder.parent / "moving.json", self.folder.parent / "moved.json"
+        write_json(first, {**provenance, "complete": False, **moving, FILES: everything})
+        write_json(last, provenance)
+        os.replace(first, self._record)
         self._move_in(new)
         for name in sorted(set(self._earlier) - {*new, *there, self._record.name}):
             self._remove(name)
-        write_json(self._record, provenance)
+        os.replace(last, self._record)
         self.published = True
 
     @property
@@ -152,18 +158,21 @@ def result_set(
 
     Raises:
         UserError: if there is an earlier set that may not be replaced, or would be although the run reads it, a file of
-            another origin has a result's name, the directory cannot be made, a living run of this command writes there,
-            or what is to be resumed is of another `run`.
+            another origin has a result's name, the directory cannot be made, another process of this command writes
+            there, or what is to be resumed is of another `run`.
         OutputError: if the disk is full.
     """
     given, is_new = Path(output), not Path(output).exists()
     with ExitStack() as stack:
-        try:
-            leftovers = left_behind(given, command)
-        except BlockingIOError as error:
-            raise UserError(f"{key}={given}: cellflax {command} is writing there; give another, or wait") from error
-        for folder in leftovers:
+        target = output_directory(given, key)
+        if is_new:
+            stack.callback(_remove_if_empty, target)
+        stack.enter_context(directory_lock(target, command, key, _lock_name(command)))
+        left = left_behind(target)
+        for folder in left:
             stack.callback(folder.release)
+        leftovers = [folder for folder in left if folder.command == command]
+        _remove_of_others(target, [folder for folder in left if folder.command != command])
         found = Resumption()
         if resume and run is not None:
             found = find_resumption(given, leftovers, run, overwrite, key)
@@ -171,9 +180,6 @@ def result_set(
         earlier = earlier_files(given, overwrite or found.published, key, command, remedy)
         refuse_others(given, expected, earlier, key, command)
         _refuse_inputs(given, inputs, earlier, key)
-        target = output_directory(given, key)
-        if is_new:
-            stack.callback(_remove_if_empty, target)
         try:
             folder = found.folder or Unfinished.make(target, command)
         except OSError as error:
@@ -221,6 +227,24 @@ def _announce(output: Path, leftovers: Sequence[Unfinished]) -> None:
         else:
             say(f"{output}: removed what a run that was killed left there")
             folder.remove()
+
+
+def _lock_name(command: str) -> str:
+    """Of the lock that a run holds: commands that have the same record exclude each other."""
+    return results.RECORDS[command].removesuffix(".json")
+
+
+def _remove_of_others(output: Path, leftovers: Sequence[Unfinished]) -> None:
+    """Remove what killed runs of other commands left, but for finished images, which can be resumed."""
+    for folder in leftovers:
+        journal = Journal.read(folder.path)
+        if journal is None or not journal.done:
+            say(f"{output}: removed what a run that was killed left there")
+            folder.remove()
+    for name in set(map(_lock_name, results.RECORDS)):
+        if (output / f".{name}.lock").exists():
+            with suppress(LockedError, OSError), Lock.take(output / f".{name}.lock", "clean-up"):
+                pass  # no living process has it: its file goes as it is given back
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """One set of results in a directory: whole, never mixed with others, never taken for input."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cellflax.errors import UserError
+from cellflax.io.journal import Journal
 from cellflax.io.result_set import result_set, without_results
 from cellflax.io.table_parts import columns_of, join_tables, split_table
 from cellflax.io.unfinished import Unfinished
@@ -112,17 +114,53 @@ def test_what_others_use_or_wrote_stays(left):
     foreign = left.with_name(".unfinished.mine")
     foreign.mkdir()
     (foreign / "notes.txt").write_text("mine")
-    lock = Unfinished.claim(left, "predict")
-    assert lock is not None  # as a living run has it
-    with pytest.raises(UserError, match="is writing there"):
-        publish(left.parent, "b.csv")
-    with result_set(left.parent, False, command="quantify") as found:  # another command does not mind
-        (found.folder / "c.csv").write_text("c")
-    assert (left / "results" / "a.csv").exists()
-    lock.release()
+    used = Unfinished.claim(left)
+    assert used is not None  # as a living run has it
+    assert used.command == "predict"
     publish(left.parent, "b.csv")
+    assert (left / "results" / "a.csv").exists()
+    used.release()
+    publish(left.parent, "c.csv", overwrite=True)
     assert not left.exists()
     assert (foreign / "notes.txt").exists()
+
+
+def test_the_next_command_removes_what_another_left(left, capsys):
+    assert (left.parent / ".provenance.lock").exists()
+    with result_set(left.parent, False, command="quantify") as found:
+        (found.folder / "c.csv").write_text("c")
+        found.publish({"cellflax": "1"})
+    assert names_in(left.parent) == ["c.csv", "provenance.quantify.json"]
+    assert "removed what a run that was killed left there" in capsys.readouterr().err
+
+
+def test_finished_images_of_another_command_stay(tmp_path):
+    left = Unfinished.make(tmp_path, "predict")
+    (left.path / "cells").mkdir()
+    (left.path / "cells" / "a.csv").write_text("image,label\n")
+    Journal(left.path, {}).start({})
+    Journal(left.path, {}).add("a", {}, [], {}, {})
+    left.release()
+    with result_set(tmp_path, False, command="track") as found:
+        found.publish({"cellflax": "1"})
+    again = Unfinished.claim(left.path)
+    assert again is not None
+    again.release()
+
+
+def test_two_at_once_are_refused_by_name(tmp_path):
+    with result_set(tmp_path, False, command="track") as found:
+        (found.folder / "a.csv").write_text("a")
+        named = rf"output={tmp_path}: cellflax track, process {os.getpid()} on \S+ is writing there"
+        with pytest.raises(UserError, match=named), result_set(tmp_path, True, command="track"):
+            pass
+        with result_set(tmp_path, False, command="quantify") as other:  # a set of its own
+            (other.folder / "b.csv").write_text("b")
+            other.publish({"cellflax": "1"})
+        found.publish({"cellflax": "1"})
+    assert names_in(tmp_path) == ["a.csv", "b.csv", "provenance.quantify.json", "provenance.track.json"]
+    with result_set(tmp_path / "new", False, command="annotate"), pytest.raises(UserError, match="annotate, process"):
+        publish(tmp_path / "new", "b.csv")  # predict has the same record
 
 
 def test_parts_of_a_table(tmp_path):
