@@ -1,5 +1,6 @@
 """Write files and directories completely or not at all, with a one-line error for a place that cannot be used."""
 
+import errno
 import fcntl
 import glob
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from cellflax.errors import UserError
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a full disk, a quota, a limit on the size of files
 _TEMPORARY = re.compile(r"\..+\.\d+\.tmp", re.DOTALL)  # as `replacing` names its files
 _UNFINISHED = ".unfinished"  # ends the names of directories that are being written
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from cellflax.annotation.files import simulation_note, write_simulation_note
 from cellflax.annotation.report import accepted_report
+from cellflax.atomic import NO_ROOM
 from cellflax.errors import UserError
 from cellflax.io import results
 from cellflax.io.records import RECORD_KEYS
@@ -115,4 +116,6 @@ def _copy(file: Path, folder: Path) -> None:
     try:
         shutil.copy2(file, folder)
     except OSError as error:
+        if error.errno in NO_ROOM:
+            raise
         raise UserError(f"{file}: cannot be copied ({error.strerror}); reject this site or annotate again") from error

@@ -7,14 +7,13 @@ replaced or removed. Each command has a record of its own, so that several can w
 A command that notes in the journal which images are finished can continue where a run of it was ended (`io.resuming`).
 """
 
-import errno
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from cellflax.atomic import output_directory
+from cellflax.atomic import NO_ROOM, output_directory
 from cellflax.directory_lock import directory_lock
 from cellflax.errors import OutputError, UserError
 from cellflax.io import results
@@ -160,7 +159,7 @@ def result_set(
         UserError: if there is an earlier set that may not be replaced, or would be although the run reads it, a file of
             another origin has a result's name, the directory cannot be made, another process of this command writes
             there, or what is to be resumed is of another `run`.
-        OutputError: if the disk is full.
+        OutputError: if the results cannot be written, as on a full disk.
     """
     given, is_new = Path(output), not Path(output).exists()
     with ExitStack() as stack:
@@ -198,12 +197,18 @@ def result_set(
                 say(f"{len(journal.done)} finished images are kept in {folder.path}; resume=true continues from there")
             else:
                 folder.remove()
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                line = f"{key}={given}: cannot be written ({error.strerror}); make room, or give another"
-                raise OutputError(line) from error
+            if isinstance(error, OSError) and _is_of_results(error, folder.path):
+                remedy = "make room, or give another" if error.errno in NO_ROOM else "give another"
+                raise OutputError(f"{key}={given}: cannot be written ({error.strerror}); {remedy}") from error
             raise
         for each in (folder, *others):
             each.remove()
+
+
+def _is_of_results(error: OSError, hidden: Path) -> bool:
+    """Whether an error is of writing results, not of reading something that may lie in the same directory."""
+    files = [name for name in (error.filename, error.filename2) if isinstance(name, str | os.PathLike)]
+    return error.errno in NO_ROOM or any(Path(os.fsdecode(name)).is_relative_to(hidden) for name in files)
 
 
 def _refuse_inputs(output: Path, inputs: Iterable[Path], earlier: Sequence[str], key: str) -> None:

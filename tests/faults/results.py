@@ -26,14 +26,18 @@ from typing import Any
 from cellflax.io import results
 from tests.faults.forked import Ended, Fault, Forked
 
-KINDS = ("kill", "terminate", "full", "denied", "limit", "random kill", "random terminate", "small disk")
+KINDS = (
+    *("kill", "terminate", "full", "denied", "limit", "random kill", "random terminate", "small disk"),
+    "kill and truncate",
+)
+_CUT = "kill and truncate"  # what was written last then loses its second half
 _SIGNALS = {"random kill": signal.SIGKILL, "random terminate": signal.SIGTERM}  # anywhere, also within libraries
 _DISK = "small disk"  # a file system in memory, as libraries in C++ see it; only root can mount it
-_STATUS = {"kill": -9, "random kill": -9, "terminate": 143, "random terminate": 143}  # else 1
+_STATUS = {"kill": -9, _CUT: -9, "random kill": -9, "terminate": 143, "random terminate": 143}  # else 1
 _PAGE = 4096
 _SETTINGS = ("overwrite", "resume")  # by which the runs that are compared may differ
 _RECORDS = ("provenance",)  # begin the names of records
-_STATUS = {"kill": -9, "random kill": -9, "terminate": 143, "random terminate": 143}  # else 1
+_STATUS = {"kill": -9, _CUT: -9, "random kill": -9, "terminate": 143, "random terminate": 143}  # else 1
 _PAGE = 4096
 _WITH_SETTINGS = (results.SUMMARY, results.METRICS)
 _DATED = ("report.html",)  # says when it was written
@@ -49,6 +53,7 @@ class Scenario:
         make: writes the inputs to a folder, and gives the arguments but `output`.
         again: arguments that let it run again where it was ended, beside `overwrite=true` if there is a record.
         kept: whether finished images are kept when it is ended.
+        is_set: whether it writes a set of results, with a record.
     """
 
     name: str
@@ -56,6 +61,7 @@ class Scenario:
     make: Callable[[Path], list[str]]
     again: tuple[str, ...] = ()
     kept: bool = False
+    is_set: bool = True
 
 
 class Harness:
@@ -96,8 +102,14 @@ class Harness:
             ended = self._disturbed(kind, part)
             self.lines += ended.errors
             wrong = self._wrong_end(kind, ended) or self._wrong_files(ended.status == 0)
-            return (wrong and f"{wrong}; it said: {ended.text[-600:]}") or self._wrong_after()
+            if kind == _DISK:
+                _mount(self.output, "remount,size=1g")  # there is room now
+            if kind == _CUT:
+                _truncate_newest(self.output)
+            return f"{wrong}; it said: {ended.text[-600:]}" if wrong else self._wrong_after(may_refuse=kind == _CUT)
         finally:
+            if kind == _DISK:
+                subprocess.run(["umount", self.output], check=True)
             shutil.rmtree(self.output, ignore_errors=True)
 
     def _disturbed(self, kind: str, part: float) -> Ended:
@@ -116,7 +128,8 @@ class Harness:
         if kind == "limit":
             sizes = sorted(len(content) for content in self._reference.values())
             return self._run(Fault(kind, max(1, int(part * sizes[-1]))))
-        return self._run(Fault(kind, 1 + int(part * self.uses)) if kind != _DISK else Fault())
+        fault = {_DISK: "none", _CUT: "kill"}.get(kind, kind)
+        return self._run(Fault(fault, 1 + int(part * self.uses)))
 
     def _run(self, fault: Fault, meanwhile: Callable[[int], None] | None = None, *more: str) -> Ended:
         arguments = [*self._arguments, *more]
@@ -136,6 +149,8 @@ class Harness:
     def _wrong_files(self, done: bool) -> str | None:
         """Every file that is visible is whole, and the record says whether they are all."""
         there = contents(self.output)
+        if not self.scenario.is_set:
+            return None
         visible = {name: content for name, content in there.items() if not name.startswith(".")}
         records = [json.loads(content) for name, content in visible.items() if name.startswith(_RECORDS)]
         complete = bool(records) and records[0]["complete"]
@@ -150,12 +165,20 @@ class Harness:
                 return f"{name} is not whole, and the record is not complete"
         return None
 
-    def _wrong_after(self) -> str | None:
-        """A second, undisturbed run makes what the undisturbed run made, and leaves nothing hidden."""
+    def _wrong_after(self, may_refuse: bool) -> str | None:
+        """A second, undisturbed run makes what the undisturbed run made, and leaves nothing hidden.
+
+        Args:
+            may_refuse: whether it may refuse in one line, instead, what was damaged after it had appeared.
+        """
         more = self.scenario.again if self.scenario.kept else ()
-        if any(path.name.startswith(_RECORDS) for path in _files(self.output)) and not self.scenario.kept:
+        published = any(path.name.startswith(_RECORDS) for path in self.output.glob("*"))
+        if published and not self.scenario.kept:
             more = ("overwrite=true",)
         again = self._run(Fault(), None, *more)
+        if may_refuse and again.status == 1 and len(again.errors) == 1 and "Traceback" not in again.text:
+            self.lines += again.errors
+            return None
         if again.status != 0:
             return f"the next run: status {again.status}: {again.text[-600:]}"
         return self._difference(contents(self.output))
@@ -180,12 +203,22 @@ def contents(folder: Path) -> dict[str, bytes]:
     return found
 
 
+def _truncate_newest(folder: Path) -> None:
+    """Cut off the second half of the file that was written last."""
+    files = [path for path in _files(folder) if path.stat().st_size and not path.name.endswith(".lock")]
+    if files:
+        newest = max(files, key=lambda path: path.stat().st_mtime_ns)
+        os.truncate(newest, newest.stat().st_size // 2)
+
+
 def _files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if not path.is_dir()]
 
 
 def _comparable(record: bytes) -> bytes:
     content: dict[str, Any] = json.loads(record)
+    for name in _DATED:
+        content.get("checksums", {}).pop(name, None)
     for settings in (content.get("settings", {}), content.get("resume", {}).get("run", {}).get("settings", {})):
         for key in _SETTINGS:
             settings.pop(key, None)

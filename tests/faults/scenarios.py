@@ -121,6 +121,7 @@ SCENARIOS = (
     ),
     Scenario("predict", "cellflax.predict", _predict, again=("resume=true",), kept=True),
     Scenario("correct", "cellflax.correct", _correct),
+    Scenario("crop store", "tests.faults.crop_writing", lambda _: [], is_set=False),
 )  # fmt: skip
 
 
