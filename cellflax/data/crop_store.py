@@ -206,6 +206,8 @@ class PendingCrops:
 
 
 def _line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     return str(error).partition(" [")[0]  # before TensorStore's description of the array
 
 

@@ -200,9 +200,16 @@ def result_set(
             if isinstance(error, OSError) and _is_of_results(error, folder.path):
                 remedy = "make room, or give another" if error.errno in NO_ROOM else "give another"
                 raise OutputError(f"{key}={given}: cannot be written ({error.strerror}); {remedy}") from error
+            if isinstance(error, UserError) and (line := _visible(str(error), folder.results, given)) != str(error):
+                raise type(error)(line) from error
             raise
         for each in (folder, *others):
             each.remove()
+
+
+def _visible(line: str, hidden: Path, output: Path) -> str:
+    """A line that names files where they would have appeared: the hidden folder is gone when it is read."""
+    return line.replace(str(hidden.resolve()), str(output)).replace(str(hidden), str(output))
 
 
 def _is_of_results(error: OSError, hidden: Path) -> bool:

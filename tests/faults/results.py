@@ -39,7 +39,7 @@ _SETTINGS = ("overwrite", "resume")  # by which the runs that are compared may d
 _RECORDS = ("provenance",)  # begin the names of records
 _STATUS = {"kill": -9, _CUT: -9, "random kill": -9, "terminate": 143, "random terminate": 143}  # else 1
 _PAGE = 4096
-_WITH_SETTINGS = (results.SUMMARY, results.METRICS)
+_WITH_SETTINGS = (results.SUMMARY, results.METRICS, "_CHECKPOINT_METADATA")
 _DATED = ("report.html",)  # says when it was written
 
 
@@ -198,7 +198,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     for path in _files(folder):
         name = path.relative_to(folder).as_posix()
         found[name] = b"" if name in _DATED else path.read_bytes()
-        if name.startswith(_RECORDS) or name in _WITH_SETTINGS:
+        if name.startswith(_RECORDS) or path.name in _WITH_SETTINGS:
             found[name] = _comparable(found[name])
     return found
 
@@ -219,6 +219,8 @@ def _comparable(record: bytes) -> bytes:
     content: dict[str, Any] = json.loads(record)
     for name in _DATED:
         content.get("checksums", {}).pop(name, None)
+    for name in [name for name in content if name.endswith("_timestamp_nsecs")]:  # of Orbax
+        del content[name]
     for settings in (content.get("settings", {}), content.get("resume", {}).get("run", {}).get("settings", {})):
         for key in _SETTINGS:
             settings.pop(key, None)

@@ -1,5 +1,6 @@
 """One set of results in a directory: whole, never mixed with others, never taken for input."""
 
+import errno
 import json
 import os
 import subprocess
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cellflax.errors import UserError
+from cellflax.errors import OutputError, UserError
 from cellflax.io.journal import Journal
 from cellflax.io.result_set import result_set, without_results
 from cellflax.io.table_parts import columns_of, join_tables, split_table
@@ -146,6 +147,31 @@ def test_finished_images_of_another_command_stay(tmp_path):
     again = Unfinished.claim(left.path)
     assert again is not None
     again.release()
+
+
+def test_an_error_names_the_place_that_the_user_knows(tmp_path):
+    out = tmp_path / "out"
+    full = OSError(errno.ENOSPC, "full")
+    for raised, line in (
+        (full, f"output={out}: cannot be written (full); make room, or give another"),
+        (OutputError("HIDDEN/a.csv: cannot be written (full)"), f"{out}/a.csv: cannot be written (full)"),
+        (PermissionError(errno.EACCES, "no", "HIDDEN/a"), f"output={out}: cannot be written (no); give another"),
+    ):
+        with pytest.raises(OutputError) as error, result_set(out, False) as found:
+            raise _below(raised, found.folder)
+        assert str(error.value) == line
+    other = PermissionError(errno.EACCES, "no", str(out / "image.tif"))  # of an input beside the results
+    with pytest.raises(PermissionError) as same, result_set(out, False):
+        raise other
+    assert same.value is other
+    assert not out.exists()
+
+
+def _below(error: Exception, hidden: Path) -> Exception:
+    parts = [part.replace("HIDDEN", str(hidden)) if isinstance(part, str) else part for part in error.args]
+    if isinstance(error, OSError) and error.filename:
+        parts.append(error.filename.replace("HIDDEN", str(hidden)))
+    return type(error)(*parts)
 
 
 def test_two_at_once_are_refused_by_name(tmp_path):
