@@ -47,9 +47,13 @@ class Unfinished:
             if not (path / _LOCK).exists():
                 os.close(lock)
                 continue
-            os.write(lock, f"{_MARK}{command}\n".encode())
             folder = cls(path, lock, command)
-            folder.results.mkdir()
+            try:
+                os.write(lock, f"{_MARK}{command}\n".encode())
+                folder.results.mkdir()
+            except BaseException:  # a full disk
+                folder.remove()
+                raise
             return folder
 
     @classmethod

@@ -35,10 +35,9 @@ _SIGNALS = {"random kill": signal.SIGKILL, "random terminate": signal.SIGTERM}  
 _DISK = "small disk"  # a file system in memory, as libraries in C++ see it; only root can mount it
 _STATUS = {"kill": -9, _CUT: -9, "random kill": -9, "terminate": 143, "random terminate": 143}  # else 1
 _PAGE = 4096
+_LOG_BYTES = 2048  # of what a command prints, which the limit on files concerns, too
 _SETTINGS = ("overwrite", "resume")  # by which the runs that are compared may differ
 _RECORDS = ("provenance",)  # begin the names of records
-_STATUS = {"kill": -9, _CUT: -9, "random kill": -9, "terminate": 143, "random terminate": 143}  # else 1
-_PAGE = 4096
 _WITH_SETTINGS = (results.SUMMARY, results.METRICS, "_CHECKPOINT_METADATA")
 _DATED = ("report.html",)  # says when it was written
 
@@ -127,7 +126,7 @@ class Harness:
             return self._run(Fault(), kill_later)
         if kind == "limit":
             sizes = sorted(len(content) for content in self._reference.values())
-            return self._run(Fault(kind, max(1, int(part * sizes[-1]))))
+            return self._run(Fault(kind, max(_LOG_BYTES, int(part * sizes[-1]))))
         fault = {_DISK: "none", _CUT: "kill"}.get(kind, kind)
         return self._run(Fault(fault, 1 + int(part * self.uses)))
 
