@@ -1,16 +1,21 @@
 """Write files and directories completely or not at all, with a one-line error for a place that cannot be used."""
 
+import errno
+import fcntl
+import glob
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cellflax.errors import UserError
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a full disk, a quota, a limit on the size of files
 _TEMPORARY = re.compile(r"\..+\.\d+\.tmp", re.DOTALL)  # as `replacing` names its files
+_UNFINISHED = ".unfinished"  # ends the names of directories that are being written
 
 
 @contextmanager
@@ -73,8 +78,13 @@ def reserve(path: Path) -> None:
     """
     with path.open("r+b") as file:
         size = file.seek(0, os.SEEK_END)
-        if hasattr(os, "posix_fallocate"):  # macOS has none
+        if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), 0, size)
+            return
+        file.seek(0)  # macOS has none: zeros that are written take their space
+        while part := file.read(1 << 20):
+            file.seek(-len(part), os.SEEK_CUR)
+            file.write(part)
 
 
 def output_directory(directory: str | Path, key: str = "output") -> Path:
@@ -97,7 +107,7 @@ def output_directory(directory: str | Path, key: str = "output") -> Path:
 def new_directory(output: Path, key: str = "output") -> Iterator[Path]:
     """Yield a hidden directory to write to; it becomes `output` at the end, and an exception removes it.
 
-    The results of two runs are never mixed.
+    The results of two runs are never mixed. What a process that was killed left of the same directory is removed.
 
     Args:
         output: absent, or an empty directory.
@@ -110,7 +120,8 @@ def new_directory(output: Path, key: str = "output") -> Iterator[Path]:
         raise UserError(f"{key}={output}: already exists; give a new directory, or remove it")
     with _making(output, key):
         output.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))
+        _remove_left_behind(output)
+        temporary, lock = _hidden_directory(output)
     try:
         temporary.chmod(0o755)  # mkdtemp gives access to the owner only
         yield temporary
@@ -119,6 +130,34 @@ def new_directory(output: Path, key: str = "output") -> Iterator[Path]:
         temporary.rename(output)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        os.close(lock)
+
+
+def _hidden_directory(output: Path) -> tuple[Path, int]:
+    """Make a hidden directory beside a target, and lock it for as long as this process lives."""
+    while True:
+        path = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}.", suffix=_UNFINISHED))
+        try:
+            lock = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:  # another process took it for one that was left behind
+            continue
+        with suppress(OSError):  # a file system without locks: no other process will get one either
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if path.exists():
+            return path, lock
+        os.close(lock)
+
+
+def _remove_left_behind(output: Path) -> None:
+    """Remove the hidden directories of processes that were killed, and of no others."""
+    for path in output.parent.glob(f".{glob.escape(output.name)}.*{_UNFINISHED}"):
+        with suppress(OSError):  # in use, or a file system without locks: it may be in use
+            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path, ignore_errors=True)
+            finally:
+                os.close(lock)
 
 
 @contextmanager

@@ -1,12 +1,16 @@
 """Files and directories that are whole or absent, and the line for a place that cannot be used."""
 
 import errno
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from cellflax.atomic import new_directory, output_directory, remove_leftovers, replacing
+from cellflax.atomic import new_directory, output_directory, remove_leftovers, replacing, reserve
 from cellflax.errors import UserError
+from tests.commands import REPOSITORY
 
 
 def test_the_target_is_replaced_at_the_end(tmp_path):
@@ -117,3 +121,35 @@ def test_a_new_directory_takes_an_empty_one_and_refuses_all_else(tmp_path):
         with pytest.raises(UserError, match=reason), new_directory(place):
             pass
     assert [path.name for path in Path(tmp_path / "empty").iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("fallocate", [True, False])
+def test_a_sparse_file_gets_its_space_and_keeps_its_content(tmp_path, monkeypatch, fallocate):
+    if not fallocate:
+        monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    path = tmp_path / "maps"
+    with path.open("wb") as file:
+        file.write(b"header")
+        file.truncate(3 << 20)
+    reserve(path)
+    assert path.stat().st_blocks * 512 >= 3 << 20
+    assert path.read_bytes() == b"header".ljust(3 << 20, b"\0")
+
+
+def test_what_a_killed_process_left_of_a_directory_is_removed(tmp_path):
+    """A directory in use stays, and so does what others named so."""
+    code = (
+        "import os, sys; from pathlib import Path; from cellflax.atomic import new_directory\n"
+        "with new_directory(Path(sys.argv[1])) as folder:\n"
+        "    (folder / 'half').write_text('half'); os.kill(os.getpid(), 9)"
+    )
+    target = tmp_path / "out[1]"
+    subprocess.run([sys.executable, "-c", code, str(target)], cwd=REPOSITORY, check=False)
+    (left,) = tmp_path.iterdir()
+    (tmp_path / ".out[1].mine.unfinished").write_text("mine")
+    with new_directory(target) as used:
+        assert not left.exists()
+        with pytest.raises(KeyboardInterrupt), new_directory(target):
+            raise KeyboardInterrupt
+        assert used.exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".out[1].mine.unfinished", "out[1]"]

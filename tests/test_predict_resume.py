@@ -108,9 +108,10 @@ def test_killed_half_way_and_completed(run, trained, fields, tmp_path, monkeypat
     result = killed_half_way(trained.path, tmp_path, number)
     assert result.status == status, result.err
     if number is signal.SIGKILL:
-        (left,) = hidden(out)
+        lock, left = hidden(out)
+        assert lock.name == ".provenance.lock"
         done = {json.loads(line)["image"] for line in (left / "journal.jsonl").read_text().splitlines()[1:]}
-        assert names_in(out) == [left.name]
+        assert names_in(out) == [lock.name, left.name]
     else:
         assert result.error == ("ended by SIGTERM" if number is signal.SIGTERM else "interrupted")
         assert "resume=true completes them" in result.err
@@ -250,7 +251,7 @@ def test_images_that_are_gone_and_results_that_were_changed(run, fields, tmp_pat
 def test_a_file_cut_off_by_the_kill_is_done_again(run, trained, fields, tmp_path, monkeypatch):
     many(fields, tmp_path / "in")
     assert killed_half_way(trained.path, tmp_path, signal.SIGKILL).status == -9
-    (left,) = hidden(tmp_path / "out")
+    _, left = hidden(tmp_path / "out")
     spoil(left / "results" / "i02_labels.tif")
     (left / "cells" / "i04.csv").write_text("image\n")
     with (left / "journal.jsonl").open("a") as journal:

@@ -147,6 +147,16 @@ def test_another_quantification_is_not_replaced_unasked(tmp_path):
 
 
 @pytest.mark.parametrize("overwrite", ["false", "true"])
+def test_a_quantification_leaves_the_table_of_a_prediction(tmp_path, overwrite):
+    predicted = write_predicted(tmp_path)
+    table = (predicted / results.CELLS).read_bytes()
+    given = ("method=cells", f"predicted={predicted}", f"output={predicted}", f"overwrite={overwrite}")
+    result = run_command(quantify.main, *given)
+    assert result.error == f"output={predicted}: {results.CELLS} of cellflax predict is there; give another directory"
+    assert (predicted / results.CELLS).read_bytes() == table
+
+
+@pytest.mark.parametrize("overwrite", ["false", "true"])
 def test_a_strangers_file_is_refused_before_the_work(case, overwrite, monkeypatch):
     stranger = case.output / case.command.result
     stranger.parent.mkdir(parents=True)

@@ -8,12 +8,12 @@ from typing import Any
 
 from cellflax.annotation.files import simulation_note, write_simulation_note
 from cellflax.annotation.report import accepted_report
+from cellflax.atomic import NO_ROOM
 from cellflax.errors import UserError
 from cellflax.io import results
 from cellflax.io.records import RECORD_KEYS
 from cellflax.io.result_set import ResultSet, result_set
 from cellflax.io.tables import read_table
-from cellflax.io.unfinished import UNFINISHED
 from cellflax.jsonfile import read_json
 from cellflax.report.page import save_report
 
@@ -36,7 +36,7 @@ def annotation_set(output: Path, overwrite: bool) -> Iterator[ResultSet]:
 
 
 def _holds_files(folder: Path) -> bool:
-    return any(not path.name.startswith(UNFINISHED) for path in folder.iterdir())
+    return any(not path.name.startswith(".") for path in folder.iterdir())
 
 
 def copy_accepted(table: Path, output: Path, overwrite: bool = False) -> tuple[int, int]:
@@ -116,4 +116,6 @@ def _copy(file: Path, folder: Path) -> None:
     try:
         shutil.copy2(file, folder)
     except OSError as error:
+        if error.errno in NO_ROOM:
+            raise
         raise UserError(f"{file}: cannot be copied ({error.strerror}); reject this site or annotate again") from error

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 import cellflax
+from cellflax.atomic import replacing
 from cellflax.calibration.judged import JudgedCells, judged_cells
 from cellflax.calibration.logistic import cross_fitted, fit_logistic
 from cellflax.data.example import Dataset
@@ -171,7 +172,8 @@ def _write(run: Path, found: Calibrated) -> None:
     curves = {name + _CROSS_FITTED: score for name, score in found.after.items()}
     if curves:
         write_table(run / results.CALIBRATION_TABLE, bins_table(found.after))
-        reliability_figure(curves).savefig(run / results.CALIBRATION_FIGURE)
+        with replacing(run / results.CALIBRATION_FIGURE) as temporary:
+            reliability_figure(curves).savefig(temporary, format="png")
 
 
 def _lines(found: Calibrated) -> list[str]:

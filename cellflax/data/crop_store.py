@@ -10,7 +10,9 @@ noticed.
 import dataclasses
 import hashlib
 import math
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +20,19 @@ import jax
 import numpy as np
 import tensorstore as ts
 
+from cellflax.atomic import remove_leftovers
 from cellflax.data.sampler import Batch, CropsConfig, Sampler
 from cellflax.errors import UserError
 from cellflax.jsonfile import differences, read_json, write_json
+from cellflax.locks import Lock, LockedError
+from cellflax.progress import say
 from cellflax.wholefile import require_plain_files
 
 _FORMAT = 1
 _DESCRIPTION = "store.json"
+_LOCK = ".store.lock"
+_WAIT_S = 1.0
+_TENSORSTORE_LOCK = ".__lock"  # ends the names of TensorStore's temporary files
 _CHUNK_BYTES = 2**22
 _CACHE_BYTES = 2**28
 # Settings of the sampler that do not change the crops of a stream (the balance is in the data's weights).
@@ -57,30 +65,68 @@ class CropStore:
         self.chunk = min(max(_CHUNK_BYTES // largest, 1), self.crops)
         # One cache for all arrays, so that a chunk is decoded once for the batches that it serves.
         context = ts.Context({"cache_pool": {"total_bytes_limit": _CACHE_BYTES}})
-        self._arrays = {
-            name: self._open(path / name, _array_spec([self.crops, *shape], self.chunk, dtype), context, not written)
-            for name, (shape, dtype) in layout.items()
-        }
+
+        def open_arrays(new: bool) -> dict[str, ts.TensorStore]:
+            return {
+                name: self._open(path / name, _array_spec([self.crops, *shape], self.chunk, dtype), context, new)
+                for name, (shape, dtype) in layout.items()
+            }
+
+        if not written:
+            self._make()
         if written < self.crops:
-            self._write(written, draw, description)
+            with self._turn():
+                written = self._written(description)  # another training may have written them meanwhile
+                if not written:
+                    self._note(description, 0)  # from now on, the directory is a store
+                self._arrays = open_arrays(new=not written)
+                self._write(written, draw, description)
+        else:
+            self._arrays = open_arrays(new=False)
 
     def read(self, indices: np.ndarray) -> "PendingCrops":
         """Start reading crops; TensorStore's own threads do it."""
         return PendingCrops(self.path, {name: array[indices].read() for name, array in self._arrays.items()})
 
+    def _make(self) -> None:
+        """Make the directory of a new store, and refuse one that holds something else."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            if not (self.path / _DESCRIPTION).exists() and any(
+                not path.name.startswith(".") for path in self.path.iterdir()
+            ):
+                raise UserError(f"{self.path} holds something other than a crop store; give another sampler.store")
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> UserError:
+        reason = error.strerror or error
+        return UserError(f"{self.path}: cannot be written ({reason}); give another sampler.store")
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Be the only process that writes, and remove what one that was killed left half written."""
+        lock, said = None, False
+        while lock is None:
+            try:
+                lock = Lock.take(self.path / _LOCK, "train")
+            except LockedError as error:
+                if not said:
+                    said = True
+                    say(f"{self.path}: {error} is writing these crops; waiting for it")
+                time.sleep(_WAIT_S)
+            except OSError as error:
+                raise self._unwritable(error) from error
+        with lock:
+            remove_leftovers(self.path)
+            for left in self.path.rglob(f"*{_TENSORSTORE_LOCK}"):
+                left.unlink(missing_ok=True)
+            yield
+
     def _written(self, description: dict[str, Any]) -> int:
-        """How many crops are stored; makes a new directory, and refuses that of another store."""
+        """How many crops are stored; 0 of a new store. Refuses that of another training."""
         file = self.path / _DESCRIPTION
         if not file.exists():
-            try:
-                self.path.mkdir(parents=True, exist_ok=True)
-                if any(self.path.iterdir()):
-                    raise UserError(f"{self.path} holds something other than a crop store; give another sampler.store")
-                write_json(file, {**description, "written": 0})
-            except OSError as error:
-                raise UserError(
-                    f"{self.path}: cannot be written ({error.strerror or error}); give another sampler.store"
-                ) from error
             return 0
         try:
             require_plain_files(self.path, "remove the store")
@@ -102,9 +148,23 @@ class CropStore:
         try:
             return ts.open(spec, context=context, open=not new, create=new, delete_existing=new).result()
         except ValueError as error:
-            raise _damaged(self.path, path.name) from error
+            raise self._unwritten(error) if new else _damaged(self.path, path.name) from error
+
+    def _note(self, description: dict[str, Any], written: int) -> None:
+        try:
+            write_json(self.path / _DESCRIPTION, {**description, "written": written})
+        except OSError as error:
+            raise self._unwritten(error) from error
+
+    def _unwritten(self, error: Exception) -> UserError:
+        return UserError(f"{self.path}: crops cannot be written; is the disk full? ({_line(error)})")
 
     def _write(self, first: int, draw: Draw, description: dict[str, Any]) -> None:
+        """Write the crops from `first` on.
+
+        Raises:
+            UserError: if the disk is full, say.
+        """
         for start in range(first, self.crops, self.chunk):
             stop = min(start + self.chunk, self.crops)
             drawn = draw(np.arange(start, start + self.chunk))._asdict()  # always the same number: one compilation
@@ -115,9 +175,9 @@ class CropStore:
             try:
                 for future in done:
                     future.result()
-                write_json(self.path / _DESCRIPTION, {**description, "written": stop})
             except (ValueError, OSError) as error:
-                raise UserError(f"{self.path}: crops cannot be written; is the disk full? ({_line(error)})") from error
+                raise self._unwritten(error) from error
+            self._note(description, stop)
 
 
 class PendingCrops:
@@ -146,6 +206,8 @@ class PendingCrops:
 
 
 def _line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     return str(error).partition(" [")[0]  # before TensorStore's description of the array
 
 

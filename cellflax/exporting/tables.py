@@ -21,6 +21,7 @@ _KEYS = (
     *(results.TRACK, results.PARENT, results.GENERATION, results.CELL_TYPE),
     *("touches_border", "nucleus", "first_frame", "last_frame"),
 )
+_PLACES = ("output", "overwrite", "resume")  # settings
 _TEXT = {f"{results.IMAGE}|{results.CELL_TYPE}": str}
 # The end of a column's name, and the unit that it says.
 _UNITS = {
@@ -101,7 +102,7 @@ def write_anndata(path: Path, cells: pd.DataFrame, record: dict[str, Any]) -> No
                 "columns": np.array(numbers, object),
                 "units": np.array(units, object),
                 "spatial_unit": "px",
-                "provenance": json.dumps(record),
+                "provenance": json.dumps(_without_places(record)),
             }
         },
     )
@@ -110,6 +111,14 @@ def write_anndata(path: Path, cells: pd.DataFrame, record: dict[str, Any]) -> No
         data.obsm["spatial"] = cells[centroid].to_numpy(np.float64)
     with replacing(path) as temporary:
         data.write_h5ad(temporary)
+
+
+def _without_places(record: dict[str, Any]) -> dict[str, Any]:
+    """A record without what does not change the table, so that the same table is the same file anywhere."""
+    settings = record.get("settings")
+    if not isinstance(settings, dict):
+        return record
+    return {**record, "settings": {key: value for key, value in settings.items() if key not in _PLACES}}
 
 
 def _names(cells: pd.DataFrame) -> pd.Index:

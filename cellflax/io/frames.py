@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cellflax.errors import UserError
+from cellflax.errors import ContentError, UserError
 from cellflax.io.files import ImageFiles
 from cellflax.io.images import Image, frame_image, label_plane, read_labels, stack_channels
 from cellflax.io.movie_time import TimeAxis
@@ -59,11 +59,28 @@ def open_frames(files: ImageFiles, frame_interval_s: float | None = None) -> Ite
                 )
 
         def read(t: int) -> Image:
-            images = [frame_image(scene, t, files.reading) for scene in scenes]
+            images = [_frame(scene, t, files.reading) for scene in scenes]
             return stack_channels(images, files.channels, files.within)
 
         time = None if count == 1 else TimeAxis(count, scenes[0].times_s(frame_interval_s))
         yield Frames(files.name, time, read)
+
+
+def _frame(scene: Scene, t: int, reading: Reading) -> Image:
+    """A frame; one that cannot be read does not spoil the others.
+
+    Raises:
+        ContentError: if it is damaged, and there are others.
+        UserError: if the only one is damaged.
+    """
+    try:
+        return frame_image(scene, t, reading)
+    except ContentError:
+        raise
+    except UserError as error:
+        if scene.n_frames == 1:
+            raise
+        raise ContentError(str(error)) from error
 
 
 def is_movie(path: Path, reading: Reading | None = None) -> bool:

@@ -1,5 +1,6 @@
 """Label movies written one frame at a time."""
 
+import hashlib
 import tempfile
 from pathlib import Path
 from types import TracebackType
@@ -10,7 +11,7 @@ import tifffile
 
 from cellflax.atomic import replacing
 from cellflax.io.movie_time import TimeAxis
-from cellflax.io.tiff_output import ome_options, writing
+from cellflax.io.tiff_output import digest, ome_options, writing
 
 
 class LabelMovieWriter:
@@ -31,6 +32,7 @@ class LabelMovieWriter:
     def __init__(self, path: Path, time: TimeAxis, pixel_size_um: float | None):
         self._path, self._time, self._pixel_size_um = path, time, pixel_size_um
         self._shape, self._largest, self._written = (0, 0), 0, 0
+        self._content = hashlib.sha1(usedforsecurity=False)
 
     def write(self, labels: np.ndarray, frame: int | None = None) -> None:
         """Write the (H, W) labels of a frame.
@@ -50,6 +52,7 @@ class LabelMovieWriter:
             self._append(np.zeros(self._shape, np.uint32))
 
     def _append(self, labels: np.ndarray) -> None:
+        self._content.update(digest(labels))
         self._writer.write(labels, compression="zlib", photometric="minisblack", metadata=None)
         self._written += 1
 
@@ -72,7 +75,8 @@ class LabelMovieWriter:
 
     def _finish(self) -> None:
         dtype = np.uint16 if self._largest <= 65535 else np.uint32
-        options = ome_options("TYX", self._time.ome_metadata(), self._pixel_size_um)
+        content = self._content.digest()
+        options = ome_options("TYX", self._time.ome_metadata(), self._pixel_size_um, content)
         self._staged.seek(0)
         with tifffile.TiffFile(self._staged) as staged, replacing(self._path) as temporary:
             frames = (page.asarray().astype(dtype) for page in staged.pages)

@@ -7,14 +7,14 @@ replaced or removed. Each command has a record of its own, so that several can w
 A command that notes in the journal which images are finished can continue where a run of it was ended (`io.resuming`).
 """
 
-import errno
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from cellflax.atomic import output_directory
+from cellflax.atomic import NO_ROOM, output_directory
+from cellflax.directory_lock import directory_lock
 from cellflax.errors import OutputError, UserError
 from cellflax.io import results
 from cellflax.io.journal import Journal
@@ -31,6 +31,7 @@ from cellflax.io.records import (
 from cellflax.io.resuming import RESUME, Resumption, find_resumption
 from cellflax.io.unfinished import Unfinished, left_behind
 from cellflax.jsonfile import write_json
+from cellflax.locks import Lock, LockedError
 from cellflax.progress import say
 
 
@@ -90,11 +91,15 @@ class ResultSet:
             provenance[CHECKSUMS] = {name: checksum(self.folder / name) for name in new}
         everything = sorted({*self._earlier, *new, *there} - {self._record.name})
         moving = {RESUME: self.journal.recorded()} if RESUME in record else {}
-        write_json(self._record, {**provenance, "complete": False, **moving, FILES: everything})
+        # Both are written before anything moves: on a disk that is full now, the last step needs no room.
+        first, last = self.folder.parent / "moving.json", self.folder.parent / "moved.json"
+        write_json(first, {**provenance, "complete": False, **moving, FILES: everything})
+        write_json(last, provenance)
+        os.replace(first, self._record)
         self._move_in(new)
         for name in sorted(set(self._earlier) - {*new, *there, self._record.name}):
             self._remove(name)
-        write_json(self._record, provenance)
+        os.replace(last, self._record)
         self.published = True
 
     @property
@@ -152,18 +157,21 @@ def result_set(
 
     Raises:
         UserError: if there is an earlier set that may not be replaced, or would be although the run reads it, a file of
-            another origin has a result's name, the directory cannot be made, a living run of this command writes there,
-            or what is to be resumed is of another `run`.
-        OutputError: if the disk is full.
+            another origin has a result's name, the directory cannot be made, another process of this command writes
+            there, or what is to be resumed is of another `run`.
+        OutputError: if the results cannot be written, as on a full disk.
     """
     given, is_new = Path(output), not Path(output).exists()
     with ExitStack() as stack:
-        try:
-            leftovers = left_behind(given, command)
-        except BlockingIOError as error:
-            raise UserError(f"{key}={given}: cellflax {command} is writing there; give another, or wait") from error
-        for folder in leftovers:
+        target = output_directory(given, key)
+        if is_new:
+            stack.callback(_remove_if_empty, target)
+        stack.enter_context(directory_lock(target, command, key, _lock_name(command)))
+        left = left_behind(target)
+        for folder in left:
             stack.callback(folder.release)
+        leftovers = [folder for folder in left if folder.command == command]
+        _remove_of_others(target, [folder for folder in left if folder.command != command])
         found = Resumption()
         if resume and run is not None:
             found = find_resumption(given, leftovers, run, overwrite, key)
@@ -171,9 +179,6 @@ def result_set(
         earlier = earlier_files(given, overwrite or found.published, key, command, remedy)
         refuse_others(given, expected, earlier, key, command)
         _refuse_inputs(given, inputs, earlier, key)
-        target = output_directory(given, key)
-        if is_new:
-            stack.callback(_remove_if_empty, target)
         try:
             folder = found.folder or Unfinished.make(target, command)
         except OSError as error:
@@ -192,12 +197,25 @@ def result_set(
                 say(f"{len(journal.done)} finished images are kept in {folder.path}; resume=true continues from there")
             else:
                 folder.remove()
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                line = f"{key}={given}: cannot be written ({error.strerror}); make room, or give another"
-                raise OutputError(line) from error
+            if isinstance(error, OSError) and _is_of_results(error, folder.path):
+                remedy = "make room, or give another" if error.errno in NO_ROOM else "give another"
+                raise OutputError(f"{key}={given}: cannot be written ({error.strerror}); {remedy}") from error
+            if isinstance(error, UserError) and (line := _visible(str(error), folder.results, given)) != str(error):
+                raise type(error)(line) from error
             raise
         for each in (folder, *others):
             each.remove()
+
+
+def _visible(line: str, hidden: Path, output: Path) -> str:
+    """A line that names files where they would have appeared: the hidden folder is gone when it is read."""
+    return line.replace(str(hidden.resolve()), str(output)).replace(str(hidden), str(output))
+
+
+def _is_of_results(error: OSError, hidden: Path) -> bool:
+    """Whether an error is of writing results, not of reading something that may lie in the same directory."""
+    files = [name for name in (error.filename, error.filename2) if isinstance(name, str | os.PathLike)]
+    return error.errno in NO_ROOM or any(Path(os.fsdecode(name)).is_relative_to(hidden) for name in files)
 
 
 def _refuse_inputs(output: Path, inputs: Iterable[Path], earlier: Sequence[str], key: str) -> None:
@@ -221,6 +239,24 @@ def _announce(output: Path, leftovers: Sequence[Unfinished]) -> None:
         else:
             say(f"{output}: removed what a run that was killed left there")
             folder.remove()
+
+
+def _lock_name(command: str) -> str:
+    """Of the lock that a run holds: commands that have the same record exclude each other."""
+    return results.RECORDS[command].removesuffix(".json")
+
+
+def _remove_of_others(output: Path, leftovers: Sequence[Unfinished]) -> None:
+    """Remove what killed runs of other commands left, but for finished images, which can be resumed."""
+    for folder in leftovers:
+        journal = Journal.read(folder.path)
+        if journal is None or not journal.done:
+            say(f"{output}: removed what a run that was killed left there")
+            folder.remove()
+    for name in set(map(_lock_name, results.RECORDS)):
+        if (output / f".{name}.lock").exists():
+            with suppress(LockedError, OSError), Lock.take(output / f".{name}.lock", "clean-up"):
+                pass  # no living process has it: its file goes as it is given back
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Find what an earlier run finished: in the hidden folder of a run that was killed, and in a published set."""
 
 import csv
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,9 +61,11 @@ class Resumption:
             ):
                 done[image] = entry
         kept = {name for entry in done.values() for name in entry.files}
-        for file in self.folder.results.rglob("*"):
-            if file.is_file() and file.relative_to(self.folder.results).as_posix() not in kept:
-                file.unlink()
+        for path in self.folder.results.iterdir():
+            if path.is_dir() and not path.is_symlink():  # of exports, which are made at the end
+                shutil.rmtree(path)
+            elif path.name not in kept:
+                path.unlink()
         return done
 
 

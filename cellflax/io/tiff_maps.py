@@ -43,7 +43,9 @@ class MapWriter:
         metadata: dict = {"Channel": {"Name": list(names)}}
         if time is not None:
             metadata |= time.ome_metadata(planes=len(names))
-        self._options = ome_options("CYX" if time is None else "TCYX", metadata, pixel_size_um)
+        # The pixels come later, so that the file is told from others by its name.
+        identity = f"{path.name} {self._shape}".encode()
+        self._options = ome_options("CYX" if time is None else "TCYX", metadata, pixel_size_um, identity)
         self._in_file = self._shape[1:] if time is None else self._shape
 
     def write(self, window: tuple[slice, slice], values: np.ndarray, frame: int = 0) -> None:

@@ -1,5 +1,7 @@
-"""TIFFs that cellflax writes: axes and pixel size are in their metadata."""
+"""TIFFs that cellflax writes: axes and pixel size are in their metadata, and the same pixels give the same bytes."""
 
+import hashlib
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,9 +52,18 @@ def write_probability(
     _write(Path(path), planes, {"Channel": {"Name": list(names)}}, pixel_size_um)
 
 
-def ome_options(axes: str, metadata: dict, pixel_size_um: float | None) -> dict[str, Any]:
-    """Arguments of tifffile's writers for an OME-TIFF of grey planes; `axes` are tifffile's letters."""
-    metadata = {"axes": axes, **metadata}
+def ome_options(axes: str, metadata: dict, pixel_size_um: float | None, content: bytes) -> dict[str, Any]:
+    """Arguments of tifffile's writers for an OME-TIFF of grey planes.
+
+    Args:
+        axes: tifffile's letters.
+        metadata: what else tifffile writes to the OME-XML.
+        pixel_size_um: edge of a pixel, if known.
+        content: a digest of the pixels, or what else tells this file from others. The file's UUID is made from it:
+            tifffile's own holds the time and the machine's network address.
+    """
+    identity = hashlib.sha1(repr((axes, metadata, pixel_size_um)).encode() + content, usedforsecurity=False)
+    metadata = {"axes": axes, "UUID": str(uuid.UUID(bytes=identity.digest()[:16], version=5)), **metadata}
     options: dict[str, Any] = {"ome": True, "photometric": "minisblack", "metadata": metadata}
     if pixel_size_um is not None:
         # ImageJ and Fiji read the tags, everything else the OME-XML: give both.
@@ -62,8 +73,16 @@ def ome_options(axes: str, metadata: dict, pixel_size_um: float | None) -> dict[
     return options
 
 
+def digest(pixels: np.ndarray) -> bytes:
+    """A digest of an image: of its shape, type and values."""
+    start = f"{pixels.shape} {pixels.dtype}".encode()
+    found = hashlib.sha1(start, usedforsecurity=False)
+    found.update(np.ascontiguousarray(pixels).data)
+    return found.digest()
+
+
 def _write(path: Path, array: np.ndarray, metadata: dict, pixel_size_um: float | None) -> None:
-    options = ome_options("CYX"[-array.ndim :], metadata, pixel_size_um)
+    options = ome_options("CYX"[-array.ndim :], metadata, pixel_size_um, digest(array))
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:

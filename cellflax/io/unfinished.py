@@ -14,6 +14,7 @@ from typing import Self
 
 UNFINISHED = ".unfinished."  # begins the name of the folder
 _LOCK = "run.lock"
+_MARK = "cellflax "  # begins what is in that file; then comes the command
 
 
 class Unfinished:
@@ -22,10 +23,11 @@ class Unfinished:
     Attributes:
         path: the folder.
         results: folder within it for the files that will be published.
+        command: of which it is a run; empty for one that was killed before it wrote that.
     """
 
-    def __init__(self, path: Path, lock: int):
-        self.path, self.results, self._lock = path, path / "results", lock
+    def __init__(self, path: Path, lock: int, command: str):
+        self.path, self.results, self.command, self._lock = path, path / "results", command, lock
 
     @classmethod
     def make(cls, target: Path, command: str) -> Self:
@@ -45,36 +47,27 @@ class Unfinished:
             if not (path / _LOCK).exists():
                 os.close(lock)
                 continue
-            os.write(lock, _mark(command))
-            folder = cls(path, lock)
-            folder.results.mkdir()
+            folder = cls(path, lock, command)
+            try:
+                os.write(lock, f"{_MARK}{command}\n".encode())
+                folder.results.mkdir()
+            except BaseException:  # a full disk
+                folder.remove()
+                raise
             return folder
 
     @classmethod
-    def claim(cls, path: Path, command: str) -> Self | None:
-        """Take a folder that a run of a command left behind; None if it is in use, or of another origin.
-
-        Raises:
-            BlockingIOError: if a living run of this command uses it.
-        """
+    def claim(cls, path: Path) -> Self | None:
+        """Take a folder that a run left behind; None if it is in use, or of another origin."""
         try:
             lock = os.open(path / _LOCK, os.O_RDWR | os.O_NOFOLLOW)
         except OSError:
             return None
-        mark = b""
-        try:
-            mark = os.read(lock, 100)
-            ours = mark == _mark(command) or (not mark and os.listdir(path) == [_LOCK])
-            if ours:
+        with suppress(OSError, UnicodeDecodeError):  # locked, or a file system without locks: it may be in use
+            mark = os.read(lock, 100).decode()
+            if mark.startswith(_MARK) or (not mark and os.listdir(path) == [_LOCK]):
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return cls(path, lock)
-        except BlockingIOError:
-            os.close(lock)
-            if not mark:  # of a run that begins this moment, of whatever command
-                return None
-            raise
-        except OSError:  # a file system without locks: whether it is in use is unknown
-            pass
+                return cls(path, lock, mark.removeprefix(_MARK).strip())
         os.close(lock)
         return None
 
@@ -91,27 +84,14 @@ class Unfinished:
             self.release()
 
 
-def left_behind(target: Path, command: str) -> list[Unfinished]:
-    """Take all folders that runs of a command left behind in a directory; empty ones are removed.
-
-    Raises:
-        BlockingIOError: if a living run of this command uses one.
-    """
+def left_behind(target: Path) -> list[Unfinished]:
+    """Take all folders that killed runs of any command left in a directory; empty ones are removed."""
     found: list[Unfinished] = []
-    try:
-        for path in sorted(target.glob(f"{UNFINISHED}*")):
-            with suppress(OSError):  # of a run that was killed as it began
-                path.rmdir()
-                continue
-            folder = Unfinished.claim(path, command)
-            if folder is not None:
-                found.append(folder)
-    except BlockingIOError:
-        for folder in found:
-            folder.release()
-        raise
+    for path in sorted(target.glob(f"{UNFINISHED}*")):
+        with suppress(OSError):  # of a run that was killed as it began
+            path.rmdir()
+            continue
+        folder = Unfinished.claim(path)
+        if folder is not None:
+            found.append(folder)
     return found
-
-
-def _mark(command: str) -> bytes:
-    return f"cellflax {command}\n".encode()

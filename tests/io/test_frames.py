@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from cellflax.errors import UserError
+from cellflax.errors import ContentError, UserError
 from cellflax.io.files import ImageFiles
 from cellflax.io.frames import is_movie, open_frames, open_label_movie, open_labels
 from cellflax.io.images import frame_image
@@ -159,3 +159,19 @@ def test_an_interrupted_label_movie_leaves_nothing(tmp_path):
         LabelMovieWriter(tmp_path / "nowhere" / "a.tif", TimeAxis(2), None),
     ):
         pass
+
+
+def test_a_frame_that_is_damaged_leaves_the_others(tmp_path):
+    path = tmp_path / "movie.tif"
+    pixels = np.random.default_rng(0).integers(0, 9, (3, 40, 50)).astype(np.uint8)
+    tifffile.imwrite(path, pixels, compression="zlib", metadata={"axes": "TYX"}, photometric="minisblack")
+    with tifffile.TiffFile(path) as tiff:
+        offset, count = tiff.pages[1].dataoffsets[0], tiff.pages[1].databytecounts[0]
+    data = bytearray(path.read_bytes())
+    data[offset : offset + count] = bytes(count)
+    path.write_bytes(data)
+    with open_frames(ImageFiles("movie", (path,))) as frames:
+        with pytest.raises(ContentError, match=r"movie\.tif"):
+            frames.read(1)
+        for t in (0, 2):
+            np.testing.assert_array_equal(frames.read(t).pixels[..., 0], pixels[t])

@@ -1,13 +1,16 @@
 """One set of results in a directory: whole, never mixed with others, never taken for input."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from cellflax.errors import UserError
+from cellflax.errors import OutputError, UserError
+from cellflax.io.journal import Journal
 from cellflax.io.result_set import result_set, without_results
 from cellflax.io.table_parts import columns_of, join_tables, split_table
 from cellflax.io.unfinished import Unfinished
@@ -112,17 +115,78 @@ def test_what_others_use_or_wrote_stays(left):
     foreign = left.with_name(".unfinished.mine")
     foreign.mkdir()
     (foreign / "notes.txt").write_text("mine")
-    lock = Unfinished.claim(left, "predict")
-    assert lock is not None  # as a living run has it
-    with pytest.raises(UserError, match="is writing there"):
-        publish(left.parent, "b.csv")
-    with result_set(left.parent, False, command="quantify") as found:  # another command does not mind
-        (found.folder / "c.csv").write_text("c")
-    assert (left / "results" / "a.csv").exists()
-    lock.release()
+    used = Unfinished.claim(left)
+    assert used is not None  # as a living run has it
+    assert used.command == "predict"
     publish(left.parent, "b.csv")
+    assert (left / "results" / "a.csv").exists()
+    used.release()
+    publish(left.parent, "c.csv", overwrite=True)
     assert not left.exists()
     assert (foreign / "notes.txt").exists()
+
+
+def test_the_next_command_removes_what_another_left(left, capsys):
+    assert (left.parent / ".provenance.lock").exists()
+    with result_set(left.parent, False, command="quantify") as found:
+        (found.folder / "c.csv").write_text("c")
+        found.publish({"cellflax": "1"})
+    assert names_in(left.parent) == ["c.csv", "provenance.quantify.json"]
+    assert "removed what a run that was killed left there" in capsys.readouterr().err
+
+
+def test_finished_images_of_another_command_stay(tmp_path):
+    left = Unfinished.make(tmp_path, "predict")
+    (left.path / "cells").mkdir()
+    (left.path / "cells" / "a.csv").write_text("image,label\n")
+    Journal(left.path, {}).start({})
+    Journal(left.path, {}).add("a", {}, [], {}, {})
+    left.release()
+    with result_set(tmp_path, False, command="track") as found:
+        found.publish({"cellflax": "1"})
+    again = Unfinished.claim(left.path)
+    assert again is not None
+    again.release()
+
+
+def test_an_error_names_the_place_that_the_user_knows(tmp_path):
+    out = tmp_path / "out"
+    full = OSError(errno.ENOSPC, "full")
+    for raised, line in (
+        (full, f"output={out}: cannot be written (full); make room, or give another"),
+        (OutputError("HIDDEN/a.csv: cannot be written (full)"), f"{out}/a.csv: cannot be written (full)"),
+        (PermissionError(errno.EACCES, "no", "HIDDEN/a"), f"output={out}: cannot be written (no); give another"),
+    ):
+        with pytest.raises(OutputError) as error, result_set(out, False) as found:
+            raise _below(raised, found.folder)
+        assert str(error.value) == line
+    other = PermissionError(errno.EACCES, "no", str(out / "image.tif"))  # of an input beside the results
+    with pytest.raises(PermissionError) as same, result_set(out, False):
+        raise other
+    assert same.value is other
+    assert not out.exists()
+
+
+def _below(error: Exception, hidden: Path) -> Exception:
+    parts = [part.replace("HIDDEN", str(hidden)) if isinstance(part, str) else part for part in error.args]
+    if isinstance(error, OSError) and error.filename:
+        parts.append(error.filename.replace("HIDDEN", str(hidden)))
+    return type(error)(*parts)
+
+
+def test_two_at_once_are_refused_by_name(tmp_path):
+    with result_set(tmp_path, False, command="track") as found:
+        (found.folder / "a.csv").write_text("a")
+        named = rf"output={tmp_path}: cellflax track, process {os.getpid()} on \S+ is writing there"
+        with pytest.raises(UserError, match=named), result_set(tmp_path, True, command="track"):
+            pass
+        with result_set(tmp_path, False, command="quantify") as other:  # a set of its own
+            (other.folder / "b.csv").write_text("b")
+            other.publish({"cellflax": "1"})
+        found.publish({"cellflax": "1"})
+    assert names_in(tmp_path) == ["a.csv", "b.csv", "provenance.quantify.json", "provenance.track.json"]
+    with result_set(tmp_path / "new", False, command="annotate"), pytest.raises(UserError, match="annotate, process"):
+        publish(tmp_path / "new", "b.csv")  # predict has the same record
 
 
 def test_parts_of_a_table(tmp_path):
