@@ -225,7 +225,7 @@ def publish(
     table = found.folder / (results.CELLS if ended else results.PARTIAL_CELLS)
     with writing(table):
         join_tables(table, [journal.cells(name) for name in journal.done])
-    if ended:
+    if ended and batch.panels:  # not of a shard whose images are all unusable
         save_overlay(found.folder / results.OVERLAY, batch.panels)
     wrong: dict[str, str] = {}
     for done in journal.done.values():

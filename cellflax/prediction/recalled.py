@@ -29,7 +29,7 @@ def recall(sights: PredictionSights, name: str, journal: Journal, open_image: Op
     """
     done = journal.done[name]
     with suppress(UserError, OSError):  # only its pictures are missing
-        cells = pd.read_csv(journal.cells(name), float_precision="round_trip")
+        cells = pd.read_csv(journal.cells(name))
         if results.FRAME not in cells:
             sights.add(name, name, cells, partial(_look, open_image, labels, 0))
             return
@@ -38,7 +38,9 @@ def recall(sights: PredictionSights, name: str, journal: Journal, open_image: Op
         of_frame = dict(iter(cells.groupby(results.FRAME)))
         for t, title in titles.items():
             if title not in done.blank and title not in done.failed:
-                sights.add(name, title, of_frame[t] if t in of_frame else cells.head(0), partial(_look, open_image, labels, t))
+                sights.add(
+                    name, title, of_frame[t] if t in of_frame else cells.head(0), partial(_look, open_image, labels, t)
+                )
 
 
 def frame_title(frames: Frames, t: int) -> str:

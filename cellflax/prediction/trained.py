@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cellflax.inference.devices import over_devices
 from cellflax.io.reading import ReadingOptions
 from cellflax.losses import output_activation
 from cellflax.models import Geometry
@@ -33,7 +34,7 @@ class TrainedModel:
         path: the checkpoint it was read from.
         geometry: geometry of each network.
         probabilities: compiled (T, H, W, C) -> (T, H - 2 border, W - 2 border, M K): the `outputs` of each member,
-            tile by tile.
+            tile by tile, on all devices of the machine.
     """
 
     config: TrainConfig
@@ -98,10 +99,9 @@ def load_model(path: str | Path, step: str = "best") -> TrainedModel:
     trained = read_weights(path, step)
     graph, activation = trained.graph, output_activation(trained.config.loss, trained.outputs)
 
-    @jax.jit
-    def compiled(params, stats, tiles):
+    def outputs(weights, tiles):
         def predict(tile):
-            members = member_probabilities(graph, activation, params, stats, tile[None])
+            members = member_probabilities(graph, activation, *weights, tile[None])
             return jnp.concatenate(list(members[:, 0]), axis=-1)
 
         return jax.lax.map(predict, tiles)
@@ -112,5 +112,5 @@ def load_model(path: str | Path, step: str = "best") -> TrainedModel:
         step=trained.step,
         path=trained.path,
         geometry=trained.geometry,
-        probabilities=lambda tiles: compiled(trained.params, trained.stats, tiles),
+        probabilities=over_devices(outputs, (trained.params, trained.stats)),
     )
