@@ -3,8 +3,8 @@
 python experiments/plates/shards.py OUTPUT [--images 2000] [--shards 4] [--kill-at 100]
 
 Simulates fields of nuclei (64 x 64 pixels), and segments them with the network `nuclei`: by one process, and by one for
-each shard, at once. Shard 1 gets SIGKILL when --kill-at images are finished; `gather` must refuse then. The same command
-with resume=true completes it, `gather` makes one set, and every figure is compared. Exits with 1 if any differs.
+each shard, at once. Shard 1 gets SIGKILL when --kill-at images are finished; `gather` must refuse then. It is completed
+with resume=true, `gather` makes one set, and every figure is compared. Exits with 1 if any differs.
 Writes OUTPUT/shards.md: CPU seconds and peak memory of each command, and what was compared.
 """
 
@@ -64,7 +64,7 @@ def main() -> None:
     root.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(root / "shards", ignore_errors=True)
     used: dict[str, Ended] = {}
-    if not (root / "fields").exists():
+    if not (root / "fields" / "provenance.simulate.json").exists():
         size = [
             f"nuclei.{key}={value}" for key, value in (("height", PIXELS), ("width", PIXELS), ("pixel_size_um", 1.3))
         ]
