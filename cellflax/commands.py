@@ -8,6 +8,7 @@ COMMANDS: dict[str, str] = {
     "plan": "cellflax.plan:PlanConfig",
     "train": "cellflax.training.config:TrainConfig",
     "predict": "cellflax.predict:PredictConfig",
+    "gather": "cellflax.gather:GatherConfig",
     "validate": "cellflax.validate:ValidateConfig",
     "evaluate": "cellflax.evaluate:EvaluateConfig",
     "track": "cellflax.track:TrackConfig",

@@ -9,38 +9,38 @@ Normalisation, channels and refinement are those of the checkpoint. The networks
 disagreement is the uncertainty of each cell.
 """
 
+from collections.abc import Container, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import cellflax
 from cellflax.checks import above, check
-from cellflax.config import entry, to_json
+from cellflax.config import entry
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
-from cellflax.exporting.formats import ExportOptions, check_formats, expected_exports, require_packages
+from cellflax.exporting.formats import ExportOptions, check_formats, require_packages
 from cellflax.exporting.predictions import export_predictions
 from cellflax.io import results
 from cellflax.io.failures import failure
-from cellflax.io.images import find_images, list_files
-from cellflax.io.pairs import PairBy, partners
+from cellflax.io.pairs import PairBy
 from cellflax.io.reading import ReadingOptions
-from cellflax.io.result_set import ResultSet, result_set, without_results
+from cellflax.io.result_set import ResultSet, result_set
 from cellflax.io.resuming import RESUME
 from cellflax.io.table_parts import join_tables
 from cellflax.io.tiff_output import writing
 from cellflax.pictures.overlay import save_overlay
 from cellflax.prediction.batch import ImageBatch, Source
-from cellflax.prediction.files import expected_files, provenance
-from cellflax.prediction.inputs import channel_parts, warn_of_simulation
+from cellflax.prediction.files import provenance
+from cellflax.prediction.inputs import warn_of_simulation
+from cellflax.prediction.listing import all_files, all_sources, run_of
 from cellflax.prediction.networks import Networks, PredictionSettings, load_networks
 from cellflax.prediction.report import prediction_report
+from cellflax.prediction.shards import SHARD, check_shard, chosen_shard, refuse_other_sets
 from cellflax.progress import Progress, say
 from cellflax.report.page import save_report
 
-_NOT_SEGMENTED = "images or frames were not segmented"
+NOT_SEGMENTED = "images or frames were not segmented"
 
 
 @dataclass
@@ -66,6 +66,9 @@ class PredictConfig(ReadingOptions, ExportOptions, PredictionSettings):
             files there stay.
         resume: whether to continue what an earlier run with the same settings and checkpoint finished in `output`,
             however it was ended; without such a run, begin anew. Images whose files were changed are segmented again.
+        shard: segment only this part of the images, from 0 to `shards` - 1. Each part is a set of its own within
+            `output`, and `cellflax gather` makes one of all.
+        shards: number of parts; auto takes it and the part from Slurm (`prediction.shards.chosen_shard`).
         save_probability: also write `<name>_probability.tif` (CYX, float32) and, if there are any,
             `<name>_uncertainty.tif` (YX, float32) and the nuclei as `<name>_seeds.tif`. In movies, T comes first.
     """
@@ -80,12 +83,15 @@ class PredictConfig(ReadingOptions, ExportOptions, PredictionSettings):
     frame_interval_s: float | None = None
     overwrite: bool = False
     resume: bool = False
+    shard: int | None = None
+    shards: str | None = None
     save_probability: bool = False
 
     def __post_init__(self):
         super().__post_init__()
         check(self, "", above(0), "pixel_size_um", "frame_interval_s")
         check_formats("export", self.export, ("images", "tables"), self.ome_zarr_version)
+        check_shard(self.shard, self.shards)
         if self.nuclei is not None and self.nuclei_checkpoint is not None:
             raise UserError(f"nuclei={self.nuclei} and nuclei_checkpoint={self.nuclei_checkpoint}: give one of them")
 
@@ -114,20 +120,18 @@ def predict(config: PredictConfig) -> None:
     model = networks.model
     device = set_up_jax(model.config.trainer.precision.name)
     _announce(networks, device)
-    files = list_files(config.input)
-    if len(files) > 1 or not Path(config.input).expanduser().is_file():
-        files = without_results(f"input={config.input}", files)  # of an earlier run beside the images
-    images = find_images(files, channel_parts(config.channels, model.channels), config.reading(model.focal_planes))
-    nuclei = partners("nuclei", config.nuclei, {image.name: image.paths[0] for image in images}, config.pair)
-    sources = {image.name: Source(image, nuclei.get(image.name)) for image in images}
-    expected = [
-        *expected_files(sources, maps=config.save_probability, uncertainty=networks.has_uncertainty),
-        *expected_exports(config.export, config.ome_zarr_version, images=sources, tables=[Path(results.CELLS).stem]),
-    ]
-
-    run = {"cellflax": cellflax.__version__, **networks.identity(), "settings": _settings(config)}
+    sources = everything = all_sources(config, networks)
+    shard, origin = chosen_shard(config.shard, config.shards), dict[str, Any]()
+    if shard is not None:
+        refuse_other_sets(config.output)
+        config = replace(config, output=str(shard.folder(config.output)))
+        sources = shard.part_of(everything, f"input={config.input}")
+        origin[SHARD] = shard.record(everything, sources, device)
+        say(f"{shard}: {len(sources)} of {len(everything)} images")
+    expected = all_files(config, networks, sources, exports=shard is None)
+    run = run_of(config, networks)
     with result_set(config.output, config.overwrite, expected, run=run, resume=config.resume) as found:
-        finished = _finished(sources, found, config)
+        finished = _finished(sources, found, config, everything)
         with Progress(len(sources), len(finished), unit="images") as bar:
             batch = ImageBatch(
                 networks,
@@ -148,36 +152,33 @@ def predict(config: PredictConfig) -> None:
             except BaseException:  # a full disk, an interruption: no other image can be segmented
                 if found.journal.done and not found.replaces:  # an earlier set stays whole
                     with suppress(OSError, UserError):  # the disk may be full; what is reported is why it ended
-                        _publish(found, networks, config, sources, batch, device, ended=False)
+                        publish(found, networks, config, sources, batch, device, origin, ended=False)
                         say(f"results so far: {config.output}; the same command with resume=true completes them")
                 raise
             finally:
                 batch.unlike.say()
-        if not found.journal.done:
-            raise failure(batch.unusable, None, _NOT_SEGMENTED)
-        _publish(found, networks, config, sources, batch, device, ended=True)
+        if not found.journal.done and shard is None:
+            raise failure(batch.unusable, None, NOT_SEGMENTED)
+        publish(found, networks, config, sources, batch, device, origin, ended=True)
     say(f"results: {config.output}")
     if batch.unusable:
-        raise failure(batch.unusable, config.output, _NOT_SEGMENTED)
+        raise failure(batch.unusable, config.output, NOT_SEGMENTED)
 
 
-def _settings(config: PredictConfig) -> dict[str, Any]:
-    """Settings that the result of an image depends on: not where files are, which are known by size and time."""
-    given = to_json(config)
-    places = {"checkpoint", "step", "nuclei_checkpoint", "input", "output", "overwrite", "resume"}
-    places |= {"export", "ome_zarr_version"}  # made at the end, of all images
-    return {key: value for key, value in given.items() if key not in places} | {
-        "nuclei": None if config.nuclei is None else "given"
-    }
-
-
-def _finished(sources: dict[str, Source], found: ResultSet, config: PredictConfig) -> set[str]:
+def _finished(
+    sources: dict[str, Source], found: ResultSet, config: PredictConfig, everything: Container[str]
+) -> set[str]:
     """Images that need not be segmented again; those whose files changed are taken off the journal.
+
+    So are those that belong to another shard, because there are more images than before.
 
     Raises:
         UserError: if images of the run that is resumed are not in the input any more.
     """
     journal = found.journal
+    for name in [name for name in journal.done if name not in sources and name in everything]:
+        say(f"{name}: belongs to another shard now, because the input has other images than before")
+        journal.forget(name)
     gone = [name for name in journal.done if name not in sources]
     if gone:
         raise UserError(
@@ -194,14 +195,16 @@ def _finished(sources: dict[str, Source], found: ResultSet, config: PredictConfi
     return finished
 
 
-def _publish(
+def publish(
     found: ResultSet,
     networks: Networks,
     config: PredictConfig,
     sources: dict[str, Source],
     batch: ImageBatch,
     device: str,
+    origin: Mapping[str, Any],
     ended: bool,
+    command: str = "predict",
 ) -> None:
     """Complete the set with the table, the overlay, the report and the provenance.
 
@@ -212,7 +215,9 @@ def _publish(
         sources: all images of the input, in order.
         batch: what was wrong with some, and what is shown of them.
         device: hardware and precision.
+        origin: what else `provenance.json` says: which shard this is, or which were gathered.
         ended: whether all images were tried.
+        command: the command that runs.
     """
     journal = found.journal
     journal.done = {name: journal.done[name] for name in sources if name in journal.done}
@@ -220,7 +225,7 @@ def _publish(
     table = found.folder / (results.CELLS if ended else results.PARTIAL_CELLS)
     with writing(table):
         join_tables(table, [journal.cells(name) for name in journal.done])
-    if ended:
+    if ended and batch.panels:  # not of a shard whose images are all unusable
         save_overlay(found.folder / results.OVERLAY, batch.panels)
     wrong: dict[str, str] = {}
     for done in journal.done.values():
@@ -228,13 +233,14 @@ def _publish(
     wrong |= batch.unusable
     complete = ended and not batch.unusable
     record = provenance(networks.model, networks.used_nuclei_model, config, list(journal.done), wrong, complete)
-    if ended and config.export:
+    if ended and config.export and SHARD not in origin:  # made when the shards are gathered
         pixels = {name: partial(batch.open, sources[name]) for name in journal.done}
         labels = {name: found.file(results.result_file(name, results.LABELS)) for name in journal.done}
         export_predictions(found.folder, labels, table, pixels, config.export, config.ome_zarr_version, record)
     if ended:
-        save_report(found.report(), lambda: prediction_report(record, journal, batch.sights, batch.panels, device))
-    found.publish({**record, RESUME: journal.recorded(table)})
+        shown = (batch.sights, batch.panels, device, command)
+        save_report(found.report(), lambda: prediction_report(record, journal, *shown))
+    found.publish({**record, **origin, RESUME: journal.recorded(table)})
 
 
 def _announce(networks: Networks, device: str) -> None:

@@ -14,6 +14,7 @@ from cellflax import (
     correct,
     evaluate,
     export,
+    gather,
     plan,
     predict,
     quantify,
@@ -62,6 +63,11 @@ def make_outputs(trained: Path, fields: Path, root: Path) -> Outputs:
         "channels=[phase,nuclear]", "save_probability=true", "test_time_augmentation=4", "refine=watershed",
         "refine.interior=0.3", f"nuclei_checkpoint={trained}", "export=[rois,geojson,ome_zarr,anndata]",
     )  # fmt: skip
+    plate = made.run(
+        "predict", predict.main, "plate", f"checkpoint={trained}", f"input={fields}/images", "channels=[phase,nuclear]",
+        "-m", "shards=2", "shard=0,1",
+    )  # fmt: skip
+    assert run_command(gather.main, f"output={plate}").status == 0
     made.run(
         "evaluate", evaluate.main, "scores", f"predicted={predicted}/*_labels.tif", f"reference={fields}/labels",
         f"+references.manual={fields}/labels",

@@ -15,6 +15,7 @@ from cellflax.convert import ConvertConfig
 from cellflax.correct import CorrectConfig
 from cellflax.evaluate import EvaluateConfig
 from cellflax.export import ExportConfig
+from cellflax.gather import GatherConfig
 from cellflax.inspect import InspectConfig
 from cellflax.models.patch_net import PatchNetConfig
 from cellflax.plan import PlanConfig
@@ -34,6 +35,7 @@ COMMANDS = {
     "plan": PlanConfig,
     "train": TrainConfig,
     "predict": PredictConfig,
+    "gather": GatherConfig,
     "validate": ValidateConfig,
     "convert": ConvertConfig,
     "export": ExportConfig,

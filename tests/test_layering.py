@@ -28,6 +28,7 @@ RANKS = (
     "napari_plugin",
     "inspect plan train predict validate evaluate track quantify annotate simulate export convert summarize correct "
     "public_data",
+    "gather",
 )
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms.split()}
 ENTRIES = set(RANKS[-1].split())

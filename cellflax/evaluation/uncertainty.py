@@ -9,7 +9,7 @@ import pandas as pd
 from cellflax.errors import UserError
 from cellflax.io import results
 from cellflax.io.pairs import Pair
-from cellflax.io.predictions import cells_of_image, read_cells
+from cellflax.io.predictions import cells_by_image, read_cells
 from cellflax.metrics.detection import right_cells
 from cellflax.metrics.score import CellScores
 
@@ -45,6 +45,7 @@ def judged_table(
     """
     tables = []
     read = functools.cache(read_cells)  # most often all images share a table
+    rows = functools.cache(lambda file: cells_by_image(read(file)))
     for pair in pairs:
         file = pair.predicted.parent / results.CELLS
         if not file.is_file():
@@ -60,7 +61,7 @@ def judged_table(
         found = pd.DataFrame({results.LABEL: score.predicted_label, JACCARD: score.predicted_jaccard})
         for iou in results.RIGHT.values():
             found[right_column(iou)] = np.concatenate([right_cells(table, iou) for table in score.tables])
-        of_image = cells_of_image(measured, image)
+        of_image = rows(file)(image)
         if pair.frame is not None and results.FRAME in of_image:
             of_image = of_image.loc[of_image[results.FRAME] == pair.frame].assign(**{results.IMAGE: pair.name})
         tables.append(of_image.reindex(columns=[*_KEYS, *here]).merge(found, on=results.LABEL))

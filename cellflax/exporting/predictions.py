@@ -14,7 +14,7 @@ from cellflax.exporting.tables import export_table, read_cell_table
 from cellflax.io import results
 from cellflax.io.frames import Frames, label_frame
 from cellflax.io.movie_time import TimeAxis
-from cellflax.io.predictions import cells_of_image
+from cellflax.io.predictions import cells_by_image
 from cellflax.io.readers import open_scene
 from cellflax.progress import say
 
@@ -47,8 +47,9 @@ def export_predictions(
     """
     cells = read_cell_table(table)
     if any(FORMATS[form].of == "images" for form in wanted):
+        of_image = cells_by_image(cells)
         for name, file in labels.items():
-            with _open(name, file, cells_of_image(cells, name), pixels.get(name)) as image:
+            with _open(name, file, of_image(name), pixels.get(name)) as image:
                 export_image(folder, image, wanted, version)
     export_table(folder, cells, table.stem, wanted, record)
     say(f"exported: {', '.join(wanted)}")

@@ -13,7 +13,8 @@ Apply = Callable[[np.ndarray], np.ndarray | jax.Array]
 # Images are padded up to a multiple of this, so that fewer shapes are compiled.
 SHAPE_STEP = 64
 # A call takes this many tiles, or one, so that only two programs are compiled. Within a call, the tiles use the same
-# memory one after another, which saves some time on a CPU (benchmarks/dense_inference.py).
+# memory one after another, which saves some time on a CPU (benchmarks/dense_inference.py). With several devices, it is
+# the next multiple of their number, and calls with a tile for each device come between (`devices.over_devices`).
 TILES_PER_CALL = 8
 
 
@@ -26,7 +27,8 @@ def predict_tiles(apply: Apply, image: np.ndarray, geometry: Geometry, *, tile: 
     at multiples of `multiple`, so that a network's poolings fall on the same pixels whatever the tile.
 
     Args:
-        apply: (T, h + 2 border, w + 2 border, C) -> (T, h, w, K), for T of 1 or `TILES_PER_CALL` tiles.
+        apply: (T, h + 2 border, w + 2 border, C) -> (T, h, w, K), for T of 1 or `TILES_PER_CALL` tiles; with several
+            devices, also for T of their number.
         image: (H, W, C) normalised.
         geometry: geometry of the network; h and w are divisible by its `multiple`.
         tile: largest h and w.
@@ -96,12 +98,12 @@ def predict_averaged(
 
 
 def _groups(corners: list[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
-    """As many full groups as there are, then single tiles."""
-    full = len(corners) // TILES_PER_CALL * TILES_PER_CALL
-    for first in range(0, full, TILES_PER_CALL):
-        yield corners[first : first + TILES_PER_CALL]
-    for corner in corners[full:]:
-        yield [corner]
+    """As many full groups as there are, then groups of a tile for each device, then single tiles."""
+    devices, first = jax.local_device_count(), 0
+    for size in (-(-TILES_PER_CALL // devices) * devices, devices, 1):
+        while len(corners) - first >= size:
+            yield corners[first : first + size]
+            first += size
 
 
 def _edge(size: int, largest: int, step: int) -> int:

@@ -97,7 +97,8 @@ def _preferred(option: str, files: list[Path]) -> list[Path]:
     """
     files = files if option in _RESULT_OPTIONS else not_results(files) or files
     labels = [file for file in files if has_label_suffix(stem_of(file)) or has_outlines(file)]
-    others = [file for file in files if file not in set(labels)]
+    found = set(labels)
+    others = [file for file in files if file not in found]
     return others or labels if option in _IMAGE_OPTIONS else labels or others
 
 

@@ -1,7 +1,7 @@
 """Read what `cellflax.predict` wrote: label images with the rows of `cells.csv` that belong to them."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,13 +57,13 @@ def find_predictions(text: str) -> dict[str, Prediction]:
     Raises:
         UserError: if there is no label image, or no readable `cells.csv` with rows beside it.
     """
-    tables: dict[Path, pd.DataFrame] = {}
+    tables: dict[Path, Callable[[str], pd.DataFrame]] = {}
     predictions = {}
     for stem, file in by_stem("predicted", text).items():
         if file.parent not in tables:
-            tables[file.parent] = read_cells(file.parent / results.CELLS)
+            tables[file.parent] = cells_by_image(read_cells(file.parent / results.CELLS))
         name = results.input_name(file)
-        predictions[stem] = Prediction(name, file, cells_of_image(tables[file.parent], name))
+        predictions[stem] = Prediction(name, file, tables[file.parent](name))
     return predictions
 
 
@@ -90,6 +90,12 @@ def read_cells(path: Path) -> pd.DataFrame:
 def cells_of_image(cells: pd.DataFrame, name: str) -> pd.DataFrame:
     """The rows of a `cells.csv` that belong to one image."""
     return cells.loc[cells[results.IMAGE] == name]
+
+
+def cells_by_image(cells: pd.DataFrame) -> Callable[[str], pd.DataFrame]:
+    """As `cells_of_image`, for many images: the table is gone through once, not for each of them."""
+    rows = cells.groupby(results.IMAGE, sort=False).indices
+    return lambda name: cells.iloc[rows.get(name, [])]
 
 
 def from_simulated_training(folder: Path) -> bool:

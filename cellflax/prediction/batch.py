@@ -2,6 +2,7 @@
 
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,16 @@ import pandas as pd
 from cellflax.errors import BlankError, ContentError, OutputError, UserError
 from cellflax.io import results
 from cellflax.io.frames import Frames, open_labels
-from cellflax.io.images import ImageFiles
+from cellflax.io.images import Image, ImageFiles
 from cellflax.io.journal import Journal, input_states
 from cellflax.io.tables import write_table
 from cellflax.pictures.overlay import Panel
 from cellflax.prediction.files import ResultFiles, frame_cells, panel
 from cellflax.prediction.inputs import open_images, open_nuclei
 from cellflax.prediction.networks import Networks
+from cellflax.prediction.recalled import frame_title, recall
 from cellflax.prediction.report import PredictionSights
+from cellflax.prediction.segment import Segmentation
 from cellflax.prediction.unlike import UnlikeTraining
 from cellflax.progress import Progress, say
 
@@ -106,12 +109,13 @@ class ImageBatch:
         return open_images(source.files, self._networks.model, *self._sizes)
 
     def show(self, source: Source, labels: Path) -> None:
-        """Draw an image that is finished already, if there is room in the overlay.
+        """Keep of an image that is finished already what the report shows, and draw it if the overlay has room.
 
         Args:
             source: the image or movie.
             labels: its label image or movie.
         """
+        recall(self.sights, source.files.name, self._journal, partial(self.open, source), labels)
         if len(self.panels) >= MAX_PANELS:
             return
         with (
@@ -121,7 +125,7 @@ class ImageBatch:
         ):
             for t in sorted(self._shown(frames)):
                 with suppress(ContentError):  # a blank frame
-                    self.panels.append(panel(_title(frames, t), read(t), frames.read(t).pixels[..., 0]))
+                    self.panels.append(panel(frame_title(frames, t), read(t), frames.read(t).pixels[..., 0]))
 
     def _segment_frames(self, frames: Frames, nuclei: Path | None, states: dict[str, list[int]]) -> None:
         """Segment an image or all frames of a movie, write the results and note that they are finished.
@@ -147,7 +151,7 @@ class ImageBatch:
         try:
             with open_nuclei(nuclei, frames) as read_nuclei, files:
                 for t in range(frames.count):
-                    title = _title(frames, t)
+                    title = frame_title(frames, t)
                     try:
                         image = frames.read(t)
                         if not tables:  # the first frame that can be used
@@ -161,7 +165,7 @@ class ImageBatch:
                         continue
                     files.write(t, image, result)
                     tables.append(frame_cells(frames, t, result.cells))
-                    self.sights.add(frames.name, title, image, result)
+                    self.sights.add(frames.name, title, result.cells, partial(_look, image, result))
                     if t in shown:
                         self.panels.append(panel(title, result.labels, image.pixels[..., 0]))
                     bar.brief(f"{title}: {len(result.cells)} cells")
@@ -193,8 +197,9 @@ class ImageBatch:
         return set(np.linspace(0, frames.count - 1, room, dtype=int).tolist())
 
 
-def _title(frames: Frames, t: int) -> str:
-    return frames.name if frames.time is None else f"{frames.name}, frame {t}"
+def _look(image: Image, result: Segmentation) -> tuple[np.ndarray, np.ndarray]:
+    """What the report draws a cell from."""
+    return result.labels, image.pixels[..., 0]
 
 
 def _keys_first(cells: pd.DataFrame) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """The report of `predict`: the first images, the most uncertain cells, sizes, a row per image."""
 
 import bisect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -9,10 +9,8 @@ import numpy as np
 import pandas as pd
 
 from cellflax.io import results
-from cellflax.io.images import Image
 from cellflax.io.journal import Journal
 from cellflax.pictures.overlay import Panel
-from cellflax.prediction.segment import Segmentation
 from cellflax.report.cells import PREDICTED_OUTLINES, cell_window, crop_panel, crop_picture, image_gallery
 from cellflax.report.model import Chart, Gallery, Notice, PlotLine, Report, Table, View, Weight
 from cellflax.report.origin import facts_of, failed_notices, files_table, note_notices, settings_table, simulated_notes
@@ -24,6 +22,7 @@ _TAUGHT_BY_SIMULATION = Notice(
 _MOST_UNCERTAIN = 12
 _MOST_OF_ONE = 4  # uncertain cells of one image or frame
 _BINS = 40
+Look = Callable[[], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(order=True)
@@ -49,16 +48,15 @@ class PredictionSights:
     unit: str = ""
     _uncertain: list[_Uncertain] = field(default_factory=list)
 
-    def add(self, name: str, title: str, image: Image, result: Segmentation) -> None:
+    def add(self, name: str, title: str, cells: pd.DataFrame, look: Look) -> None:
         """Keep a little of an image, or of a frame of a movie.
 
         Args:
             name: of the image or movie.
             title: of the image, or of the frame.
-            image: its intensities.
-            result: its cells.
+            cells: a row per cell.
+            look: gives (H, W) labels and (H, W) intensities; called where one of its cells is to be shown.
         """
-        cells = result.cells
         area = "area_um2" if "area_um2" in cells else "area_px"
         if self.unit in ("", area):
             self.unit = area
@@ -70,13 +68,14 @@ class PredictionSights:
         if results.UNCERTAINTY not in cells:
             return
         row["uncertainty"].append(cells[results.UNCERTAINTY].to_numpy(np.float32))
-        worst = cells.nlargest(_MOST_OF_ONE, results.UNCERTAINTY)
+        worst, seen = cells.nlargest(_MOST_OF_ONE, results.UNCERTAINTY), None
         for label, value in zip(worst[results.LABEL].tolist(), worst[results.UNCERTAINTY].tolist(), strict=True):
             full = len(self._uncertain) == _MOST_UNCERTAIN
             if not value > 0 or (full and -value >= self._uncertain[-1].rank):
                 continue
-            window = cell_window(result.labels, label)
-            panel = crop_panel(f"{value:.2f}  {title}, cell {label}", window, result.labels, None, image.pixels[..., 0])
+            labels, plane = seen = seen or look()
+            window = cell_window(labels, label)
+            panel = crop_panel(f"{value:.2f}  {title}, cell {label}", window, labels, None, plane)
             panel = replace(panel, predicted=np.where(panel.predicted == label, panel.predicted, 0))
             words = f"Cell {label} of {title}: uncertainty {value:.2f}. Blue: predicted outlines."
             bisect.insort(self._uncertain, _Uncertain(-value, panel, words))
@@ -93,16 +92,22 @@ class PredictionSights:
 
 
 def prediction_report(
-    record: Mapping[str, Any], journal: Journal, sights: PredictionSights, panels: Sequence[Panel], device: str
+    record: Mapping[str, Any],
+    journal: Journal,
+    sights: PredictionSights,
+    panels: Sequence[Panel],
+    device: str,
+    command: str = "predict",
 ) -> Report:
     """The page of a prediction.
 
     Args:
         record: content of `provenance.json`.
         journal: the images that are finished.
-        sights: what was kept of those that this run segmented.
+        sights: what was kept of them.
         panels: pictures of the first images.
         device: hardware and precision.
+        command: the command that runs.
     """
     cells = sum(done.rows for done in journal.done.values())
     uncertain = sights.gallery()
@@ -122,7 +127,7 @@ def prediction_report(
         curves=tuple(_charts(sights)),
         tables=(_images(journal, sights), files_table(_files(journal), results.PROVENANCE), settings_table(settings)),
         facts=facts_of(
-            "predict",
+            command,
             simulated=record["simulated"],
             device=device,
             data=[

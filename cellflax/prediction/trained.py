@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cellflax.inference.devices import over_devices
 from cellflax.io.reading import ReadingOptions
 from cellflax.losses import output_activation
 from cellflax.models import Geometry
@@ -33,7 +34,7 @@ class TrainedModel:
         path: the checkpoint it was read from.
         geometry: geometry of each network.
         probabilities: compiled (T, H, W, C) -> (T, H - 2 border, W - 2 border, M K): the `outputs` of each member,
-            tile by tile.
+            tile by tile, on all devices of the machine.
     """
 
     config: TrainConfig
@@ -100,10 +101,9 @@ def load_model(path: str | Path, step: str = "best", precision: Precision | None
     graph, activation = trained.graph, output_activation(trained.config.loss, trained.outputs)
     compute_type = (precision or trained.config.trainer.precision).compute_type
 
-    @jax.jit
-    def compiled(params, stats, tiles):
+    def outputs(weights, tiles):
         def predict(tile):
-            members = member_probabilities(graph, activation, params, stats, tile[None].astype(compute_type))
+            members = member_probabilities(graph, activation, *weights, tile[None].astype(compute_type))
             return jnp.concatenate(list(members[:, 0]), axis=-1)
 
         return jax.lax.map(predict, tiles)
@@ -114,5 +114,5 @@ def load_model(path: str | Path, step: str = "best", precision: Precision | None
         step=trained.step,
         path=trained.path,
         geometry=trained.geometry,
-        probabilities=lambda tiles: compiled(trained.params, trained.stats, tiles),
+        probabilities=over_devices(outputs, (trained.params, trained.stats)),
     )

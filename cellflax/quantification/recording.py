@@ -19,7 +19,7 @@ from cellflax.io.images import pixel_size_of, read_labels
 from cellflax.io.names import natural_key, stem_of
 from cellflax.io.outlines import has_outlines
 from cellflax.io.pairs import PairBy, by_stem, match_frames
-from cellflax.io.predictions import cells_of_image, read_cells
+from cellflax.io.predictions import cells_by_image, read_cells
 from cellflax.labels import label_values, majority_owners
 
 # Columns of a segmentation besides the shape of a cell; they go into every table.
@@ -153,11 +153,12 @@ def predicted_recording(text: str, pixel_size_um: float | None, failures: Failur
     """
     files = by_stem("predicted", text)
     folders = {file.parent for file in files.values()}
-    tables = {folder: read_cells(folder / results.CELLS) for folder in folders if (folder / results.CELLS).is_file()}
+    found = {folder: folder / results.CELLS for folder in folders if (folder / results.CELLS).is_file()}
+    tables = {folder: cells_by_image(read_cells(table)) for folder, table in found.items()}
     frames = []
     for stem in sorted(files, key=natural_key):
         file, name = files[stem], results.input_name(files[stem])
-        known = cells_of_image(tables[file.parent], name) if file.parent in tables else nothing_known()
+        known = tables[file.parent](name) if file.parent in tables else nothing_known()
         known = nothing_known() if known.empty else known  # the table may not list the image
         with failures.of(str(file)) if failures else nullcontext():
             frames += _frames(file, stem, name, known, pixel_size_um)

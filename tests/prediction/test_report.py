@@ -1,23 +1,18 @@
 """What the report of a prediction keeps of images; drawn by hand."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
-from cellflax.io.images import Image
-from cellflax.prediction.report import PredictionSights
-from cellflax.prediction.segment import Segmentation
+from cellflax.prediction.report import Look, PredictionSights
 
 
-def _segmented(uncertainty: list[float]) -> tuple[Image, Segmentation]:
+def _segmented(uncertainty: list[float]) -> tuple[pd.DataFrame, Look]:
     labels = np.zeros((30, 30 * len(uncertainty)), np.int32)
     for i in range(len(uncertainty)):
         labels[10:20, 30 * i + 10 : 30 * i + 20] = i + 1
     numbers = np.arange(1, len(uncertainty) + 1)
     cells = pd.DataFrame({"label": numbers, "area_px": 100 * numbers, "uncertainty": uncertainty})
-    image = Image(np.random.default_rng(0).random((*labels.shape, 2)), ("a", "b"), None, Path("a.tif"))
-    return image, Segmentation(labels, None, cells)
+    return cells, lambda: (labels, np.random.default_rng(0).random(labels.shape))
 
 
 def test_the_most_uncertain_cells_of_all_images():
@@ -37,8 +32,8 @@ def test_the_most_uncertain_cells_of_all_images():
 
 def test_without_uncertainty_there_is_no_such_gallery():
     sights = PredictionSights()
-    image, result = _segmented([0.0, 0.0])
-    sights.add("a", "a", image, result)
-    sights.add("b", "b", image, Segmentation(result.labels, None, result.cells.drop(columns="uncertainty")))
+    cells, look = _segmented([0.0, 0.0])
+    sights.add("a", "a", cells, look)
+    sights.add("b", "b", cells.drop(columns="uncertainty"), look)
     assert sights.gallery() is None
     assert np.concatenate(sights.areas).tolist() == [100, 200, 100, 200]
