@@ -6,7 +6,7 @@
 Writes `<name>_labels.tif` for every image, `cells.csv` with a row per cell, `overlay.png`, `report.html` and
 `provenance.json`. A TIFF with a time axis gives one label movie, and `cells.csv` then has a row per cell and frame.
 Normalisation, channels and refinement are those of the checkpoint. The networks of an ensemble are averaged, and their
-disagreement is the uncertainty of each cell.
+disagreement is the uncertainty of each cell. `streamed=true` segments one image that is larger than memory.
 """
 
 from contextlib import suppress
@@ -37,6 +37,7 @@ from cellflax.prediction.files import expected_files, provenance
 from cellflax.prediction.inputs import channel_parts, warn_of_simulation
 from cellflax.prediction.networks import Networks, PredictionSettings, load_networks
 from cellflax.prediction.report import prediction_report
+from cellflax.prediction.streamed import StreamOptions, predict_streamed
 from cellflax.progress import Progress, say
 from cellflax.report.page import save_report
 
@@ -44,7 +45,7 @@ _NOT_SEGMENTED = "images or frames were not segmented"
 
 
 @dataclass
-class PredictConfig(ReadingOptions, ExportOptions, PredictionSettings):
+class PredictConfig(StreamOptions, ReadingOptions, ExportOptions, PredictionSettings):
     """Options of `cellflax.predict`.
 
     Attributes:
@@ -114,6 +115,9 @@ def predict(config: PredictConfig) -> None:
     model = networks.model
     device = set_up_jax(model.config.trainer.precision.name)
     _announce(networks, device)
+    if config.streamed:
+        predict_streamed(config, networks)
+        return
     files = list_files(config.input)
     if len(files) > 1 or not Path(config.input).expanduser().is_file():
         files = without_results(f"input={config.input}", files)  # of an earlier run beside the images
