@@ -15,6 +15,8 @@ import tensorstore
 
 from cellflax.errors import OutputError, UserError
 
+# TensorStore's own are 32 tries over a quarter of an hour, also where a bucket does not exist.
+_RETRIES = {"max_retries": 6, "initial_delay": "500ms", "max_delay": "8s"}
 _REMOTE = re.compile(r"(s3|gs)://[^/]+/?(.*)")
 
 
@@ -60,6 +62,9 @@ class Place:
         if self.local is not None:
             return {"driver": "file", "path": f"{self.local.absolute()}/"}
         spec = tensorstore.KvStore.Spec(f"{self.name}/").to_json()
+        spec["s3_request_retries" if spec["driver"] == "s3" else "gcs_request_retries"] = _RETRIES
+        if spec["driver"] == "s3" and "AWS_ACCESS_KEY_ID" in os.environ:  # else it complains of missing files first
+            spec["aws_credentials"] = {"type": "environment"}
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
         if spec["driver"] == "s3" and endpoint:
             spec["endpoint"] = endpoint

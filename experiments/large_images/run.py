@@ -5,6 +5,11 @@
 Draws images of discs on disk chunk by chunk (SIMULATED), trains a tiny network on small ones of the same kind, and runs
 `cellflax predict streamed=true`. Prints a line per run, and writes them to DIR/measured.json: the largest memory of any
 process (`ru_maxrss`), CPU seconds, cells. It ends with an error if labels differ.
+
+    python experiments/large_images/run.py DIR huge=50000 block=2048
+
+measures what one worker needs of an image of 50,000 x 50,000 pixels: the pass over all its pixels, then the block in its
+middle. Of its chunks nine are drawn; the others are links to these, so that it takes 19 MB of disk.
 """
 
 import json
@@ -81,6 +86,34 @@ def make_image(folder: Path, size: int) -> Path:
     group = {"zarr_format": 3, "node_type": "group", "attributes": {"ome": ome}}
     (folder / "zarr.json").write_text(json.dumps(group))
     return folder
+
+
+def make_huge(folder: Path, size: int) -> Path:
+    """An image whose chunks repeat every three."""
+    image = make_image(folder, 3 * CHUNK)
+    metadata = image / "0" / "zarr.json"
+    content = json.loads(metadata.read_text())
+    content["shape"][1:] = [size, size]
+    metadata.write_text(json.dumps(content))
+    chunks = image / "0" / "c" / "0"
+    for row in range(-(-size // CHUNK)):
+        (chunks / str(row)).mkdir(exist_ok=True)
+        for column in range(-(-size // CHUNK)):
+            if row > 2 or column > 2:
+                os.link(chunks / str(row % 3) / str(column % 3), chunks / str(row) / str(column))
+    return image
+
+
+def measure_huge(folder: Path, size: int, block: int, run: Path) -> None:
+    """Memory of one worker that segments the middle block."""
+    shutil.rmtree(folder / "huge.zarr", ignore_errors=True)
+    shutil.rmtree(folder / "huge", ignore_errors=True)
+    image = make_huge(folder / "huge.zarr", size)
+    edge = -(-size // block)
+    words = [f"checkpoint={run}", f"input={image}", f"output={folder / 'huge'}", "streamed=true", f"block={block}"]
+    words += ["largest_cell_px=200", f"block_shard={edge**2 // 2}", f"block_shards={edge**2}"]
+    memory, seconds = command("predict", *words)
+    print(json.dumps({"size": size, "block": block, "worker_mb": round(memory), "cpu_s": round(seconds, 1)}))
 
 
 def train(folder: Path) -> Path:
@@ -182,6 +215,9 @@ def main() -> None:
     workers, block = int(options.get("workers", "4")), int(options.get("block", "512"))
     folder.mkdir(parents=True, exist_ok=True)
     run = train(folder)
+    if "huge" in options:
+        measure_huge(folder, int(options["huge"]), block, run)
+        return
     found = [measure(folder, size, 1, block, run) for size in sizes[:1]]
     reference = folder / found[0]["output"]
     for number, edge, kill in ((workers, block, False), (workers, block, True), (1, block // 2, False)):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorstore
 
-from cellflax.errors import UserError
+from cellflax.errors import OutputError, UserError
 from cellflax.io.zarr_place import Place
 from cellflax.io.zarr_windows import open_windows
 from cellflax.prediction import streamed
@@ -90,5 +90,7 @@ def test_labels_in_a_bucket_are_those_on_a_disk(tmp_path, bucket, monkeypatch):
 def test_what_is_not_in_a_bucket_is_named(bucket):
     with pytest.raises(UserError, match=r"input=s3://cells/none.zarr: no image in OME-Zarr"):
         open_windows(Place(f"{bucket}/none.zarr"))
-    with pytest.raises(UserError, match=r"s3://other/x.zarr/zarr.json: cannot be read"):
-        open_windows(Place("s3://other/x.zarr"))
+    with pytest.raises(UserError, match=r"s3://other/x: cannot be listed \(NOT_FOUND: NoSuchBucket"):
+        Place("s3://other/x").keys()
+    with pytest.raises(OutputError, match=r"s3://other/x/a: cannot be written"):
+        Place("s3://other/x").write("a", b"1")
