@@ -76,7 +76,11 @@ def shared_array(place: Place, shape: tuple[int, int], chunk_px: int) -> LabelAr
             "shape": list(shape),
             "data_type": "int32",
             "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [chunk_px, chunk_px]}},
-            "codecs": [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "zstd"}],
+            "codecs": [
+                {"name": "bytes", "configuration": {"endian": "little"}},
+                {"name": "zstd"},
+                {"name": "crc32c"},
+            ],
         },
     }
     try:

@@ -49,6 +49,11 @@ class Place:
         return None if is_remote(self.name) else Path(self.name)
 
     @property
+    def address(self) -> str:
+        """The whole path, or the URL."""
+        return self.name if self.local is None else str(self.local.absolute())
+
+    @property
     def stem(self) -> str:
         """Last part of the name, without `.zarr`."""
         return re.sub(r"(\.ome)?\.zarr$", "", self.name.rsplit("/", 1)[-1], flags=re.IGNORECASE)

@@ -36,7 +36,8 @@ class WindowedImage:
         origin: where these names come from.
         dtype: type of the pixels.
         pixel_size_um: edge of a pixel, if known.
-        metadata: what identifies the image: the metadata that describe its pixels.
+        metadata: what tells the image from another one at the same place, as JSON: shape, type, scales, the focal plane
+            and, on a disk, the time (ns) of its metadata file.
         chunk: height and width of the chunks that it is stored in.
         read: function from a window and numbers of channels to (h, w, C) pixels.
     """
@@ -47,7 +48,7 @@ class WindowedImage:
     origin: NamesFrom
     dtype: np.dtype
     pixel_size_um: float | None
-    metadata: str
+    metadata: list[Any]
     chunk: tuple[int, int]
     read: Callable[[Window, Sequence[int]], np.ndarray]
 
@@ -112,7 +113,7 @@ def open_windows(place: Place, z: int | None = None) -> WindowedImage:
         origin,
         array.dtype,
         image.pixel_size_um(place.name),
-        json.dumps([list(array.shape), str(array.dtype), image.array, [a.scale for a in image.axes], focal]),
+        [list(array.shape), str(array.dtype), image.array, [axis.scale for axis in image.axes], focal, _time(place)],
         (array.chunk[y], array.chunk[x]),
         read,
     )
@@ -170,6 +171,14 @@ class _RemoteArray(_Array):
     def missing(self, at: dict[int, int]) -> bool:
         part = self._store[tuple(at.get(i, slice(None)) for i in range(len(self.shape)))]
         return not part.storage_statistics(query_fully_stored=True).result().fully_stored
+
+
+def _time(place: Place) -> int | None:
+    """Time of the metadata of an image on a disk."""
+    if place.local is None:
+        return None
+    files = (place.local / name for name in ("zarr.json", ".zattrs"))
+    return next((file.stat().st_mtime_ns for file in files if file.exists()), None)
 
 
 def _open_array(place: Place, image: ZarrImage) -> _Array:

@@ -25,6 +25,7 @@ from cellflax.inference.settings import Tiling
 from cellflax.io import results
 from cellflax.io.images import Image, channels_of
 from cellflax.io.ome_zarr_output import CHUNK_PX
+from cellflax.io.records import earlier_files
 from cellflax.io.result_set import result_set
 from cellflax.io.table_parts import join_tables
 from cellflax.io.tiff_output import writing
@@ -102,6 +103,9 @@ def predict_streamed(config: Any, networks: Networks) -> None:
     stem = Place(config.input).stem
     name = f"{stem}_{results.LABELS_ZARR}"
     labels_at = None if config.labels_at is None else Place(config.labels_at)
+    earlier_files(Path(config.output), config.overwrite, "output", "predict")  # refused now, not after all blocks
+    if labels_at is not None:
+        require_free("labels_at", labels_at, config.overwrite)
     work = Place(Path(config.output) / f".blocks.{stem}") if labels_at is None else Place(f"{labels_at.name}.blocks")
     channels = _channels(image, networks, config.channels)
     plan = _plan(work, config, networks, image, channels)
@@ -119,9 +123,11 @@ def predict_streamed(config: Any, networks: Networks) -> None:
                 raise ValueError("it is missing")
             return BlockFacts.from_bytes(content)
         except ValueError as error:
-            raise UserError(
-                f"{work.name}/{_key(block)}: damaged ({error}); remove this file, and run the command again"
-            ) from error
+            raise _damaged(work, block, str(error)) from error
+
+    def check_block(block: AlignedBlock, labels: np.ndarray) -> None:
+        if not np.array_equal(np.bincount(labels.ravel())[1:], load(block).area):
+            raise _damaged(work, block, "its labels are not those that it counts")
 
     expected = [results.CELLS, *([name] if labels_at is None else [])]
     with result_set(config.output, config.overwrite, expected) as published:
@@ -129,7 +135,7 @@ def predict_streamed(config: Any, networks: Networks) -> None:
             require_free("labels_at", labels_at, config.overwrite)
         joined = join_blocks(blocks, load, found)
         target = LabelPyramid(labels_at or Place(published.folder / name), image.shape, pixel_size_um, chunk_px)
-        write_joined(blocks, joined, found, target.full)
+        write_joined(blocks, joined, found, target.full, check_block)
         rows = CellRows(
             source,
             target.full,
@@ -168,6 +174,10 @@ def _segment_missing(
             bar.done(f"block {block.row}, {block.column}: {len(facts.first)} cells")
 
 
+def _damaged(work: Place, block: AlignedBlock, reason: str) -> UserError:
+    return UserError(f"{work.name}/{_key(block)}: damaged ({reason}); remove this file, and run the command again")
+
+
 def _key(block: AlignedBlock) -> str:
     return f"{_FACTS}/{_file(block)}"
 
@@ -191,7 +201,7 @@ def _plan(
         **networks.identity(),
         "settings": settings,
         "refine": how,
-        "image": image.metadata,
+        "image": {"place": Place(image.name).address, "metadata": image.metadata},
         "channels": list(channels),
     }
     run = json.loads(json.dumps(run))

@@ -109,7 +109,13 @@ def _pairs_across(
     return np.concatenate(pairs)
 
 
-def write_joined(blocks: Sequence[AlignedBlock], joined: Joined, labels: LabelArray, target: LabelArray) -> None:
+def write_joined(
+    blocks: Sequence[AlignedBlock],
+    joined: Joined,
+    labels: LabelArray,
+    target: LabelArray,
+    check_block: Callable[[AlignedBlock, np.ndarray], None],
+) -> None:
     """Write the cells of the whole image, block by block.
 
     Args:
@@ -117,9 +123,11 @@ def write_joined(blocks: Sequence[AlignedBlock], joined: Joined, labels: LabelAr
         joined: the number of every part.
         labels: what each block found in its core.
         target: where the cells go.
+        check_block: is given every block and its labels, and raises an error if chunks of them were lost.
     """
     for block in blocks:
         found = labels.read(block.core)
+        check_block(block, found)
         start = joined.offset[block.row, block.column]
         numbers = np.concatenate([[0], joined.number[start : start + int(found.max(initial=0))]]).astype(np.int32)
         target.write(block.core, numbers[found])

@@ -8,8 +8,8 @@ process (`ru_maxrss`), CPU seconds, cells. It ends with an error if labels diffe
 
     python experiments/large_images/run.py DIR huge=50000 block=2048
 
-measures what one worker needs of an image of 50,000 x 50,000 pixels: the pass over all its pixels, then the block in its
-middle. Of its chunks nine are drawn; the others are links to these, so that it takes 19 MB of disk.
+measures what one worker needs of an image of 50,000 x 50,000 pixels: the pass over all its pixels, then the block in
+its middle. Of its chunks nine are drawn; the others are links to these, so that it takes 19 MB of disk.
 """
 
 import json

@@ -165,6 +165,34 @@ def test_a_killed_worker_loses_the_block_it_was_at(tmp_path, monkeypatch):
     assert sorted(file.name for file in folder.iterdir()) == ["cells.csv", "provenance.json", "slide_labels.zarr"]
 
 
+def test_lost_chunks_and_facts_are_noticed(tmp_path):
+    slide, used = stored(tmp_path / "slide.zarr", field((209, 321))), networks(THRESHOLD, 96, 60)
+    for shard in (0, 1):
+        config = configured(tmp_path / "out", slide, used, block_shard=shard, block_shards=2)
+        predict_streamed(config, used)
+    work = tmp_path / "out/.blocks.slide"
+    chunk, facts = work / "labels/c/4/4", work / "facts/1_1.npz"
+    for file, damage, line in (
+        (chunk, b"", "1_1.npz: damaged .its labels are not those that it counts.; remove this file"),
+        (chunk, b"0", "labels: cannot be read"),
+        (facts, b"0", "1_1.npz: damaged .no facts of a block"),
+    ):
+        content = file.read_bytes()
+        file.write_bytes(content[:-9] + bytes(9) if damage else b"")
+        if not damage:
+            file.unlink()
+        with pytest.raises(UserError, match=line):
+            predict_streamed(configured(tmp_path / "out", slide, used), used)
+        assert not (tmp_path / "out/cells.csv").exists()
+        file.write_bytes(content)
+    facts.unlink()  # what the message says
+    predict_streamed(configured(tmp_path / "out", slide, used), used)
+    assert (tmp_path / "out/cells.csv").exists()
+    with pytest.raises(UserError, match="holds the results of an earlier run"):  # at once, not after all blocks
+        predict_streamed(config, used)
+    assert not work.exists()
+
+
 def test_blocks_of_another_run_are_not_mixed(tmp_path):
     slide, used = stored(tmp_path / "slide.zarr", field()), networks(THRESHOLD, 96, 60)
     share = {"block_shard": 0, "block_shards": 4}
@@ -172,6 +200,10 @@ def test_blocks_of_another_run_are_not_mixed(tmp_path):
     others = replace(used, how=ThresholdConfig(interior=0.7, min_area_px=10))
     with pytest.raises(UserError, match=r"blocks of another run \(refine.interior\)"):
         predict_streamed(configured(tmp_path / "out", slide, others), others)
+    (tmp_path / "b").mkdir()
+    same_name = stored(tmp_path / "b/slide.zarr", field())
+    with pytest.raises(UserError, match=r"blocks of another run \(image.place, image.metadata\)"):
+        predict_streamed(configured(tmp_path / "out", same_name, used), used)
 
 
 @pytest.mark.parametrize(
