@@ -6,7 +6,7 @@
 Writes `<name>_labels.tif` for every image, `cells.csv` with a row per cell, `overlay.png`, `report.html` and
 `provenance.json`. A TIFF with a time axis gives one label movie, and `cells.csv` then has a row per cell and frame.
 Normalisation, channels and refinement are those of the checkpoint. The networks of an ensemble are averaged, and their
-disagreement is the uncertainty of each cell.
+disagreement is the uncertainty of each cell. `streamed=true` segments one image that is larger than memory.
 """
 
 from collections.abc import Container, Mapping
@@ -37,6 +37,7 @@ from cellflax.prediction.listing import all_files, all_sources, run_of
 from cellflax.prediction.networks import Networks, PredictionSettings, load_networks
 from cellflax.prediction.report import prediction_report
 from cellflax.prediction.shards import SHARD, check_shard, chosen_shard, refuse_other_sets
+from cellflax.prediction.streamed import StreamOptions, predict_streamed
 from cellflax.progress import Progress, say
 from cellflax.report.page import save_report
 
@@ -44,7 +45,7 @@ NOT_SEGMENTED = "images or frames were not segmented"
 
 
 @dataclass
-class PredictConfig(ReadingOptions, ExportOptions, PredictionSettings):
+class PredictConfig(StreamOptions, ReadingOptions, ExportOptions, PredictionSettings):
     """Options of `cellflax.predict`.
 
     Attributes:
@@ -120,6 +121,9 @@ def predict(config: PredictConfig) -> None:
     model = networks.model
     device = set_up_jax(model.config.trainer.precision.name)
     _announce(networks, device)
+    if config.streamed:
+        predict_streamed(config, networks)
+        return
     sources = everything = all_sources(config, networks)
     shard, origin = chosen_shard(config.shard, config.shards), dict[str, Any]()
     if shard is not None:

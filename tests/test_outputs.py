@@ -115,6 +115,7 @@ NOT_WRITTEN = {
     },
     "predict": {
         *("cells.partial.csv", "cells.parquet"),  # tests/exporting writes Parquet
+        "<name>_labels.zarr/",  # tests/prediction/test_streamed.py writes it
         *(f"cells.csv: {name}" for name in ("frame", "time_s", "cell_type", "score_<type>", *results.RIGHT)),
     },
     "track": {"tracks.parquet"},

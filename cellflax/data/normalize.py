@@ -117,6 +117,28 @@ def intensity_scale(
     if config.intensity is None:
         raise UserError("normalize.intensity is null, which only a training resolves; name a method")
     offset, divisor = np.transpose([_scale(image[..., c], config, config.intensity) for c in range(image.shape[-1])])
+    return checked_scale(offset, divisor, config, name, remedy)
+
+
+def checked_scale(
+    offset: np.ndarray, divisor: np.ndarray, config: NormalizeConfig, name: str, remedy: str
+) -> IntensityScale:
+    """A scale whose divisors are above 0.
+
+    Args:
+        offset: as in `IntensityScale`.
+        divisor: as in `IntensityScale`.
+        config: as for `intensity_scale`.
+        name: as for `intensity_scale`.
+        remedy: as for `intensity_scale`.
+
+    Raises:
+        ContentError: as in `normalize`.
+        BlankError: as in `normalize`.
+        UserError: if the configuration names no method.
+    """
+    if config.intensity is None:
+        raise UserError("normalize.intensity is null, which only a training resolves; name a method")
     if np.any(divisor <= 0):
         channel = int(np.argmax(divisor <= 0))
         if config.intensity is Intensity.percentile:
@@ -156,10 +178,16 @@ def _grid(plane: np.ndarray) -> np.ndarray:
 
     An odd n takes even and odd rows and columns in turn, which differ in interlaced images.
     """
-    step = 1
-    while -(-plane.shape[0] // step) * -(-plane.shape[1] // step) > MOST_SORTED:
-        step += 2
+    step = grid_step(plane.shape)
     return plane[::step, ::step]
+
+
+def grid_step(shape: tuple[int, ...]) -> int:
+    """Distance between the pixels of a plane's grid, of which there are `MOST_SORTED` at most."""
+    step = 1
+    while -(-shape[0] // step) * -(-shape[1] // step) > MOST_SORTED:
+        step += 2
+    return step
 
 
 def _median(plane: np.ndarray) -> float:

@@ -21,7 +21,7 @@ from cellflax.io.tiff_output import writing
 from cellflax.io.zarr_metadata import validated
 
 CELLS = "cells"  # name of the labels within the image
-_CHUNK_PX = 1024
+CHUNK_PX = 1024  # largest edge of a chunk
 _SMALLEST_PX = 512  # an image whose longer edge has no more than this gets no smaller copy
 
 
@@ -65,9 +65,13 @@ class OmeZarrWriter:
 
     def __init__(self, folder: Path, layout: ZarrLayout):
         self._layout = layout
-        self._image = [_create(folder / str(i), layout, layout.dtype, size) for i, size in enumerate(layout.sizes)]
+        labels, channels = folder / "labels" / CELLS, len(layout.channels)
+        self._image = [
+            create_array(_kvstore(folder / str(i)), layout, layout.dtype, size, channels)
+            for i, size in enumerate(layout.sizes)
+        ]
         self._labels = [
-            _create(folder / "labels" / CELLS / str(i), layout, layout.label_dtype, size)
+            create_array(_kvstore(labels / str(i)), layout, layout.label_dtype, size)
             for i, size in enumerate(layout.sizes)
         ]
         self._low = np.full(len(layout.channels), math.inf)
@@ -126,9 +130,9 @@ def writing_ome_zarr(path: Path, layout: ZarrLayout) -> Iterator[OmeZarrWriter]:
     with writing(path), new_directory(path) as folder:
         writer = OmeZarrWriter(folder, layout)
         yield writer
-        of_cells = _multiscale(layout, is_image=False)
+        of_cells = multiscale(layout, is_image=False)
         validated(path, "Multiscale", of_cells, layout.version)
-        of_image = {"multiscales": [_multiscale(layout, is_image=True)], "omero": _omero(layout, writer.windows())}
+        of_image = {"multiscales": [multiscale(layout, is_image=True)], "omero": _omero(layout, writer.windows())}
         validated(path, "Image", of_image, layout.version)
         label = {"source": {"image": "../../"}}
         if layout.version == "0.4":
@@ -156,7 +160,8 @@ def _interval_s(layout: ZarrLayout) -> float | None:
     return None if layout.time is None else layout.time.ome_metadata().get("TimeIncrement")
 
 
-def _multiscale(layout: ZarrLayout, *, is_image: bool) -> dict[str, Any]:
+def multiscale(layout: ZarrLayout, *, is_image: bool) -> dict[str, Any]:
+    """The metadata of an image, or of its labels, and their copies of less resolution."""
     interval_s, size = _interval_s(layout), layout.pixel_size_um or 1.0
     before = [1.0] if layout.time is None else [1.0 if interval_s is None else interval_s, 1.0]
     datasets = []
@@ -195,11 +200,34 @@ def _write_group(folder: Path, content: dict[str, Any], version: str) -> None:
     (folder / "zarr.json").write_text(json.dumps(group, indent=1), encoding="utf-8")
 
 
-def _create(folder: Path, layout: ZarrLayout, dtype: np.dtype, size: tuple[int, int]) -> tensorstore.TensorStore:
-    channels = len(layout.channels) if folder.parent.name != CELLS else 1
+def _kvstore(folder: Path) -> dict[str, Any]:
+    return {"driver": "file", "path": f"{folder.absolute()}/"}
+
+
+def create_array(
+    kvstore: dict[str, Any],
+    layout: ZarrLayout,
+    dtype: np.dtype,
+    size: tuple[int, int],
+    channels: int = 1,
+    chunk_px: int = CHUNK_PX,
+) -> tensorstore.TensorStore:
+    """Make the array of an image or of labels, or of a copy of less resolution.
+
+    Args:
+        kvstore: TensorStore's description of its folder.
+        layout: what the OME-Zarr will hold.
+        dtype: type of the values.
+        size: height and width.
+        channels: number of channels.
+        chunk_px: largest edge of a chunk.
+
+    Raises:
+        ValueError: if it exists, or cannot be written.
+    """
     before = [] if layout.time is None else [layout.time.n_frames]
     shape = [*before, channels, *size]
-    chunk = [*(1 for _ in before), 1, *(min(n, _CHUNK_PX) for n in size)]
+    chunk = [*(1 for _ in before), 1, *(min(n, chunk_px) for n in size)]
     metadata: dict[str, Any] = {"shape": shape, "fill_value": False if dtype.kind == "b" else 0}
     if layout.version == "0.4":
         driver = "zarr"
@@ -223,7 +251,7 @@ def _create(folder: Path, layout: ZarrLayout, dtype: np.dtype, size: tuple[int, 
         }
     spec = {
         "driver": driver,
-        "kvstore": {"driver": "file", "path": f"{folder.absolute()}/"},
+        "kvstore": kvstore,
         "metadata": metadata,
         # A missing chunk looks like one that was lost in copying.
         "store_data_equal_to_fill_value": True,

@@ -35,6 +35,7 @@ VALIDATION_REPORT = report_of("validate")  # in a run directory
 
 # predict
 PARTIAL_CELLS = "cells.partial.csv"  # of a prediction that stopped early
+LABELS_ZARR = "labels.zarr"  # kind of the labels of an image that is larger than memory
 LABELS, PROBABILITY, SEEDS = "labels", "probability", "seeds"  # kinds of images; so is UNCERTAINTY below
 
 # evaluate

@@ -48,7 +48,7 @@ class ZarrImage:
     array: str
     axes: tuple[ZarrAxis, ...]
 
-    def pixel_size_um(self, path: Path) -> float | None:
+    def pixel_size_um(self, path: Path | str) -> float | None:
         """Edge of a pixel, None if unknown.
 
         Raises:
@@ -57,7 +57,7 @@ class ZarrImage:
         x, y = self._um(path, "X"), self._um(path, "Y")
         return None if x is None or y is None else square_pixel_um(path, x, y)
 
-    def z_um(self, path: Path, planes: int) -> tuple[float, ...] | None:
+    def z_um(self, path: Path | str, planes: int) -> tuple[float, ...] | None:
         """Focus positions of the planes from the first, None if unknown."""
         step = self._um(path, "Z") if planes > 1 else None
         return None if step is None else tuple(step * plane for plane in range(planes))
@@ -71,7 +71,7 @@ class ZarrImage:
                 return interval if math.isfinite(interval) and interval > 0 else None
         return None
 
-    def _um(self, path: Path, letter: str) -> float | None:
+    def _um(self, path: Path | str, letter: str) -> float | None:
         for axis in self.axes:
             if axis.letter == letter and axis.scale is not None:
                 scale = UM_PER_UNIT.get(axis.unit.lower())
@@ -83,7 +83,7 @@ class ZarrImage:
         return None
 
 
-def read_images(path: Path, group: Mapping[str, Any]) -> list[ZarrImage]:
+def read_images(path: Path | str, group: Mapping[str, Any]) -> list[ZarrImage]:
     """The images that a group of OME-Zarr describes.
 
     Args:
@@ -111,7 +111,7 @@ def channel_names(group: Mapping[str, Any], count: int) -> tuple[tuple[str, ...]
     return default_channel_names(count), "default"
 
 
-def check_version(path: Path, version: object) -> None:
+def check_version(path: Path | str, version: object) -> None:
     """Refuse other versions of OME-Zarr.
 
     Raises:
@@ -124,7 +124,7 @@ def check_version(path: Path, version: object) -> None:
         )
 
 
-def validated(path: Path, kind: str, content: Any, version: str) -> Any:
+def validated(path: Path | str, kind: str, content: Any, version: str) -> Any:
     """A part of the metadata as the model of this name in `yaozarrs`.
 
     Raises:
@@ -147,7 +147,7 @@ def validated(path: Path, kind: str, content: Any, version: str) -> Any:
             ) from error
 
 
-def _read_image(path: Path, content: dict[str, Any], version: str) -> ZarrImage:
+def _read_image(path: Path | str, content: dict[str, Any], version: str) -> ZarrImage:
     check_version(path, content.get("version", version) if version == "0.4" else version)
     content = {**content, "axes": [_with_type(axis) for axis in content.get("axes", [])]}
     content.pop("version", None)

@@ -109,6 +109,15 @@ class ZarrArray:
                 f"{path}: pixels of type {kind!r:.60} are not supported; save integers or floats"
             ) from error
 
+    @property
+    def read_chunk(self) -> tuple[int, ...]:
+        """Shape of what is decoded at once: of a shard, which is one file, a part.
+
+        Raises:
+            UserError: if it is too large.
+        """
+        return tuple(int(n or 1) for n in self._open({}).chunk_layout.read_chunk.shape or ())
+
     def plane(self, at: Mapping[int, int]) -> np.ndarray:
         """The values at one place along some axes, and all along the others.
 
@@ -128,6 +137,19 @@ class ZarrArray:
                 "in copying, copy it again"
             )
         return np.asarray(_result(store[index].read()))
+
+    def window(self, at: Mapping[int, int], part: Mapping[int, slice]) -> np.ndarray:
+        """The values of a part of a plane. Unlike `plane`, it does not look at the chunks first: `check` does.
+
+        Args:
+            at: as for `plane`.
+            part: along each other axis, the part.
+
+        Raises:
+            UserError: if its chunks are too large.
+        """
+        index = tuple(at[axis] if axis in at else part[axis] for axis in range(len(self.shape)))
+        return np.asarray(_result(self._open(at)[index].read()))
 
     def _open(self, at: Mapping[int, int]) -> tensorstore.TensorStore:
         """The open array, with a cache of a plane's chunks where they hold other planes too.

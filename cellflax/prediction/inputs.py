@@ -42,7 +42,7 @@ def open_images(
     with open_frames(files, frame_interval_s) as frames:
 
         def read(t: int) -> Image:
-            return _fitting(frames.read(t), model, pixel_size_um)
+            return fitting(frames.read(t), model, pixel_size_um)
 
         yield replace(frames, read=read)
 
@@ -93,8 +93,17 @@ def nuclei_of(labels: np.ndarray, image: Image, name: str) -> np.ndarray:
     return cells_of(whole_numbers(labels, name))
 
 
-def _fitting(image: Image, model: TrainedModel, pixel_size_um: float | None) -> Image:
-    """The image with the model's channel names, checked against what the network was trained on."""
+def fitting(image: Image, model: TrainedModel, pixel_size_um: float | None) -> Image:
+    """The image with the model's channel names, checked against what the network was trained on.
+
+    Args:
+        image: (H, W, C) raw intensities.
+        model: model that will segment it.
+        pixel_size_um: overrides the pixel size of the image.
+
+    Raises:
+        UserError: if its channels are not those that the network needs.
+    """
     wanted, names = model.channels, image.channels
     if image.origin != "user":
         known = {name.lower() for name in names} & {name.lower() for name in wanted}

@@ -26,6 +26,7 @@ class ActiveContourConfig(FloodConfig):
     """
 
     needs_seeds: ClassVar[bool] = True
+    takes_levels: ClassVar[bool] = True
 
     iterations: int = 80
     smoothing: int = 1

@@ -44,6 +44,8 @@ class RefineConfig:
         needs_pixel_size: whether the refinement requires the size of a pixel.
         needs_compartments: whether the network must have the classes nucleus and cytoplasm.
         needs_distances: whether the network must have maps of distances (group target).
+        takes_levels: whether the result depends on levels of the whole input (its mean, thresholds by Otsu), so that
+            a part of an image gives other cells than the whole.
     """
 
     takes_seeds: ClassVar[bool] = False
@@ -51,6 +53,7 @@ class RefineConfig:
     needs_pixel_size: ClassVar[bool] = False
     needs_compartments: ClassVar[bool] = False
     needs_distances: ClassVar[bool] = False
+    takes_levels: ClassVar[bool] = False
 
     def intensity_plane(self, channels: Sequence[str]) -> int | None:
         """The channel whose raw intensities `label` gets besides the probabilities; None if it takes none.

@@ -30,6 +30,7 @@ class WholeCellConfig(CellGrowthConfig, RefineConfig):
     takes_seeds: ClassVar[bool] = True
     needs_pixel_size: ClassVar[bool] = True
     needs_compartments: ClassVar[bool] = True
+    takes_levels: ClassVar[bool] = True
 
     min_nucleus_um2: float = 40.0
     intensity_channel: str | None = None
