@@ -140,9 +140,17 @@ def test_slurm(sweep, tmp_path):
     assert str(tmp_path / "out/.submitit") in given["output"]
 
 
-def test_jobs_that_would_share_a_directory_are_refused(sweep):
-    result = sweep("hydra.sweep.subdir=one")
-    assert "hydra.sweep.subdir=one: several jobs of the sweep could write to one directory" in result.error
+@needs("submitit_slurm_gpu")
+def test_a_machine_without_slurm(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", "/nowhere")
+    result = run_command(train.main, "-m", "hydra/launcher=submitit_slurm_cpu", "seed=0,1", f"run={tmp_path}")
+    assert "needs Slurm's sbatch and srun" in result.error
+
+
+def test_jobs_that_would_share_a_directory_are_refused(tmp_path):
+    subdir = "hydra.sweep.subdir=rate_${optimizer.learning_rate}"
+    result = run_command(train.main, "-m", "seed=0,1", subdir, f"run={tmp_path}")
+    assert "several jobs of the sweep could write to one directory; put ${hydra.job.num} into it" in result.error
 
 
 def test_a_line_break_reaches_no_script_of_slurm():

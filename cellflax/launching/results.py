@@ -7,6 +7,7 @@ cluster (submitit_slurm). By themselves, they forget all results as soon as one 
 import math
 import re
 import secrets
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -59,6 +60,7 @@ class _Launcher:
         _require_own_directories(self._config, len(job_overrides))
         target = str(self._config.hydra.launcher._target_)
         if target.startswith(_SUBMITIT):
+            _require_slurm(target)
             _prepare_submitit(self._launcher.params, str(self._config.hydra.sweep.dir))
         with _surviving_results(target):
             returns = self._launcher.launch(job_overrides, initial_job_idx=initial_job_idx)
@@ -86,6 +88,14 @@ def _require_own_directories(config: DictConfig, jobs: int) -> None:
         raise UserError(
             f"hydra.sweep.subdir={pattern}: several jobs of the sweep could write to one directory; put "
             "${hydra.job.num} into it"
+        )
+
+
+def _require_slurm(target: str) -> None:
+    if target.endswith(".SlurmLauncher") and not (shutil.which("sbatch") and shutil.which("srun")):
+        raise UserError(
+            "hydra/launcher=submitit_slurm needs Slurm's sbatch and srun, which this machine does not have; "
+            "start the sweep where they are, or take hydra/launcher=joblib_cpu or joblib_gpu"
         )
 
 
