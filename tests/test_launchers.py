@@ -1,11 +1,14 @@
 """Sweeps by Hydra's launchers: scores of all jobs, a job that fails, one that is killed, and the sweep run again."""
 
-import fcntl
+import contextlib
 import importlib.util
+import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,10 +17,9 @@ import yaml
 from cellflax import train
 from cellflax.config import config_directory
 from cellflax.errors import UserError
-from cellflax.launching import gpus, settings
 from cellflax.launching.results import _prepare_submitit
 from tests import fake_slurm, launched_command
-from tests.commands import REPOSITORY, Result, run_command
+from tests.commands import REPOSITORY, TINY_NETWORK, Result, finish_command, run_command, start_command
 
 # What each file of conf/hydra/launcher/ gives a job, by the name of its plugin.
 LAUNCHERS = {
@@ -188,80 +190,56 @@ def test_optuna_finds_the_best_and_resumes(sweep, tmp_path):
     assert yaml.safe_load((tmp_path / "out/optimization_results.yaml").read_text()) == found
 
 
-# GPUs.
+# Real trainings.
+
+SHORT = (*TINY_NETWORK, "trainer.devices=1", "trainer.steps=40", "trainer.validate_every=4", "seed=0,1")
 
 
-@pytest.fixture
-def devices(tmp_path, monkeypatch):
-    """A machine with three GPUs."""
-    for number in range(3):
-        (tmp_path / f"nvidia{number}").touch()
-    (tmp_path / "nvidiactl").touch()
-    monkeypatch.setattr(gpus, "_DEVICES", tmp_path)
-    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    gpus.take_gpu.cache_clear()
-    yield tmp_path
-    gpus.take_gpu.cache_clear()
+def processes_with(folder: Path) -> set[int]:
+    """Processes that have a file below a folder open."""
+    found = set()
+    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):
+            if descriptor.readlink().is_relative_to(folder):
+                found.add(int(descriptor.parts[2]))
+    return found
 
 
-def taken() -> str | None:
-    gpus.take_gpu()
-    return os.environ.get("CUDA_VISIBLE_DEVICES")
+def scores_of(folder: Path) -> dict[str, str]:
+    """By directory, the score of each run, exactly."""
+    return {
+        summary.parent.name: json.loads(summary.read_text())["score"].hex() for summary in folder.glob("*/summary.json")
+    }
 
 
-def test_a_process_takes_the_first_free_gpu_and_keeps_it(devices):
-    other = (devices / "nvidia0").open()
-    fcntl.flock(other, fcntl.LOCK_EX)
-    assert taken() == "1"
-    assert taken() == "1"
-    with (devices / "nvidia1").open() as third, pytest.raises(BlockingIOError):
-        fcntl.flock(third, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    other.close()
+@pytest.fixture(scope="module")
+def scores(tmp_path_factory):
+    """The scores of a sweep without a launcher."""
+    directory = tmp_path_factory.mktemp("basic")
+    result = finish_command(start_command("cellflax", "train", "-m", *SHORT, "run=runs", cwd=directory), 900)
+    assert result.status == 0, result.err
+    return scores_of(directory / "runs")
 
 
-def test_it_waits_until_a_gpu_is_free(devices, monkeypatch):
-    others = [(devices / f"nvidia{number}").open() for number in range(3)]
-    for other in others:
-        fcntl.flock(other, fcntl.LOCK_EX)
-    monkeypatch.setattr("time.sleep", lambda _: others[2].close())
-    assert taken() == "2"
-    for other in others:
-        other.close()
-
-
-@pytest.mark.parametrize(
-    ("visible", "expected"), [("2", "2"), ("1,0", "1"), ("GPU-1b2", "GPU-1b2"), ("", ""), ("7", "7")]
-)
-def test_visible_gpus_are_those_to_take(devices, monkeypatch, visible, expected):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert taken() == expected
-
-
-def test_no_gpu_is_taken_for_a_cpu(devices, monkeypatch):
-    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
-    assert taken() is None
-
-
-# What files may say.
-
-
-def test_targets():
-    settings.check_target("launcher._target_", "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher")
-    settings.check_target("sweeper.sampler._target_", "optuna.samplers.TPESampler")
-    for key, target in (
-        ("launcher._target_", "os.mkdir"),
-        ("launcher._target_", "hydra_plugins.hydra_ray_launcher.ray_aws_launcher.RayAWSLauncher"),
-        ("launcher.setup._target_", "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"),
-        ("sweeper.sampler._target_", "optuna.storages.RedisStorage"),
-        ("sweeper.sampler._target_", "hydra_plugins.x.Y"),
-    ):
-        with pytest.raises(UserError, match=r"^hydra\..*_target_.*; (remove it|install one or remove it)$"):
-            settings.check_target(key, target)
-
-
-@pytest.mark.parametrize("key", ["custom_search_space", "storage"])
-def test_settings_of_optuna_that_run_code(key):
-    settings.check_sweeper({key: None})
-    with pytest.raises(UserError, match=rf"^hydra\.sweeper\.{key} could run code"):
-        settings.check_sweeper({key: "os.mkdir"})
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks for a process in /proc")
+@pytest.mark.parametrize("name", each("joblib_cpu", "submitit_local_cpu", "ray_cpu"))
+def test_trainings_score_as_without_a_launcher_also_after_a_kill(scores, tmp_path, name):
+    words = ("train", "-m", *SHORT, "run=runs", f"hydra/launcher={name}")
+    sweep = start_command("cellflax", *words, cwd=tmp_path)
+    runs, killed = tmp_path / "runs", set()
+    while sweep.poll() is None and not killed:
+        time.sleep(0.05)
+        killed = processes_with(runs / "1") if any(runs.glob("1/checkpoints/[0-9]*")) else set()
+    for process in killed:
+        os.kill(process, signal.SIGKILL)
+    result = finish_command(sweep, 900)
+    assert killed
+    assert scores_of(runs)["0"] == scores["0"]
+    if name != "ray_cpu":  # Ray starts it again by itself
+        assert (result.status, set(scores_of(runs))) == (1, {"0"})
+        assert "seed=1 run=runs: its process ended before the job did" in result.error
+        assert finish_command(start_command("cellflax", *words, cwd=tmp_path), 900).status == 0
+    assert scores_of(runs) == scores
+    summary = finish_command(start_command("cellflax", "summarize", "runs", "output=summary", cwd=tmp_path))
+    assert "2 runs in 1 settings, 0 not counted" in summary.out
