@@ -238,7 +238,7 @@ def test_trainings_score_as_without_a_launcher_also_after_a_kill(scores, tmp_pat
     assert scores_of(runs)["0"] == scores["0"]
     if name != "ray_cpu":  # Ray starts it again by itself
         assert (result.status, set(scores_of(runs))) == (1, {"0"})
-        assert "seed=1 run=runs: its process ended before the job did" in result.error
+        assert "seed=1 run=runs: its process ended before the job did" in result.err  # beside warnings of Python
         assert finish_command(start_command("cellflax", *words, cwd=tmp_path), 900).status == 0
     assert scores_of(runs) == scores
     summary = finish_command(start_command("cellflax", "summarize", "runs", "output=summary", cwd=tmp_path))

@@ -136,8 +136,8 @@ def _surviving_results(target: str) -> Iterator[None]:
         with mock.patch.object(submitit.Job, "results", results):
             yield
     elif target.startswith(_RAY):
-        import ray  # here, because it is installed with the extra `ray`
-        from ray.exceptions import RayError
+        import ray  # here, because it is installed with the extra `ray`  # pyright: ignore[reportMissingImports]
+        from ray.exceptions import RayError  # pyright: ignore[reportMissingImports]
 
         get = ray.get
 
