@@ -26,9 +26,17 @@ from omegaconf.errors import OmegaConfBaseException
 
 from cellflax.errors import UserError
 from cellflax.home import expand_home
+from cellflax.launching.settings import (
+    LAUNCHER_SETTINGS,
+    SWEEPER_SETTINGS,
+    check_setting,
+    check_sweeper,
+    check_target,
+)
 from cellflax.wholefile import read_utf8
 
-# What a file may say to Hydra: where a job writes, and what a sweep varies.
+# What a file may say to Hydra: where a job writes, what a sweep varies, and how much a job of it may use.
+_OF_LAUNCHING = LAUNCHER_SETTINGS | SWEEPER_SETTINGS
 _SETTINGS = {
     "mode",
     "run.dir",
@@ -39,12 +47,12 @@ _SETTINGS = {
     "output_subdir",
 }
 _GROUPS_OF_SETTINGS = {"run", "sweep", "sweeper"}
+_NESTED_SETTINGS = {"launcher", "sweeper.sampler"}
 _MOST_BYTES = 1 << 17
 _DEEPEST = 32
 _MOST_ALIASES = 8
 # What `config_errors` turns into one line that names the key or the file.
 _IN_ONE_LINE = (UserError, HydraException, OmegaConfBaseException, yaml.MarkedYAMLError)
-_PLUGINS = ("hydra._internal.core_plugins.", "hydra_plugins.")
 
 
 def check_all_compositions() -> None:
@@ -67,6 +75,10 @@ class _CheckedFiles(FileConfigSource):
             raise
         except Exception as error:  # YAML's constructors raise anything
             raise UserError(f"{path}: cannot be read as YAML ({_reason(error)}); correct it") from error
+
+
+# By these names Hydra compares readers, where a launcher has started a process.
+_CheckedFiles.__name__ = FileConfigSource.__name__
 
 
 def _check_yaml(path: Path, text: str) -> None:
@@ -139,7 +151,9 @@ def _check_file(file: str, config: Any) -> None:
     if not isinstance(content, dict) or "hydra" not in content:
         return
     for key, value in _settings(content["hydra"]):
-        if key not in _SETTINGS:
+        if key in _OF_LAUNCHING:
+            check_setting(name, key, value)
+        elif key not in _SETTINGS:
             allowed = ", ".join(f"hydra.{setting}" for setting in sorted(_SETTINGS))
             named = f"hydra.{key}" if key else "hydra"
             raise UserError(f"{name}: {named} could run code, which no file may; remove it (allowed: {allowed})")
@@ -161,23 +175,31 @@ def _settings(node: Any) -> Iterator[tuple[str, Any]]:
     for key, value in node.items():
         if key in _GROUPS_OF_SETTINGS and isinstance(value, dict):
             for name, item in value.items():
-                yield f"{key}.{name}", item
+                yield from _leaves(f"{key}.{name}", item)
+        elif key in _NESTED_SETTINGS and isinstance(value, dict):
+            yield from _leaves(str(key), value)
         elif key not in _GROUPS_OF_SETTINGS or value is not None:
             yield str(key), value
+
+
+def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """The settings in a group of a launcher or sampler by dotted key; of others, the group as one."""
+    if isinstance(value, dict) and any(key == group or key.startswith(f"{group}.") for group in _NESTED_SETTINGS):
+        for name, item in value.items():
+            yield from _leaves(f"{key}.{name}", item)
+    else:
+        yield key, value
 
 
 def _check_hydra(config: DictConfig) -> None:
     """Refuse a composed configuration in which Hydra would build more than its launcher and its sweeper."""
     if OmegaConf.select(config, "hydra.callbacks"):
         raise UserError("hydra.callbacks could run code and is not available; remove it")
-    for key in _keys(OmegaConf.to_container(config.hydra, resolve=False)):
-        if key.rpartition(".")[2] != "_target_":
-            continue
-        if key not in ("launcher._target_", "sweeper._target_"):
-            raise UserError(f"hydra.{key} would run code and is not available; remove it")
-        target = str(OmegaConf.select(config.hydra, key))
-        if not target.startswith(_PLUGINS):
-            raise UserError(f"hydra.{key}={target} is no plugin of Hydra; install one or remove it")
+    content = OmegaConf.to_container(config.hydra, resolve=False)
+    for key in _keys(content):
+        if key.rpartition(".")[2] == "_target_":
+            check_target(key, str(OmegaConf.select(config.hydra, key)))
+    check_sweeper(content.get("sweeper") if isinstance(content, dict) else None)
 
 
 def _keys(node: Any, prefix: str = "") -> Iterator[str]:

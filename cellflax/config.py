@@ -16,8 +16,9 @@ import math
 import os
 import pkgutil
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, field, is_dataclass
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -33,7 +34,9 @@ from cellflax.config_errors import error_line
 from cellflax.errors import UserError
 from cellflax.home import expand_home
 from cellflax.interruption import ending_in_one_line
-from cellflax.overrides import as_typed, asks_for_sweep, is_override, quoted
+from cellflax.launching.own_process import run_in_own_process
+from cellflax.launching.results import JOBLIB, watch_jobs
+from cellflax.overrides import as_typed, asks_for_sweep, is_override, name_positional
 from cellflax.progress import closing_pipe_ends, end_if_pipe_closed
 from cellflax.schemas import GROUPS, SCHEMA_SUFFIX, field_types, from_json, group_types, to_json, unknown_key
 
@@ -128,20 +131,24 @@ class _Command[T]:
     function: Callable[[T], float | None]
     debug: bool
     positional: str | None = None
-    process: int = field(default_factory=os.getpid)
     failed_jobs: int = 0
     crashed: bool = False
+    elsewhere: bool = False  # whether this is the copy that a launcher took to another process
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"elsewhere": True}
 
     def run(self) -> None:
         os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then lets exceptions through to us
         try:
             if self.positional is not None:
-                _name_positional(self.positional)
+                sys.argv[1:] = name_positional(sys.argv[1:], self.positional)
             _check_arguments()
             self._store_schemas()
             sweep = asks_for_sweep(sys.argv[1:])
             sys.argv[1:] = [as_typed(argument, self.schema, sweep) for argument in sys.argv[1:]]
             check_all_compositions()
+            watch_jobs(self._failed_elsewhere)
 
             def job(config: DictConfig) -> float | None:
                 return self._job(config)
@@ -171,21 +178,34 @@ class _Command[T]:
 
     def _job(self, config: DictConfig) -> float | None:
         try:
-            return self.function(typed_config(config, self.schema))
+            typed = typed_config(config, self.schema)
+            if self.elsewhere and str(HydraConfig.get().launcher._target_).startswith(JOBLIB):
+                return run_in_own_process(functools.partial(self.function, typed))
+            return self.function(typed)
         except Exception as error:
             end_if_pipe_closed(error)
-            line = error_line(error)
-            if self.debug or line is None:
-                self.crashed = True
-                raise
+            if self.elsewhere:
+                error.add_note(traceback.format_exc())  # a traceback itself does not pass between processes
+                raise  # only an exception reaches the sweep
             job = HydraConfig.get()
-            if job.mode is not RunMode.MULTIRUN:
+            line = error_line(error)
+            if not self.debug and line is not None and job.mode is not RunMode.MULTIRUN:
                 _exit(line)  # if raised further, Hydra would print a line of its own
-            if os.getpid() != self.process:
-                raise  # a launcher's worker process: only an exception reaches the sweep
-            print(f"error: job {' '.join(job.overrides.task)}: {line}", file=sys.stderr)
-            self.failed_jobs += 1
+            if not self._report(job.overrides.task, line):
+                raise
             return math.nan
+
+    def _failed_elsewhere(self, overrides: Sequence[str], error: BaseException) -> bool:
+        return self._report(overrides, error_line(error))
+
+    def _report(self, overrides: Sequence[str], line: str | None) -> bool:
+        """Print the line of a job of a sweep that failed; false if it has none, or a traceback is wanted."""
+        if self.debug or line is None:
+            self.crashed = True
+            return False
+        print(f"error: job {' '.join(overrides)}: {line}", file=sys.stderr)
+        self.failed_jobs += 1
+        return True
 
 
 def typed_config[T](config: DictConfig, schema: type[T]) -> T:
@@ -247,26 +267,6 @@ def _take_debug_flag() -> bool:
     if flags:
         return flags[-1].lower() == "debug=true"
     return os.environ.get("CELLFLAX_DEBUG") == "1"
-
-
-def _name_positional(key: str) -> None:
-    """Gather arguments without a key into one override: `a b` becomes `key=['a','b']`.
-
-    `key=a` and `key=a key=b` are gathered in the same way. A list in Hydra's grammar stays as it is.
-    """
-    values, others, option = [], [], ""
-    for argument in sys.argv[1:]:
-        name, _, value = argument.partition("=")
-        if name == key and value and not value.startswith("["):
-            values.append(value)
-        elif argument.startswith("-") or option or (is_override(argument) and not Path(argument).exists()):
-            others.append(argument)
-        else:
-            values.append(argument)
-        option = argument if argument.startswith("-") and "=" not in argument else ""
-    if values:
-        others.append(f"{key}=[{','.join(map(quoted, values))}]")
-    sys.argv[1:] = others
 
 
 def _check_arguments() -> None:

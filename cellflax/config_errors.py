@@ -22,6 +22,14 @@ from omegaconf.errors import (
 from cellflax.errors import UserError
 from cellflax.schemas import GROUPS, SCHEMA_SUFFIX, field_types, unknown_key, wrong_value
 
+# The options of Hydra's plugins, and the extra of cellflax that installs each.
+_EXTRAS = {
+    "hydra/launcher/joblib": "joblib",
+    "hydra/launcher/submitit_local": "slurm",
+    "hydra/launcher/submitit_slurm": "slurm",
+    "hydra/launcher/ray": "ray",
+    "hydra/sweeper/optuna": "optuna",
+}
 _LONGEST_LINE = 1500  # of a message; what a file holds can have megabytes
 
 
@@ -87,6 +95,8 @@ def _type_of(error: OmegaConfBaseException) -> Any | None:
 
 def _unknown_option(error: MissingConfigException) -> str:
     """Name the group, the option that is not there and those that are."""
+    if extra := _EXTRAS.get(error.missing_cfg_file or ""):
+        return f"{error.missing_cfg_file} is a plugin that is not installed: pip install 'cellflax[{extra}]'"
     group, _, option = (error.missing_cfg_file or "").rpartition("/")
     if not group or error.options is None:
         return _flat(str(error))

@@ -8,6 +8,7 @@ import dataclasses
 import re
 import typing
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
@@ -168,3 +169,23 @@ def asks_for_sweep(arguments: list[str]) -> bool:
         argument in ("-m", "hydra.mode=MULTIRUN") or argument.startswith(("--m", "+sweep=", "++sweep="))
         for argument in arguments
     )
+
+
+def name_positional(arguments: list[str], key: str) -> list[str]:
+    """Gather arguments without a key into one override: `a b` becomes `key=['a','b']`.
+
+    `key=a` and `key=a key=b` are gathered in the same way. A list in Hydra's grammar stays as it is.
+    """
+    values, others, option = [], [], ""
+    for argument in arguments:
+        name, _, value = argument.partition("=")
+        if name == key and value and not value.startswith("["):
+            values.append(value)
+        elif argument.startswith("-") or option or (is_override(argument) and not Path(argument).exists()):
+            others.append(argument)
+        else:
+            values.append(argument)
+        option = argument if argument.startswith("-") and "=" not in argument else ""
+    if values:
+        others.append(f"{key}=[{','.join(map(quoted, values))}]")
+    return others

@@ -14,7 +14,7 @@ RANKS = (
     "errors schema_source home interruption locks",
     "atomic checks commands wholefile progress",
     "jsonfile labels ignored directory_lock device",
-    "schemas models io simulation targets networks",
+    "schemas models io simulation targets networks launching",
     "config_errors command_help overrides composition losses conversion refine data",
     "config tracking labeling inference catalogue",
     "metrics recomposition",
@@ -35,7 +35,10 @@ ENTRIES = set(RANKS[-1].split())
 
 # Who may use what lives at the edges; no library package is among them.
 USERS_OF = {
-    "hydra": {"config", "config_errors", "overrides", "composition", "recomposition"},
+    "hydra": {
+        *("config", "config_errors", "overrides", "composition", "recomposition"),
+        *("launching/results", "launching/own_process"),
+    },
     "wandb": {"training/runlog"},
     "orbax": {"training/checkpoint"},
 }

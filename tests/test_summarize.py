@@ -56,6 +56,14 @@ def test_table_of_settings(sweep, tmp_path):
     assert table["data"].tolist() == ["real"] * 3
 
 
+def test_what_a_launcher_wrote_is_no_run(sweep, tmp_path):
+    (sweep / "multirun.yaml").touch()
+    (sweep / ".submitit/2026-01-01_0").mkdir(parents=True)
+    result = run_command(summarize.main, sweep, f"output={tmp_path / 'out'}")
+    assert (result.status, result.err) == (0, "")
+    assert "6 runs in 3 settings, 0 not counted" in result.out
+
+
 def test_markdown(sweep):
     page = markdown(group_runs(finished(*find_runs([str(sweep)]))))
     assert page.startswith("# toy by loss.l2\n")

@@ -12,6 +12,7 @@ from cellflax import summarize, train
 from cellflax.config import config_directory
 from cellflax.training.config import TrainConfig
 from tests.commands import TINY, Result, run_command
+from tests.test_launchers import is_installed
 
 # What each sweep varies, and the values in order.
 SWEEPS: dict[str, tuple[Callable[[Any], Any], list[Any]]] = {
@@ -23,6 +24,11 @@ SWEEPS: dict[str, tuple[Callable[[Any], Any], list[Any]]] = {
     ),
     "shear": (lambda c: c.sampler.augment.shear_degrees, [0, 10, 20, 30]),
     "l2": (lambda c: (c.loss.l2, c.optimizer.weight_decay), [(0, 0), (1e-7, 0), (1e-6, 0), (1e-5, 0)]),
+}
+
+# What those with Optuna vary, and between which values.
+SEARCHES: dict[str, tuple[Callable[[Any], float], float, float]] = {
+    "learning_rate": (lambda c: c.optimizer.learning_rate, 1e-4, 1e-1),
 }
 
 
@@ -45,7 +51,7 @@ def jobs(tmp_path, monkeypatch):
 
 
 def test_every_sweep_is_tested():
-    assert {path.stem for path in (config_directory() / "sweep").glob("*.yaml")} == SWEEPS.keys()
+    assert {path.stem for path in (config_directory() / "sweep").glob("*.yaml")} == SWEEPS.keys() | SEARCHES.keys()
 
 
 @pytest.mark.parametrize("sweep", SWEEPS)
@@ -64,6 +70,24 @@ def test_jobs_of_a_sweep(jobs, sweep):
     names = [run.name for _, run in done]
     assert all(name.startswith(f"{i}_") and name.endswith("_seed_7") for i, name in enumerate(names))
     assert len({name.split("_", 1)[1] for name in names}) == len(names)
+
+
+@pytest.mark.skipif(not is_installed("optuna", "sweeper"), reason="hydra-optuna-sweeper is not installed")
+@pytest.mark.filterwarnings("ignore")  # Optuna 2 has many
+@pytest.mark.parametrize("search", SEARCHES)
+def test_jobs_of_a_search(jobs, search):
+    result, done = jobs("+experiment=hela_cyto_patch_net", f"+sweep={search}", "hydra.sweeper.n_trials=5")
+    assert result.status == 0, result.err
+    value, lowest, highest = SEARCHES[search]
+    values = [value(config) for config, _ in done]
+    assert len(set(values)) == 5
+    assert all(lowest <= value <= highest for value in values)
+    (folder,) = {run.parent for _, run in done}
+    assert folder.relative_to(Path.cwd()).parts[:2] == ("runs", f"hela_cyto_patch_net_{search}")
+    assert [run.name for _, run in done] == [f"{i}_rate_{value}" for i, value in enumerate(values)]
+    # The same again: what a sweep that is resumed does.
+    _, again = jobs("+experiment=hela_cyto_patch_net", f"+sweep={search}", "hydra.sweeper.n_trials=5")
+    assert [value(config) for config, _ in again[5:]] == values
 
 
 def test_every_setting_has_three_seeds(jobs):

@@ -123,7 +123,9 @@ def _runs_below(root: Path) -> Iterable[Path]:
         if results.CONFIG in files:
             folders.clear()  # what is in a run belongs to it
             yield Path(place).resolve()
-        elif "multirun.yaml" in files:
+            continue
+        folders[:] = [folder for folder in folders if not folder.startswith(".")]  # messages of a sweep's launcher
+        if "multirun.yaml" in files:
             for folder in folders:
                 if not (Path(place) / folder / results.CONFIG).exists():
                     yield (Path(place) / folder).resolve()
