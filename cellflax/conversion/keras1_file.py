@@ -91,7 +91,7 @@ def _require_end(path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     try:
         subprocess.run(
-            [sys.executable, "-c", code, str(path.resolve())],
+            [sys.executable, "-P", "-c", code, str(path.resolve())],
             env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=_MOST_SECONDS, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:

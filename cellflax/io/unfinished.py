@@ -54,9 +54,13 @@ class Unfinished:
     def claim(cls, path: Path, command: str) -> Self | None:
         """Take a folder that a run of a command left behind; None if it is in use, or of another origin.
 
+        No run makes links. A folder that holds some is from elsewhere: what they point to would be written or removed.
+
         Raises:
             BlockingIOError: if a living run of this command uses it.
         """
+        if path.is_symlink() or any(file.is_symlink() for file in path.rglob("*")):
+            return None
         try:
             lock = os.open(path / _LOCK, os.O_RDWR | os.O_NOFOLLOW)
         except OSError:
