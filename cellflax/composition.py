@@ -171,7 +171,7 @@ def _texts(node: Any) -> Iterator[str]:
 
 
 def _calls(text: str) -> Iterator[str]:
-    """The names before the colon in `${name:...}`, anywhere in a text; what is no such text is for OmegaConf to report."""
+    """The names before the colon of each `${name:...}` in a text; OmegaConf reports what is none."""
     if "${" not in text:
         return
     with contextlib.suppress(GrammarParseError):
