@@ -11,6 +11,7 @@ from cellflax import inspect
 from cellflax.conversion.keras1_file import read_layers
 from cellflax.errors import UserError
 from cellflax.progress import Progress, printable
+from cellflax.training.runlog import _wandb_id
 from tests.commands import run_command
 from tests.io.zarr_files import change, write
 
@@ -53,3 +54,11 @@ def test_notes_and_progress_are_printable(capsys):
         bar.done(HOSTILE)
     assert "\x1b" not in capsys.readouterr().err
     assert printable("Zelle µm²\tü\n") == "Zelle µm²\tü\n"
+
+
+@pytest.mark.parametrize("identity", ["../../precious", "/tmp/x", "a/b", "..", ""])
+def test_the_identity_of_a_run_is_no_path(tmp_path, identity):
+    """W&B makes a folder of this name."""
+    (tmp_path / "wandb_id.txt").write_text(identity)
+    with pytest.raises(UserError, match="holds no identity of a W&B run"):
+        _wandb_id(tmp_path)
