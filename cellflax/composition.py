@@ -22,7 +22,9 @@ from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import GrammarParseError, OmegaConfBaseException
+from omegaconf.grammar.gen.OmegaConfGrammarParser import OmegaConfGrammarParser
+from omegaconf.grammar_parser import parse
 
 from cellflax.errors import UserError
 from cellflax.home import expand_home
@@ -46,6 +48,9 @@ _SETTINGS = {
     "sweeper.max_batch_size",
     "output_subdir",
 }
+# What `${name:...}` may call in a file. `oc.env` would put a secret of the environment into results and logs, and
+# `oc.decode` and `oc.create` would make what no check has seen.
+_RESOLVERS = {"now", "hydra", "oc.select"}
 _GROUPS_OF_SETTINGS = {"run", "sweep", "sweeper"}
 _NESTED_SETTINGS = {"launcher", "sweeper.sampler"}
 _MOST_BYTES = 1 << 17
@@ -148,6 +153,11 @@ def _check_file(file: str, config: Any) -> None:
     for key in _keys(content):
         if key.rpartition(".")[2] == "_target_":
             raise UserError(f"{name}: {key} would run code, which no file may; remove it")
+    for text in _texts(content):
+        for called in _calls(text):
+            if called not in _RESOLVERS:
+                line = f"{name}: ${{{called}:...}} is not available in a file; write the value, or give it as KEY=VALUE"
+                raise UserError(line)
     if not isinstance(content, dict) or "hydra" not in content:
         return
     for key, value in _settings(content["hydra"]):
@@ -161,8 +171,30 @@ def _check_file(file: str, config: Any) -> None:
             continue
         names = list(value) if isinstance(value, dict) else [] if value is None else [str(value)]
         for parameter in names:
-            if "hydra" in str(parameter) or not isinstance(value, dict):
+            varied = str(value[parameter]) if isinstance(value, dict) else "$"
+            if "hydra" in str(parameter) or "$" in varied:  # a reference is read as a word of the command line
                 raise UserError(f"{name}: hydra.sweeper.params must not vary {parameter}; remove it")
+
+
+def _texts(node: Any) -> Iterator[str]:
+    """All texts in plain dicts and lists."""
+    if isinstance(node, str):
+        yield node
+    for value in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from _texts(value)
+
+
+def _calls(text: str) -> Iterator[str]:
+    """The names before the colon of each `${name:...}` in a text; OmegaConf reports what is none."""
+    if "${" not in text:
+        return
+    with contextlib.suppress(GrammarParseError):
+        nodes: list[Any] = [parse(text)]
+        while nodes:
+            node = nodes.pop()
+            if isinstance(node, OmegaConfGrammarParser.InterpolationResolverContext):
+                yield node.resolverName().getText()
+            nodes += getattr(node, "children", None) or []
 
 
 def _settings(node: Any) -> Iterator[tuple[str, Any]]:

@@ -20,6 +20,7 @@ from omegaconf.errors import (
 )
 
 from cellflax.errors import UserError
+from cellflax.progress import printable
 from cellflax.schemas import GROUPS, SCHEMA_SUFFIX, field_types, unknown_key, wrong_value
 
 # The options of Hydra's plugins, and the extra of cellflax that installs each.
@@ -129,4 +130,4 @@ def _flat(message: str) -> str:
     line = " ".join(line for line in lines if line and not line.startswith(noise))
     if len(line) > _LONGEST_LINE:
         line = f"{line[: _LONGEST_LINE // 2]} [...] {line[-_LONGEST_LINE // 2 :]}"
-    return line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    return printable(line)

@@ -63,7 +63,7 @@ from cellflax.metrics.table import cell_metrics
 from cellflax.metrics.uncertainty import error_detection
 from cellflax.pictures.curves import f_score_figure, roc_figure
 from cellflax.pictures.overlay import save_overlay
-from cellflax.progress import each
+from cellflax.progress import each, show
 from cellflax.report.page import save_report
 
 _FILES = (
@@ -257,12 +257,12 @@ def main(config: EvaluateConfig) -> None:
     """Score label images against a reference."""
     metrics = _evaluate(config)
     for note in metrics["notes"]:
-        print(f"note: {note}")
-    print(format_table(metrics))
+        show(f"note: {note}")
+    show(format_table(metrics))
     for target, values in metrics.get("pixels", {"pooled": {}})["pooled"].items():
-        print(f"pixels of {target}: AUC {score_words(values['auc']).strip()}, ACC {score_words(values['acc']).strip()}")
+        show(f"pixels of {target}: AUC {score_words(values['auc']).strip()}, ACC {score_words(values['acc']).strip()}")
     for line in calibration_lines(metrics):
-        print(line)
+        show(line)
     print(f"results: {config.output}")
     refuse_failed(metrics["failed"], config.output)
 

@@ -17,6 +17,7 @@ from cellflax.errors import UserError
 from cellflax.inspection.folders import files_by_folder, training_uses, uses_of
 from cellflax.inspection.lines import image_lines
 from cellflax.io.reading import ReadingOptions
+from cellflax.progress import show
 
 
 @dataclass
@@ -40,14 +41,14 @@ def main(config: InspectConfig) -> None:
     unread = 0
     for text in config.input:
         for folder, files in files_by_folder(text).items():
-            print(f"{folder}: {len(files)} image file{'s' * (len(files) > 1)}")
+            show(f"{folder}: {len(files)} image file{'s' * (len(files) > 1)}")
             for line in image_lines(files, config.reading()):
-                print(f"  {line.text}", flush=True)
+                show(f"  {line.text}")
                 unread += line.is_error
             for use in uses_of(files, config.channels, config.reading()):
-                print(f"  -> {use}")
+                show(f"  -> {use}")
         for use in training_uses(text, config.channels, config.reading()):
-            print(f"{text} -> {use}")
+            show(f"{text} -> {use}")
     if unread:
         raise UserError(f"{unread} files cannot be read, see above")
 

@@ -23,6 +23,7 @@ from cellflax.planning.plan import Plan
 from cellflax.planning.plan_file import EXPERIMENT, MEASUREMENTS_FILE, PLAN_FILE, train_command
 from cellflax.planning.plan_table import table_lines
 from cellflax.planning.planned import plan_of_job, write_plan
+from cellflax.progress import show
 from cellflax.recomposition import compose_over
 from cellflax.training.config import TrainConfig
 
@@ -60,7 +61,7 @@ def main(config: PlanConfig) -> None:
 
 def _print(plan: Plan) -> None:
     for line in table_lines(plan):
-        print(line)
+        show(line)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,22 @@ from tqdm import tqdm
 FEW = 20  # images that have a line each
 
 
+def printable(text: str) -> str:
+    """A text as a terminal may get it: what moves its cursor, sets its title or fills its clipboard is spelled out.
+
+    Names from files hold anything.
+    """
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+
+
+def show(line: str) -> None:
+    """Print a result to standard output at once."""
+    print(printable(line), flush=True)
+
+
 def say(line: str) -> None:
     """Print a line to standard error at once, above a bar if there is one; standard output is for results."""
-    tqdm.write(line, file=sys.stderr)
+    tqdm.write(printable(line), file=sys.stderr)
     sys.stderr.flush()
 
 
@@ -155,9 +168,9 @@ class Progress:
     def note(self, text: str) -> None:
         """Print a line of its own (a validation result) without disturbing the bar."""
         if self._bar is not None:
-            self._bar.write(text, file=self._stream)
+            self._bar.write(printable(text), file=self._stream)
         else:
-            print(text, file=self._stream, flush=True)
+            print(printable(text), file=self._stream, flush=True)
 
     def close(self) -> None:
         """Leave the bar as it is."""
@@ -168,13 +181,13 @@ class Progress:
         now = self._clock()
         if self._bar is not None:
             left = self._left(position, now) if position > self._step else ""
-            self._bar.set_postfix_str(f"{text}{left}", refresh=position > self._step)
+            self._bar.set_postfix_str(printable(f"{text}{left}"), refresh=position > self._step)
             self._bar.update(self._step - self._bar.n)
         elif now - self._last_line >= self._line_seconds or is_last:
             self._last_line = now
             of_all = "" if self._total is None else f"/{self._total}"
             line = f"{self._unit} {self._step}{of_all}{self._rate(position, now)}{self._left(position, now)}"
-            print(f"{line}, {text}" if text else line, file=self._stream, flush=True)
+            print(f"{line}, {printable(text)}" if text else line, file=self._stream, flush=True)
         if self._first is None:
             self._first = (position, now)  # the first step compiles; the rate is that of the others
 

@@ -13,7 +13,6 @@ Cell Tracking Challenge folder). Every method writes tidy tables with one row pe
     method=cell_type   predicted types against a marker channel per type: `+cell_type.markers.<type>=FILE|DIR|GLOB`
 """
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from cellflax.io.failures import Failures, refuse_failed
 from cellflax.io.records import recorded_settings
 from cellflax.io.result_set import result_set
 from cellflax.jsonfile import write_json
+from cellflax.progress import say, show
 from cellflax.quantification.cell_type import format_accuracy, quantify_cell_types
 from cellflax.quantification.cells import format_cells, quantify_cells
 from cellflax.quantification.config import QuantifyConfig, QuantifyMethod
@@ -41,8 +41,8 @@ def main(config: QuantifyConfig) -> None:
     """Quantify the cells of `predicted` or `tracks`."""
     metrics = _quantify(config)
     for note in metrics["notes"]:
-        print(f"note: {note}", file=sys.stderr)
-    print(_describe(config.method, metrics))
+        say(f"note: {note}")
+    show(_describe(config.method, metrics))
     print(f"results: {config.output}")
     refuse_failed(metrics["failed"], config.output)
 

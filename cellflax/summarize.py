@@ -10,7 +10,6 @@ have a test part, also writes `tested.csv` (a row per setting and data set) and 
 parts). Only the run directories are needed.
 """
 
-import sys
 import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ from cellflax.io.result_set import result_set
 from cellflax.io.tables import write_table
 from cellflax.pictures.comparison import comparison_figure
 from cellflax.pictures.curves import roc_figure
+from cellflax.progress import say, show
 from cellflax.report.page import save_report
 from cellflax.summary.markdown import markdown, notes, title
 from cellflax.summary.part_tables import part_table, pooled_roc
@@ -58,7 +58,7 @@ def main(config: SummarizeConfig) -> None:
     """Summarise runs."""
     summary = summarize(config)
     for note in notes(summary):
-        print(f"note: {note}")
+        show(f"note: {note}")
     print(f"{len(summary.runs)} runs in {len(summary.groups)} settings, {len(summary.skipped)} not counted")
     print(f"results: {config.output}")
 
@@ -75,7 +75,7 @@ def summarize(config: SummarizeConfig) -> Summary:
     finished = [run for run in read if isinstance(run, FinishedRun)]
     for run in read:
         if isinstance(run, SkippedRun):
-            print(f"not counted: {run.status}: {run.directory} ({run.reason})", file=sys.stderr)
+            say(f"not counted: {run.status}: {run.directory} ({run.reason})")
     if not finished:
         raise UserError(f"none of {len(read)} runs is finished; finish one by its own command with run=DIRECTORY")
     _check_simulated(finished)

@@ -11,7 +11,6 @@ gap, and images belong to the labels of the same number. Writes `tracks.csv` wit
 challenge's form, it also writes `metrics.json`: TRA, DET, SEG, divisions and complete tracks.
 """
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,7 @@ from cellflax.jsonfile import write_json
 from cellflax.measure.tracks import graph_tables, track_table
 from cellflax.metrics.lineage import tracking_summary
 from cellflax.pictures.tracks import lineage_tree, save_animation, track_movie
-from cellflax.progress import Progress
+from cellflax.progress import Progress, say
 from cellflax.report.of_tracks import tracks_report
 from cellflax.report.page import save_report
 from cellflax.tracking.ctc import (
@@ -97,7 +96,7 @@ def main(config: TrackConfig) -> None:
     """Follow the cells of `input`."""
     summary = track(config)
     for note in summary["notes"]:
-        print(f"note: {note}", file=sys.stderr)
+        say(f"note: {note}")
     print(
         f"{summary['n_tracks']} tracks of {summary['n_cells']} cells in {summary['n_frames']} frames, "
         f"{summary['n_divisions']} divisions"

@@ -53,6 +53,7 @@ from cellflax.prediction.held_out_maps import HeldOutMaps
 from cellflax.prediction.nuclei import nuclei_finder
 from cellflax.prediction.trained import TrainedModel, load_model
 from cellflax.prediction.trained_on import require_same_regions, trained_on
+from cellflax.progress import show
 from cellflax.refine import RefineConfig
 from cellflax.report.held_out import Scored
 from cellflax.report.page import save_report
@@ -135,7 +136,7 @@ def main(config: ValidateConfig) -> float:
 def _validated(config: ValidateConfig) -> float:
     if config.part is Part.test:
         tested = score_test_again(config)
-        print(f"{config.checkpoint}: {metrics_line(tested)}", flush=True)
+        show(f"{config.checkpoint}: {metrics_line(tested)}")
         return tested["jaccard_index"] or 0.0
     if config.tune or config.calibrate:
         tuning, calibration = learn_again(config)
@@ -143,14 +144,14 @@ def _validated(config: ValidateConfig) -> float:
         for name, score in ({} if calibration is None else calibration["scores"]).items():
             error = score["cross_fitted"] and score["cross_fitted"]["expected_calibration_error"]
             scores[f"{name}_calibration_error"] = error
-        print(f"{config.checkpoint}: {metrics_line(scores)}", flush=True)
+        show(f"{config.checkpoint}: {metrics_line(scores)}")
         _, sights = _scores(config)
         _report(config, "tuned" if config.tune else "calibrated", scores, [scored_region(sight) for sight in sights])
         _guide(config)
         return 0.0 if tuning is None else tuning["after"]
     metrics, sights = _scores(config)
     settings = " ".join(override for override in job_overrides() if not override.startswith("checkpoint="))
-    print(f"{settings or config.checkpoint}: {metrics_line(metrics)}", flush=True)
+    show(f"{settings or config.checkpoint}: {metrics_line(metrics)}")
     _report(config, settings, metrics, [scored_region(sight) for sight in sights])
     _guide(config)
     return metrics["jaccard"]

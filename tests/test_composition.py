@@ -28,6 +28,13 @@ HOSTILE = {
     "tag of python": "name: !!python/object/apply:os.mkdir [pwned]",
     "tag of python's names": "name: !!python/name:os.mkdir",
     "group of hydra": "defaults: [override /hydra/launcher: mine]",
+    "environment": "name: ${oc.env:HOME}",
+    "environment within another": "name: '${oc.select:x,${oc.env:HOME}}'",
+    "environment by a name in parts": "x: oc\nname: '${${x}.env:HOME}'",
+    "environment, decoded": "name: '${oc.decode:\"\\${oc.env:HOME}\"}'",
+    "environment in the defaults": "defaults: ['/debug: ${oc.env:HOME}']",
+    "environment in a sweep": "hydra: {mode: MULTIRUN, sweeper: {params: {name: '\\${oc.env:HOME}'}}}",
+    "made on the way": "model: '${oc.create:{_target_:os.mkdir}}'",
     "package of hydra": "defaults: ['/debug@hydra.callbacks: mine']",
 }
 

@@ -1,10 +1,14 @@
-"""The built wheel, alone in an environment of its own, run from a directory that knows nothing of the checkout."""
+"""The built wheel, alone in an environment of its own, run from a directory that knows nothing of the checkout.
+
+And the sdist, from which the same wheel is built and its own tests run.
+"""
 
 import json
 import os
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -66,6 +70,43 @@ def test_contents(wheel):
     )
     assert not [name for name in names if not name.startswith(("cellflax/", "cellflax-"))]
     assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory) -> Path:
+    """The sdist, unpacked."""
+    directory = tmp_path_factory.mktemp("sdist")
+    check(sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", directory, REPOSITORY, cwd=directory)
+    (path,) = directory.glob("cellflax-*.tar.gz")
+    with tarfile.open(path) as archive:
+        archive.extractall(directory, filter="data")
+    return directory / path.name.removesuffix(".tar.gz")
+
+
+def test_contents_of_the_sdist(source):
+    """Every file of the repository, except what only serves git and the checks of every change."""
+    tracked = check("git", "ls-files", cwd=REPOSITORY).splitlines()
+    expected = {name for name in tracked if not name.startswith(".ci/") and name != ".python-version"}
+    found = {file.relative_to(source).as_posix() for file in source.rglob("*") if file.is_file()}
+    assert found - {"PKG-INFO"} == expected
+
+
+def test_the_sdist_makes_the_same_wheel(source, wheel, tmp_path):
+    check(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, source, cwd=tmp_path)
+    (path,) = tmp_path.glob("cellflax-*.whl")
+    with zipfile.ZipFile(path) as made, zipfile.ZipFile(wheel) as expected:
+        assert sorted((m.filename, m.CRC) for m in made.infolist()) == sorted(
+            (m.filename, m.CRC) for m in expected.infolist()
+        )
+
+
+def test_the_tests_of_the_sdist_can_be_collected(source):
+    """Each file of tests finds what it imports and reads, in the sdist alone."""
+    code = f"import sys; sys.path.insert(0, {str(source)!r}); import cellflax, pytest; print(cellflax.__file__); "
+    code += "sys.exit(pytest.main(['--collect-only', '-q', '-q', '-n', '0', '-p', 'no:cacheprovider', 'tests']))"
+    out = check(sys.executable, "-c", code, cwd=source)
+    assert Path(out.splitlines()[0]).is_relative_to(source)
+    assert "tests/test_benchmarks.py" in out
 
 
 def test_commands_from_another_directory(python, tmp_path):

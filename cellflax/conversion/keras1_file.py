@@ -82,7 +82,8 @@ def read_layers(path: Path) -> tuple[list[Layer], str | None]:
 def _require_end(path: Path) -> None:
     """Read a file in a process of its own first: in some damaged files the HDF5 library goes round in a circle.
 
-    Nothing in this process can interrupt the library, which holds Python's lock.
+    Nothing in this process can interrupt the library, which holds Python's lock. With -P, that process imports nothing
+    from the current folder, which may be where the file was downloaded to.
 
     Raises:
         UserError: if reading has no end.
@@ -91,7 +92,7 @@ def _require_end(path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     try:
         subprocess.run(
-            [sys.executable, "-c", code, str(path.resolve())],
+            [sys.executable, "-P", "-c", code, str(path.resolve())],
             env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=_MOST_SECONDS, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:

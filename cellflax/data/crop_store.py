@@ -128,6 +128,8 @@ class CropStore:
         file = self.path / _DESCRIPTION
         if not file.exists():
             return 0
+        if any(place.is_symlink() for place in self.path.rglob("*")):  # what they point to would be written or removed
+            raise UserError(f"{self.path} holds links, which no crop store does; give another sampler.store")
         try:
             require_plain_files(self.path, "remove the store")
             found = read_json(file, "remove the store")

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -9,26 +10,27 @@ from cellflax.errors import UserError
 from cellflax.io.files import images_in
 from cellflax.io.result_set import without_results
 
-_FIELDS = {"well": "[^/]{}", "site": "[^/]{}", "channel": "[^/]{}", "plane": "[^/]{}", "z_um": r"[-+]?\d+(?:\.\d+)?"}
+_FIELDS = ("well", "site", "channel", "plane", "z_um")
 _SHARED = {"well", "site", "channel"}
 _TOKEN = re.compile(r"(\{[^{}]*\}|\*)")
+_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
 
 
 @dataclass(frozen=True)
 class FilePattern:
-    """One pattern, as two expressions that differ in how much of a name a field takes.
+    """One pattern: texts, with a wildcard between each two of them.
 
     Attributes:
         text: as the user wrote it.
         fields: names of its fields.
-        least: expression in which the first fields take as little as they can.
-        most: expression in which they take as much as they can.
+        literals: the texts; the first and the last may be empty.
+        wildcards: names of the fields between them, and `*`.
     """
 
     text: str
     fields: tuple[str, ...]
-    least: re.Pattern[str]
-    most: re.Pattern[str]
+    literals: tuple[str, ...]
+    wildcards: tuple[str, ...]
 
     def match(self, name: str) -> dict[str, str] | None:
         """Values of the fields in a file name, or None if the pattern does not fit.
@@ -36,15 +38,47 @@ class FilePattern:
         Raises:
             UserError: if it fits in several ways.
         """
-        least, most = self.least.fullmatch(name), self.most.fullmatch(name)
-        if least is None or most is None:
-            return None
-        if least.groupdict() != most.groupdict():
+        least, most = self._values(name, longest=False), self._values(name, longest=True)
+        if least != most:
             ways = " or ".join(
-                ", ".join(f"{key}={value}" for key, value in match.groupdict().items()) for match in (least, most)
+                ", ".join(f"{key}={value}" for key, value in (values or {}).items()) for values in (least, most)
             )
             raise UserError(f"pattern={self.text}: {name} may be {ways}; put more of the name's text into the pattern")
-        return least.groupdict()
+        return least
+
+    def _values(self, name: str, longest: bool) -> dict[str, str] | None:
+        """Values of the fields, the first ones as short as the pattern allows, or as long.
+
+        What cannot follow at a place is noted: a regular expression tries it again and again, and a name of 200
+        letters that nearly fits would take it hours.
+        """
+        failed = set[tuple[int, int]]()
+
+        def follow(number: int, start: int) -> list[str] | None:
+            if number == len(self.wildcards):
+                return [] if start == len(name) else None
+            if (number, start) in failed:
+                return None
+            after = self.literals[number + 1]
+            for end in _ends(self.wildcards[number], name, start, longest):
+                if name.startswith(after, end):
+                    rest = follow(number + 1, end + len(after))
+                    if rest is not None:
+                        return [name[start:end], *rest]
+            failed.add((number, start))
+            return None
+
+        texts = follow(0, len(self.literals[0])) if name.startswith(self.literals[0]) else None
+        return None if texts is None else {k: v for k, v in zip(self.wildcards, texts, strict=True) if k != "*"}
+
+
+def _ends(wildcard: str, name: str, start: int, longest: bool) -> Iterator[int]:
+    """Where the text of a wildcard may end that begins at a place: within its folder, and of a number with digits."""
+    stop = name.find("/", start)
+    ends = range(start + (wildcard != "*"), (len(name) if stop < 0 else stop) + 1)
+    if wildcard == "z_um":
+        return (end for end in reversed(ends) if _NUMBER.fullmatch(name, start, end))
+    return iter(reversed(ends) if longest else ends)
 
 
 def parse_patterns(text: str) -> list[FilePattern]:
@@ -66,7 +100,8 @@ def parse_patterns(text: str) -> list[FilePattern]:
 
 
 def _parse(text: str) -> FilePattern:
-    tokens = [token for token in _TOKEN.split(text) if token]
+    parts = _TOKEN.split(text)  # texts and wildcards in turn
+    tokens = [part for part in parts if part]
     fields = [token[1:-1] for token in tokens if token.startswith("{")]
     for name in fields:
         if name not in _FIELDS:
@@ -76,20 +111,7 @@ def _parse(text: str) -> FilePattern:
     for first, second in itertools.pairwise(tokens):
         if _TOKEN.fullmatch(first) and _TOKEN.fullmatch(second):
             raise UserError(f"pattern={text}: {first}{second} cannot be told apart; put text between them")
-    least, most = (
-        re.compile("".join(_expression(token, repeat, any_text) for token in tokens))
-        for repeat, any_text in (("+?", "[^/]*?"), ("+", "[^/]*"))
-    )
-    return FilePattern(text, tuple(fields), least, most)
-
-
-def _expression(token: str, repeat: str, any_text: str) -> str:
-    if token == "*":
-        return any_text
-    if token.startswith("{"):
-        name = token[1:-1]
-        return f"(?P<{name}>{_FIELDS[name].replace('{}', repeat)})"
-    return re.escape(token)
+    return FilePattern(text, tuple(fields), tuple(parts[::2]), tuple(part.strip("{}") for part in parts[1::2]))
 
 
 def match_files(folder: Path, text: str) -> list[tuple[Path, dict[str, str]]]:

@@ -51,9 +51,7 @@ class Done:
         lists = (self.columns, self.cells, *self.inputs.values(), *self.files.values())
         if not all(isinstance(table, dict) for table in tables) or not all(isinstance(part, list) for part in lists):
             raise ValueError("not a finished image")
-        if not isinstance(self.rows, int) or any(
-            PurePath(name).parts != (name,) or name == ".." for name in self.files
-        ):
+        if not isinstance(self.rows, int) or not all(map(_is_name, self.files)):
             raise ValueError("not a finished image")
 
 
@@ -87,8 +85,8 @@ class Journal:
                 ValueError, KeyError, TypeError, AttributeError, RecursionError
             ):  # the last line may be cut off
                 entry = json.loads(line)
-                image = str(entry.pop("image"))
-                journal.done[image] = Done(**entry)
+                if _is_name(image := str(entry.pop("image"))):
+                    journal.done[image] = Done(**entry)
         return journal
 
     def cells(self, image: str) -> Path:
@@ -187,9 +185,12 @@ def recorded_run(record: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, S
             str(image): Done(**{**entry, "columns": list(columns[entry["columns"]]), "cells": []})
             for image, entry in record["done"].items()
         }
-        return dict(record["run"]), dict(record["table"]), done
+        run, tables = dict(record["run"]), dict(record["table"])
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise ValueError("not a record of finished images") from error
+    if not all(map(_is_name, (*done, *tables))):
+        raise ValueError("not a record of finished images")
+    return run, tables, done
 
 
 def state_of(file: Path) -> State:
@@ -223,6 +224,11 @@ def input_states(files: Iterable[Path]) -> dict[str, State]:
                 max((part.st_mtime_ns for part in parts), default=0),
             ]
     return states
+
+
+def _is_name(name: str) -> bool:
+    """Whether a name from a record is that of one file, so that it cannot lead out of the folder."""
+    return PurePath(name).parts == (name,) and name != ".." and "\0" not in name
 
 
 def _line(image: str, entry: Done) -> str:

@@ -58,7 +58,12 @@ class Unfinished:
 
     @classmethod
     def claim(cls, path: Path) -> Self | None:
-        """Take a folder that a run left behind; None if it is in use, or of another origin."""
+        """Take a folder that a run left behind; None if it is in use, or of another origin.
+
+        No run makes links. A folder that holds some is from elsewhere: what they point to would be written or removed.
+        """
+        if path.is_symlink() or any(file.is_symlink() for file in path.rglob("*")):
+            return None
         try:
             lock = os.open(path / _LOCK, os.O_RDWR | os.O_NOFOLLOW)
         except OSError:

@@ -34,7 +34,7 @@ def retrain_command(folder: Path, old: str, start: str, minutes: float, run: Pat
     options |= {"data.root": old} if old else {}
     options |= {"start_from": start} if start else {}
     words = [*train_words(folder, options), f"trainer.max_minutes={minutes:g}", f"run={run}"]
-    return [sys.executable, "-m", "cellflax", "train", *words]
+    return [sys.executable, "-P", "-m", "cellflax", "train", *words]  # -P: no module of the current folder
 
 
 def new_run(folder: Path) -> Path:

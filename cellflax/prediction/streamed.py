@@ -257,6 +257,9 @@ def _refuse_options(config: Any) -> None:
     for key in ("scene", "nuclei", "nuclei_checkpoint"):
         if getattr(config, key) is not None:
             raise UserError(f"{key}={getattr(config, key)}: is not supported with streamed=true; leave it out")
+    for key in ("shard", "shards"):
+        if getattr(config, key) is not None:
+            raise UserError(f"{key}={getattr(config, key)} divides many images; with streamed=true give block_{key}")
     for key in ("save_probability", "resume", "export"):
         if getattr(config, key):
             raise UserError(f"{key}: has no meaning with streamed=true (blocks are always resumed); leave it out")

@@ -30,7 +30,7 @@ _LINK = re.compile(r"(?P<image>!?)\[(?P<text>[^\]]*)\]\((?P<target>[^)\s]+)\)")
 
 def repository_pages() -> dict[Path, Path]:
     """Markdown files outside of docs/, by their path in the repository; and the pages that they become."""
-    files = [REPOSITORY / name for name in ("ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+    files = [REPOSITORY / name for name in ("ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")]
     files += sorted(path for folder in ("experiments", "benchmarks") for path in (REPOSITORY / folder).rglob("*.md"))
     return {file: GENERATED / file.relative_to(REPOSITORY) for file in files}
 

@@ -175,7 +175,8 @@ def test_layers_that_do_not_fit_are_refused(planes):
 
 def test_the_command_that_retrains(corrected, tmp_path):
     command = retrain_command(corrected, str(tmp_path), "runs/a", 2.5, tmp_path / "run")
-    assert command[3:] == [
+    assert command[1:] == [
+        "-P", "-m", "cellflax",
         "train", "data=folder", f"data.more=[{corrected}]", f"data.root={tmp_path}", "start_from=runs/a",
         "name=corrected", "trainer.max_minutes=2.5", f"run={tmp_path}/run",
     ]  # fmt: skip
