@@ -193,7 +193,7 @@ def _calls(text: str) -> Iterator[str]:
         while nodes:
             node = nodes.pop()
             if isinstance(node, OmegaConfGrammarParser.InterpolationResolverContext):
-                yield node.resolverName().getText()
+                yield str(node.resolverName().getText())  # pyright: ignore[reportOptionalMemberAccess] (a call has one)
             nodes += getattr(node, "children", None) or []
 
 
