@@ -13,7 +13,8 @@ import tifffile
 
 from cellflax import gather, predict, quantify
 from cellflax.errors import UserError
-from cellflax.io.unfinished import Unfinished
+from cellflax.io.result_set import lock_file
+from cellflax.locks import Lock
 from cellflax.report.page import render
 from tests.commands import Result, run_command
 from tests.test_predict import full_disk
@@ -198,9 +199,8 @@ def test_shards_that_do_not_make_one_set(copied, tmp_path, case):
 
 
 def test_a_shard_that_is_running(copied, tmp_path):
-    running = Unfinished.make(copied / "2-of-3", "predict")
-    assert "shard 2 of 3 is still running" in gathered(tmp_path).error
-    running.remove()
+    with Lock.take(lock_file(copied / "2-of-3", "predict"), "predict"):
+        assert "shard 2 of 3 is still running" in gathered(tmp_path).error
     assert "were not segmented" in gathered(tmp_path).error
 
 

@@ -241,6 +241,11 @@ def _announce(output: Path, leftovers: Sequence[Unfinished]) -> None:
             folder.remove()
 
 
+def lock_file(output: Path, command: str) -> Path:
+    """The lock that a run of a command holds while it writes to a directory."""
+    return output / f".{_lock_name(command)}.lock"
+
+
 def _lock_name(command: str) -> str:
     """Of the lock that a run holds: commands that have the same record exclude each other."""
     return results.RECORDS[command].removesuffix(".json")
@@ -253,9 +258,9 @@ def _remove_of_others(output: Path, leftovers: Sequence[Unfinished]) -> None:
         if journal is None or not journal.done:
             say(f"{output}: removed what a run that was killed left there")
             folder.remove()
-    for name in set(map(_lock_name, results.RECORDS)):
-        if (output / f".{name}.lock").exists():
-            with suppress(LockedError, OSError), Lock.take(output / f".{name}.lock", "clean-up"):
+    for lock in {lock_file(output, command) for command in results.RECORDS}:
+        if lock.exists():
+            with suppress(LockedError, OSError), Lock.take(lock, "clean-up"):
                 pass  # no living process has it: its file goes as it is given back
 
 

@@ -10,9 +10,11 @@ from typing import Any
 from cellflax.errors import UserError
 from cellflax.io import results
 from cellflax.io.journal import Done, State, recorded_run
+from cellflax.io.result_set import lock_file
 from cellflax.io.resuming import RESUME
 from cellflax.io.unfinished import left_behind
 from cellflax.jsonfile import differences, read_json
+from cellflax.locks import Lock, LockedError
 from cellflax.prediction.shards import SHARD, Shard, shards_folder
 
 _NAME = re.compile(r"(\d+)-of-(\d+)", re.ASCII)
@@ -69,10 +71,12 @@ def all_shards(output: str | Path) -> Iterator[list[ShardResults]]:
     with ExitStack() as stack:
         for shard, folder in folders.items():
             try:
-                leftovers = left_behind(folder, "predict")
-            except BlockingIOError as error:
+                stack.enter_context(Lock.take(lock_file(folder, "predict"), "gather"))
+            except LockedError as error:
                 raise UserError(f"{folder}: {shard} is still running; gather when it has ended") from error
-            for leftover in leftovers:
+            except OSError:  # not to be written to, so that no run can either
+                continue
+            for leftover in left_behind(folder):
                 stack.callback(leftover.release)
         found = [_read(shard, folder) for shard, folder in folders.items()]
         _refuse_different(found)

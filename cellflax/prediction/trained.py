@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
 from cellflax.inference.devices import over_devices
 from cellflax.io.reading import ReadingOptions
@@ -101,7 +102,7 @@ def load_model(path: str | Path, step: str = "best", precision: Precision | None
     graph, activation = trained.graph, output_activation(trained.config.loss, trained.outputs)
     compute_type = (precision or trained.config.trainer.precision).compute_type
 
-    def outputs(weights, tiles):
+    def outputs(weights: tuple[nnx.State, nnx.State], tiles: jax.Array) -> jax.Array:
         def predict(tile):
             members = member_probabilities(graph, activation, *weights, tile[None].astype(compute_type))
             return jnp.concatenate(list(members[:, 0]), axis=-1)
