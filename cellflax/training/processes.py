@@ -204,7 +204,7 @@ def _require_same_devices() -> None:
         )
 
 
-def shared_devices(wanted: int | None, batch: int) -> list[jax.Device]:
+def shared_devices(wanted: int | None, batch: int) -> list[Any]:
     """The devices that share a batch, as many of each process.
 
     Args:
@@ -231,7 +231,7 @@ def shared_devices(wanted: int | None, batch: int) -> list[jax.Device]:
     return [device for devices in by_process for device in devices[: count // processes]]
 
 
-def _devices_by_process() -> list[list[jax.Device]]:
+def _devices_by_process() -> list[list[Any]]:
     devices = jax.devices()
     return [[device for device in devices if device.process_index == i] for i in range(jax.process_count())]
 

@@ -70,7 +70,7 @@ class StepSums(NamedTuple):
 TrainStep = Callable[[TrainState, Any, StepSums, np.float32], tuple[TrainState, StepSums]]
 
 
-def data_mesh(devices: int | Sequence[jax.Device] | None = None) -> Mesh:
+def data_mesh(devices: int | Sequence[Any] | None = None) -> Mesh:
     """A mesh over which the batch is split: over these devices, or the first so many; None takes all."""
     if not isinstance(devices, Sequence):
         devices = jax.devices()[: devices or jax.device_count()]
