@@ -147,7 +147,7 @@ def test_lost_processes_and_another_number_of_them(tmp_path):
                 assert result.err.endswith(LOST.format(index))
                 assert result.err.count("error") == 1
                 assert "Traceback" not in result.err
-        assert checkpoint_steps(run)[-1] < 40
+        assert not (run / "checkpoints" / "40").exists()
     (last,) = finished(started(run, 1, *longer))
     assert last.status == 0, last.err
     assert int(re.search(r"resuming at step (\d+) of 40", last.err)[1]) >= 16  # pyright: ignore[reportOptionalSubscript]
@@ -243,7 +243,7 @@ def test_each_device_draws_its_part_of_the_batch_only():
     for config in (CropsConfig(batch=12, size=8, compose=0.5), PatchesConfig(batch=12)):
         sampler = Sampler(config, (disc_example(),), border=2, multiple=1, classes=3)
         draw = jax.jit(sampler.__call__, in_shardings=(whole, None, None), out_shardings=split)
-        text = draw.lower(sampler.data, np.uint32(0), np.int32(3)).compile().as_text()
+        text = draw.lower(sampler.data, np.uint32(0), np.int32(3)).compile().as_text() or ""
         edge = sampler.size + 4
         assert f"f32[3,{edge},{edge},2]" in text
         assert not re.search(r"f32\[12,\d+,\d+", text)
