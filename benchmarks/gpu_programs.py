@@ -55,7 +55,7 @@ class Shapes:
     product: int = 8192
 
 
-REHEARSAL = Shapes(batch=2, crop=16, together=2, image=64, tile=64, seconds=0.01, product=256)
+REHEARSAL = Shapes(batch=2, crop=32, together=2, image=64, tile=64, seconds=0.01, product=256)
 
 
 def experiment_of(network: str, precision: Precision, shapes: Shapes) -> Experiment:
