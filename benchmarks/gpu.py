@@ -89,6 +89,8 @@ def main() -> None:
     parser.add_argument("--rehearsal", action="store_true", help="little arrays, on whatever device there is")
     options = parser.parse_args()
     ends = time.monotonic() + options.budget - RESERVE_S
+    # PyTorch, and the trainings of sweeps, need memory beside this process.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     start()
     is_gpu = jax.default_backend() == "gpu"
     if not (is_gpu or options.rehearsal):
@@ -246,12 +248,8 @@ def sweeps(runs: Path | None, ends: float) -> int:
 
 
 def run_until(command: list[str], ends: float) -> int | None:
-    """Run a command; None if it was ended because the time is over.
-
-    Its memory is its own: this process gives back none of the device's, so that it gets a share.
-    """
-    environment = {**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-    process = subprocess.Popen(command, stdout=sys.stderr, env=environment)
+    """Run a command; None if it was ended because the time is over."""
+    process = subprocess.Popen(command, stdout=sys.stderr)
     try:
         return process.wait(max(ends - time.monotonic(), 0))
     except subprocess.TimeoutExpired:

@@ -55,7 +55,7 @@ class Shapes:
     product: int = 8192
 
 
-REHEARSAL = Shapes(batch=2, crop=16, together=2, image=64, tile=64, seconds=0.01, product=256)
+REHEARSAL = Shapes(batch=2, crop=32, together=2, image=64, tile=64, seconds=0.01, product=256)
 
 
 def experiment_of(network: str, precision: Precision, shapes: Shapes) -> Experiment:
@@ -198,7 +198,12 @@ def network_function(experiment: Experiment, *, train: bool) -> Callable[[Any], 
     """(N, H, W, C) -> logits, by the untrained network of an experiment, in its precision."""
     graph, state = nnx.split(experiment.network)
     compute_type = experiment.config.trainer.precision.compute_type
-    return lambda image: nnx.merge(graph, state, copy=True)(jnp.asarray(image, compute_type), train=train)
+
+    def run(image: Any) -> jax.Array:
+        network = nnx.merge(graph, state, copy=True)
+        return network(jnp.asarray(image, compute_type), train=train, key=jax.random.key(0))
+
+    return run
 
 
 def set_up_torch(precision: Precision) -> tuple[str, bool]:

@@ -93,7 +93,9 @@ def gradient_in_parts(
     return value_and_gradient
 
 
-def _run(graph: nnx.GraphDef, params: nnx.State, stats: nnx.State, image: jax.Array, key: jax.Array):
+def _run(
+    graph: nnx.GraphDef, params: nnx.State, stats: nnx.State, image: jax.Array, key: jax.Array
+) -> tuple[jax.Array, nnx.State]:
     """Outputs of the network, and its new statistics."""
     model = nnx.merge(graph, params, stats, copy=True)
     outputs = model(image, train=True, key=key)
