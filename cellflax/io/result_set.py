@@ -8,6 +8,7 @@ A command that notes in the journal which images are finished can continue where
 """
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -209,7 +210,8 @@ def result_set(
 
 def _visible(line: str, hidden: Path, output: Path) -> str:
     """A line that names files where they would have appeared: the hidden folder is gone when it is read."""
-    return line.replace(str(hidden.resolve()), str(output)).replace(str(hidden), str(output))
+    line = line.replace(str(hidden.resolve()), str(output)).replace(str(hidden), str(output))
+    return re.sub(re.escape(str(hidden.parent)) + "/[^:]*", lambda _: str(output), line)  # what never appears
 
 
 def _is_of_results(error: OSError, hidden: Path) -> bool:

@@ -155,6 +155,7 @@ def test_an_error_names_the_place_that_the_user_knows(tmp_path):
     for raised, line in (
         (full, f"output={out}: cannot be written (full); make room, or give another"),
         (OutputError("HIDDEN/a.csv: cannot be written (full)"), f"{out}/a.csv: cannot be written (full)"),
+        (OutputError("PARENT/room: cannot be written (full)"), f"{out}: cannot be written (full)"),
         (PermissionError(errno.EACCES, "no", "HIDDEN/a"), f"output={out}: cannot be written (no); give another"),
     ):
         with pytest.raises(OutputError) as error, result_set(out, False) as found:
@@ -168,7 +169,10 @@ def test_an_error_names_the_place_that_the_user_knows(tmp_path):
 
 
 def _below(error: Exception, hidden: Path) -> Exception:
-    parts = [part.replace("HIDDEN", str(hidden)) if isinstance(part, str) else part for part in error.args]
+    parts = [
+        part.replace("HIDDEN", str(hidden)).replace("PARENT", str(hidden.parent)) if isinstance(part, str) else part
+        for part in error.args
+    ]
     if isinstance(error, OSError) and error.filename:
         parts.append(error.filename.replace("HIDDEN", str(hidden)))
     return type(error)(*parts)
