@@ -100,8 +100,10 @@ def load_model(path: str | Path, step: str = "best") -> TrainedModel:
     graph, activation = trained.graph, output_activation(trained.config.loss, trained.outputs)
 
     def outputs(weights, tiles):
+        params, stats = weights
+
         def predict(tile):
-            members = member_probabilities(graph, activation, *weights, tile[None])
+            members = member_probabilities(graph, activation, params, stats, tile[None])
             return jnp.concatenate(list(members[:, 0]), axis=-1)
 
         return jax.lax.map(predict, tiles)
