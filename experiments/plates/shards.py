@@ -71,8 +71,7 @@ def main() -> None:
         words = ("simulate", f"output={root / 'fields'}", "specimen=nuclei", f"fields={options.images}", *size)
         require(Running(root / "simulate.log", *words).end(), 0, "simulate")
     given = ("predict", "checkpoint=nuclei", f"input={root / 'fields' / 'images'}", "resume=true")
-    used["one process"] = Running(root / "one.log", *given, f"output={root / 'one'}").end()
-    require(used["one process"], 0, "one process")
+    whole = Running(root / "one.log", *given, f"output={root / 'one'}")
 
     def shard(index: int, name: str) -> Running:
         words = (*given, f"output={root / 'shards'}", f"shards={options.shards}", f"shard={index}")
@@ -94,6 +93,8 @@ def main() -> None:
     (kept,) = re.findall(r"resume: (\d+) of (\d+) images", (root / "resumed.log").read_text())
     used["gather"] = gather("gather")
     require(used["gather"], 0, "gather")
+    used["one process"] = whole.end()
+    require(used["one process"], 0, "one process")
     compared = compare(root / "one", root / "shards")
     write(
         root / "shards.md", used, compared, f"{done} images were finished at the kill, {kept[0]} of {kept[1]} were kept"
