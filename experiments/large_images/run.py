@@ -111,7 +111,7 @@ def measure_huge(folder: Path, size: int, block: int, run: Path) -> None:
     image = make_huge(folder / "huge.zarr", size)
     edge = -(-size // block)
     words = [f"checkpoint={run}", f"input={image}", f"output={folder / 'huge'}", "streamed=true", f"block={block}"]
-    words += ["largest_cell_px=200", f"block_shard={edge**2 // 2}", f"block_shards={edge**2}"]
+    words += ["largest_cell_px=200", f"block_shard={edge // 2 * (edge + 1)}", f"block_shards={edge**2}"]
     memory, seconds = command("predict", *words)
     print(json.dumps({"size": size, "block": block, "worker_mb": round(memory), "cpu_s": round(seconds, 1)}))
 

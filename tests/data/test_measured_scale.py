@@ -14,11 +14,11 @@ SHAPE = (61, 83)
 def drawn(dtype: str) -> np.ndarray:
     rng = np.random.default_rng(0)
     values = 100 + 40 * rng.normal(size=(*SHAPE, 2)) + np.arange(83)[None, :, None]
-    return np.clip(values, 1, 120 if dtype == "int8" else 255).astype(dtype)
+    return np.clip(values, 1, 255).astype(dtype)
 
 
 @pytest.mark.parametrize("sorted_px", [2**22, 500])
-@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16", "int32", "float32"])
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "int32", "float32"])
 @pytest.mark.parametrize("intensity", list(Intensity))
 def test_the_scale_is_that_of_the_whole_image(intensity, dtype, sorted_px, monkeypatch):
     monkeypatch.setattr(normalize, "MOST_SORTED", sorted_px)
