@@ -4,7 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
+from cellflax.composition import _check_file
+from cellflax.errors import UserError
 from tests.test_config import files, run  # noqa: F401 (fixtures)
 from tests.test_launchers import needs
 
@@ -53,11 +56,16 @@ def experiment(mine: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_a_file_gives_a_launcher_nothing_that_runs(run, mine, kind):  # noqa: F811
-    experiment(mine, SLURM + HOSTILE[kind])
+def test_a_file_gives_a_launcher_nothing_that_runs(kind):
+    with pytest.raises(UserError, match=r"^mine\.yaml: hydra\S* .*(could|would) run code|must be a number or one word"):
+        _check_file("mine", OmegaConf.create(HOSTILE[kind]))
+
+
+def test_an_experiment_with_commands_is_refused_before_a_job(run, mine):  # noqa: F811
+    experiment(mine, SLURM + HOSTILE["commands before the job"])
     status, out, err = run("--config-dir", "mine", "+experiment=mine", "input=a", "-m")
     assert (status, out) == (1, "")
-    assert re.fullmatch(r"error: .*mine\.yaml: hydra.*\n", err), err
+    assert re.fullmatch(r"error: .*mine\.yaml: hydra\.launcher\.setup could run code.*\n", err), err
     assert not Path("pwned").exists()
 
 
