@@ -28,6 +28,7 @@ from cellflax.summarize import SummarizeConfig
 from cellflax.track import TrackConfig
 from cellflax.training.config import TrainConfig
 from cellflax.validate import ValidateConfig
+from tests.test_launchers import is_installed
 
 CONF = config_directory()
 COMMANDS = {
@@ -52,7 +53,13 @@ WHOLE = {"experiment", "debug", "sweep"}  # folders of additions to a whole conf
 
 FILES = sorted(path.relative_to(CONF).with_suffix("") for path in CONF.rglob("*.yaml"))
 OPTIONS = [(str(path.parent), path.name) for path in FILES if str(path.parent) != "."]
-CHOICES = [(group, option) for group, option in OPTIONS if group not in WHOLE]
+OF_HYDRA = ("hydra/launcher", "hydra/sweeper")  # tests/test_launchers.py
+CHOICES = [(group, option) for group, option in OPTIONS if group not in (*WHOLE, *OF_HYDRA)]
+ADDITIONS = [
+    (group, option)
+    for group, option in OPTIONS
+    if group in WHOLE and (option != "learning_rate" or is_installed("optuna", "sweeper"))
+]
 
 
 @functools.cache
@@ -95,7 +102,7 @@ def test_option(group, option):
         assert from_json(COMMANDS[command], to_json(typed)) == typed
 
 
-@pytest.mark.parametrize(("group", "option"), [option for option in OPTIONS if option[0] in WHOLE])
+@pytest.mark.parametrize(("group", "option"), ADDITIONS)
 def test_addition(group, option):
     typed = composed("train", f"+{group}={option}")
     assert typed != composed("train")

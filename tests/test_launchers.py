@@ -222,6 +222,7 @@ def scores(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks for a process in /proc")
 @pytest.mark.parametrize("name", each("joblib_cpu", "submitit_local_cpu", "ray_cpu"))
 def test_trainings_score_as_without_a_launcher_also_after_a_kill(scores, tmp_path, name):
