@@ -102,7 +102,7 @@ def load_model(path: str | Path, step: str = "best", precision: Precision | None
     graph, activation = trained.graph, output_activation(trained.config.loss, trained.outputs)
     compute_type = (precision or trained.config.trainer.precision).compute_type
 
-    def outputs(weights: tuple[nnx.State, nnx.State], tiles: jax.Array) -> jax.Array:
+    def outputs(weights: tuple[nnx.State, nnx.State], tiles: np.ndarray) -> jax.Array:
         def predict(tile):
             members = member_probabilities(graph, activation, *weights, tile[None].astype(compute_type))
             return jnp.concatenate(list(members[:, 0]), axis=-1)
