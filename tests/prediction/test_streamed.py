@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -247,10 +248,11 @@ def test_nothing_but_our_labels_is_replaced(tmp_path):
 
 
 def test_shares_are_numbered_from_0():
-    for options, line in (
+    cases: tuple[tuple[dict[str, Any], str], ...] = (
         ({"block_shard": 4, "block_shards": 4}, "shares are numbered from 0"),
         ({"block_shards": 4}, "add block_shard=0"),
         ({"block_shard": 0, "streamed": False}, "without streamed=true"),
-    ):
+    )
+    for options, line in cases:
         with pytest.raises(UserError, match=line):
             PredictConfig(**({"streamed": True} | options))
