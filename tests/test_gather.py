@@ -114,7 +114,8 @@ def test_gathering_again(root, tmp_path):
     shutil.copytree(root / "out", out)
     (out / "mine.txt").write_text("mine")
     assert gathered(tmp_path).status == 1  # of the damaged image
-    assert_same_results_but_shards(out, root / "out", "mine.txt")
+    assert set(names_in(out)) == {*names_in(root / "out"), "mine.txt"}
+    assert (out / "cells.csv").read_bytes() == (root / "out" / "cells.csv").read_bytes()
     assert "holds the results of an earlier run" in gathered(tmp_path, "overwrite=false").error
     shutil.copytree(root / "whole", tmp_path / "of_one")
     shutil.copytree(root / "kept" / "shards", tmp_path / "of_one" / "shards")
@@ -124,11 +125,6 @@ def test_gathering_again(root, tmp_path):
     assert "cells.csv is there already" in gathered(tmp_path, output="other").error
     assert (tmp_path / "other" / "cells.csv").read_text() == "mine"
     assert names_in(tmp_path / "other") == ["cells.csv", "shards"]
-
-
-def assert_same_results_but_shards(one: Path, other: Path, more: str) -> None:
-    assert set(names_in(one)) == {*names_in(other), more}
-    assert (one / "cells.csv").read_bytes() == (other / "cells.csv").read_bytes()
 
 
 @pytest.fixture
@@ -237,11 +233,8 @@ def test_a_killed_shard_is_resumed(trained, fields, tmp_path, monkeypatch):
     assert predicted(trained.path, tmp_path, "whole").status == 0
     shutil.rmtree(tmp_path / "out" / "shards")
     assert_same_results(tmp_path / "out", tmp_path / "whole")
-    for name in ("out", "whole"):
-        given = ("method=cells", f"predicted={tmp_path / name}", f"output={tmp_path / 'cells' / name}")
-        assert run_command(quantify.main, *given).status == 0
-    tables = [(tmp_path / "cells" / name / "cells.csv").read_bytes() for name in ("out", "whole")]
-    assert tables[0] == tables[1]
+    result = run_command(quantify.main, "method=cells", f"predicted={tmp_path / 'out'}", f"output={tmp_path / 'cells'}")
+    assert f"cells in {len(NAMES)} images" in result.out
 
 
 @pytest.mark.slow
