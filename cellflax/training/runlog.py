@@ -189,7 +189,7 @@ def _start_wandb(directory: Path, config: LoggerConfig, run_config: Mapping[str,
 
     try:
         run = wandb.init(
-            dir=str(directory),  # wandb 0.19.0 takes no Path
+            dir=str(directory),  # the lowest version takes no Path
             id=_wandb_id(directory),
             resume="allow" if config.mode is WandbMode.online else None,
             name=directory.name,
