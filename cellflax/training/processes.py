@@ -23,7 +23,7 @@ from jax._src import distributed as jax_distributed  # its client has no public 
 
 from cellflax.errors import UserError
 from cellflax.interruption import Terminated
-from cellflax.training.cluster import Place, place_in_cluster
+from cellflax.training.cluster import ClusterPlace, place_in_cluster
 from cellflax.training.config import TrainerConfig
 from cellflax.training.lost_process import LOST, one_line_for_lost_process
 from cellflax.training.stopping import SignalWatch
@@ -168,7 +168,7 @@ def joined(settings: TrainerConfig, words: Sequence[str] = (), sweep: bool = Fal
             raise
 
 
-def _join(place: Place) -> None:
+def _join(place: ClusterPlace) -> None:
     try:
         jax.distributed.initialize(
             place.coordinator,

@@ -19,7 +19,7 @@ from cellflax import train
 from cellflax.data.sampler import CropsConfig, PatchesConfig, Sampler
 from cellflax.errors import UserError
 from cellflax.training import lost_process
-from cellflax.training.cluster import Place, place_in_cluster
+from cellflax.training.cluster import ClusterPlace, place_in_cluster
 from cellflax.training.config import Distributed, TrainerConfig
 from cellflax.training.processes import ALONE
 from cellflax.training.state import data_mesh
@@ -255,13 +255,13 @@ def test_each_device_draws_its_part_of_the_batch_only():
     ("settings", "environment", "place"),
     [
         ({}, {}, None),
-        ({}, SLURM, Place(1, 2, None, "slurm")),
+        ({}, SLURM, ClusterPlace(1, 2, None, "slurm")),
         ({}, {**SLURM, "SLURM_STEP_NUM_TASKS": "1"}, None),  # a shell on a node, or one job of a sweep
         ({"distributed": Distributed.off}, {**SLURM, **JAX}, None),
-        ({"distributed": Distributed.slurm}, SLURM, Place(1, 2, None, "slurm")),
-        ({}, JAX, Place(1, 2, "node3:12355", "deactivate")),
-        ({}, {**SLURM, **JAX, "JAX_PROCESS_ID": "0"}, Place(0, 2, "node3:12355", "deactivate")),
-        ({"coordinator": "a:1", "process_count": 3, "process_id": 2}, JAX, Place(2, 3, "a:1", "deactivate")),
+        ({"distributed": Distributed.slurm}, SLURM, ClusterPlace(1, 2, None, "slurm")),
+        ({}, JAX, ClusterPlace(1, 2, "node3:12355", "deactivate")),
+        ({}, {**SLURM, **JAX, "JAX_PROCESS_ID": "0"}, ClusterPlace(0, 2, "node3:12355", "deactivate")),
+        ({"coordinator": "a:1", "process_count": 3, "process_id": 2}, JAX, ClusterPlace(2, 3, "a:1", "deactivate")),
         ({"coordinator": "a:1", "process_count": 1, "process_id": 0}, {}, None),
     ],
 )
