@@ -16,7 +16,7 @@ _SLURM = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_LOCALID"
 
 
 @dataclass(frozen=True)
-class Place:
+class ClusterPlace:
     """The place of one process among those of a training.
 
     Attributes:
@@ -43,7 +43,7 @@ class Place:
         )
 
 
-def place_in_cluster(settings: TrainerConfig, environment: Mapping[str, str] = os.environ) -> Place | None:
+def place_in_cluster(settings: TrainerConfig, environment: Mapping[str, str] = os.environ) -> ClusterPlace | None:
     """The place of this process; None if it trains alone.
 
     Args:
@@ -76,16 +76,16 @@ def place_in_cluster(settings: TrainerConfig, environment: Mapping[str, str] = o
         )
     if index >= count:
         raise UserError(f"trainer.process_id={index}: the {count} processes have the numbers 0 to {count - 1}")
-    return Place(index, count, _address(coordinator), "deactivate")
+    return ClusterPlace(index, count, _address(coordinator), "deactivate")
 
 
-def _slurm_place(coordinator: str | None, environment: Mapping[str, str]) -> Place | None:
+def _slurm_place(coordinator: str | None, environment: Mapping[str, str]) -> ClusterPlace | None:
     count, index = (_number(None, name, environment) for name in (_SLURM_COUNT, _SLURM_INDEX))
     assert count is not None, "a step has both"
     assert index is not None, "a step has both"
     if count == 1:
         return None
-    return Place(index, count, None if coordinator is None else _address(coordinator), "slurm")
+    return ClusterPlace(index, count, None if coordinator is None else _address(coordinator), "slurm")
 
 
 def _number(given: int | None, name: str, environment: Mapping[str, str]) -> int | None:
