@@ -106,6 +106,7 @@ _SEGMENTATION = ("cell_type", "score_<type>", "probability_mean_<class>", "uncer
 NOT_WRITTEN = {
     "train": {
         *("plan/", "test.json", "test_roc.npz", "tuning.csv", "wandb/", "wandb_id.txt"),
+        *("multirun.yaml", "optimization_results.yaml", ".submitit/<time>_<number>/"),  # of sweeps
         ".cellflax.lock",  # which is gone at the end
         *("calibration.csv", "calibration.png"),  # tests/calibration make them, and what follows from them
         "summary.json: started_from",

@@ -112,7 +112,6 @@ class Checkpoints:
         with _quiet():
             try:
                 if step not in self._scores or read_record(path)["crc32"] != sums:
-                    # In place of what an older version left half deleted there.
                     ocp.save(path, arrays, checkpointable_name="state", overwrite=True, custom_metadata=sealed(content))  # pyright: ignore[reportArgumentType]
                 elif _leads():
                     add_to_record(path, **content)
