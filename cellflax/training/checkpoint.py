@@ -102,9 +102,11 @@ class Checkpoints:
         Raises:
             OutputError: if it cannot be written, on a full disk, say; the checkpoints before stay.
         """
-        self._save(int(state.step), state, record, score)
+        self._save(int(state.step), state, record, score, self._how_it_resumes)
 
-    def _save(self, step: int, tree: Any, record: dict[str, Any], score: float | None) -> None:
+    def _save(
+        self, step: int, tree: Any, record: dict[str, Any], score: float | None, way_on: Callable[[], str]
+    ) -> None:
         arrays, path = named_leaves(tree), self.directory / str(step)
         sums = {name: zlib.crc32(np.ascontiguousarray(value)) for name, value in jax.device_get(arrays).items()}
         content = {"format": FORMAT, "crc32": sums, "score": score, **record}
@@ -121,19 +123,16 @@ class Checkpoints:
             if reason is not None:
                 _end_abandoned_work()
         if reason is not None:
-            raise self._unwritten(path, reason)
+            for left in self.directory.glob(f"{step}{_UNFINISHED}*"):  # it takes room that others need
+                shutil.rmtree(left, ignore_errors=True)
+            raise OutputError(f"{path}: cannot be written ({reason}); make room, and {way_on()}")
         self._scores[step] = None if score is None or math.isnan(score) else score
         self._prune()
 
-    def _unwritten(self, path: Path, reason: str) -> OutputError:
-        """Remove what was written of a checkpoint, because it takes room, and say how to go on."""
-        for left in self.directory.glob(f"{path.name}{_UNFINISHED}*"):
-            shutil.rmtree(left, ignore_errors=True)
+    def _how_it_resumes(self) -> str:
         latest = self.latest()
         rest = "begins anew" if latest is None else f"resumes at step {latest}"
-        return OutputError(
-            f"{path}: cannot be written ({reason}); make room, and the same command with run={self._run} {rest}"
-        )
+        return f"the same command with run={self._run} {rest}"
 
     def _prune(self) -> None:
         """Delete all but the newest and the best, of equal ones the last. A half-deleted one is none."""
@@ -186,12 +185,12 @@ def save_model(run: Path, params: nnx.State, stats: nnx.State, record: dict[str,
         record: JSON with `config` and `data`, as training writes it.
 
     Raises:
-        UserError: if there are checkpoints in `run` already, or it cannot be written to.
+        UserError: if there are checkpoints in `run` already, or it cannot be written to, as on a full disk.
     """
     checkpoints = Checkpoints(run)
     if checkpoints.latest() is not None:
         raise UserError(f"{run} holds a checkpoint already; give another directory as output=...")
-    checkpoints._save(0, {"params": params, "stats": stats}, record, None)
+    checkpoints._save(0, {"params": params, "stats": stats}, record, None, lambda: "run the command again")
 
 
 def require_arrays(path: Path, template: Any) -> None:

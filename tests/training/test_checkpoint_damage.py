@@ -2,6 +2,8 @@
 
 import resource
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 
 from cellflax.errors import OutputError, UserError
-from cellflax.training.checkpoint import Checkpoints
+from cellflax.training.checkpoint import Checkpoints, save_model
 from cellflax.training.record import add_to_record, read_record
 from cellflax.training.state import TrainState
 from cellflax.training.stopping import Tally
@@ -159,6 +161,29 @@ def files_of(run: Path) -> dict[Path, tuple[int, bytes]]:
     return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in run.rglob("*") if path.is_file()}
 
 
+@contextmanager
+def files_of_at_most(most_bytes: int) -> Iterator[None]:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, limits[1]))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_full_disk_where_nothing_can_be_resumed(tmp_path):
+    """As in `cellflax convert`: there is no training that would go on."""
+    params = {"kernel": jnp.asarray(np.random.default_rng(0).normal(size=20_000), jnp.float32)}
+    with files_of_at_most(5000), pytest.raises(OutputError) as caught:
+        save_model(tmp_path, params, {}, {"config": {}, "data": {}})  # pyright: ignore[reportArgumentType]
+    assert str(caught.value) == (
+        f"{tmp_path}/checkpoints/0: cannot be written (File too large); make room, and run the command again"
+    )
+    assert files_of(tmp_path) == {}
+    save_model(tmp_path, params, {}, {"config": {}, "data": {}})  # pyright: ignore[reportArgumentType]
+    assert checkpoint_steps(tmp_path) == [0]
+
+
 @pytest.mark.parametrize("most_bytes", [0, 200, 5000])
 def test_a_full_disk_is_one_line_and_keeps_what_is_complete(tmp_path, capfd, most_bytes):
     """A limit on the size of files stands for the disk: the system refuses to write, to TensorStore, too."""
@@ -167,13 +192,9 @@ def test_a_full_disk_is_one_line_and_keeps_what_is_complete(tmp_path, capfd, mos
     before = files_of(tmp_path)
     state = replace(small_state(size=20_000), step=jnp.int32(6))
     state.params["kernel"] = jnp.asarray(rng.normal(size=20_000), jnp.float32)
-    checkpoints, limits = Checkpoints(tmp_path), resource.getrlimit(resource.RLIMIT_FSIZE)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, limits[1]))
-        with pytest.raises(OutputError) as caught:
-            checkpoints.save(state, {"config": {}, "data": {}}, 1.0)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    checkpoints = Checkpoints(tmp_path)
+    with files_of_at_most(most_bytes), pytest.raises(OutputError) as caught:
+        checkpoints.save(state, {"config": {}, "data": {}}, 1.0)
     assert str(caught.value) == (
         f"{checkpoints.directory}/6: cannot be written (File too large); make room, and the same command with "
         f"run={tmp_path} resumes at step 5"
