@@ -2,6 +2,7 @@
 
     cellflax predict -m checkpoint=RUN input=DIR output=predictions shards=16 shard='range(16)'
     cellflax gather output=predictions
+    cellflax gather output=predictions overwrite=true
 
 Writes to `output` what one process would have written: the label images, `cells.csv`, `overlay.png`, `report.html` and
 `provenance.json`, and the exports that the shards were asked for. No network runs. The shards must be complete, and of

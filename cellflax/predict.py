@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from cellflax.checks import above, check
+from cellflax.checks import above, at_least, check
 from cellflax.config import entry
 from cellflax.device import set_up_jax
 from cellflax.errors import UserError
@@ -91,6 +91,7 @@ class PredictConfig(StreamOptions, ReadingOptions, ExportOptions, PredictionSett
     def __post_init__(self):
         super().__post_init__()
         check(self, "", above(0), "pixel_size_um", "frame_interval_s")
+        check(self, "", at_least(0), "shard")
         check_formats("export", self.export, ("images", "tables"), self.ome_zarr_version)
         check_shard(self.shard, self.shards)
         if self.nuclei is not None and self.nuclei_checkpoint is not None:

@@ -85,7 +85,7 @@ CHECKPOINT = "checkpoint={}/run"
 
 CONFIGURATION = [
     ([QUICK, "model.dens=[3]"], "unknown key model.dens: did you mean model.dense?"),
-    ([QUICK, "+trainer.resume=true"], "unknown key trainer.resume: allowed in trainer: devices, "),
+    ([QUICK, "+trainer.resume=true"], "unknown key trainer.resume: allowed in trainer: accumulate, "),
     (["model=resnet"], "unknown model resnet: did you mean unet? available: patch_net_21, "),
     (["+experiment=hela"], "unknown experiment hela: did you mean hela_cyto?"),
     ([QUICK, "optimizer.learning_rate=fast"], "optimizer.learning_rate must be a number; got 'fast'"),

@@ -57,7 +57,8 @@ def experiment(mine: Path, text: str) -> None:
 
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_a_file_gives_a_launcher_nothing_that_runs(kind):
-    with pytest.raises(UserError, match=r"^mine\.yaml: hydra\S* .*(could|would) run code|must be a number or one word"):
+    refused = r"^mine\.yaml: (hydra\S* .*(could|would) run code|.*must be a number or one word|\$\{oc.env:...\} is not)"
+    with pytest.raises(UserError, match=refused):
         _check_file("mine", OmegaConf.create(HOSTILE[kind]))
 
 

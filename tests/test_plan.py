@@ -46,7 +46,7 @@ def trained_with(monkeypatch) -> list[tuple[TrainConfig, Path]]:
     """What `train` would do: configurations and directories, without doing it."""
     jobs: list[tuple[TrainConfig, Path]] = []
 
-    def note(config: TrainConfig, run: Path) -> dict:
+    def note(config: TrainConfig, run: Path, **_: object) -> dict:
         jobs.append((config, run))
         return {"score": 0.5}
 

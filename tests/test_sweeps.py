@@ -38,7 +38,7 @@ def jobs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done: list[tuple[TrainConfig, Path]] = []
 
-    def record(config: TrainConfig, run: Path) -> dict[str, float]:
+    def record(config: TrainConfig, run: Path, **_: object) -> dict[str, float]:
         done.append((config, run))
         return {"score": 0.5}
 

@@ -230,7 +230,7 @@ def test_two_trainings_of_one_second_share_no_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(hydra.core.utils, "datetime", SameSecond)
     runs = []
-    monkeypatch.setattr(train, "train", lambda _, run: runs.append(run.relative_to(tmp_path)) or {"score": 0.5})
+    monkeypatch.setattr(train, "train", lambda _, run, **__: runs.append(run.relative_to(tmp_path)) or {"score": 0.5})
     for arguments in (["+debug=quick"], ["+debug=quick"], ["+debug=quick", "run=mine"], ["+debug=quick", "run=mine"]):
         result = run_command(train.main, *arguments)
         assert result.status == 0, result.err

@@ -182,6 +182,7 @@ def result_set(
         _refuse_inputs(given, inputs, earlier, key)
         try:
             folder = found.folder or Unfinished.make(target, command)
+            folder.results.mkdir(exist_ok=True)  # a run can be killed before it has one
         except OSError as error:
             raise UserError(f"{key}={given}: cannot be written to ({error.strerror}); give another") from error
         stack.callback(folder.release)

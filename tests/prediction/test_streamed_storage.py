@@ -21,7 +21,9 @@ from cellflax.prediction.streamed import predict_streamed
 from tests.prediction.test_streamed import THRESHOLD, configured, networks, predicted, rods, stored
 
 SERVER = shutil.which("moto_server")
-pytestmark = pytest.mark.skipif(SERVER is None, reason="moto_server is not installed")
+# A version manager may have put a program there that only says where it could be found.
+IS_THERE = SERVER is not None and subprocess.run([SERVER, "--help"], capture_output=True).returncode == 0
+pytestmark = pytest.mark.skipif(not IS_THERE, reason="moto_server is not installed")
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from cellflax.data.normalize import NormalizeConfig
 from cellflax.errors import UserError
 from cellflax.models.patch_net import PatchNetConfig, Stage
 from cellflax.prediction.trained import load_model
-from tests.commands import arrays_of
+from tests.commands import arrays_of, record_of, set_record
 from tests.random_checkpoints import random_checkpoint
 
 CLASS = "tests.security.test_checkpoints.Trap"
@@ -95,7 +95,7 @@ def test_classes_named_in_a_checkpoint_are_not_called(run):
     checkpoint = run / "checkpoints/0"
     edit(checkpoint / "_CHECKPOINT_METADATA", lambda found: found.update(item_handlers={"state": CLASS, "evil": CLASS}))
     load_model(run)
-    edit(checkpoint / "_CHECKPOINT_METADATA", lambda found: found["custom_metadata"]["config"].update(_target_=CLASS))
+    set_record(checkpoint, config={**record_of(run, 0)["config"], "_target_": CLASS})
     with pytest.raises(UserError, match="unknown key _target_"):
         load_model(run)
 
@@ -113,6 +113,5 @@ def test_types_named_in_a_checkpoint_are_not_called(run):
 def test_texts_of_a_record_are_not_resolved(run, monkeypatch):
     """A stored configuration is JSON: `${...}` in it is text, and does not read the environment."""
     monkeypatch.setenv("SECRET", "hunter2")
-    record = run / "checkpoints/0/_CHECKPOINT_METADATA"
-    edit(record, lambda found: found["custom_metadata"]["config"].update(name="${oc.env:SECRET}"))
+    set_record(run / "checkpoints/0", config={**record_of(run, 0)["config"], "name": "${oc.env:SECRET}"})
     assert load_model(run).config.name == "${oc.env:SECRET}"
