@@ -108,7 +108,11 @@ def jobs_of(folder: Path) -> dict[str, tuple[int, float | None]]:
     return jobs
 
 
-@pytest.mark.parametrize("name", each("joblib_cpu", "submitit_local_cpu", "ray_cpu"))
+# submitit notices a killed job after a while.
+_SUBMITIT = pytest.param("submitit_local_cpu", marks=[needs("submitit_local_cpu"), pytest.mark.slow])
+
+
+@pytest.mark.parametrize("name", [*each("joblib_cpu", "ray_cpu"), _SUBMITIT])
 def test_a_killed_job_leaves_the_others_and_the_sweep_resumes(sweep, tmp_path, name):
     result = sweep(f"hydra/launcher={name}")
     lines = [line for line in result.err.splitlines() if line.startswith("error: ")]
