@@ -215,6 +215,7 @@ def test_images_that_are_not_those_of_the_shards(root, tmp_path):
     assert "an option of the shards in" in gathered(tmp_path).error
 
 
+@pytest.mark.slow
 def test_a_killed_shard_is_resumed(trained, fields, tmp_path, monkeypatch):
     many(fields, tmp_path / "in", NAMES, [])
     shard = ("shards=2", "shard=0", "resume=true")

@@ -148,6 +148,7 @@ def test_networks_without_distances_refuse_the_refinement_before_they_run(tiny, 
     assert cellflax.load(tiny.path).distance_names == ()
 
 
+@pytest.mark.slow  # tests/training resumes trainings of classes
 def test_a_killed_training_ends_where_it_would_have(tmp_path, monkeypatch):
     arguments = [*TINY, *DISTANCES, "sampler.augment.scale=1.2"]
     assert run_command(train.main, *arguments, f"run={tmp_path / 'whole'}").status == 0
@@ -177,8 +178,8 @@ def test_a_killed_training_ends_where_it_would_have(tmp_path, monkeypatch):
     ("model", "target", "refine"),
     [
         ("unet", "classes_distances", "watershed"),
-        ("skip_fcn", "distances", "distances"),
-        ("skip_fcn", "classes_distances", "distances"),
+        pytest.param("skip_fcn", "distances", "distances", marks=pytest.mark.slow),
+        pytest.param("skip_fcn", "classes_distances", "distances", marks=pytest.mark.slow),
     ],
 )
 def test_other_networks(model, target, refine, fields, tmp_path):

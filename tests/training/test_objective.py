@@ -95,6 +95,7 @@ def test_mixed_precision(config):
     jax.tree.map(partial(np.testing.assert_allclose, rtol=0.05, atol=0.01), half_stats, one_stats)
 
 
+@pytest.mark.slow
 def test_training_in_mixed_precision_learns():
     """As well as in float32; the state stays float32."""
     _, _, losses = Training(1).run(30)
