@@ -101,14 +101,10 @@ def killed_half_way(trained: Path, tmp_path: Path, number: signal.Signals) -> Re
     return finish_command(process)
 
 
-@pytest.mark.parametrize(
-    ("number", "status"),
-    [
-        (signal.SIGKILL, -9),
-        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
-        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
-    ],
-)
+OTHER_SIGNALS = [pytest.param(*end, marks=pytest.mark.slow) for end in ((signal.SIGTERM, 143), (signal.SIGINT, 130))]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, -9), *OTHER_SIGNALS])
 def test_killed_half_way_and_completed(run, trained, fields, tmp_path, monkeypatch, number, status):
     many(fields, tmp_path / "in")
     out = tmp_path / "out"
