@@ -13,6 +13,7 @@ Cell Tracking Challenge folder). Every method writes tidy tables with one row pe
     method=cell_type   predicted types against a marker channel per type: `+cell_type.markers.<type>=FILE|DIR|GLOB`
 """
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,8 @@ def _quantify(config: QuantifyConfig) -> dict[str, Any]:
         overwrite = recorded_settings(config.output, "quantify").get("method") == config.method.name
     with result_set(config.output, overwrite, _expected(config), command="quantify") as found:
         shown = Shown(found.folder)
-        measured = _measure(config, failures, shown)
+        with ExitStack() as opened:
+            measured = _measure(config, failures, shown, opened)
         origin = {"cellflax": cellflax.__version__, "settings": settings}
         failed = failures.reasons
         notes = input_notes(config)
@@ -107,14 +109,15 @@ def _expected(config: QuantifyConfig) -> list[str]:
     return [results.METRICS, *tables, *exports, *_FIGURES[config.method]]
 
 
-def _measure(config: QuantifyConfig, failures: Failures, shown: Shown) -> dict[str, Any]:
+def _measure(config: QuantifyConfig, failures: Failures, shown: Shown, opened: ExitStack) -> dict[str, Any]:
+    """Run the method; `opened` keeps movies of images open until their frames are measured."""
     match config.method:
         case QuantifyMethod.cells:
-            return quantify_cells(*cells_input(config, failures), failures, shown)
+            return quantify_cells(*cells_input(config, failures, opened), failures, shown)
         case QuantifyMethod.growth:
             return quantify_growth(config.growth, tracked_recording(config), config.truth, shown)
         case QuantifyMethod.ktr:
-            return quantify_ktr(config.ktr, ktr_input(config, failures), config.truth, failures, shown)
+            return quantify_ktr(config.ktr, ktr_input(config, failures, opened), config.truth, failures, shown)
         case QuantifyMethod.cell_type:
             return quantify_cell_types(config.cell_type, *cell_type_input(config), failures, shown, config.pair)
 

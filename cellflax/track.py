@@ -11,6 +11,8 @@ gap, and images belong to the labels of the same number. Writes `tracks.csv` wit
 challenge's form, it also writes `metrics.json`: TRA, DET, SEG, divisions and complete tracks.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +26,9 @@ from cellflax.config import entry, to_json
 from cellflax.errors import UserError
 from cellflax.exporting.formats import ExportOptions, check_formats, expected_exports, require_packages
 from cellflax.exporting.tracking import TRACKS_NAME, TrackedCells, export_tracking
+from cellflax.frame_sequence import FramesOnDemand, first_channel
 from cellflax.io import results
-from cellflax.io.movies import ImageMovie, LabelMovie, read_image_movie, read_label_movie
+from cellflax.io.movies import ImageMovie, LabelMovie, open_image_movie, read_label_movie
 from cellflax.io.pairs import PairBy
 from cellflax.io.reading import ReadingOptions
 from cellflax.io.result_set import result_set
@@ -33,7 +36,8 @@ from cellflax.io.tables import write_table
 from cellflax.jsonfile import write_json
 from cellflax.measure.tracks import graph_tables, track_table
 from cellflax.metrics.lineage import tracking_summary
-from cellflax.pictures.tracks import lineage_tree, save_animation, track_movie
+from cellflax.pictures.animation import save_animation
+from cellflax.pictures.tracks import lineage_tree, track_movie
 from cellflax.progress import Progress, say
 from cellflax.report.of_tracks import tracks_report
 from cellflax.report.page import save_report
@@ -128,8 +132,11 @@ def track(config: TrackConfig) -> dict[str, Any]:
     expected = _expected(config, len(movie.labels))
     reference = [] if config.reference is None else sorted(Path(config.reference).expanduser().glob("*"))
     inputs = [*movie.files, *reference]
-    with result_set(config.output, config.overwrite, expected, command="track", inputs=inputs) as found:
-        summary = _track(config, movie, found.folder, found.report())
+    with (
+        result_set(config.output, config.overwrite, expected, command="track", inputs=inputs) as found,
+        _open_images(config, movie) as images,
+    ):
+        summary = _track(config, movie, images, found.folder, found.report())
         found.publish({"cellflax": cellflax.__version__, "settings": summary["settings"]})
     return summary
 
@@ -143,20 +150,21 @@ def _expected(config: TrackConfig, n_frames: int) -> list[str]:
     return [*names, *(ctc_files(n_frames) if config.ctc else ())]
 
 
-def _track(config: TrackConfig, movie: LabelMovie, output: Path, report: Path | None) -> dict[str, Any]:
+def _track(
+    config: TrackConfig, movie: LabelMovie, images: ImageMovie | None, output: Path, report: Path | None
+) -> dict[str, Any]:
     """Track a movie and write all files to a directory, the report among them; returns what `track` returns."""
-    images = None if config.images is None else _read_images(config, config.images, movie)
     reference = None if config.reference is None else _read_reference(config.reference, movie)
     times_s = images.times_s if movie.times_s is None and images is not None else movie.times_s
     pixel_size_um = config.pixel_size_um or movie.pixel_size_um or (images.pixel_size_um if images else None)
-    first_channel = None if images is None else images.pixels[..., 0]
+    pixels, channels = (None, ()) if images is None else (images.pixels, images.channels)
+    shown = None if pixels is None else first_channel(pixels)
 
     with Progress(len(movie.labels) - 1) as progress:
-        tracking = track_cells(movie.labels, config, first_channel, pixel_size_um, progress.update, movie.missing)
+        tracking = track_cells(movie.labels, config, shown, pixel_size_um, progress.update, movie.missing)
     tracked = to_ctc(tracking.movie, tracking.lineage)
     if config.ctc:
         require_16_bits(tracked)
-    pixels, channels = (None, ()) if images is None else (images.pixels, images.channels)
     table = track_table(tracking, movie.labels, times_s, pixel_size_um, pixels, channels)
     summary = _summary(config, movie, tracking, times_s, pixel_size_um)
     if reference is not None and config.reference is not None:
@@ -167,7 +175,7 @@ def _track(config: TrackConfig, movie: LabelMovie, output: Path, report: Path | 
     _write_tables(output, config, tracking, table, tracked, times_s)
     lineage_tree(tracking.lineage, times_s).savefig(output / results.TREE)
     if config.overlay:
-        save_animation(output / results.OVERLAY, track_movie(_by_track(tracking), first_channel))
+        save_animation(output / results.OVERLAY, track_movie(_by_track(tracking), shown), len(movie.labels))
     if config.export:
         tables = (*graph_tables(tracking, times_s), table)
         cells = TrackedCells(
@@ -177,12 +185,11 @@ def _track(config: TrackConfig, movie: LabelMovie, output: Path, report: Path | 
     if "metrics" in summary:
         write_json(output / results.METRICS, {"cellflax": cellflax.__version__, **summary["metrics"]})
     write_json(output / results.SUMMARY, {key: value for key, value in summary.items() if key != "metrics"})
-    shown = (table, first_channel, times_s, movie.files)
-    save_report(report, lambda: tracks_report(summary, tracking, *shown))
+    save_report(report, lambda: tracks_report(summary, tracking, table, shown, times_s, movie.files))
     return summary
 
 
-def _by_track(tracking: Tracking) -> np.ndarray:
+def _by_track(tracking: Tracking) -> FramesOnDemand:
     """(T, H, W) the track at every pixel, 0 = background."""
     return paint(tracking.movie, tracking.lineage.nodes[results.TRACK].to_numpy())
 
@@ -203,9 +210,20 @@ def _write_tables(
         write_ctc(output, tracked)
 
 
-def _read_images(config: TrackConfig, text: str, movie: LabelMovie) -> ImageMovie:
+@contextmanager
+def _open_images(config: TrackConfig, movie: LabelMovie) -> Iterator[ImageMovie | None]:
+    """The images of the same frames, if there are any."""
+    if config.images is None:
+        yield None
+        return
     options: dict[str, Any] = {"frame_interval_s": config.frame_interval_s, "pair": config.pair}
-    images = read_image_movie(text, labels=movie, reading=config.reading(), **options)
+    with open_image_movie(config.images, labels=movie, reading=config.reading(), **options) as images:
+        _check_images(config, config.images, images, movie)
+        yield images
+
+
+def _check_images(config: TrackConfig, text: str, images: ImageMovie, movie: LabelMovie) -> None:
+    """Refuse images of other frames or with other pixels."""
     if images.pixels.shape[:3] != movie.labels.shape:
         raise UserError(
             f"images={text}: {_described(images.pixels.shape)}, but input={movie.source} has "
@@ -217,7 +235,6 @@ def _read_images(config: TrackConfig, text: str, movie: LabelMovie) -> ImageMovi
             f"images={text}: pixels of {both[1]:g} um, but input={movie.source} has {both[0]:g} um; give "
             "pixel_size_um=..., the size that is right"
         )
-    return images
 
 
 def _read_reference(folder: str, movie: LabelMovie) -> TrackedMovie:

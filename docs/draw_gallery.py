@@ -45,7 +45,7 @@ def draw() -> dict[str, np.ndarray]:
         "migration": simulate_migration(MigrationConfig(**size, frames=8), 1),
     }
     for name, movie in movies.items():
-        drawn[name] = track_movie(movie.tracks, movie.images[..., 0])[-1]
+        drawn[name] = list(track_movie(movie.tracks, movie.images[..., 0]))[-1]
     return drawn
 
 

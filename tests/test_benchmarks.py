@@ -32,6 +32,8 @@ from tests.commands import run_command
             "| one step, 1 x 32 x 32 |",
         ),
         ("plane_memory", ["--gigabytes", "0.001", "--size", "64"], "| NPY | 122 | 0.0 | 1.0 |"),
+        ("movie_memory", ["--frames", "2", "--cells", "4", "--images"], "| 2 | "),
+        ("cells", ["--size", "128", "--rounds", "1"], "| scikit-image, "),
         ("tracking", ["--cells", "50", "--rounds", "1"], "| cellflax, 50 cells |"),
         ("gpu", ["--rehearsal"], "| asymmetric U-Net (P3) | tensorfloat32 | printed above |"),
         ("overlap", ["--size", "128", "--rounds", "1"], "| scikit-image, labels 1...16 |"),

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "cellflax"
 RANKS = (
     "errors schema_source home interruption locks",
     "atomic checks commands wholefile progress",
-    "jsonfile labels ignored directory_lock device",
+    "jsonfile labels frame_sequence ignored directory_lock device",
     "schemas models io simulation targets networks launching",
     "config_errors command_help overrides composition losses conversion refine data",
     "config tracking labeling inference catalogue",

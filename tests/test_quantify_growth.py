@@ -174,7 +174,7 @@ def test_single_children_are_joined_over_gaps_alone():
     labels = np.array([[[1, 2, 3, 4, 5]]])
     joined = join_gaps(TrackedMovie(labels, pd.DataFrame(table, columns=["track", "begin", "end", "parent"])))
     # 2 and 3 are 1 after a gap; 4 follows at once, and 5 follows 4 at once (its other daughter left the field).
-    assert joined.labels.tolist() == [[[1, 1, 1, 4, 5]]]
+    assert np.asarray(joined.labels).tolist() == [[[1, 1, 1, 4, 5]]]
     assert joined.tracks.to_numpy().tolist() == [[1, 0, 6, 0], [4, 7, 9, 1], [5, 8, 9, 4]]
 
 

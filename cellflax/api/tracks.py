@@ -76,7 +76,7 @@ def track_labels(
         tracks=tracking.lineage.tracks,
         nodes=nodes,
         edges=edges,
-        labels=paint(tracking.movie, tracking.lineage.nodes["track"].to_numpy()),
+        labels=np.asarray(paint(tracking.movie, tracking.lineage.nodes["track"].to_numpy())),
     )
 
 

@@ -1,7 +1,7 @@
 """Exports of results that commands left in a directory: which they are is in their records there."""
 
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,11 @@ from cellflax.exporting.formats import FORMATS, expected_exports
 from cellflax.exporting.predictions import OpenPixels, export_predictions
 from cellflax.exporting.tables import export_table, read_cell_table
 from cellflax.exporting.tracking import TRACKS_NAME, TrackedCells, export_tracking
+from cellflax.frame_sequence import FramesOnDemand
 from cellflax.io import results
 from cellflax.io.files import ImageFiles, find_images, list_files
 from cellflax.io.frames import open_frames
-from cellflax.io.movies import read_image_movie, read_label_movie
+from cellflax.io.movies import open_image_movie, read_label_movie
 from cellflax.io.pairs import PairBy
 from cellflax.io.reading import Reading, TimeFrom
 from cellflax.io.result_set import without_results
@@ -109,7 +110,8 @@ class StoredResults:
                 pixels = self._pixels(images) if "ome_zarr" in wanted else {}
                 export_predictions(folder, self.labels(), table, pixels, wanted, version, record)
             case "track":
-                export_tracking(folder, self._tracking(wanted, images), wanted, version, record)
+                with ExitStack() as opened:
+                    export_tracking(folder, self._tracking(wanted, images, opened), wanted, version, record)
             case "quantify":
                 for table in self._tables():
                     export_table(folder, read_cell_table(table), table.stem, wanted, record)
@@ -139,7 +141,8 @@ class StoredResults:
         scene, z = (self._settings.get(key) for key in ("scene", "z"))
         return Reading(str(scene or ""), str(z or "all"), TimeFrom[str(self._settings.get("time_axis", "T"))])
 
-    def _tracking(self, wanted: list[str], images: ImageSource) -> TrackedCells:
+    def _tracking(self, wanted: list[str], images: ImageSource, opened: ExitStack) -> TrackedCells:
+        """The tracking; `opened` keeps the movie of its images open."""
         keys = {results.FRAME: int, results.LABEL: int, results.TRACK: int}
         nodes = read_table(self.folder / results.NODES, {"node": int, **keys}, "track again")
         edges = read_table(self.folder / results.EDGES, {"source": int, "target": int}, "track again")
@@ -153,9 +156,11 @@ class StoredResults:
         if masks:
             tracked = read_label_movie(str(self.folder / "mask*.tif"), pair=PairBy.order)
             tracks = tracks_of_masks(nodes)
-            if int(tracked.labels.max()) >= len(tracks) or len(tracked.labels) != n_frames or tracked.from_mask:
+            largest = max(int(frame.max()) for frame in tracked.labels)
+            if largest >= len(tracks) or len(tracked.labels) != n_frames or tracked.from_mask:
                 raise UserError(f"{self.folder}: its masks are not those of {results.NODES}; track again")
-            labels = tracks[tracked.labels].astype(np.int32)
+            shape = tracked.labels.shape
+            labels = FramesOnDemand(shape, np.int32, lambda t: tracks[tracked.labels[t]].astype(np.int32))
         elif of_images:
             raise UserError(f"{self.folder}: has no label images, because ctc=false; track again with ctc=true")
         if "ome_zarr" in wanted:
@@ -163,7 +168,7 @@ class StoredResults:
             if not isinstance(text, str):
                 raise UserError("format=[ome_zarr]: needs the images that were tracked; add images=FILE|DIR|GLOB")
             reading = self._reading() if images.text is None else images.reading
-            movie = read_image_movie(text, reading=reading)
+            movie = opened.enter_context(open_image_movie(text, reading=reading))
         source = str(self._settings.get("input", ""))
         return TrackedCells((nodes, edges, cells), n_frames, labels, movie, size, times_s, source)
 

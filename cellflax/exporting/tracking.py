@@ -16,6 +16,7 @@ from cellflax.exporting.images import LabelledImage, export_image
 from cellflax.exporting.tables import export_table
 from cellflax.exporting.track_graph import TrackGraph, linked_nodes
 from cellflax.exporting.trackmate import write_trackmate
+from cellflax.frame_sequence import FrameSequence
 from cellflax.io import results
 from cellflax.io.cell_polygons import cell_polygons
 from cellflax.io.frames import Frames
@@ -33,7 +34,7 @@ class TrackedCells:
     Attributes:
         tables: `nodes.csv`, `edges.csv` and `tracks.csv`.
         n_frames: number of frames.
-        labels: (T, H, W) the track at every pixel, 0 = background; None where there are no label images.
+        labels: (T, H, W) the track at every pixel of each frame, 0 = background; None where there are no label images.
         images: the images of the same frames, if they are known.
         pixel_size_um: edge of a pixel, if known.
         times_s: (T,) time of each frame, if known.
@@ -42,7 +43,7 @@ class TrackedCells:
 
     tables: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
     n_frames: int
-    labels: np.ndarray | None
+    labels: FrameSequence | None
     images: ImageMovie | None
     pixel_size_um: float | None
     times_s: np.ndarray | None
@@ -66,7 +67,7 @@ class TrackedCells:
         """Its label images as a movie, in which a cell has the number of its track."""
         labels, images = self.labels, self.images
         assert labels is not None
-        largest = int(labels.max(initial=0))
+        largest = int(self.tables[0][results.TRACK].to_numpy().max())
         return LabelledImage(
             TRACKS_NAME,
             TimeAxis(self.n_frames, self.times_s),

@@ -13,7 +13,8 @@ These words have one meaning throughout the package:
 
 Each kind of movie has one class:
 
-    movies.ImageMovie, movies.LabelMovie    pixels, or labels, of all frames in memory
+    movies.ImageMovie                       images, read frame by frame whenever one is wanted
+    movies.LabelMovie                       labels, read once and kept compressed
     movie_file.MovieFile                    an open TIFF, read frame by frame
     frames.Frames                           an image or a movie, read frame by frame, from a file or one per channel
     label_movie_file.LabelMovieWriter       labels, written frame by frame

@@ -1,97 +1,30 @@
-"""Movies: a TIFF with time as an axis, or a folder with one file per frame."""
+"""Movies: a TIFF with time as an axis, or a folder with one file per frame.
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+Labels of a movie are read once and kept compressed. Frames of images are read whenever one is wanted.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from cellflax.errors import UserError
+from cellflax.frame_sequence import FrameSequence, FramesOnDemand, PackedFrames
 from cellflax.io.files import ImageFiles, list_files
 from cellflax.io.frames import is_movie, label_frame, open_label_movie
-from cellflax.io.images import frame_image, pixel_size_of, read_channels, read_labels
+from cellflax.io.images import Image, frame_image, pixel_size_of, read_channels, read_labels
 from cellflax.io.movie_time import regular_times_s
 from cellflax.io.name_matching import common_of
 from cellflax.io.names import frame_numbers, natural_key, stem_of
+from cellflax.io.numbered_frames import FrameNumbers, number_frames
 from cellflax.io.pairs import PairBy, by_stem, check_places, match_frames, partners
 from cellflax.io.readers import open_scene
 from cellflax.io.reading import Reading, TimeFrom
 from cellflax.io.scene import with_time_axis
-from cellflax.labels import components, is_mask
-from cellflax.progress import say
-
-_MOST_MISSING = 10  # times the frames that are there: more are no gap, but numbers that mean something else
-
-
-@dataclass(frozen=True)
-class FrameNumbers:
-    """Which frame of a movie each file of a folder is, by the numbers in the files' names.
-
-    Attributes:
-        first: number of the first frame.
-        step: difference that all numbers are a multiple of; frames that are `step` apart follow each other.
-        present: place in the movie of each file, rising, from 0; other places are frames without a file.
-        numbered: whether the names hold numbers. If not, the files are taken for successive frames.
-    """
-
-    first: int
-    step: int
-    present: tuple[int, ...]
-    numbered: bool = True
-
-    @property
-    def count(self) -> int:
-        """Number of frames, with those that have no file."""
-        return self.present[-1] + 1
-
-    @property
-    def missing(self) -> list[int]:
-        """Numbers of the frames that have no file."""
-        places = set(self.present)
-        return [self.first + self.step * place for place in range(self.count) if place not in places]
-
-    @property
-    def numbers(self) -> list[int]:
-        """Number of each file's frame."""
-        return [self.first + self.step * place for place in self.present]
-
-
-def number_frames(
-    option: str, text: str, files: Sequence[Path], pair: PairBy = PairBy.names
-) -> tuple[list[Path], FrameNumbers]:
-    """Put the files of a folder in order, and find out which frames they are.
-
-    A gap in their numbers is a gap, which is reported on the screen.
-
-    With `pair=order`, files are successive frames whatever their numbers.
-
-    Raises:
-        UserError: if so many frames are missing that the numbers cannot count frames.
-    """
-    found = None
-    if pair is PairBy.names:
-        found = frame_numbers(common_of(file) for file in files) or frame_numbers(stem_of(file) for file in files)
-    if found is None:
-        return list(files), FrameNumbers(0, 1, tuple(range(len(files))), numbered=False)
-    files = [file for _, file in sorted(zip(found, files, strict=True))]
-    step = math.gcd(*(number - found[0] for number in found))
-    numbers = FrameNumbers(min(found), step, tuple(sorted((number - min(found)) // step for number in found)))
-    gaps = numbers.count - len(files)
-    if gaps > _MOST_MISSING * len(files):
-        raise UserError(
-            f"{option}={text}: {len(files)} files are numbered from {min(found)} to {max(found)}; if these are not "
-            "numbers of frames, add pair=order to take the files as successive frames"
-        )
-    if gaps:
-        names = ", ".join(map(str, numbers.missing[:5])) + (", ..." if gaps > 5 else "")
-        say(f"note: {option}={text}: {gaps} frames are missing, by the numbers in the files' names ({names})")
-    if step > 1:
-        say(
-            f"note: {option}={text}: numbers rise by {step}; frame_interval_s is the time of one number, so that "
-            f"successive files are {step} times as far apart; with pair=order it is the time between files"
-        )
-    return files, numbers
+from cellflax.labels import components, label_values
 
 
 @dataclass(frozen=True)
@@ -99,7 +32,7 @@ class LabelMovie:
     """Segmented cells of every frame.
 
     Attributes:
-        labels: (T, H, W) int32, 0 = background; a number identifies a cell only within its frame.
+        labels: (T, H, W) int32 frames, 0 = background; a number identifies a cell only within its frame.
         times_s: (T,) time of each frame in seconds, if known.
         pixel_size_um: edge of a pixel, if known.
         source: the file or folder.
@@ -108,7 +41,7 @@ class LabelMovie:
         files: the files, of the frames that have one.
     """
 
-    labels: np.ndarray
+    labels: FrameSequence
     times_s: np.ndarray | None
     pixel_size_um: float | None
     source: str
@@ -127,13 +60,13 @@ class ImageMovie:
     """Images of every frame.
 
     Attributes:
-        pixels: (T, H, W, C) in the files' own data type.
+        pixels: (T, H, W, C) frames in the files' own data type.
         channels: name of each channel.
         times_s: (T,) time of each frame in seconds, if known.
         pixel_size_um: edge of a pixel, if known.
     """
 
-    pixels: np.ndarray
+    pixels: FrameSequence
     channels: tuple[str, ...]
     times_s: np.ndarray | None
     pixel_size_um: float | None
@@ -166,28 +99,31 @@ def read_label_movie(
     frames = None
     if len(files) == 1:
         with open_label_movie(files[0]) as movie:
-            labels = np.stack([label_frame(movie, t) for t in range(movie.n_frames)])
+            labels = PackedFrames(label_frame(movie, t) for t in range(movie.n_frames))
             size, times_s = pixel_size_um or movie.pixel_size_um, movie.times_s(frame_interval_s)
     else:
         files, frames = number_frames(option, text, files, pair)
-        labels = _stack(files, [read_labels(file) for file in files], frames)
+        labels = PackedFrames(_with_gaps(files, map(read_labels, files), frames))
         size = pixel_size_um or _one_size_um(files, [pixel_size_of(file) for file in files])
         times_s = regular_times_s(frames.count, frame_interval_s and frame_interval_s * frames.step)
-    from_mask = is_mask(labels)
+    from_mask = _are_masks(labels)
     if from_mask:
-        labels = np.stack([components(frame) for frame in labels])
+        labels = PackedFrames(map(components, labels))
     return LabelMovie(labels, times_s, size, text, from_mask, frames, tuple(files))
 
 
-def read_image_movie(
+@contextmanager
+def open_image_movie(
     text: str,
     option: str = "images",
     frame_interval_s: float | None = None,
     pair: PairBy = PairBy.names,
     labels: LabelMovie | None = None,
     reading: Reading | None = None,
-) -> ImageMovie:
-    """Read an image movie: a TIFF with axes TYX or TCYX, or FILE | DIR | GLOB with one image per frame.
+) -> Iterator[ImageMovie]:
+    """Open an image movie: a TIFF with axes TYX or TCYX, or FILE | DIR | GLOB with one image per frame.
+
+    A frame is read, and its content checked, each time that it is taken.
 
     Args:
         text: FILE | DIR | GLOB.
@@ -198,7 +134,8 @@ def read_image_movie(
         reading: how to read the files.
 
     Raises:
-        UserError: as `read_label_movie`, and if frames of `labels` lack an image.
+        UserError: as `read_label_movie`, and if frames of `labels` lack an image. A frame that cannot be used raises
+            it when it is taken.
     """
     files = sorted(list_files(text), key=lambda file: natural_key(file.stem))
     if len(files) > 1:
@@ -209,18 +146,39 @@ def read_image_movie(
                 movie = with_time_axis(movie, TimeFrom.C)
             if movie.n_frames == 1:
                 raise UserError(f"{files[0]}: has one frame; a movie has two or more, save time as the axis T")
-            images = [frame_image(movie, t, reading) for t in range(movie.n_frames)]
-            pixels = np.stack([image.pixels for image in images])
-            return ImageMovie(pixels, images[0].channels, movie.times_s(frame_interval_s), movie.pixel_size_um)
+            first = frame_image(movie, 0, reading)
+            shape = (movie.n_frames, *first.pixels.shape)
+            pixels = FramesOnDemand(shape, first.pixels.dtype, lambda t: frame_image(movie, t, reading).pixels)
+            yield ImageMovie(pixels, first.channels, movie.times_s(frame_interval_s), movie.pixel_size_um)
+        return
     if labels is None:
         files, frames = number_frames(option, text, files, pair)
     else:
         files, frames = _files_of_frames(text, option, pair, labels)
-    images = [read_channels(ImageFiles(stem_of(file), (file,), reading=reading or Reading())) for file in files]
-    pixels = _stack(files, [image.pixels for image in images], frames)
+
+    def image(file: Path) -> Image:
+        return read_channels(ImageFiles(stem_of(file), (file,), reading=reading or Reading()))
+
+    first = image(files[0])
+    file_of = dict(zip(frames.present, files, strict=True))
+
+    def frame(t: int) -> np.ndarray:
+        if t not in file_of:
+            return np.zeros_like(first.pixels)
+        pixels = image(file_of[t]).pixels
+        _check_shape(file_of[t], pixels, files[0], first.pixels)
+        return pixels
+
     times_s = regular_times_s(frames.count, frame_interval_s and frame_interval_s * frames.step)
-    size = _one_size_um(files, [image.pixel_size_um for image in images])
-    return ImageMovie(pixels, images[0].channels, times_s, size)
+    size = _one_size_um(files, [_size_um(file, reading) for file in files])
+    pixels = FramesOnDemand((frames.count, *first.pixels.shape), first.pixels.dtype, frame)
+    yield ImageMovie(pixels, first.channels, times_s, size)
+
+
+def read_image_movie(text: str, *args: Any, **options: Any) -> ImageMovie:
+    """All frames of an image movie in memory; arguments and errors as of `open_image_movie`."""
+    with open_image_movie(text, *args, **options) as movie:
+        return replace(movie, pixels=np.stack(list(movie.pixels)))
 
 
 def _files_of_frames(text: str, option: str, pair: PairBy, labels: LabelMovie) -> tuple[list[Path], FrameNumbers]:
@@ -255,6 +213,11 @@ def frame_files(text: str, option: str) -> list[Path]:
     return files
 
 
+def _size_um(file: Path, reading: Reading | None) -> float | None:
+    with open_scene(file, reading) as scene:
+        return scene.pixel_size_um
+
+
 def _one_size_um(files: Sequence[Path], sizes: Sequence[float | None]) -> float | None:
     """The pixel size that all frames of a movie share; None where no file says."""
     known = [(file, size) for file, size in zip(files, sizes, strict=True) if size is not None]
@@ -267,15 +230,31 @@ def _one_size_um(files: Sequence[Path], sizes: Sequence[float | None]) -> float 
     return known[0][1] if known else None
 
 
-def _stack(files: Sequence[Path], frames: Sequence[np.ndarray], numbers: FrameNumbers) -> np.ndarray:
-    """Frames as one array, with zeros for those without a file."""
-    for file, frame in zip(files, frames, strict=True):
-        if frame.shape != frames[0].shape:
-            raise UserError(
-                f"{file}: shape {frame.shape} differs from {frames[0].shape} of {files[0].name}; all frames of a "
-                "movie must have the same shape"
-            )
-    whole = np.zeros((numbers.count, *frames[0].shape), np.result_type(*frames))
-    for place, frame in zip(numbers.present, frames, strict=True):
-        whole[place] = frame
-    return whole
+def _with_gaps(files: Sequence[Path], frames: Iterable[np.ndarray], numbers: FrameNumbers) -> Iterator[np.ndarray]:
+    """The frames of a movie in order, with empty ones for those without a file."""
+    first, place = None, 0
+    for file, frame, its_place in zip(files, frames, numbers.present, strict=True):
+        first = frame if first is None else first
+        _check_shape(file, frame, files[0], first)
+        for _ in range(place, its_place):
+            yield np.zeros_like(first)
+        yield frame
+        place = its_place + 1
+
+
+def _check_shape(file: Path, frame: np.ndarray, first_file: Path, first: np.ndarray) -> None:
+    if frame.shape != first.shape:
+        raise UserError(
+            f"{file}: shape {frame.shape} differs from {first.shape} of {first_file.name}; all frames of a movie must "
+            "have the same shape"
+        )
+
+
+def _are_masks(labels: FrameSequence) -> bool:
+    """Whether there is one value besides 0 in all frames together (see `labels.is_mask`)."""
+    found: set[int] = set()
+    for frame in labels:
+        found.update(label_values(frame)[:2].tolist())
+        if len(found) > 1:
+            return False
+    return len(found) == 1

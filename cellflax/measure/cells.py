@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from skimage import measure
 
 from cellflax.checks import above, check_value
 from cellflax.errors import UserError
 from cellflax.labels import compact
 from cellflax.measure.cell_type import cell_type_names, cell_types
+from cellflax.measure.regions import region_shapes
 
 # regionprops name -> power of the pixel size in it (0: a pure number)
 _SHAPE = {
@@ -85,15 +85,12 @@ def cell_table(
 def _shape_columns(
     labels: np.ndarray, pixel_size_um: float | None, origin: tuple[int, int], field: tuple[int, ...]
 ) -> dict[str, np.ndarray]:
-    names = {name.split("-")[0] for name in _SHAPE}
-    # Without gaps: regionprops takes memory in proportion to the largest number.
     present, numbered = compact(labels)
-    found = measure.regionprops_table(numbered, properties=("label", "bbox", *names))
-    found["label"] = present[np.asarray(found["label"]) - 1].astype(np.int64)
+    found = region_shapes(numbered)
     for axis, first in enumerate(origin):
         for name in (f"centroid-{axis}", f"bbox-{axis}", f"bbox-{axis + 2}"):
             found[name] += first
-    table = {"label": found["label"]}
+    table = {"label": present.astype(np.int64)}
     for name, power in _SHAPE.items():
         suffix = "_px" if power else "_rad" if name == "orientation" else ""
         table[name + suffix] = found[name]
@@ -118,11 +115,11 @@ def _check_planes(what: str, array: np.ndarray, axis: str, names: Sequence[str],
 
 def _mean_std(labels: np.ndarray, plane: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation (ddof 0, as regionprops) of each label, ascending, in one pass each."""
-    inside = labels > 0
-    cell, index = np.unique(labels[inside], return_inverse=True)
-    value = plane[inside].astype(np.float64)
-    area = np.bincount(index, minlength=len(cell))
-    mean = np.bincount(index, value, minlength=len(cell)) / area
+    present, numbered = compact(labels)
+    inside = numbered > 0
+    index, value = numbered[inside] - 1, plane[inside].astype(np.float64)
+    area = np.bincount(index, minlength=len(present))
+    mean = np.bincount(index, value, minlength=len(present)) / area
     # Squared deviations, because sums of squares would cancel in bright images of low contrast.
-    variance = np.bincount(index, (value - mean[index]) ** 2, minlength=len(cell)) / area
+    variance = np.bincount(index, (value - mean[index]) ** 2, minlength=len(present)) / area
     return mean, np.sqrt(variance)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from cellflax.frame_sequence import FrameSequence
 from cellflax.io import results
 from cellflax.measure.cells import cell_table
 from cellflax.tracking.tracker import Tracking
@@ -12,10 +13,10 @@ from cellflax.tracking.tracker import Tracking
 
 def track_table(
     tracking: Tracking,
-    labels: np.ndarray,
+    labels: FrameSequence,
     times_s: np.ndarray | None = None,
     pixel_size_um: float | None = None,
-    images: np.ndarray | None = None,
+    images: FrameSequence | None = None,
     channels: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Measure every cell in every frame.

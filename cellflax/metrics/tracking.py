@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cellflax.errors import UserError
+from cellflax.frame_sequence import FrameSequence
 from cellflax.labels import overlap_table
 from cellflax.tracking.ctc import TrackedMovie
 from cellflax.tracking.lookup import Lookup
@@ -135,7 +136,7 @@ def _normalised(cost: float, from_nothing: float) -> float:
     return 1 - min(cost, from_nothing) / from_nothing if from_nothing else float("nan")
 
 
-def match_cells(reference: np.ndarray, predicted: np.ndarray) -> Matches:
+def match_cells(reference: FrameSequence, predicted: FrameSequence) -> Matches:
     """Match cells: a predicted one stands for a reference one if it covers more than half of it.
 
     Args:
@@ -210,7 +211,7 @@ def _links(cells: Cells, tracks: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([within, between]), np.repeat([False, True], [len(within), len(between)])
 
 
-def segmentation_score(reference: dict[int, np.ndarray], predicted: np.ndarray) -> float:
+def segmentation_score(reference: dict[int, np.ndarray], predicted: FrameSequence) -> float:
     """SEG: mean Jaccard index of the reference cells, 0 for those that no predicted cell covers by more than half.
 
     Args:
@@ -225,5 +226,6 @@ def segmentation_score(reference: dict[int, np.ndarray], predicted: np.ndarray) 
         raise UserError(f"the reference segments frame {frames[-1]}, but the prediction has {len(predicted)} frames")
     if not frames:
         return float("nan")
-    matches = match_cells(np.stack([reference[frame] for frame in frames]), predicted[frames])
+    both = (np.stack([movie[frame] for frame in frames]) for movie in (reference, predicted))
+    matches = match_cells(*both)
     return float(matches.jaccard.mean()) if len(matches.jaccard) else float("nan")

@@ -149,7 +149,7 @@ def _prediction(folder: Path) -> list[LayerData]:
             layers += _source_layers(sources[name], name, size, shown)
         cells = cells_of_image(table, name)
         movie = is_movie(file)
-        labels = read_label_movie(str(file)).labels if movie else read_labels(file)
+        labels = np.asarray(read_label_movie(str(file)).labels) if movie else read_labels(file)
         layers.append(label_layer(f"{name} cells", labels, size, cells, shown))
         layers += cell_points(f"{name} uncertain", cells, size, results.FRAME if movie else None, shown)
     return layers
@@ -207,10 +207,10 @@ def _tracking(folder: Path) -> list[LayerData]:
         try:
             labels = read_label_movie(str(settings.get("input")))
             if kind == "cells":
-                layers.append(label_layer("cells", labels.labels, size))
+                layers.append(label_layer("cells", np.asarray(labels.labels), size))
             else:
                 movie = read_image_movie(given, labels=labels)
-                layers += image_layers("movie", movie.pixels, movie.channels, size)
+                layers += image_layers("movie", np.asarray(movie.pixels), movie.channels, size)
         except UserError as error:
             warn(f"{folder}: without the {kind} ({error})")
     return [*layers, track_layer("tracks", tracks, size)]

@@ -1,22 +1,20 @@
 """Pictures of tracks: the movie with outlines in the tracks' colours, and the lineage tree in the same colours."""
 
 import math
-from pathlib import Path
+from collections.abc import Iterator
 
-import imagecodecs
 import numpy as np
 import pandas as pd
 from matplotlib.colors import hsv_to_rgb
 from matplotlib.figure import Figure
 from skimage.segmentation import find_boundaries
 
-from cellflax.errors import UserError
+from cellflax.frame_sequence import FrameSequence
 from cellflax.labels import compact
 from cellflax.pictures.overlay import stretch
 from cellflax.tracking.lineage import Lineage
 
 _SIDE_PX = 512  # longer side of a frame is this to twice this
-_FRAME_MS = 200
 _MOST_ROWS = 400  # of a tree: more are hard to distinguish
 _GOLDEN = (math.sqrt(5) - 1) / 2  # multiples of it, modulo 1, are spread evenly however many there are
 
@@ -27,23 +25,22 @@ def track_colours(tracks: np.ndarray) -> np.ndarray:
     return hsv_to_rgb(np.stack([hue, np.full(hue.shape, 0.75), np.full(hue.shape, 0.95)], axis=-1))
 
 
-def track_movie(tracks: np.ndarray, images: np.ndarray | None = None) -> np.ndarray:
+def track_movie(tracks: FrameSequence, images: FrameSequence | None = None) -> Iterator[np.ndarray]:
     """Draw the outlines of tracked cells, with a faint filling.
 
     Args:
-        tracks: (T, H, W) track of every pixel, 0 = background.
+        tracks: (T, H, W) track of every pixel in each frame, 0 = background.
         images: (T, H, W) intensities for the background.
 
-    Returns:
-        (T, H', W', 3) uint8, enlarged or thinned out by a whole factor.
+    Yields:
+        (H', W', 3) uint8 frames, enlarged or thinned out by a whole factor.
     """
     side = max(tracks.shape[1:])
     zoom, step = math.ceil(_SIDE_PX / side), math.ceil(side / (2 * _SIDE_PX))
-    present, numbered = compact(tracks)
-    colours = np.vstack([np.zeros(3), track_colours(present)])
-    frames = []
-    for t, numbers in enumerate(numbered):
-        shown = numbers[::step, ::step].repeat(zoom, axis=0).repeat(zoom, axis=1)
+    for t, frame in enumerate(tracks):
+        present, numbers = compact(frame[::step, ::step])
+        colours = np.vstack([np.zeros(3), track_colours(present)])
+        shown = numbers.repeat(zoom, axis=0).repeat(zoom, axis=1)
         picture = np.zeros((*shown.shape, 3))
         if images is not None:
             grey = stretch(images[t])[::step, ::step].repeat(zoom, axis=0).repeat(zoom, axis=1)
@@ -52,20 +49,7 @@ def track_movie(tracks: np.ndarray, images: np.ndarray | None = None) -> np.ndar
         picture[inside] = 0.8 * picture[inside] + 0.2 * colours[shown[inside]]
         outline = find_boundaries(shown, mode="inner")
         picture[outline] = colours[shown[outline]]
-        frames.append((255 * picture).round().astype(np.uint8))
-    return np.stack(frames)
-
-
-def save_animation(path: Path, frames: np.ndarray) -> None:
-    """Write (T, H, W, 3) uint8 frames as an animated PNG, which browsers play.
-
-    Raises:
-        UserError: if it cannot be written.
-    """
-    try:
-        path.write_bytes(imagecodecs.apng_encode(np.ascontiguousarray(frames), level=3, delay=_FRAME_MS))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
+        yield (255 * picture).round().astype(np.uint8)
 
 
 def lineage_tree(lineage: Lineage, times_s: np.ndarray | None = None) -> Figure:

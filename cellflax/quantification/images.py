@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from cellflax.errors import UserError
 from cellflax.io.images import ImageFiles, as_grey, channel_index, grey_hint, grey_if_equal, read_channels, read_labels
-from cellflax.io.movies import frame_files, read_image_movie, read_label_movie
+from cellflax.io.movies import ImageMovie, frame_files, open_image_movie, read_label_movie
 from cellflax.io.outlines import has_outlines
 from cellflax.io.pairs import PairBy, files_for, match_frames, partners
 from cellflax.io.reading import Reading
@@ -34,6 +35,7 @@ def planes(
     text: str,
     recording: Recording,
     pair: PairBy,
+    opened: ExitStack,
     reading: Reading | None = None,
     channel: str | None = None,
 ) -> Planes:
@@ -44,6 +46,7 @@ def planes(
         text: where to look.
         recording: the frames.
         pair: whether files belong to frames by name or by order.
+        opened: keeps the file of a movie open, whose frames are read one at a time.
         reading: how to read the files.
         channel: name or number of the channel within each file; None where files have one.
 
@@ -51,17 +54,19 @@ def planes(
         UserError: if their number differs from that of the frames, or they have several channels.
     """
     if _is_one_movie(option, text, recording):
-        stack = read_image_movie(text, option, reading=reading)
-        pixels = grey_if_equal(stack.pixels)
-        if channel is not None:
-            pixels = stack.pixels[..., [channel_index(stack.channels, channel, text)]]
-        n_frames, *_, n_channels = pixels.shape
-        if n_frames != len(recording.frames) or n_channels != 1:
-            raise UserError(
-                f"{option}={text}: {n_frames} frames of {n_channels} channels ({', '.join(stack.channels)}); give "
-                f"{len(recording.frames)} frames, and choose one channel with {option}_channel=..."
-            )
-        return Planes(lambda i: pixels[i, ..., 0], lambda i: stack.pixel_size_um)
+        movie = opened.enter_context(open_image_movie(text, option, reading=reading))
+        if len(movie.pixels) != len(recording.frames):
+            raise _wrong_movie(option, text, recording, movie)
+        index = None if channel is None else channel_index(movie.channels, channel, text)
+
+        def read(i: int) -> np.ndarray:
+            pixels = movie.pixels[i] if index is not None else grey_if_equal(movie.pixels[i])
+            if index is None and pixels.shape[-1] != 1:
+                raise _wrong_movie(option, text, recording, movie)
+            return pixels[..., index or 0]
+
+        read(0)
+        return Planes(read, lambda i: movie.pixel_size_um)
     files = companions(option, text, recording, pair)
 
     @functools.lru_cache(maxsize=1)
@@ -69,6 +74,14 @@ def planes(
         return read_plane(files[i], option, reading, channel)
 
     return Planes(lambda i: plane(i)[0], lambda i: plane(i)[1])
+
+
+def _wrong_movie(option: str, text: str, recording: Recording, movie: ImageMovie) -> UserError:
+    n_frames, *_, n_channels = movie.pixels.shape
+    return UserError(
+        f"{option}={text}: {n_frames} frames of {n_channels} channels ({', '.join(movie.channels)}); give "
+        f"{len(recording.frames)} frames, and choose one channel with {option}_channel=..."
+    )
 
 
 def label_planes(option: str, text: str, recording: Recording, pair: PairBy) -> Callable[[int], np.ndarray]:

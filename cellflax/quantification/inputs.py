@@ -1,6 +1,7 @@
 """From the options of `cellflax.quantify` to what each method measures."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -36,25 +37,28 @@ def tracked_recording(config: QuantifyConfig) -> Recording:
     return tracks if predicted is None else with_known_of_cells(tracks, predicted, same_cells=True, pair=config.pair)
 
 
-def cells_input(config: QuantifyConfig, failures: Failures) -> tuple[Recording, Callable[[int], np.ndarray] | None]:
+def cells_input(
+    config: QuantifyConfig, failures: Failures, opened: ExitStack
+) -> tuple[Recording, Callable[[int], np.ndarray] | None]:
     """Cells of `tracks` or `predicted`, and the image to measure within them.
 
-    Label images that cannot be opened are noted in `failures`.
+    Label images that cannot be opened are noted in `failures`; `opened` keeps movies of images open.
     """
     recording = tracked_recording(config) if config.tracks else _predicted_recording(config, failures)
     if recording is None:
         raise UserError("predicted is not given; add predicted=DIR, the output of cellflax.predict, or tracks=DIR")
     if config.image is None:
         return recording, None
-    recording = _with_shapes("image", config.image, recording, config, config.image_channel)
-    image = planes("image", config.image, recording, config.pair, config.reading(), config.image_channel)
+    recording = _with_shapes("image", config.image, recording, config, opened, config.image_channel)
+    image = planes("image", config.image, recording, config.pair, opened, config.reading(), config.image_channel)
     return recording.with_sizes_um(image.size_um), image.read
 
 
-def ktr_input(config: QuantifyConfig, failures: Failures) -> KtrInput:
+def ktr_input(config: QuantifyConfig, failures: Failures, opened: ExitStack) -> KtrInput:
     """Reporter, nuclei and cells of every frame.
 
-    Label images and images of nuclei that cannot be opened are noted in `failures`.
+    Label images and images of nuclei that cannot be opened are noted in `failures`; `opened` keeps movies of images
+    open.
 
     If `nuclei` or `nuclear` are given, `tracks` are the cells. Otherwise `tracks` are the nuclei, and `predicted` their
     cells. Without `tracks`, `predicted` are the cells. Without cells there is no mixture.
@@ -73,10 +77,13 @@ def ktr_input(config: QuantifyConfig, failures: Failures) -> KtrInput:
             tracked = "nucleus"
     else:
         labelled = tracked_recording(config) if config.tracks else _predicted_recording(config, failures)
-        labelled = labelled and _with_shapes("reporter", config.reporter, labelled, config, config.reporter_channel)
+        if labelled:
+            channel = config.reporter_channel
+            labelled = _with_shapes("reporter", config.reporter, labelled, config, opened, channel)
         recording = labelled or image_recording(*_require_nuclei(config), config.pixel_size_um, failures)
-        nuclei, cells = _nuclei(config, recording), None if labelled is None else labelled.labels
-    reporter = planes("reporter", config.reporter, recording, config.pair, config.reading(), config.reporter_channel)
+        nuclei, cells = _nuclei(config, recording, opened), None if labelled is None else labelled.labels
+    how = (config.reading(), config.reporter_channel)
+    reporter = planes("reporter", config.reporter, recording, config.pair, opened, *how)
     recording = recording.with_sizes_um(reporter.size_um)
     return KtrInput(recording, reporter.read, nuclei, cells, tracked)
 
@@ -100,12 +107,12 @@ def input_notes(config: QuantifyConfig) -> list[str]:
 
 
 def _with_shapes(
-    option: str, text: str, recording: Recording, config: QuantifyConfig, channel: str | None
+    option: str, text: str, recording: Recording, config: QuantifyConfig, opened: ExitStack, channel: str | None
 ) -> Recording:
     """The recording with the shapes of these images, where its cells are outlines."""
     if not recording.has_outlines:
         return recording
-    images = planes(option, text, recording, config.pair, config.reading(), channel)
+    images = planes(option, text, recording, config.pair, opened, config.reading(), channel)
     return recording.with_shapes(lambda i: images.read(i).shape)
 
 
@@ -130,13 +137,13 @@ def _require_nuclei(config: QuantifyConfig) -> tuple[str, str]:
     return option
 
 
-def _nuclei(config: QuantifyConfig, recording: Recording) -> Callable[[int], np.ndarray]:
+def _nuclei(config: QuantifyConfig, recording: Recording, opened: ExitStack) -> Callable[[int], np.ndarray]:
     """Function from the number of a frame to the labels of its nuclei."""
     option, text = _require_nuclei(config)
     if option == "nuclei":
         labels = label_planes(option, text, recording, config.pair)
         return lambda i: cells_of(labels(i))
-    nuclear = planes(option, text, recording, config.pair, config.reading(), config.nuclear_channel)
+    nuclear = planes(option, text, recording, config.pair, opened, config.reading(), config.nuclear_channel)
     given = config.pixel_size_um
     return lambda i: nuclei_seeds(nuclear.read(i), config.seeds, given or nuclear.size_um(i))
 

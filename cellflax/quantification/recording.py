@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cellflax.errors import UserError
+from cellflax.frame_sequence import PackedFrames
 from cellflax.io import results
 from cellflax.io.failures import Failures
 from cellflax.io.frames import is_movie, label_frame, open_label_movie
@@ -211,10 +212,10 @@ def _frames(file: Path, stem: str, name: str, known: pd.DataFrame, pixel_size_um
         n_frames, times_s, size = movie.n_frames, movie.times_s(), pixel_size_um or movie.pixel_size_um
 
     @functools.cache
-    def labels() -> np.ndarray:
+    def labels() -> PackedFrames:
         # All at once: opening the file for every frame costs a pass over all of its frames.
         with open_label_movie(file) as movie:
-            return np.stack([label_frame(movie, t) for t in range(movie.n_frames)])
+            return PackedFrames(label_frame(movie, t) for t in range(movie.n_frames))
 
     frames = []
     for t in range(n_frames):

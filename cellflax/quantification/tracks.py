@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cellflax.errors import UserError
+from cellflax.frame_sequence import FramesOnDemand
 from cellflax.io import results
 from cellflax.io.images import pixel_size_of
 from cellflax.io.movie_time import check_times
@@ -44,12 +46,18 @@ def read_tracks(folder: Path, pixel_size_um: float | None, frame_interval_s: flo
     missing = set(said.get("missing_frames") or ())
     size = pixel_size_um or _pixel_size_um(folder, said)
     frames = []
-    for i, labels in enumerate(tracked.labels):
+    for i in range(len(tracked.labels)):
         key = {results.FRAME: i} if times is None else {results.FRAME: i, results.TIME_S: float(times[i])}
         name, known = f"{folder}, frame {i}", nothing_known(results.TRACK)
         number = i if first is None else first + step * i
-        frames.append(RecordedFrame(name, str(i), labels.view, key, known, size, number, missing=i in missing))
+        frames.append(
+            RecordedFrame(name, str(i), partial(_frame_of, tracked, i), key, known, size, number, missing=i in missing)
+        )
     return Recording(str(folder), frames, _lineage(tracked.tracks), numbered=first is not None)
+
+
+def _frame_of(tracked: TrackedMovie, t: int) -> np.ndarray:
+    return tracked.labels[t]
 
 
 def join_gaps(tracked: TrackedMovie) -> TrackedMovie:
@@ -76,12 +84,15 @@ def join_gaps(tracked: TrackedMovie) -> TrackedMovie:
 
 def _with_names(tracked: TrackedMovie, name: dict[int, int]) -> TrackedMovie:
     """Tracks under other numbers, where `name` has some."""
-    present, numbered = compact(tracked.labels)
-    names = np.array([0, *(name.get(track, track) for track in present.tolist())], np.int32)
+
+    def frame(t: int) -> np.ndarray:
+        present, numbered = compact(tracked.labels[t])
+        return np.array([0, *(name.get(track, track) for track in present.tolist())], np.int32)[numbered]
+
     renamed = {
         column: [name.get(track, track) for track in tracked.tracks[column].tolist()] for column in ("track", "parent")
     }
-    return TrackedMovie(names[numbered], tracked.tracks.assign(**renamed))
+    return TrackedMovie(FramesOnDemand(tracked.labels.shape, np.int32, frame), tracked.tracks.assign(**renamed))
 
 
 def _renamed(tracked: TrackedMovie, details: pd.DataFrame) -> TrackedMovie:

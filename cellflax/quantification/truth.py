@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from cellflax.errors import UserError
+from cellflax.frame_sequence import FrameSequence
 from cellflax.io import results
 from cellflax.io.tables import read_table
 from cellflax.labels import label_values, majority_owners
@@ -22,14 +23,14 @@ class Truth:
         frame: (n,) number of the frame.
         track: (n,) true track.
         value: (n,) positive.
-        labels: (T, H, W) true tracks.
+        labels: (T, H, W) true tracks in each frame.
     """
 
     source: str
     frame: np.ndarray
     track: np.ndarray
     value: np.ndarray
-    labels: np.ndarray
+    labels: FrameSequence
 
 
 def read_truth(folder: str, quantity: str) -> Truth:

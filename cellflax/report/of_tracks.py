@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from skimage.segmentation import find_boundaries
 
+from cellflax.frame_sequence import FrameSequence
 from cellflax.io import results
 from cellflax.io.predictions import simulation_notes
 from cellflax.labels import compact
@@ -29,7 +30,7 @@ def tracks_report(
     summary: Mapping[str, Any],
     tracking: Tracking,
     table: pd.DataFrame,
-    images: np.ndarray | None,
+    images: FrameSequence | None,
     times_s: np.ndarray | None,
     files: Sequence[Path],
 ) -> Report:
@@ -78,10 +79,10 @@ _NOTE = (
 _TREE = "Each line is a track from its first to its last frame; its daughters begin where it ends."
 
 
-def _frames(tracking: Tracking, images: np.ndarray | None) -> list[Picture]:
+def _frames(tracking: Tracking, images: FrameSequence | None) -> list[Picture]:
     """A few frames, evenly over the movie."""
     movie, numbers = tracking.movie, tracking.lineage.nodes[results.TRACK].to_numpy()
-    count, side = len(movie.frames), max(movie.frames[0].index.shape)
+    count, side = len(movie.frames), max(movie.frames[0].shape)
     zoom, step = -(-_SIDE_PX // side), -(-side // (2 * _SIDE_PX))
     pictures = []
     for t in np.unique(np.linspace(0, count - 1, min(_FRAMES, count)).round().astype(int)).tolist():
@@ -95,7 +96,7 @@ def _frames(tracking: Tracking, images: np.ndarray | None) -> list[Picture]:
         drawn[inside, 3] = 50
         drawn[outline, 3] = 255
         drawn[~inside] = 0
-        image = None if images is None else images[t, ::step, ::step].repeat(zoom, axis=0).repeat(zoom, axis=1)
+        image = None if images is None else images[t][::step, ::step].repeat(zoom, axis=0).repeat(zoom, axis=1)
         text = f"Frame {t} with {len(present)} tracked cells, each outlined and filled in the colour of its track."
         pictures.append(picture_of(f"frame {t}: {len(present)} cells", text, coloured_layers(image, drawn)))
     return pictures

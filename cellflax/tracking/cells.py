@@ -9,6 +9,7 @@ import pandas as pd
 from skimage import measure
 
 from cellflax.errors import UserError
+from cellflax.frame_sequence import FrameSequence, PackedFrame
 
 # Parts of one label: a speck is a flaw of the outline, two large parts far from each other are two cells.
 _PART_AREA = 0.25  # of the label's area
@@ -20,14 +21,14 @@ class FrameCells:
     """Cells of one frame, by ascending label.
 
     Attributes:
-        index: (H, W) int32, 1 + the cell's row below; 0 = background.
+        packed: `index`, compressed.
         label: (N,) numbers in the label image.
         centroid: (N, 2) row and column, pixels.
         area: (N,) pixels.
         touches_border: (N,) bool; only a part of such a cell may be visible.
     """
 
-    index: np.ndarray
+    packed: PackedFrame
     label: np.ndarray
     centroid: np.ndarray
     area: np.ndarray
@@ -35,6 +36,16 @@ class FrameCells:
 
     def __len__(self) -> int:
         return len(self.label)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Height and width of the frame."""
+        return self.packed.shape
+
+    @property
+    def index(self) -> np.ndarray:
+        """(H, W) int32, 1 + the cell's row in the attributes; 0 = background. Each use unpacks it."""
+        return self.packed.unpack()
 
 
 def measure_frame(labels: np.ndarray) -> FrameCells:
@@ -48,7 +59,7 @@ def measure_frame(labels: np.ndarray) -> FrameCells:
     sums = [np.bincount(cell, at, minlength=n) for at in (rows, columns)]
     border = np.concatenate([index[0], index[-1], index[:, 0], index[:, -1]])
     return FrameCells(
-        index=index,
+        packed=PackedFrame(index),
         label=values[1:].astype(np.int64),
         centroid=np.stack(sums, axis=-1) / np.maximum(area, 1)[:, None],
         area=area,
@@ -73,7 +84,7 @@ class Overlaps:
 
 def overlaps(before: FrameCells, after: FrameCells, shift: Sequence[int] | np.ndarray = (0, 0)) -> Overlaps:
     """Pixels that cells of two frames share, once the first is moved by `shift` (rows, columns)."""
-    (top, left), (height, width) = map(int, shift), before.index.shape
+    (top, left), (height, width) = map(int, shift), before.shape
     there = before.index[max(-top, 0) : max(height - top, 0), max(-left, 0) : max(width - left, 0)]
     here = after.index[max(top, 0) : max(height + top, 0), max(left, 0) : max(width + left, 0)]
     both = (there > 0) & (here > 0)
@@ -128,8 +139,10 @@ class MovieCells:
         return 2 * float(np.sqrt(np.median(self.area) / np.pi)) if self.area.size else 1.0
 
 
-def measure_movie(labels: np.ndarray) -> MovieCells:
+def measure_movie(labels: FrameSequence) -> MovieCells:
     """Measure the cells of every frame of (T, H, W) labels.
+
+    Besides one frame, this holds the cells' measurements and the frames' compressed indices.
 
     Raises:
         UserError: if there is no cell, or a label of a frame stands for two cells.
@@ -144,9 +157,10 @@ def measure_movie(labels: np.ndarray) -> MovieCells:
 
 def _require_unique(number: int, labels: np.ndarray, diameter_px: float) -> None:
     """Refuse a label with two large parts that lie far from each other."""
-    parts = measure_frame(np.asarray(measure.label(labels, connectivity=2), np.int32))
+    part_of = np.asarray(measure.label(labels, connectivity=2), np.int32)  # 1...n, so also the parts' index
+    parts = measure_frame(part_of)
     pixel = np.zeros(len(parts) + 1, np.int64)  # any pixel of a part has its label
-    pixel[parts.index.ravel()] = np.arange(labels.size)
+    pixel[part_of.ravel()] = np.arange(labels.size)
     label = labels.ravel()[pixel[1:]]
     order = np.lexsort((-parts.area, label))
     names, first, inverse = np.unique(label[order], return_index=True, return_inverse=True)

@@ -6,6 +6,7 @@ another track, whose parent is the first.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pandas as pd
 import tifffile
 
 from cellflax.errors import UserError
+from cellflax.frame_sequence import FrameSequence, FramesOnDemand, PackedFrames
 from cellflax.io import results
 from cellflax.io.images import read_labels
 from cellflax.io.names import natural_key
@@ -37,11 +39,11 @@ class TrackedMovie:
     """Tracks as the challenge writes them.
 
     Attributes:
-        labels: (T, H, W) integers: the track at every pixel, 0 = background.
+        labels: (T, H, W) integers: the track at every pixel of each frame, 0 = background.
         tracks: columns `track`, `begin`, `end`, `parent`.
     """
 
-    labels: np.ndarray
+    labels: FrameSequence
     tracks: pd.DataFrame
 
 
@@ -82,11 +84,14 @@ def _cut_at_gaps(nodes: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return order, is_track, is_track | np.append(False, np.diff(frame) > 1)
 
 
-def paint(movie: MovieCells, number_of_cell: np.ndarray) -> np.ndarray:
-    """Label images in which every cell of the movie carries the given number, (T, H, W) int32."""
+def paint(movie: MovieCells, number_of_cell: np.ndarray) -> FramesOnDemand:
+    """Label images in which every cell of the movie carries the given number, (T, H, W) int32, painted when used."""
     numbers = number_of_cell.astype(np.int32)
-    bounds = zip(movie.frames, movie.start, movie.start[1:], strict=False)
-    return np.stack([np.append(np.int32(0), numbers[start:stop])[frame.index] for frame, start, stop in bounds])
+
+    def frame(t: int) -> np.ndarray:
+        return np.append(np.int32(0), numbers[movie.cells_of(t)])[movie.frames[t].index]
+
+    return FramesOnDemand((len(movie.frames), *movie.frames[0].shape), np.int32, frame)
 
 
 def require_16_bits(tracked: TrackedMovie) -> None:
@@ -137,13 +142,19 @@ def read_ctc(folder: str | Path) -> TrackedMovie:
     if not files:
         raise UserError(f"{folder}: no man_track###.tif or mask###.tif beside {table.name}")
     _require_every_frame(files)
-    labels = [read_labels(file) for file in files]
-    for file, frame in zip(files, labels, strict=True):
-        if frame.shape != labels[0].shape:
-            raise UserError(f"{file}: shape {frame.shape} differs from {labels[0].shape} of {files[0].name}")
-    tracked = TrackedMovie(np.stack(labels), _read_table(table))
+    tracked = TrackedMovie(PackedFrames(_read_masks(files)), _read_table(table))
     _check(table, tracked)
     return tracked
+
+
+def _read_masks(files: list[Path]) -> Iterator[np.ndarray]:
+    shape = None
+    for file in files:
+        frame = read_labels(file)
+        shape = shape or frame.shape
+        if frame.shape != shape:
+            raise UserError(f"{file}: shape {frame.shape} differs from {shape} of {files[0].name}")
+        yield frame
 
 
 def _require_every_frame(files: list[Path]) -> None:

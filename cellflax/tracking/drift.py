@@ -10,6 +10,7 @@ from scipy import ndimage
 from skimage.filters import window
 from skimage.registration import phase_cross_correlation
 
+from cellflax.frame_sequence import FrameSequence
 from cellflax.tracking.cells import FrameCells, MovieCells, overlaps
 
 # A shift is accepted if it puts this much more of the cells, as a share of their area, onto single earlier cells: the
@@ -39,7 +40,7 @@ class DriftConfig:
     method: DriftMethod = DriftMethod.auto
 
 
-def estimate_drift(movie: MovieCells, images: np.ndarray | None = None, missing: Collection[int] = ()) -> np.ndarray:
+def estimate_drift(movie: MovieCells, images: FrameSequence | None = None, missing: Collection[int] = ()) -> np.ndarray:
     """Shift of the field from each frame to the next.
 
     Phase correlation of the cells' masks, and of the images where there are any, proposes shifts by whole pixels. The

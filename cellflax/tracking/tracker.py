@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from cellflax.frame_sequence import FrameSequence
 from cellflax.tracking.cells import MovieCells, measure_movie
 from cellflax.tracking.divisions import DivisionConfig, repair_divisions
 from cellflax.tracking.drift import DriftConfig, DriftMethod, estimate_drift
@@ -50,9 +51,9 @@ class Tracking:
 
 
 def track_cells(
-    labels: np.ndarray,
+    labels: FrameSequence,
     config: TrackerConfig,
-    images: np.ndarray | None = None,
+    images: FrameSequence | None = None,
     pixel_size_um: float | None = None,
     progress: Callable[[int], None] | None = None,
     missing: Collection[int] = (),

@@ -179,6 +179,6 @@ def test_equal_to_py_ctcmetrics(tmp_path):
 def test_equal_to_py_ctcmetrics_on_a_challenge_sequence(data_root, tmp_path):
     whole, truth = read_ctc(data_root / "ctc/Fluo-N2DH-SIM+/01_GT"), tmp_path / "01_GT"
     tracks = whole.tracks[whole.tracks["begin"] < 15]
-    part = TrackedMovie(whole.labels[:15, ::2, ::2], tracks.assign(end=tracks["end"].clip(upper=14)))
+    part = TrackedMovie(np.asarray(whole.labels)[:15, ::2, ::2], tracks.assign(end=tracks["end"].clip(upper=14)))
     _write_reference(truth, part)
     _compare(part, read_seg(truth), truth, _perturbed(part, 0), tmp_path / "01_RES")

@@ -1,7 +1,11 @@
 import imagecodecs
 import numpy as np
+import pytest
+from PIL import Image
 
-from cellflax.pictures.tracks import lineage_tree, save_animation, track_colours, track_movie
+from cellflax.errors import UserError
+from cellflax.pictures.animation import save_animation
+from cellflax.pictures.tracks import lineage_tree, track_colours, track_movie
 from cellflax.tracking.cells import measure_movie
 from cellflax.tracking.lineage import build_lineage
 
@@ -11,20 +15,38 @@ def test_outlines_keep_the_colour_of_their_track(tmp_path):
     tracks[0, 100:200, 100:200] = 1
     tracks[0, 300:400, 100:200] = 2
     tracks[1, 300:400, 400:500] = 2
-    frames = track_movie(tracks)
+    frames = _drawn(tracks)
     assert frames.shape == (2, 600, 700, 3)
     one, two = (255 * track_colours(np.array([1, 2]))).round()
     np.testing.assert_array_equal(frames[0, 100, 150], one)
     np.testing.assert_array_equal(frames[0, 300, 150], two)
     np.testing.assert_array_equal(frames[1, 399, 450], two)
     assert not frames[1, 150, 150].any()
-    save_animation(tmp_path / "overlay.png", frames)
+    save_animation(tmp_path / "overlay.png", frames, 2)
     np.testing.assert_array_equal(imagecodecs.apng_decode((tmp_path / "overlay.png").read_bytes()), frames)
+    with Image.open(tmp_path / "overlay.png") as read:
+        assert (read.n_frames, read.info["duration"], read.info["loop"]) == (2, 200.0, 0)
+        for number, frame in enumerate(frames):
+            read.seek(number)
+            np.testing.assert_array_equal(np.asarray(read.convert("RGB")), frame)
+
+
+def test_an_animation_has_the_frames_that_it_announces(tmp_path):
+    uneven = [np.zeros((5, side, 3), np.uint8) for side in (5, 6)]
+    for count, frames in ((3, np.zeros((2, 5, 5, 3), np.uint8)), (2, uneven)):
+        with pytest.raises(ValueError, match="frame"):
+            save_animation(tmp_path / "overlay.png", frames, count)
+    with pytest.raises(UserError, match="cannot be written"):
+        save_animation(tmp_path / "nowhere" / "overlay.png", [], 0)
+
+
+def _drawn(tracks, images=None):
+    return np.stack(list(track_movie(tracks, images)))
 
 
 def test_small_movies_are_enlarged_and_large_ones_thinned_out():
-    assert track_movie(np.ones((1, 50, 100), np.int32)).shape == (1, 300, 600, 3)
-    assert track_movie(np.ones((1, 2100, 100), np.int32), np.zeros((1, 2100, 100))).shape == (1, 700, 34, 3)
+    assert _drawn(np.ones((1, 50, 100), np.int32)).shape == (1, 300, 600, 3)
+    assert _drawn(np.ones((1, 2100, 100), np.int32), np.zeros((1, 2100, 100))).shape == (1, 700, 34, 3)
 
 
 def test_colours_of_successive_tracks_differ():

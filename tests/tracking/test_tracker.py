@@ -134,7 +134,7 @@ def test_simulated_nuclei_of_the_challenge(data_root, every):
 
 def _thinned(truth, every):
     """Every so many frames of a movie; tracks that are in none of them are gone."""
-    labels = truth.labels[::every]
+    labels = np.asarray(truth.labels)[::every]
     frames = {track: np.flatnonzero((labels == track).any(axis=(1, 2))) for track in truth.tracks["track"]}
     rows = [
         (track, frames[track][0], frames[track][-1], parent if len(frames.get(parent, ())) else 0)
