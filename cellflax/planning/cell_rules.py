@@ -3,11 +3,8 @@
 import math
 
 from cellflax.planning.draft import Draft
-from cellflax.planning.markers import NETWORK, NuclearMarker
+from cellflax.planning.markers import NETWORK, NUCLEI_THEMSELVES, NuclearMarker
 
-# A nuclear channel seeds the cells if its nuclei cover less of them than this, and this share of the cells' area is in
-# cells with exactly one nucleus.
-NUCLEI_THEMSELVES, LEAST_SEEDED = 0.6, 0.5
 LEAST_GAIN = 0.01  # of that share, by the network that finds nuclei, over image processing
 
 INTERIOR = 0.5  # for sampler.balance=0.5; equal weights of the classes need less
@@ -54,7 +51,7 @@ def plan_seeds(draft: Draft) -> None:
 def _choose_marker(draft: Draft) -> None:
     """The nuclear channel that finds one nucleus in most cells, if there is one."""
     markers = draft.measured.markers
-    fit = [m for m in markers if m.coverage < NUCLEI_THEMSELVES and m.best_seeded >= LEAST_SEEDED]
+    fit = [marker for marker in markers if marker.seeds_cells]
     if not fit:
         draft.set("seed_channel", None, f"not {_why_not(max(markers, key=lambda m: m.best_seeded))}")
         return

@@ -25,7 +25,7 @@ class CellShapes:
     """Annotated cells of all images; lengths are in pixels of the images.
 
     Attributes:
-        count: number of cells.
+        count: number of cells, without fragments.
         whole: number of cells that no border of an image cuts off; sizes and shapes are theirs, or those of all cells
             if there are fewer than 10.
         per_image: cells in an image.
@@ -39,6 +39,7 @@ class CellShapes:
         area_share: share of the annotated pixels that are in a cell, over all images.
         least_area_share: the same in the emptiest image that has a cell.
         annotated: share of all pixels that are annotated.
+        fragments: number of pieces that are taken for fragments, see `cellflax.data.fragments`.
     """
 
     count: int
@@ -54,15 +55,24 @@ class CellShapes:
     area_share: float
     least_area_share: float
     annotated: float
+    fragments: int = 0
 
 
-def measure_cells(examples: Sequence[Example]) -> CellShapes:
-    """Measure the cells of images, of which at least one has a cell."""
+def measure_cells(examples: Sequence[Example], fragment_px: float = 0.0) -> CellShapes:
+    """Measure the cells of images, of which at least one has a cell.
+
+    Args:
+        examples: the images.
+        fragment_px: pieces with a smaller area in pixels are no cells.
+    """
     tables, inner, near, counts, shares, hulls, edges_um = [], [], [], [], [], [], []
-    pixels = annotated = inside = 0
+    pixels = annotated = inside = fragments = 0
     with_cells = sum(bool(example.annotated_cells.any()) for example in examples)
     for example in examples:
-        values, cells = compact(example.annotated_cells)
+        annotation = compact(example.annotated_cells)[1]
+        small = np.bincount(annotation.ravel()) < fragment_px
+        fragments += int(small[1:].sum())
+        values, cells = compact(np.where(small[annotation], 0, annotation))
         known = cells.size if example.ignored is None else int((example.ignored == 0).sum())
         pixels, annotated, inside = pixels + cells.size, annotated + known, inside + int((cells > 0).sum())
         counts.append(len(values))
@@ -95,6 +105,7 @@ def measure_cells(examples: Sequence[Example]) -> CellShapes:
         area_share=inside / max(annotated, 1),
         least_area_share=min(shares),
         annotated=annotated / pixels,
+        fragments=fragments,
     )
 
 

@@ -9,7 +9,8 @@ from scipy import ndimage
 from skimage import filters
 
 from cellflax.data.example import Example
-from cellflax.labels import components
+from cellflax.data.fragments import is_fragment, largest_fragment_px
+from cellflax.labels import compact, components
 from cellflax.networks import shipped_network
 from cellflax.planning.spread import Spread
 from cellflax.prediction.nuclei import network_finder
@@ -24,6 +25,12 @@ _MOST_IMAGES = 4  # nuclei are looked for in so many images, of this edge at mos
 _LARGEST_EDGE = 1024
 _LEAST_AREA_PX = 9  # a smaller nucleus is noise
 
+# A nuclear channel seeds the cells if its nuclei cover less of them than this, and this share of the cells' area is in
+# cells with exactly one nucleus.
+NUCLEI_THEMSELVES, LEAST_SEEDED = 0.6, 0.5
+# So many of the small pieces must be without a nucleus, for all of them to be fragments.
+_WITHOUT_NUCLEUS = 0.8
+
 
 @dataclass(frozen=True)
 class NuclearMarker:
@@ -36,6 +43,8 @@ class NuclearMarker:
             themselves, this is nearly all of it.
         seeded: share of the annotated cells' area in cells that hold exactly one nucleus by image processing.
         seeded_by_network: the same by the network `NETWORK`; None if it does not come with cellflax.
+        fragment_px: annotated pieces with a smaller area in pixels are fragments, see `cellflax.data.fragments`; 0 if
+            there are none, or too many of them hold a nucleus.
     """
 
     name: str
@@ -43,6 +52,12 @@ class NuclearMarker:
     coverage: float
     seeded: float
     seeded_by_network: float | None = None
+    fragment_px: float = 0.0
+
+    @property
+    def seeds_cells(self) -> bool:
+        """Whether cells can be grown from the nuclei of this channel."""
+        return self.coverage < NUCLEI_THEMSELVES and self.best_seeded >= LEAST_SEEDED
 
     @property
     def best_seeded(self) -> float:
@@ -82,7 +97,17 @@ def measure_marker(examples: Sequence[Example], channel: int, name: str) -> Nucl
         find = network_finder(NETWORK)
         by_network = _share_with_one([find(plane, None) for plane, _ in views], views)
     shown = Spread.of(sizes) if sizes.size else None
-    return NuclearMarker(name, shown, coverage, _share_with_one(nuclei, views), by_network)
+    seeded = _share_with_one(nuclei, views)
+    return NuclearMarker(name, shown, coverage, seeded, by_network, _fragment_px(nuclei, views))
+
+
+def _fragment_px(nuclei: Sequence[np.ndarray], views: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
+    """Area below which nearly all pieces of the annotation are without a nucleus, in pixels."""
+    pairs = [(cells, found) for found, (_, cells) in zip(nuclei, views, strict=True)]
+    largest = largest_fragment_px(pairs)
+    without = sum(int(is_fragment(cells, found, largest).sum()) for cells, found in pairs)
+    small = sum(int((np.bincount(compact(cells)[1].ravel())[1:] < largest).sum()) for cells, _ in pairs)
+    return largest if small and without >= _WITHOUT_NUCLEUS * small else 0.0
 
 
 def _diameters(nuclei: Sequence[np.ndarray], views: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:

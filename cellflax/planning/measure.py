@@ -116,12 +116,13 @@ def measure_examples(
         source: where they come from, in one line.
         simulated: whether they are simulated.
     """
-    cells = measure_cells(examples)
+    nuclear = [(i, name) for i, name in enumerate(channels) if len(channels) > 1 and is_nuclear(name)]
+    markers = tuple(measure_marker(examples, i, name) for i, name in nuclear)
+    cells = measure_cells(examples, max((marker.fragment_px for marker in markers if marker.seeds_cells), default=0.0))
     names = list(dict.fromkeys(example.data_set for example in examples))
     sets = [[example for example in examples if example.data_set == name] for name in names]
     sizes = np.array([example.cells.shape for example in examples])
     known = np.array([e.pixel_size_um for e in examples if e.pixel_size_um is not None])
-    nuclear = [(i, name) for i, name in enumerate(channels) if len(channels) > 1 and is_nuclear(name)]
     return Measurements(
         source=source,
         simulated=simulated,
@@ -140,7 +141,7 @@ def measure_examples(
         has_nuclei=all(example.nuclei is not None for example in examples),
         cells=cells,
         channels=tuple(measure_channel(examples, i, name, cells.diameter.median) for i, name in enumerate(channels)),
-        markers=tuple(measure_marker(examples, i, name) for i, name in nuclear),
+        markers=markers,
     )
 
 

@@ -21,8 +21,9 @@ def table_lines(plan: Plan) -> Iterator[str]:
         f"plan for {measured.source}: {measured.height.median:.0f} x {measured.width.median:.0f} px (median), "
         f"{len(measured.channels)} channel{'s' * (len(measured.channels) > 1)} ({channels}), "
         f"{f'{size.median:.3g} um per px' if size else 'pixel size unknown'}; "
-        f"{cells.count} cells, {cells.diameter.low:.0f} to {cells.diameter.high:.0f} px wide (median "
-        f"{cells.diameter.median:.0f}), {cells.elongation:.1f} times as long as wide, {cells.touching:.0%} touch"
+        f"{cells.count} cells{_fragments(cells.fragments)}, "
+        f"{cells.diameter.low:.0f} to {cells.diameter.high:.0f} px wide (median {cells.diameter.median:.0f}), "
+        f"{cells.elongation:.1f} times as long as wide, {cells.touching:.0%} touch"
         + (f"; {cells.annotated:.1%} of the pixels are annotated" if cells.annotated < 1 else "")
     )
     rows = [(s.key, _shown(s.value), s.reason) for s in plan.settings]
@@ -34,6 +35,10 @@ def table_lines(plan: Plan) -> Iterator[str]:
     for key, value, reason in rows:
         head = f"  {key:{keys}}  {value:{min(values, 20)}}  "
         yield textwrap.fill(reason, width, initial_indent=head, subsequent_indent=indent, break_long_words=False)
+
+
+def _fragments(count: int) -> str:
+    return f" ({count} specks without a nucleus do not count)" if count else ""
 
 
 def _shown(value: Any) -> str:

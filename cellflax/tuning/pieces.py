@@ -9,8 +9,9 @@ import numpy as np
 from scipy import ndimage
 from skimage import measure
 
-from cellflax.ignored import visible
-from cellflax.labels import renumber
+from cellflax.data.fragments import is_fragment, largest_fragment_px
+from cellflax.ignored import PAINTED, visible
+from cellflax.labels import compact, renumber
 from cellflax.refine.search_space import KnownCells
 from cellflax.training.held_out import HeldOut
 
@@ -48,6 +49,29 @@ class Piece:
         return Piece(replace(region, **arrays), self.probability[window])
 
 
+def without_fragments(held_out: Sequence[HeldOut]) -> tuple[list[HeldOut], int]:
+    """The regions with the places of fragments as not annotated, and the number of these (`cellflax.data.fragments`).
+
+    Fragments are told by their nuclei; regions without nuclei stay as they are.
+    """
+    pairs = [(_cells(region), region.seeds) for region in held_out]
+    largest = largest_fragment_px((cells, nuclei) for cells, nuclei in pairs if nuclei is not None)
+    regions, count = [], 0
+    for region, (cells, nuclei) in zip(held_out, pairs, strict=True):
+        found = np.zeros(0, bool) if nuclei is None else is_fragment(cells, nuclei, largest)
+        if found.any():
+            count += int(found.sum())
+            where = np.append(False, found)[compact(cells)[1]]
+            ignored = np.zeros(where.shape, np.uint8) if region.ignored is None else region.ignored
+            region = replace(region, ignored=np.where(where, PAINTED, ignored).astype(np.uint8))
+        regions.append(region)
+    return regions, count
+
+
+def _cells(region: HeldOut) -> np.ndarray:
+    return visible(region.cells, region.ignored)
+
+
 def whole_regions(held_out: Sequence[HeldOut], probabilities: Sequence[np.ndarray]) -> list[Piece]:
     """All regions; the fewer they are, the finer the grid of each."""
     count = math.ceil(_PARTS / len(held_out))
@@ -70,7 +94,7 @@ def sample(pieces: Sequence[Piece], pixels: float, seed: int) -> list[Piece]:
     tiles = [piece.cut(window) for piece in pieces for window in _windows(piece.region.cells.shape)]
     # Pieces without annotated cells come last: they show what is no cell, and nothing of what cells are.
     order = np.random.default_rng(seed).permutation(len(tiles)).tolist()
-    order.sort(key=lambda i: not visible(tiles[i].region.cells, tiles[i].region.ignored).any())
+    order.sort(key=lambda i: not _cells(tiles[i].region).any())
     chosen, total = [], 0
     for i in order:
         total += tiles[i].pixels
@@ -84,7 +108,7 @@ def known_cells(held_out: Sequence[HeldOut]) -> KnownCells | None:
     """Sizes of the annotated cells of the regions; None if there is no cell."""
     widths, areas = [], []
     for region in held_out:
-        for cell in measure.regionprops(renumber(visible(region.cells, region.ignored))):
+        for cell in measure.regionprops(renumber(_cells(region))):
             shape = np.pad(cell.image, 1)
             widths.append(2 * float(np.asarray(ndimage.distance_transform_edt(shape)).max()))
             areas.append(float(cell.area))

@@ -60,7 +60,8 @@ def tune_checkpoint(maps: HeldOutMaps, settings: TunerConfig) -> dict[str, Any]:
         "best": found.best,
         "best_gain_error": found.best_error if math.isfinite(found.best_error) else None,
         "regions": len(validator.held_out),
-        "cells": cells,
+        "cells": cells - found.fragments,
+        "fragments": found.fragments,
         "evaluations": found.evaluations,
         "seconds": round(time.monotonic() - begin, 1),
         "test_time_augmentation": maps.transforms,
@@ -83,6 +84,8 @@ def summarized(record: dict[str, Any]) -> dict[str, Any]:
 def _in_one_line(found: Tuning, record: dict[str, Any]) -> str:
     where = f"{record['index']} of {record['cells']} cells in {record['regions']} held-out regions"
     tried = f"{found.evaluations} settings tried"
+    if found.fragments:
+        where += f", without {found.fragments} specks that hold no nucleus"
     if found.changes:
         changes = " ".join(f"refine.{name}={value}" for name, value in found.changes.items())
         return f"tuned: {where} {found.before:.3f} before, {found.after:.3f} after ({tried}): {changes}"

@@ -17,7 +17,7 @@ from cellflax.schemas import to_json
 from cellflax.training.held_out import Validator
 from cellflax.training.tuner import TunerConfig
 from cellflax.tuning.index import PartCounts, gain_error, join, part_counts
-from cellflax.tuning.pieces import Piece, known_cells, sample, whole_regions
+from cellflax.tuning.pieces import Piece, known_cells, sample, whole_regions, without_fragments
 from cellflax.tuning.search import Axis, Position, Trial, coordinate_search, rank, settings_at
 
 # So many of the best settings of a sample are compared on all regions.
@@ -41,6 +41,7 @@ class Tuning:
         best: index on all of the best that was found, whether it was taken or not.
         best_error: standard error of its gain; infinity if it cannot be estimated.
         evaluations: number of settings that were tried.
+        fragments: number of annotated pieces that did not count, see `cellflax.data.fragments`.
         trials: one row per trial, see docs/reference/outputs.md.
     """
 
@@ -51,6 +52,7 @@ class Tuning:
     best: float
     best_error: float
     evaluations: int
+    fragments: int
     trials: pd.DataFrame
 
     @property
@@ -84,10 +86,11 @@ def tune(
         UserError: as `refine`.
     """
     start = validator.refine
-    regions = whole_regions(validator.held_out, probabilities)
+    held_out, fragments = without_fragments(validator.held_out)
+    regions = whole_regions(held_out, probabilities)
     evaluations, pixels = _limits(settings, sum(piece.pixels for piece in regions), max_minutes)
     tried = sample(regions, pixels, seed)
-    cells = known_cells(validator.held_out)
+    cells = known_cells(held_out)
     space = {} if cells is None else start.search_space(cells)
     axes = [Axis.of(name, values, getattr(start, name)) for name, values in space.items()]
     with Progress(evaluations, unit="settings") as bar, ThreadPoolExecutor(_workers()) as pool:
@@ -111,6 +114,7 @@ def tune(
         best=winner.value,
         best_error=error,
         evaluations=len(trials),
+        fragments=fragments,
         trials=_table(axes, trials, {p: _value(counts) for p, counts in whole.items()}, taken),
     )
 

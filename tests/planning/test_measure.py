@@ -124,6 +124,23 @@ def test_a_marker_within_cells_and_one_of_the_cells_themselves():
     assert none.seeded < 0.5
 
 
+def test_specks_without_a_nucleus_are_no_cells():
+    cells, nuclei = discs(40, 4, 4, 60), discs(16, 4, 4, 60)
+    specks = np.where((cells == 0) & (discs(5, 24, 24, 10) > 0), discs(5, 24, 24, 10) + 16, cells)
+    found = measure_examples([example(specks, stained(cells), stained(nuclei))], ["phase", "dapi"])
+    assert found.markers[0].fragment_px == pytest.approx(np.pi * 12**2 * (40 / 24) ** 2 / 10, rel=0.05)
+    assert (found.cells.count, found.cells.fragments) == (16, len(np.unique(specks)) - 17)
+    assert found.cells.diameter.median == pytest.approx(40, abs=0.5)
+    # Specks that hold nuclei are cells, and so are all where no channel shows nuclei.
+    of_specks = stained((specks > 0) & ((cells == 0) | (nuclei > 0)))
+    for examples, channels in (
+        ([example(specks, stained(cells), of_specks)], ["phase", "dapi"]),
+        ([example(specks, stained(cells), stained(nuclei))], ["phase", "actin"]),
+        ([example(specks, stained(cells))], ["phase"]),
+    ):
+        assert measure_examples(examples, channels).cells.fragments == 0
+
+
 def test_everything_is_json_and_the_test_part_is_not_looked_at(tmp_path):
     for name, diameter in (("a", 10), ("b", 20)):
         write_folder(tmp_path / "in" / name, {str(i): discs(diameter, 3, 3, 30) for i in range(3)})

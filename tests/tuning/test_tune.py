@@ -4,6 +4,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from cellflax.errors import UserError
 from cellflax.refine import needs_seeds, refine
@@ -13,7 +14,7 @@ from cellflax.refine.watershed import WatershedConfig
 from cellflax.schemas import field_types, from_json, group_types, to_json
 from cellflax.training.tuner import TuneIndex, TunerConfig
 from cellflax.tuning import tune as module
-from cellflax.tuning.pieces import known_cells, sample, whole_regions
+from cellflax.tuning.pieces import known_cells, sample, whole_regions, without_fragments
 from cellflax.tuning.tune import tune
 from tests.tuning.drawn import CLASSES, RADIUS, SIZE, cells_of, probability_of, region_of, validator_of
 
@@ -51,6 +52,30 @@ def test_seeds_smoothing_and_depth_are_found():
     assert {"seed_smoothing_px", "seed_depth"} & set(found.changes)
     # Nothing that does not matter was changed: holes are filled, and no cell is too small.
     assert {"keep_unseeded", "fill_holes", "seed_overlap"}.isdisjoint(found.changes)
+
+
+def test_specks_without_a_nucleus_do_not_count():
+    """Specks between the cells, which no cell that grows from a nucleus is, would be most of the reference."""
+    regions, probabilities = [], []
+    for seed, cells in enumerate(FIELDS):
+        rng = np.random.default_rng(seed)
+        specks = (rng.random(cells.shape) < 0.03) & (cells == 0)
+        nuclei = np.where(ndimage.binary_erosion(cells > 0, iterations=6), cells, 0)
+        annotated = np.where(specks, 100 + np.arange(cells.size).reshape(cells.shape), cells).astype(np.int32)
+        regions.append(region_of(annotated, nuclei))
+        probabilities.append(probability_of(cells, 0.9, 0.1, seed))
+    kept, count = without_fragments(regions)
+    assert count == sum(len(np.unique(region.cells)) - 17 for region in regions)
+    assert known_cells(kept) == known_cells(
+        [region_of(cells, region.seeds) for cells, region in zip(FIELDS, regions, strict=True)]
+    )
+    validator = replace(validator_of(FIELDS, WatershedConfig(interior=0.5)), held_out=tuple(regions))
+    found = tune(validator, probabilities, TunerConfig())
+    assert found.fragments == count
+    assert found.before > 0.9
+    plain, none = without_fragments([region_of(cells) for cells in FIELDS])
+    assert none == 0
+    assert all(region.ignored is None for region in plain)
 
 
 def test_no_gain_keeps_the_start():
