@@ -51,6 +51,7 @@ from cellflax.tracking.ctc import (
     to_ctc,
     write_ctc,
 )
+from cellflax.tracking.description import describe
 from cellflax.tracking.tracker import TrackerConfig, Tracking, track_cells
 
 
@@ -166,7 +167,11 @@ def _track(
     if config.ctc:
         require_16_bits(tracked)
     table = track_table(tracking, movie.labels, times_s, pixel_size_um, pixels, channels)
-    summary = _summary(config, movie, tracking, times_s, pixel_size_um)
+    summary = {
+        "cellflax": cellflax.__version__,
+        "settings": to_json(config),
+        **describe(movie, tracking, times_s, pixel_size_um, config.gaps.max_frames),
+    }
     if reference is not None and config.reference is not None:
         summary["metrics"] = tracking_summary(
             reference, tracked, read_seg(config.reference), tolerance=config.division_tolerance
@@ -249,66 +254,6 @@ def _read_reference(folder: str, movie: LabelMovie) -> TrackedMovie:
 
 def _described(shape: tuple[int, ...]) -> str:
     return f"{shape[0]} frames of {shape[1]} x {shape[2]}"
-
-
-def _summary(
-    config: TrackConfig,
-    movie: LabelMovie,
-    tracking: Tracking,
-    times_s: np.ndarray | None,
-    pixel_size_um: float | None,
-) -> dict[str, Any]:
-    return {
-        "cellflax": cellflax.__version__,
-        "settings": to_json(config),
-        "notes": _notes(movie, tracking, times_s, config.gaps.max_frames),
-        "n_frames": len(movie.labels),
-        "n_cells": len(tracking.movie.label),
-        "n_tracks": len(tracking.lineage.tracks),
-        "n_divisions": tracking.lineage.n_divisions,
-        "n_gaps_closed": tracking.n_gaps,
-        "n_divisions_repaired": tracking.n_repaired,
-        "typical_diameter_px": tracking.movie.diameter_px,
-        "pixel_size_um": pixel_size_um,
-        "first_number": movie.frames.first if movie.frames is not None and movie.frames.numbered else None,
-        "number_step": movie.frames.step if movie.frames is not None and movie.frames.numbered else None,
-        "missing_frames": movie.missing,
-        "drift_px": tracking.drift.tolist(),
-    }
-
-
-def _longest_run(places: list[int]) -> int:
-    """Length of the longest run of successive numbers."""
-    longest = run = 0
-    for before, place in zip([None, *places], places, strict=False):
-        run = run + 1 if before is not None and place == before + 1 else 1
-        longest = max(longest, run)
-    return longest
-
-
-def _notes(movie: LabelMovie, tracking: Tracking, times_s: np.ndarray | None, max_gap: int) -> list[str]:
-    notes = []
-    if movie.from_mask:
-        notes.append(f"input={movie.source} has a single non-zero value: its connected components are the cells")
-    gap = _longest_run(movie.missing)
-    if gap:
-        notes.append(
-            f"{len(movie.missing)} frames are missing; times count them, and tracks continue over at most "
-            f"gaps.max_frames={max_gap} frames (the longest gap has {gap})"
-        )
-    unseen = set(movie.missing)
-    empty = [str(t) for t, frame in enumerate(tracking.movie.frames) if not len(frame) and t not in unseen]
-    if empty:
-        notes.append(f"no cell in {len(empty)} frames ({', '.join(empty[:5])}{', ...' if len(empty) > 5 else ''})")
-    farthest = np.abs(tracking.drift).max()
-    if farthest > 0:
-        notes.append(f"the field moved by up to {farthest} px between frames, which drift.method=auto corrected for")
-    if times_s is None:
-        notes.append(
-            f"the files do not say when frames were taken: no {results.TIME_S} in {results.TRACKS}; add "
-            "frame_interval_s=..."
-        )
-    return notes
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from cellflax.evaluate import EvaluateConfig
 from cellflax.io.images import write_probability
 from tests.commands import TINY, metrics_of, run_command
 from tests.data.squares import square_labels, write_tiff
-from tests.io.test_outlines import feature, write_geojson, write_zip
+from tests.io.drawn_outlines import feature, write_geojson, write_zip
 
 # As `+debug=quick` with `TINY`, but for the data.
 SMALL = (

@@ -90,7 +90,7 @@ def _shape_columns(
     for axis, first in enumerate(origin):
         for name in (f"centroid-{axis}", f"bbox-{axis}", f"bbox-{axis + 2}"):
             found[name] += first
-    table = {"label": present.astype(np.int64)}
+    table: dict[str, np.ndarray] = {"label": present.astype(np.int64)}
     for name, power in _SHAPE.items():
         suffix = "_px" if power else "_rad" if name == "orientation" else ""
         table[name + suffix] = found[name]
