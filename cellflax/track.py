@@ -51,7 +51,7 @@ from cellflax.tracking.ctc import (
     to_ctc,
     write_ctc,
 )
-from cellflax.tracking.description import describe
+from cellflax.tracking.description import describe_tracking
 from cellflax.tracking.tracker import TrackerConfig, Tracking, track_cells
 
 
@@ -170,7 +170,7 @@ def _track(
     summary = {
         "cellflax": cellflax.__version__,
         "settings": to_json(config),
-        **describe(movie, tracking, times_s, pixel_size_um, config.gaps.max_frames),
+        **describe_tracking(movie, tracking, times_s, pixel_size_um, config.gaps.max_frames),
     }
     if reference is not None and config.reference is not None:
         summary["metrics"] = tracking_summary(

@@ -9,7 +9,7 @@ from cellflax.io.movies import LabelMovie
 from cellflax.tracking.tracker import Tracking
 
 
-def describe(
+def describe_tracking(
     movie: LabelMovie,
     tracking: Tracking,
     times_s: np.ndarray | None,
