@@ -97,11 +97,19 @@ def split_at_necks(
     """
     split = np.zeros(labels.shape, np.int32)
     n = 0
+    pieces = components(labels)
+    owner = np.zeros(int(pieces.max()) + 1, np.int64)
+    owner[pieces.ravel()] = labels.ravel()
+    in_one_piece = np.bincount(owner[1:], minlength=int(labels.max()) + 1) == 1
     for region in measure.regionprops(labels):
         shape = np.pad(region.image, 1)
         distance = np.asarray(ndimage.distance_transform_edt(shape)) * pixel_size
         distance = ndimage.gaussian_filter(distance, smoothing_px)
-        parts = segmentation.watershed(-distance, prominent_maxima(distance, shape, depth), mask=shape)[1:-1, 1:-1]
+        markers = prominent_maxima(distance, shape, depth)
+        if markers.max() == 1 and in_one_piece[region.label]:  # most labels: the watershed would fill them
+            parts = region.image
+        else:
+            parts = segmentation.watershed(-distance, markers, mask=shape)[1:-1, 1:-1]
         split[region.slice] += np.where(parts > 0, parts + n, 0)
         n += int(parts.max())
     return split
