@@ -15,6 +15,8 @@ _LENGTH[[5, 7, 15, 17, 25, 27]] = 1
 _LENGTH[[21, 33]] = np.sqrt(2)
 _LENGTH[[13, 23]] = (1 + np.sqrt(2)) / 2
 
+_NOWHERE = np.iinfo(np.int64).max  # a half row without a corner
+
 
 @dataclass(frozen=True)
 class _Runs:
@@ -168,9 +170,6 @@ def _hull_areas(runs: _Runs, box: tuple[np.ndarray, ...]) -> np.ndarray:
     lowest = _ceil_halves(*_lower_hull(_outermost(here, 2 * left, size), first_half, on_row))
     highest = -_ceil_halves(*_lower_hull(_outermost(here, -2 * right, size), first_half, on_row))
     return np.bincount(rows_of, highest - lowest + 1, minlength=n)
-
-
-_NOWHERE = np.iinfo(np.int64).max
 
 
 def _outermost(here: np.ndarray, column: np.ndarray, size: int) -> np.ndarray:
