@@ -9,7 +9,7 @@ from cellflax.planning.draft import Draft, count_of, width_words
 
 # Crops. Their edge is so many times the median, or the 95th percentile, of the diameters.
 CELLS_ACROSS, LARGE_CELLS_ACROSS = 4.0, 3.0  # median and 95th percentile of the diameters
-CROP_MULTIPLE, SMALLEST_CROP, LARGEST_CROP, LEAST_CROP = 32, 128, 320, 64
+CROP_MULTIPLE, SMALLEST_CROP, LARGEST_CROP, LEAST_CROP = 32, 128, 288, 64  # of the largest, two are in a step
 PIXELS_PER_STEP, PATCH_NET_PIXELS, ACCELERATOR_TIMES = 4 * 192**2, 128**2, 4
 BALANCE = 0.5
 COMPARTMENT_WEIGHTS = [4.0, 1.0, 1.0]  # conf/experiment/whole_cell.yaml

@@ -53,7 +53,7 @@ def test_what_is_given_stays():
     found = values(measured(shapes(60.0)), {"scale.factor": 2.0, "normalize.window_px": 55}, source=SOURCE)
     assert "scale.factor" not in found  # as it is given
     assert found["normalize.window_px"] == 55
-    assert found["sampler.size"] == 320  # 4 cells of 120 px would be larger
+    assert found["sampler.size"] == 288  # 4 cells of 120 px would be larger
     assert values(source=SOURCE, choices={"target": "classes"})["refine"] == "watershed"
 
 
