@@ -43,8 +43,9 @@ def main() -> None:
             process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
             _, status, used = os.wait4(process.pid, 0)
             seconds = time.perf_counter() - before
-            if status:
-                sys.exit(f"cellflax track ended with status {status}")
+            process.returncode = os.waitstatus_to_exitcode(status)  # which Popen does not know by itself
+            if process.returncode:
+                sys.exit(f"cellflax track ended with status {process.returncode}")
             table = pd.read_csv(folder / "out" / "tracks.csv")
             peak = used.ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
             whole = count * pixels * 4 / 1e6
