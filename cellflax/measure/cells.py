@@ -67,15 +67,16 @@ def cell_table(
         raise UserError(f"cells must be integer labels (height, width), got {labels.dtype} {labels.shape}")
     if pixel_size_um is not None:
         check_value("pixel_size_um", pixel_size_um, above(0))
-    table = _shape_columns(labels, pixel_size_um, origin, field or labels.shape)
+    present, numbered = compact(labels)
+    table = _shape_columns(present, numbered, pixel_size_um, origin, field or labels.shape)
     if image is not None:
         _check_planes("the image", image, "channels", channels, labels.shape)
         for name, plane in zip(channels, np.moveaxis(image, -1, 0), strict=True):
-            table[f"intensity_mean_{name}"], table[f"intensity_std_{name}"] = _mean_std(labels, plane)
+            table[f"intensity_mean_{name}"], table[f"intensity_std_{name}"] = _mean_std(numbered, plane)
     if probability is not None:
         _check_planes("the probability", probability, "classes", class_names, labels.shape)
         for name, plane in zip(class_names, np.moveaxis(probability, -1, 0), strict=True):
-            table[f"probability_mean_{name}"], _ = _mean_std(labels, plane)
+            table[f"probability_mean_{name}"], _ = _mean_std(numbered, plane)
         if len(cell_type_names(class_names)) > 1:
             types = cell_types(labels, probability, class_names)
             table |= {name: types[name].to_numpy() for name in types.columns.drop("label")}
@@ -83,9 +84,12 @@ def cell_table(
 
 
 def _shape_columns(
-    labels: np.ndarray, pixel_size_um: float | None, origin: tuple[int, int], field: tuple[int, ...]
+    present: np.ndarray,
+    numbered: np.ndarray,
+    pixel_size_um: float | None,
+    origin: tuple[int, int],
+    field: tuple[int, ...],
 ) -> dict[str, np.ndarray]:
-    present, numbered = compact(labels)
     found = region_shapes(numbered)
     for axis, first in enumerate(origin):
         for name in (f"centroid-{axis}", f"bbox-{axis}", f"bbox-{axis + 2}"):
@@ -113,13 +117,12 @@ def _check_planes(what: str, array: np.ndarray, axis: str, names: Sequence[str],
         )
 
 
-def _mean_std(labels: np.ndarray, plane: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation (ddof 0, as regionprops) of each label, ascending, in one pass each."""
-    present, numbered = compact(labels)
-    inside = numbered > 0
+def _mean_std(numbered: np.ndarray, plane: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation (ddof 0, as regionprops) of each of the labels 1...n, in one pass each."""
+    n, inside = int(numbered.max(initial=0)), numbered > 0
     index, value = numbered[inside] - 1, plane[inside].astype(np.float64)
-    area = np.bincount(index, minlength=len(present))
-    mean = np.bincount(index, value, minlength=len(present)) / area
+    area = np.bincount(index, minlength=n)
+    mean = np.bincount(index, value, minlength=n) / area
     # Squared deviations, because sums of squares would cancel in bright images of low contrast.
-    variance = np.bincount(index, (value - mean[index]) ** 2, minlength=len(present)) / area
+    variance = np.bincount(index, (value - mean[index]) ** 2, minlength=n) / area
     return mean, np.sqrt(variance)

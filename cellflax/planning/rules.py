@@ -22,7 +22,8 @@ TRANSMITTED_CONTRAST = 0.5
 WINDOW_CELLS, SMALLEST_WINDOW = 1.1, 31
 
 # Scale, in pixels of the network: beyond these limits cells are brought to the sizes beside them. Large cells are
-# measured across: long cells of NIH-3T3, 74 px by their area and 42 px across, lost outlines when they were shrunk.
+# measured across, as rods are: what must fit is their short side. Whether this helps long cells is not known; one
+# training of NIH-3T3 each way (74 px by area, 42 px across) gave nearly the same index (experiments/own).
 LARGEST_WIDTH, SHRUNK_WIDTH = 64.0, 40.0
 SMALLEST_DIAMETER, ENLARGED_DIAMETER = 12.0, 18.0
 ROD_ELONGATION, SMALLEST_WIDTH, ENLARGED_WIDTH = 2.5, 6.0, 7.0
