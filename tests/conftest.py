@@ -8,7 +8,8 @@ import fcntl
 import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -95,22 +96,40 @@ def trained_once(path: Path, *arguments: str) -> TrainedRun:
     return TrainedRun(path, made_once(path, lambda: run_command(train.main, *arguments, f"run={path}")))
 
 
+@contextmanager
+def unchanged(directory: Path) -> Iterator[None]:
+    """Tests of other processes read the directory at the same time, so that even a lock that comes and goes is seen."""
+    before = times_of_change(directory)
+    yield
+    after = times_of_change(directory)
+    changed = sorted(str(path) for path in before.keys() | after.keys() if before.get(path) != after.get(path))
+    assert not changed, f"a test wrote to what all tests share, instead of to a copy: {changed}"
+
+
+def times_of_change(directory: Path) -> dict[Path, int]:
+    """Of the directory and all in it, in nanoseconds; that of a directory changes when a file comes or goes."""
+    return {path: path.stat().st_mtime_ns for path in (directory, *directory.rglob("*"))}
+
+
 @pytest.fixture(scope="session")
-def trained(shared: Path) -> TrainedRun:
+def trained(shared: Path) -> Iterator[TrainedRun]:
     """One `+debug=quick` training that all tests share; they must not change its directory."""
-    return trained_once(shared / "quick", "+debug=quick")
+    run = trained_once(shared / "quick", "+debug=quick")
+    with unchanged(run.path):
+        yield run
 
 
 @pytest.fixture(scope="session")
-def tiny(shared: Path) -> TrainedRun:
+def tiny(shared: Path) -> Iterator[TrainedRun]:
     """One training of `TINY` that all tests share; they must not change its directory."""
     run = trained_once(shared / "tiny", *TINY)
     assert run.result.status == 0, run.result.err
-    return run
+    with unchanged(run.path):
+        yield run
 
 
 @pytest.fixture(scope="session")
-def fields(shared: Path) -> Path:
+def fields(shared: Path) -> Iterator[Path]:
     """Two simulated fields like those of `+debug=quick`, as files."""
     from cellflax import simulate
 
@@ -118,7 +137,8 @@ def fields(shared: Path) -> Path:
     size = ("hela.height=128", "hela.width=128", "hela.pixel_size_um=1.3")
     result = made_once(path, lambda: run_command(simulate.main, f"output={path}", "fields=2", "seed=7", *size))
     assert result.status == 0, result.err
-    return path
+    with unchanged(path):
+        yield path
 
 
 @pytest.fixture

@@ -203,13 +203,15 @@ def test_runs_of_other_versions(trained, tmp_path, removed, added, message):
         ("trainer.steps=61", "a run with trainer.steps=60, not 61"),
     ],
 )
-def test_another_configuration_is_refused(trained, change, message):
-    before = contents(trained.path)
-    result = run_command(train.main, "+debug=quick", f"run={trained.path}", change)
+def test_another_configuration_is_refused(trained, tmp_path, change, message):
+    run = tmp_path / "run"
+    shutil.copytree(trained.path, run)
+    before = contents(run)
+    result = run_command(train.main, "+debug=quick", f"run={run}", change)
     assert result.status == 1
     assert message in result.error
     assert "give the same value to resume it, or another directory as run=..." in result.error
-    assert contents(trained.path) == before
+    assert contents(run) == before
 
 
 def test_learning_rate_too_high(tmp_path):
