@@ -8,17 +8,14 @@ resident memory the operating system counts. Beside it stands what the labels of
 
 import argparse
 import math
-import os
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import tifffile
 
+from benchmarks.commands import run_at_once
 from benchmarks.timing import print_table, start
 
 SPACING = 40  # pixels between cells
@@ -37,21 +34,13 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             pixels = write_movie(folder, count, options.cells, options.images)
-            command = [sys.executable, "-m", "cellflax.track", f"input={folder / 'labels'}", f"output={folder / 'out'}"]
-            command += [f"images={folder / 'images'}"] if options.images else []
-            before = time.perf_counter()
-            process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-            _, status, used = os.wait4(process.pid, 0)
-            seconds = time.perf_counter() - before
-            process.returncode = os.waitstatus_to_exitcode(status)  # which Popen does not know by itself
-            if process.returncode:
-                sys.exit(f"cellflax track ended with status {process.returncode}")
+            command = ["cellflax.track", f"input={folder / 'labels'}", f"output={folder / 'out'}"]
+            used = run_at_once([*command, f"images={folder / 'images'}"] if options.images else command)
             table = pd.read_csv(folder / "out" / "tracks.csv")
-            peak = used.ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
             whole = count * pixels * 4 / 1e6
             tracks = table["track"].nunique()
-            rows.append([count, len(table), tracks, f"{whole:.0f}", f"{peak:.0f}", f"{seconds:.0f}"])
-            rows[-1].append(f"{1e3 * seconds / count:.0f}")
+            rows.append([count, len(table), tracks, f"{whole:.0f}", f"{used.peak_mb:.0f}", f"{used.seconds:.0f}"])
+            rows[-1].append(f"{1e3 * used.seconds / count:.0f}")
     columns = [
         "frames",
         "cells in all",

@@ -4,6 +4,7 @@ The code cites three papers by number: P1 is Van Valen et al. 2016 (DeepCell), P
 Al-Kofahi et al. 2018. README.md has the references.
 """
 
+import sys
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from cellflax.inference.settings import Tiling
     from cellflax.prediction.networks import PredictionSettings
     from cellflax.tracking.tracker import TrackerConfig
+
+if sys.argv[:1] == ["-m"]:  # so it stands while Python looks for the module of `python -m cellflax.COMMAND`
+    from cellflax.interruption import end_at_once_while_importing
+
+    end_at_once_while_importing()
 
 __version__ = version("cellflax")
 

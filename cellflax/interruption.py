@@ -1,12 +1,16 @@
 """Ctrl-C and SIGTERM end every command in one line."""
 
+import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
+
+_USUAL: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+_LINES: dict[int, str] = {signal.SIGINT: "error: interrupted", signal.SIGTERM: "error: ended by SIGTERM"}
 
 
 class Terminated(KeyboardInterrupt):
@@ -19,20 +23,43 @@ def ending_in_one_line() -> Iterator[None]:
 
     Who handles SIGTERM already, or ignores it, keeps doing so.
     """
-    handles = threading.current_thread() is threading.main_thread() and (
-        signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    )
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main:
+        _stop_ending_at_once()
+    handles = is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     if handles:
         signal.signal(signal.SIGTERM, _terminate)
     try:
         yield
     except KeyboardInterrupt as error:
-        ended = isinstance(error, Terminated)
-        print("error: ended by SIGTERM" if ended else "error: interrupted", file=sys.stderr)
-        sys.exit(128 + (signal.SIGTERM if ended else signal.SIGINT))
+        number = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
+        print(_LINES[number], file=sys.stderr)
+        sys.exit(128 + number)
     finally:
         if handles:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def end_at_once_while_importing() -> None:
+    """Until `ending_in_one_line`, end the process at Ctrl-C or SIGTERM in the same line, with the same status.
+
+    `python -m cellflax.COMMAND` imports for seconds before its `main` begins. Nothing is open then.
+    """
+    if threading.current_thread() is threading.main_thread():
+        for number, usual in _USUAL.items():
+            if signal.getsignal(number) is usual:
+                signal.signal(number, _end_at_once)
+
+
+def _stop_ending_at_once() -> None:
+    for number, usual in _USUAL.items():
+        if signal.getsignal(number) is _end_at_once:
+            signal.signal(number, usual)
+
+
+def _end_at_once(number: int, frame: FrameType | None) -> NoReturn:
+    os.write(2, f"{_LINES[number]}\n".encode())  # a stream could be in the middle of writing
+    os._exit(128 + number)
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

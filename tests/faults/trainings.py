@@ -1,6 +1,7 @@
 """One training as a process that something happens to, and what its run directory must hold afterwards."""
 
 import contextlib
+import errno
 import json
 import os
 import random
@@ -39,6 +40,7 @@ SETTINGS = (
     "logger.wandb=disabled",
 )
 _TIMEOUT_S = 900
+_PYTHON_S = 0.2  # until Python has started and imports cellflax; before it, nobody can say why it ends
 # Root may write everywhere; without these capabilities, it heeds the rights of files as everybody does.
 _HEEDING_RIGHTS = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
 _TIMES = ("elapsed_s", "validation_s", "pixel_s", "timeline")  # of a training, in the records of its checkpoints
@@ -99,7 +101,7 @@ class Running:
         """
         if moment == "starting":
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(rng.uniform(0, start_s))
+                self.process.wait(rng.uniform(_PYTHON_S, start_s))
         elif moment == "running":
             count = rng.randint(1, 8)
             self._poll(lambda before: _size(self.run / "metrics.jsonl") > before, count)
@@ -166,7 +168,7 @@ def require_one_line(result: Result, run: Path) -> None:
     if "Traceback" in result.err or len(lines) > 1:
         raise Wrong(f"status {result.status}, {len(lines)} error lines: {result.err[-500:]}")
     if result.status == 1 and not (lines and str(run) in lines[0] and result.err.endswith(lines[0] + "\n")):
-        raise Wrong(f"an end without a line that names something in {run}: {result.err.splitlines()[-1:]}")
+        raise Wrong(f"an end without a line that names something in {run}: {result.err[-1000:]}")
 
 
 def require_same_training(run: Path, whole: Path, log_was_damaged: bool = False) -> None:
@@ -231,9 +233,16 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[Path | None]:
 @contextlib.contextmanager
 def filled(disk: Path, left_bytes: int) -> Iterator[None]:
     """A disk with so much room, until the block ends."""
-    filler, room = disk / "filler", os.statvfs(disk)
+    filler, is_filled = disk / "filler", False
     with filler.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, max(room.f_bavail * room.f_frsize - left_bytes, 1))
+        while not is_filled:  # the training writes meanwhile, so that there can be less room than there was
+            room = os.statvfs(disk)
+            try:
+                os.posix_fallocate(file.fileno(), 0, max(room.f_bavail * room.f_frsize - left_bytes, 1))
+                is_filled = True
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
     try:
         yield
     finally:
