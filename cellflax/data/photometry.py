@@ -43,7 +43,9 @@ def _to_power(image: jax.Array, exponent: jax.Array) -> jax.Array:
     """Each channel between its smallest and largest value, whose share of that range is raised to its exponent."""
     lowest, highest = (f(image, axis=(0, 1), keepdims=True) for f in (jnp.min, jnp.max))
     span = jnp.where(highest > lowest, highest - lowest, 1)
-    return lowest + span * ((image - lowest) / span) ** exponent[None, None, :]
+    # XLA computes the image again with fused products, so that its smallest value can be below `lowest` by a rounding.
+    share = jnp.maximum((image - lowest) / span, 0)
+    return lowest + span * share ** exponent[None, None, :]
 
 
 def _blur(image: jax.Array, sigma: jax.Array, radius: int) -> jax.Array:
