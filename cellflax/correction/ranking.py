@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -56,12 +55,12 @@ def ranked_candidates(cells: pd.DataFrame, by: RankBy, seed: int) -> list[Candid
         by: what to rank by.
         seed: seed of the order of `random`.
     """
-    is_movie = results.FRAME in cells
-    keys = [results.IMAGE, results.FRAME] if is_movie else [results.IMAGE]
+    keys = [results.IMAGE, results.FRAME] if results.FRAME in cells else [results.IMAGE]
     found = []
-    for key, rows in cells.groupby(keys, sort=True):
-        parts: list[Any] = list(key) if isinstance(key, tuple) else [key]
-        candidate = _candidate(str(parts[0]), int(parts[1]) if is_movie else None, rows, by)
+    for key, rows in cells.groupby(keys, sort=True, dropna=False):  # the rows of single images have no frame
+        image, *frame = key if isinstance(key, tuple) else (key,)
+        movie = bool(frame) and not np.isnan(frame[0])
+        candidate = _candidate(str(image), int(frame[0]) if movie else None, rows, by)
         if candidate is not None:
             found.append(candidate)
     if by is RankBy.random:

@@ -1,8 +1,9 @@
 """Exports of tables: Parquet, and AnnData for the programs of single-cell biology."""
 
 import json
+import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -124,9 +125,18 @@ def _without_places(record: dict[str, Any]) -> dict[str, Any]:
 def _names(cells: pd.DataFrame) -> pd.Index:
     """A name for each row, of what locates the cell; its number where that does not tell rows apart."""
     keys = [name for name in (results.IMAGE, results.TRACK, results.FRAME, results.LABEL) if name in cells]
-    names = ["_".join(map(str, row)) for row in cells[keys].itertuples(index=False)]
+    names = ["_".join(_words(row)) for row in cells[keys].itertuples(index=False)]
     plain = not keys or len(set(names)) < len(names)
     return pd.Index(list(map(str, range(len(cells)))) if plain else names, dtype=object)
+
+
+def _words(row: Iterable[object]) -> Iterator[str]:
+    """Without the frame of a single image, which is NaN among movies and makes the others' frames floats."""
+    for value in row:
+        if not isinstance(value, float):
+            yield str(value)
+        elif not math.isnan(value):
+            yield str(int(value))
 
 
 def _unit(name: str) -> str:

@@ -19,9 +19,9 @@ from cellflax.labels import label_values
 _MEANS = "(probability|intensity)_(mean|std)_.*"
 # Columns of `cells.csv` that other commands use, besides image and label.
 _OPTIONAL = {
-    results.FRAME: int,
     results.CELL_TYPE: str,
-    "|".join([results.TIME_S, results.UNCERTAINTY, *results.RIGHT, f"{results.SCORE_PREFIX}.*", _MEANS]): float,
+    "|".join([results.FRAME, results.TIME_S, results.UNCERTAINTY, *results.RIGHT]): float,
+    f"{results.SCORE_PREFIX}.*|{_MEANS}": float,
 }
 
 
@@ -70,6 +70,9 @@ def find_predictions(text: str) -> dict[str, Prediction]:
 def read_cells(path: Path) -> pd.DataFrame:
     """Read a `cells.csv`, one row per cell, with at least the columns `image` and `label`.
 
+    A column `frame` is float64, and NaN in the rows of single images, where these are segmented beside movies.
+    `cells_of_image` gives the rows of one image or movie without such values.
+
     Raises:
         UserError: if it is missing, or is not such a table.
     """
@@ -84,18 +87,43 @@ def read_cells(path: Path) -> pd.DataFrame:
             f"{path}: line {row + 2} is a second row of label {table[results.LABEL].iloc[row]} of image "
             f"{table[results.IMAGE].iloc[row]}; predict again"
         )
+    if results.FRAME in table:
+        _require_frames(path, table)
     return table
 
 
+def _require_frames(path: Path, table: pd.DataFrame) -> None:
+    """Require whole numbers as frames, and that an image has them in all of its rows or in none."""
+    frame = table[results.FRAME].to_numpy()
+    single = np.isnan(frame)
+    known = pd.Series(single).groupby(table[results.IMAGE].to_numpy()).transform("first").to_numpy(bool)
+    wrong = (single != known) | ~(single | (np.rint(frame) == frame) & (frame >= 0))
+    for row in np.flatnonzero(wrong)[:1].tolist():
+        shown = "''" if single[row] else f"'{frame[row]:g}'"
+        image = table[results.IMAGE].iloc[row]
+        raise UserError(
+            f"{path}: line {row + 2}, frame must be a whole number in all rows of a movie and empty in those of an "
+            f"image, got {shown} for {image}; predict again"
+        )
+
+
 def cells_of_image(cells: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The rows of a `cells.csv` that belong to one image."""
-    return cells.loc[cells[results.IMAGE] == name]
+    """The rows of a `cells.csv` that belong to one image or movie; `frame` is int64, and only a movie's have it."""
+    return _with_frames(cells.loc[cells[results.IMAGE] == name])
 
 
 def cells_by_image(cells: pd.DataFrame) -> Callable[[str], pd.DataFrame]:
     """As `cells_of_image`, for many images: the table is gone through once, not for each of them."""
     rows = cells.groupby(results.IMAGE, sort=False).indices
-    return lambda name: cells.iloc[rows.get(name, [])]
+    return lambda name: _with_frames(cells.iloc[rows.get(name, [])])
+
+
+def _with_frames(rows: pd.DataFrame) -> pd.DataFrame:
+    if results.FRAME not in rows:
+        return rows
+    if len(rows) and rows[results.FRAME].isna().all():
+        return rows.drop(columns=results.FRAME)
+    return rows.astype({results.FRAME: np.int64})
 
 
 def from_simulated_training(folder: Path) -> bool:

@@ -16,6 +16,7 @@ import re
 import shutil
 import sys
 import time
+import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -231,7 +232,7 @@ def restore_arrays[T](path: Path, template: T, record: dict[str, Any]) -> T:
     """Read the arrays of a template's structure, checking names, shapes and checksums."""
     expected = named_leaves(template)
     stored = _stored_arrays(path, expected)
-    sharding = _any_sharding(expected)
+    sharding = next(iter(expected.values())).sharding
     here = sharding if sharding.is_fully_addressable else SingleDeviceSharding(jax.local_devices()[0])
     abstract = {name: jax.ShapeDtypeStruct(stored[name].shape, stored[name].dtype, sharding=here) for name in stored}
     arrays = _read_by_orbax(path, lambda: ocp.load(path, abstract, checkpointable_name="state"))  # pyright: ignore[reportArgumentType]
@@ -282,14 +283,12 @@ def _quiet() -> Iterator[None]:
 def _end_abandoned_work() -> None:
     """Wait for what Orbax leaves running after an error that is handled.
 
-    It closes the event loop under its other reads or writes, which print errors as they end.
+    It closes the event loop under its other reads or writes, which print errors as they end. Of those that never
+    began, Python would warn, at the latest when the command ends, after the line that says what happened.
     """
+    warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
     time.sleep(_ABANDONED_S)
     gc.collect()
-
-
-def _any_sharding(arrays: dict[str, jax.Array]) -> jax.sharding.Sharding:
-    return next(iter(arrays.values())).sharding
 
 
 def named_leaves(tree: Any) -> dict[str, jax.Array]:

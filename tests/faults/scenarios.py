@@ -45,10 +45,12 @@ def _predict(folder: Path) -> list[str]:
     """Three images and a movie, with maps, blocks and exports."""
     from cellflax.data.normalize import NormalizeConfig
     from cellflax.models.patch_net import PatchNetConfig, Stage
+    from cellflax.refine.threshold import ThresholdConfig
     from tests.random_checkpoints import random_checkpoint
 
     network = PatchNetConfig(stages=[Stage([4], [4]), Stage([3], [4])], dense=[4])
-    checkpoint = random_checkpoint(folder / "network", network, normalize=NormalizeConfig(window_px=9))
+    cells = ThresholdConfig(interior=0.42, min_area_px=5)  # which random weights find, too
+    checkpoint = random_checkpoint(folder / "network", network, normalize=NormalizeConfig(window_px=9), refine=cells)
     draw = np.random.default_rng(0)
     (folder / "in").mkdir()
     for name, frames in (("a", 1), ("b", 1), ("c", 1), ("m", 3)):
