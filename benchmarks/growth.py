@@ -1,11 +1,11 @@
 """Time and memory of commands by what they are given more of; nothing may grow faster than n log n.
 
-python -m benchmarks.growth OUTPUT [--only pixels cells images frames shards processes] [--scale 1]
+python -m benchmarks.growth [--output DIR] [--only pixels cells images frames shards processes] [--scale 1]
 
 Every row is one or more commands in processes of their own, start and compilation included (a first run, not shown,
 fills the cache of compiled programs where shapes repeat). The exponent is that of the processor time between a row and
 the one before it: 1 is linear, and n log n is 1.1 to 1.2 at these numbers. Shards and processes divide a fixed work, so
-that 0 is ideal there. Writes OUTPUT/growth.md, and OUTPUT/AXIS.svg, a log-log figure.
+that 0 is ideal there. --output DIR takes a log-log figure of each, as SVG.
 
 pixels: `predict` of one image with the network `nuclei`, a disc in every 1,500 pixels.
 cells: `predict` of 2,048 x 2,048 pixels by the number of discs in it.
@@ -39,7 +39,7 @@ AREA = 1500  # pixels for each disc, where they are not counted
 RADIUS = 8
 OF_SHARDS = 200  # images
 STEPS = 100
-COLUMNS = ["n", "seconds", "core-seconds", "exponent", "peak memory (MB)"]
+COLUMNS = ["seconds", "core-seconds", "exponent", "peak memory (MB)"]
 
 
 @dataclass(frozen=True)
@@ -58,28 +58,23 @@ class Axis:
 
 
 def main() -> None:
-    """Measure, print the tables, and write them and the figures."""
+    """Measure, print the tables, and draw the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("output", type=Path)
+    parser.add_argument("--output", type=Path)
     parser.add_argument("--only", nargs="+", choices=list(AXES), default=list(AXES))
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies what is not divided")
     options = parser.parse_args()
-    options.output.mkdir(parents=True, exist_ok=True)
     start()
-    parts = []
     for name in options.only:
         axis = AXES[name]
         scaled = axis.numbers if axis.divides else [max(round(n * options.scale), 2) for n in axis.numbers]
         numbers = sorted(set(scaled))
         measured(axis, numbers[0])  # fills the cache
         used = {n: measured(axis, n) for n in numbers}
-        rows = rows_of(used)
-        print(f"\n{name}", flush=True)
-        print_table(COLUMNS, rows)
-        lines = [f"## {name}", "", *("| " + " | ".join(row) + " |" for row in [COLUMNS, len(COLUMNS) * ["---"], *rows])]
-        parts.append("\n".join(lines) + "\n")
-        draw(options.output / f"{name}.svg", name, used, axis.divides)
-        (options.output / "growth.md").write_text("\n".join(parts), encoding="utf-8")
+        print_table([name, *COLUMNS], rows_of(used))
+        if options.output is not None:
+            options.output.mkdir(parents=True, exist_ok=True)
+            draw(options.output / f"{name}.svg", name, used, axis.divides)
 
 
 def measured(axis: Axis, n: int) -> Used:

@@ -33,6 +33,7 @@ from tests.commands import run_command
         ),
         ("plane_memory", ["--gigabytes", "0.001", "--size", "64"], "| NPY | 122 | 0.0 | 1.0 |"),
         ("movie_memory", ["--frames", "2", "--cells", "4", "--images"], "| 2 | "),
+        ("growth", ["--only", "images", "--scale", "0.1"], "| images | seconds | core-seconds | exponent |"),
         ("cells", ["--size", "128", "--rounds", "1"], "| scikit-image, "),
         ("tracking", ["--cells", "50", "--rounds", "1"], "| cellflax, 50 cells |"),
         ("gpu", ["--rehearsal"], "| asymmetric U-Net (P3) | tensorfloat32 | printed above |"),
@@ -75,6 +76,17 @@ def test_a_gpu_benchmark_needs_a_gpu():
     result = run_command(gpu.main)
     assert result.status == 2
     assert "there is no GPU here; --rehearsal runs" in result.err
+
+
+def test_growth_is_the_exponent_between_two_rows(tmp_path):
+    from benchmarks.commands import Used
+    from benchmarks.growth import draw, rows_of
+
+    used = {10: Used(2.0, 3.0, 100.0), 100: Used(20.0, 30.0, 100.0), 1000: Used(2000.0, 3000.0, 200.0)}
+    assert [row[3] for row in rows_of(used)] == ["", "1.00", "2.00"]
+    draw(tmp_path / "images.svg", "images", used, divides=False)
+    assert "peak memory (GB)" in (tmp_path / "images.svg").read_text()
+    assert Used(1, 2, 300) + Used(2, 3, 200) == Used(3, 5, 300)
 
 
 def test_operations_are_counted():
