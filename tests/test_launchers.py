@@ -29,8 +29,8 @@ LAUNCHERS = {
     "submitit_local_gpu": ("submitit", {"gpus_per_node": 1, "timeout_min": 1440}),
     "submitit_slurm_cpu": ("submitit", {"gpus_per_node": None, "tasks_per_node": 1, "cpus_per_task": 4, "mem_gb": 16}),
     "submitit_slurm_gpu": ("submitit", {"gpus_per_node": 1, "tasks_per_node": 1, "cpus_per_task": 4, "mem_gb": 32}),
-    "ray_cpu": ("ray", {"ray": {"init": {}, "remote": {"num_cpus": 2}}}),
-    "ray_gpu": ("ray", {"ray": {"init": {}, "remote": {"num_cpus": 4, "num_gpus": 1}}}),
+    "ray_cpu": ("ray", {"ray": {"init": {"address": None}, "remote": {"num_cpus": 2}}}),
+    "ray_gpu": ("ray", {"ray": {"init": {"address": None}, "remote": {"num_cpus": 4, "num_gpus": 1}}}),
 }
 
 
