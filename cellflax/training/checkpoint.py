@@ -8,15 +8,9 @@ is all that prediction needs, and nothing in it can run code.
 """
 
 import contextlib
-import gc
 import logging
 import math
-import os
-import re
 import shutil
-import sys
-import time
-import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,6 +24,12 @@ from orbax.checkpoint import v1 as ocp
 
 from cellflax.errors import OutputError, UserError
 from cellflax.jsonfile import MOST_JSON_BYTES
+from cellflax.training.failed_writes import (
+    end_abandoned_work,
+    require_folders,
+    system_error_of,
+    without_unraisable,
+)
 from cellflax.training.record import (
     DIRECTORY,
     FORMAT,
@@ -42,15 +42,12 @@ from cellflax.training.record import (
 from cellflax.training.state import TrainState, put_on
 from cellflax.wholefile import require_plain_files
 
-_ABANDONED_S = 0.2
 # Values of a training: parameters, their averages and those of the optimiser; counters besides.
 _MOST_STATES = 8
 _MOST_OTHERS = 1 << 20
 
 _UNFINISHED = ".orbax-checkpoint-tmp"  # what Orbax writes is called so until it is complete
 _DELETED = ".deleted."
-# Orbax puts the system's errors into texts of its own.
-_SYSTEM_ERROR = re.compile(r"os_error_code='(\d+)'")
 
 
 class Checkpoints:
@@ -112,17 +109,19 @@ class Checkpoints:
         sums = {name: zlib.crc32(np.ascontiguousarray(value)) for name, value in jax.device_get(arrays).items()}
         content = {"format": FORMAT, "crc32": sums, "score": score, **record}
         reason = None
-        with _quiet():
+        with without_unraisable():
             try:
                 if step not in self._scores or read_record(path)["crc32"] != sums:
+                    if _leads():
+                        require_folders(self.directory, f"{step}{_UNFINISHED}")
                     ocp.save(path, arrays, checkpointable_name="state", overwrite=True, custom_metadata=sealed(content))  # pyright: ignore[reportArgumentType]
                 elif _leads():
                     add_to_record(path, **content)
             except Exception as error:  # Orbax raises many types
-                if (reason := _reason(error)) is None:
+                if (reason := system_error_of(error)) is None:
                     raise
             if reason is not None:
-                _end_abandoned_work()
+                end_abandoned_work()
         if reason is not None:
             for left in self.directory.glob(f"{step}{_UNFINISHED}*"):  # it takes room that others need
                 shutil.rmtree(left, ignore_errors=True)
@@ -166,14 +165,6 @@ class Checkpoints:
         with self._without(path):
             record = read_record(path)
             return restore_arrays(path, template, record), record
-
-
-def _reason(error: Exception) -> str | None:
-    """Why the system did not let something be written; None of any other error."""
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    code = _SYSTEM_ERROR.search(str(error))
-    return None if code is None else os.strerror(int(code[1]))
 
 
 def save_model(run: Path, params: nnx.State, stats: nnx.State, record: dict[str, Any]) -> None:
@@ -246,11 +237,11 @@ def restore_arrays[T](path: Path, template: T, record: dict[str, Any]) -> T:
 
 def _read_by_orbax[T](path: Path, read: Callable[[], T]) -> T:
     """Call a function that reads a checkpoint; turn any failure into one UserError."""
-    with _quiet():
+    with without_unraisable():
         # Orbax raises many types for a damaged checkpoint.
         with contextlib.suppress(Exception), _without_others():
             return read()
-        _end_abandoned_work()
+        end_abandoned_work()
     raise DamagedError(f"checkpoint {path} is damaged: its arrays cannot be read; copy it again")
 
 
@@ -268,27 +259,6 @@ def _without_others() -> contextlib.AbstractContextManager[Any]:
 def _leads() -> bool:
     """Whether this process changes what is written: of several, the first."""
     return jax.process_index() == 0
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Suppress what Orbax prints besides what it raises."""
-    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
-    try:
-        yield
-    finally:
-        sys.unraisablehook = hook
-
-
-def _end_abandoned_work() -> None:
-    """Wait for what Orbax leaves running after an error that is handled.
-
-    It closes the event loop under its other reads or writes, which print errors as they end. Of those that never
-    began, Python would warn, at the latest when the command ends, after the line that says what happened.
-    """
-    warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
-    time.sleep(_ABANDONED_S)
-    gc.collect()
 
 
 def named_leaves(tree: Any) -> dict[str, jax.Array]:

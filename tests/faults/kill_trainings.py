@@ -43,6 +43,7 @@ from tests.faults.trainings import (
 _DISK_MB = 48
 _MOMENTS = ("starting", "running", "running", "saving", "saving")
 _MOST_STARTS = 60  # of one training
+_MOST_S = 120  # that a training takes to end after a fault, also beside other work
 
 
 @dataclass
@@ -151,7 +152,10 @@ def _try_fault(campaign: Campaign, running: Running, kind: str, moment: str, bef
         in_time = False  # there is no directory yet, or nobody holds it
     if in_time:
         campaign.met[kind, moment] += 1
+        began = time.monotonic()
         result = FAULTS[kind](campaign, running)
+        if result.status and (took := time.monotonic() - began) > _MOST_S:
+            raise Wrong(f"{kind} took {took:.0f} s to end it: {result.err[-500:]}")
     else:
         result = running.finish()
     damaged = not in_time and result.status == 1 and follow_remedy(result)

@@ -21,13 +21,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from cellflax.io import results
-from cellflax.training.checkpoint import DIRECTORY
-from tests.commands import arrays_of
+from tests.faults.contents import RECORDS, contents, files_in
 from tests.faults.forked import Ended, Fault, Forked
 
 KINDS = (
@@ -40,10 +35,6 @@ _DISK = "small disk"  # a file system in memory, as libraries in C++ see it; onl
 _STATUS = {"kill": -9, _CUT: -9, "random kill": -9, "terminate": 143, "random terminate": 143}  # else 1
 _PAGE = 4096
 _LOG_BYTES = 2048  # of what a command prints, which the limit on files concerns, too
-_SETTINGS = ("overwrite", "resume")  # by which the runs that are compared may differ
-_RECORDS = ("provenance",)  # begin the names of records
-_WITH_SETTINGS = (results.SUMMARY, results.METRICS, "_CHECKPOINT_METADATA")
-_DATED = ("report.html", "commit_success.txt")  # say when, or in which hidden folder, they were written
 
 
 @dataclass(frozen=True)
@@ -155,7 +146,7 @@ class Harness:
         if not self.scenario.is_set:
             return None
         visible = {name: content for name, content in there.items() if not name.startswith(".")}
-        records = [json.loads(content) for name, content in visible.items() if name.startswith(_RECORDS)]
+        records = [json.loads(content) for name, content in visible.items() if name.startswith(RECORDS)]
         complete = bool(records) and records[0]["complete"]
         if ended.status == 0 and "report.html is not written" in ended.text:  # of which a note is enough
             return None if complete else "status 0 without a complete record"
@@ -166,7 +157,7 @@ class Harness:
         if complete:
             return self._difference(visible)
         for name, content in visible.items():
-            if not name.startswith(_RECORDS) and ".partial." not in name and content != self._reference.get(name):
+            if not name.startswith(RECORDS) and ".partial." not in name and content != self._reference.get(name):
                 return f"{name} is not whole, and the record is not complete"
         return None
 
@@ -177,7 +168,7 @@ class Harness:
             may_refuse: whether it may refuse in one line, instead, what was damaged after it had appeared.
         """
         more = self.scenario.again if self.scenario.kept else ()
-        published = any(path.name.startswith(_RECORDS) for path in self.output.glob("*"))
+        published = any(path.name.startswith(RECORDS) for path in self.output.glob("*"))
         if published and not self.scenario.kept:
             more = ("overwrite=true",)
         again = self._run(Fault(), None, *more)
@@ -197,57 +188,12 @@ class Harness:
         return None
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    """Names and content of all files below a folder, without what may differ between two runs; none if it is absent.
-
-    The arrays of a checkpoint count as one file: those in which Orbax keeps them have names that it draws.
-    """
-    found = {}
-    for state in folder.glob(f"{DIRECTORY}/*/state"):
-        found[state.relative_to(folder).as_posix()] = _arrays(state.parent)
-    for path in _files(folder):
-        name = path.relative_to(folder).as_posix()
-        if any(name.startswith(f"{state}/") for state in found):
-            continue
-        found[name] = b"" if path.name in _DATED else path.read_bytes()
-        if name.startswith(_RECORDS) or path.name in _WITH_SETTINGS:
-            found[name] = _comparable(found[name])
-    return found
-
-
-def _arrays(checkpoint: Path) -> bytes:
-    """The arrays of a checkpoint as bytes, or that they cannot be read."""
-    try:
-        arrays = arrays_of(checkpoint.parents[1], int(checkpoint.name))
-    except Exception:  # Orbax raises many types
-        return b"damaged"
-    return b"".join(name.encode() + np.asarray(arrays[name]).tobytes() for name in sorted(arrays))
-
-
 def _truncate_newest(folder: Path) -> None:
     """Cut off the second half of the file that was written last."""
-    files = [path for path in _files(folder) if path.stat().st_size and not path.name.endswith(".lock")]
+    files = [path for path in files_in(folder) if path.stat().st_size and not path.name.endswith(".lock")]
     if files:
         newest = max(files, key=lambda path: path.stat().st_mtime_ns)
         os.truncate(newest, newest.stat().st_size // 2)
-
-
-def _files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if not path.is_dir()]
-
-
-def _comparable(record: bytes) -> bytes:
-    content: dict[str, Any] = json.loads(record)
-    for name in _DATED:
-        content.get("checksums", {}).pop(name, None)
-    for name in [name for name in content if name.endswith("_timestamp_nsecs")]:  # of Orbax
-        del content[name]
-    if "files" in content:  # without those that Orbax names
-        content["files"] = [name for name in content["files"] if not name.startswith(f"{DIRECTORY}/")]
-    for settings in (content.get("settings", {}), content.get("resume", {}).get("run", {}).get("settings", {})):
-        for key in _SETTINGS:
-            settings.pop(key, None)
-    return json.dumps(content).encode()
 
 
 def can_mount(folder: Path) -> bool:

@@ -26,6 +26,7 @@ from tests.commands import (
     arrays_of,
     assert_same_arrays,
     checkpoint_steps,
+    heeding_rights,
     metrics_of,
     record_of,
 )
@@ -41,8 +42,6 @@ SETTINGS = (
 )
 _TIMEOUT_S = 900
 _PYTHON_S = 0.2  # until Python has started and imports cellflax; before it, nobody can say why it ends
-# Root may write everywhere; without these capabilities, it heeds the rights of files as everybody does.
-_HEEDING_RIGHTS = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
 _TIMES = ("elapsed_s", "validation_s", "pixel_s", "timeline")  # of a training, in the records of its checkpoints
 
 
@@ -64,9 +63,7 @@ class Running:
 
     @classmethod
     def start(cls, run: Path, *settings: str) -> "Running":
-        command = [sys.executable, "-m", "cellflax.train", *SETTINGS, *settings, f"run={run}"]
-        if os.geteuid() == 0 and shutil.which("setpriv"):
-            command = [*_HEEDING_RIGHTS, *command]
+        command = [*heeding_rights(), sys.executable, "-m", "cellflax.train", *SETTINGS, *settings, f"run={run}"]
         environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return cls(run, subprocess.Popen(command, env=environment, text=True, start_new_session=True, **pipes))  # pyright: ignore[reportCallIssue, reportArgumentType]

@@ -2,6 +2,8 @@
 
 import resource
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,7 +19,7 @@ from cellflax.training.checkpoint import Checkpoints, save_model
 from cellflax.training.record import add_to_record, read_record
 from cellflax.training.state import TrainState
 from cellflax.training.stopping import Tally
-from tests.commands import arrays_of, checkpoint_steps, record_of, set_record
+from tests.commands import REPOSITORY, arrays_of, checkpoint_steps, heeding_rights, record_of, set_record
 
 
 def small_state(value: float = 0.0, size: int = 500) -> TrainState:
@@ -182,6 +184,23 @@ def test_a_full_disk_where_nothing_can_be_resumed(tmp_path):
     assert files_of(tmp_path) == {}
     save_model(tmp_path, params, {}, {"config": {}, "data": {}})  # pyright: ignore[reportArgumentType]
     assert checkpoint_steps(tmp_path) == [0]
+
+
+def test_a_folder_without_rights_ends_the_program_at_once(tmp_path):
+    """Threads of Orbax that wait for a folder which cannot be made would keep the program for minutes."""
+    (tmp_path / "checkpoints").mkdir(mode=0o555)
+    code = (
+        "import pathlib, sys, jax.numpy as jnp\n"
+        "from cellflax.training.checkpoint import save_model\n"
+        "save_model(pathlib.Path(sys.argv[1]), {'kernel': jnp.ones(9)}, {}, {'config': {}, 'data': {}})\n"
+    )
+    command = [*heeding_rights(), sys.executable, "-c", code, str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=REPOSITORY)
+    assert ended.returncode == 1
+    line = (
+        f"OutputError: {tmp_path}/checkpoints/0: cannot be written (Permission denied); make room, and run the command"
+    )
+    assert line in ended.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize("most_bytes", [0, 200, 5000])
