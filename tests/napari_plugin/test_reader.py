@@ -10,7 +10,7 @@ import tifffile
 import yaml
 
 import cellflax.napari_plugin
-from cellflax import correct, predict, simulate, track
+from cellflax import simulate, track
 from cellflax.errors import UserError
 from cellflax.napari_plugin import samples
 from cellflax.napari_plugin.layers import LayerData, track_layer
@@ -18,7 +18,6 @@ from cellflax.napari_plugin.reader import reader_of, result_layers
 from cellflax.napari_plugin.retraining import follow, new_run, retrain_command
 from cellflax.napari_plugin.segmenting import segment_planes
 from tests.commands import run_command
-from tests.predictions import CHANNELS
 
 MANIFEST = Path(cellflax.napari_plugin.__file__).with_name("napari.yaml")
 
@@ -27,24 +26,6 @@ def named(layers: list[LayerData]) -> dict[str, LayerData]:
     found = {layer[1]["name"]: layer for layer in layers}
     assert len(found) == len(layers)
     return found
-
-
-@pytest.fixture(scope="module")
-def predicted(trained, fields, tmp_path_factory) -> Path:
-    output = tmp_path_factory.mktemp("napari") / "predicted"
-    result = run_command(
-        predict.main, f"checkpoint={trained.path}", f"input={fields}/images", CHANNELS, "test_time_augmentation=4",
-        f"output={output}",
-    )  # fmt: skip
-    assert result.status == 0, result.err
-    return output
-
-
-@pytest.fixture(scope="module")
-def corrected(predicted) -> Path:
-    output = predicted.parent / "corrected"
-    assert run_command(correct.main, f"predictions={predicted}", f"output={output}", "cells=3").status == 0
-    return output
 
 
 def test_a_prediction(predicted, fields):
