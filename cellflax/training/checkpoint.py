@@ -26,7 +26,6 @@ from cellflax.errors import OutputError, UserError
 from cellflax.jsonfile import MOST_JSON_BYTES
 from cellflax.training.failed_writes import (
     end_abandoned_work,
-    require_folders,
     system_error_of,
     without_unraisable,
 )
@@ -112,8 +111,6 @@ class Checkpoints:
         with without_unraisable():
             try:
                 if step not in self._scores or read_record(path)["crc32"] != sums:
-                    if _leads():
-                        require_folders(self.directory, f"{step}{_UNFINISHED}")
                     ocp.save(path, arrays, checkpointable_name="state", overwrite=True, custom_metadata=sealed(content))  # pyright: ignore[reportArgumentType]
                 elif _leads():
                     add_to_record(path, **content)

@@ -186,21 +186,29 @@ def test_a_full_disk_where_nothing_can_be_resumed(tmp_path):
     assert checkpoint_steps(tmp_path) == [0]
 
 
-def test_a_folder_without_rights_ends_the_program_at_once(tmp_path):
-    """Threads of Orbax that wait for a folder which cannot be made would keep the program for minutes."""
-    (tmp_path / "checkpoints").mkdir(mode=0o555)
-    code = (
-        "import pathlib, sys, jax.numpy as jnp\n"
-        "from cellflax.training.checkpoint import save_model\n"
-        "save_model(pathlib.Path(sys.argv[1]), {'kernel': jnp.ones(9)}, {}, {'config': {}, 'data': {}})\n"
-    )
-    command = [*heeding_rights(), sys.executable, "-c", code, str(tmp_path)]
+SAVE = """
+import os, pathlib, sys
+import jax.numpy as jnp
+from cellflax.training.checkpoint import save_model
+
+def mkdir(path, *others, **options):
+    if os.path.basename(os.fspath(path).rstrip("/")) == sys.argv[2]:
+        raise PermissionError(13, "Permission denied", str(path))
+    return make(path, *others, **options)
+
+make, os.mkdir = os.mkdir, mkdir
+save_model(pathlib.Path(sys.argv[1]), {"kernel": jnp.ones(9)}, {}, {"config": {}, "data": {}})
+"""
+
+
+@pytest.mark.parametrize("refused", ["", "state"])
+def test_a_folder_that_cannot_be_made_ends_the_program_at_once(tmp_path, refused):
+    """Threads of Orbax that wait for it would keep the program for minutes: for the whole checkpoint, or a part."""
+    (tmp_path / "checkpoints").mkdir(mode=0o755 if refused else 0o555)
+    command = [*heeding_rights(), sys.executable, "-c", SAVE, str(tmp_path), refused]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=REPOSITORY)
     assert ended.returncode == 1
-    line = (
-        f"OutputError: {tmp_path}/checkpoints/0: cannot be written (Permission denied); make room, and run the command"
-    )
-    assert line in ended.stderr.splitlines()[-1]
+    assert f"{tmp_path}/checkpoints/0: cannot be written (Permission denied); " in ended.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize("most_bytes", [0, 200, 5000])
