@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from cellflax.tracking.tracker import TrackerConfig
 
 if sys.argv[:1] == ["-m"]:  # so it stands while Python looks for the module of `python -m cellflax.COMMAND`
-    from cellflax.interruption import end_at_once_while_importing
+    from cellflax.interruption import end_at_once_around_commands
 
-    end_at_once_while_importing()
+    end_at_once_around_commands()
 
 __version__ = version("cellflax")
 

@@ -24,8 +24,9 @@ def ending_in_one_line() -> Iterator[None]:
     Who handles SIGTERM already, or ignores it, keeps doing so.
     """
     is_main = threading.current_thread() is threading.main_thread()
-    if is_main:
-        _stop_ending_at_once()
+    around = [number for number in _USUAL if is_main and signal.getsignal(number) is _end_at_once]
+    for number in around:
+        signal.signal(number, _USUAL[number])
     handles = is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     if handles:
         signal.signal(signal.SIGTERM, _terminate)
@@ -38,23 +39,20 @@ def ending_in_one_line() -> Iterator[None]:
     finally:
         if handles:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in around:
+            signal.signal(number, _end_at_once)
 
 
-def end_at_once_while_importing() -> None:
-    """Until `ending_in_one_line`, end the process at Ctrl-C or SIGTERM in the same line, with the same status.
+def end_at_once_around_commands() -> None:
+    """Before and after `ending_in_one_line`, end the process at Ctrl-C or SIGTERM in the same line, with its status.
 
-    `python -m cellflax.COMMAND` imports for seconds before its `main` begins. Nothing is open then.
+    `python -m cellflax.COMMAND` imports for seconds before its `main` begins, and Python takes a moment to end after
+    it. Nothing is open then.
     """
     if threading.current_thread() is threading.main_thread():
         for number, usual in _USUAL.items():
             if signal.getsignal(number) is usual:
                 signal.signal(number, _end_at_once)
-
-
-def _stop_ending_at_once() -> None:
-    for number, usual in _USUAL.items():
-        if signal.getsignal(number) is _end_at_once:
-            signal.signal(number, usual)
 
 
 def _end_at_once(number: int, frame: FrameType | None) -> NoReturn:

@@ -39,6 +39,18 @@ def test_a_command_that_has_begun_cleans_up(number, status, line):
     assert (ended.returncode, ended.stdout, ended.stderr) == (status, "cleaned up\n", line)
 
 
+@pytest.mark.parametrize(("number", "status", "line"), ENDS)
+def test_a_command_that_is_done_ends_in_one_line_too(number, status, line):
+    command = (
+        "from cellflax.interruption import ending_in_one_line\n"
+        "with ending_in_one_line():\n"
+        "    pass\n"
+        f"signal.raise_signal({int(number)}); print('went on')"
+    )
+    ended = run(f"{AS_COMMAND}\n{command}")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (status, "", line)
+
+
 def test_who_ignores_a_signal_keeps_doing_so():
     ignore = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
     ended = run(ignore + AS_COMMAND + "signal.raise_signal(signal.SIGTERM); print('went on')")

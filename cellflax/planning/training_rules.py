@@ -15,6 +15,7 @@ BALANCE = 0.5
 COMPARTMENT_WEIGHTS = [4.0, 1.0, 1.0]  # conf/experiment/whole_cell.yaml
 WIDE_SPREAD, SCALE_OF_SPREAD, USUAL_SCALE, GAIN = 12.0, 1.25, 1.15, 0.1
 FEW_IMAGES = 10
+FEW_EXPOSURES = {"gamma": 0.3, "noise": 0.1, "blur_px": 1.0}  # left-out images: experiments/own/README.md
 
 # Training.
 LEARNING_RATE, OTHER_LEARNING_RATE = 0.003, 0.002  # of the U-Nets; of the other networks
@@ -56,9 +57,11 @@ def plan_crops(draft: Draft) -> None:
     draft.set("sampler.augment.scale", scale, f"zoom; 90 % of the cells are {low:.0f} to {high:.0f} px wide already")
     draft.set("sampler.augment.gain", GAIN, "the brightness of other images will differ")
     if measured.images < FEW_IMAGES:
-        draft.set(
-            "sampler.augment.rotate_degrees", 45.0, f"{count_of(measured.images, 'image')}: few directions are seen"
-        )
+        few = count_of(measured.images, "image")
+        draft.set("sampler.augment.rotate_degrees", 45.0, f"{few}: few directions are seen")
+        if draft.value("normalize.subtract_local_mean") is False:
+            for key, value in FEW_EXPOSURES.items():
+                draft.set(f"sampler.augment.{key}", value, f"{few} of a stain: others will be dimmer or less sharp")
 
 
 def _multiple(draft: Draft) -> int:

@@ -24,20 +24,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.commands import Result
+from tests.faults.refusals import filled, limit_files, small_disk, without_rights
 from tests.faults.trainings import (
     Running,
     Wrong,
-    filled,
     follow_remedy,
-    limit_files,
     newest,
     owner_named,
     require_one_line,
     require_same_training,
     require_whole_checkpoints,
-    small_disk,
     spoil_last,
-    without_rights,
 )
 
 _DISK_MB = 48

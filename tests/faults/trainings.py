@@ -1,19 +1,16 @@
 """One training as a process that something happens to, and what its run directory must hold afterwards."""
 
 import contextlib
-import errno
 import json
 import os
 import random
 import re
-import resource
 import shutil
 import signal
 import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +38,6 @@ SETTINGS = (
     "logger.wandb=disabled",
 )
 _TIMEOUT_S = 900
-_PYTHON_S = 0.2  # until Python has started and imports cellflax; before it, nobody can say why it ends
 _TIMES = ("elapsed_s", "validation_s", "pixel_s", "timeline")  # of a training, in the records of its checkpoints
 
 
@@ -97,8 +93,10 @@ class Running:
             Whether it still runs.
         """
         if moment == "starting":
+            while self.process.poll() is None and not _handles_signals(self.process.pid):
+                time.sleep(0.005)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(rng.uniform(_PYTHON_S, start_s))
+                self.process.wait(rng.uniform(0, start_s))
         elif moment == "running":
             count = rng.randint(1, 8)
             self._poll(lambda before: _size(self.run / "metrics.jsonl") > before, count)
@@ -118,6 +116,16 @@ class Running:
             while not happened(before) and self.process.poll() is None:
                 time.sleep(pause)
             pause = 0.0005
+
+
+def _handles_signals(pid: int) -> bool:
+    """Whether SIGTERM is handled: before Python has begun to import cellflax, nobody can say why it ends."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+    caught = int(re.findall(r"SigCgt:\s*([0-9a-f]+)", status)[0], 16)
+    return bool(caught >> (signal.SIGTERM - 1) & 1)
 
 
 def _size(path: Path) -> int:
@@ -205,66 +213,6 @@ def by_kind(run: Path) -> tuple[list[dict], list[dict]]:
     """Lines of metrics.jsonl of training, and of validation."""
     lines = metrics_of(run)
     return [line for line in lines if "train_loss" in line], [line for line in lines if "validation_loss" in line]
-
-
-# --- disks, rights, files ---
-
-
-@contextlib.contextmanager
-def small_disk(folder: Path, megabytes: int) -> Iterator[Path | None]:
-    """A disk of its own, which can be filled; None where this user may not mount one."""
-    folder.mkdir()
-    options = f"size={megabytes}m,nr_inodes=20000"
-    mounted = shutil.which("mount") and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, check=False
-    )
-    if not mounted or mounted.returncode:
-        yield None
-        return
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", folder], check=True)
-
-
-@contextlib.contextmanager
-def filled(disk: Path, left_bytes: int) -> Iterator[None]:
-    """A disk with so much room, until the block ends."""
-    filler, is_filled = disk / "filler", False
-    with filler.open("wb") as file:
-        while not is_filled:  # the training writes meanwhile, so that there can be less room than there was
-            room = os.statvfs(disk)
-            try:
-                os.posix_fallocate(file.fileno(), 0, max(room.f_bavail * room.f_frsize - left_bytes, 1))
-                is_filled = True
-            except OSError as error:
-                if error.errno != errno.ENOSPC:
-                    raise
-    try:
-        yield
-    finally:
-        filler.unlink()
-
-
-@contextlib.contextmanager
-def without_rights(run: Path) -> Iterator[None]:
-    """Nothing can be made in the run directory, until the block ends."""
-    folders = [run, *(path for path in run.rglob("*") if path.is_dir())]
-    for folder in folders:
-        with contextlib.suppress(FileNotFoundError):
-            folder.chmod(0o555)
-    try:
-        yield
-    finally:
-        for folder in folders:
-            with contextlib.suppress(FileNotFoundError):
-                folder.chmod(0o755)
-
-
-def limit_files(process: subprocess.Popen[str], most_bytes: int) -> None:
-    """From now on, the process can write no file that is larger."""
-    with contextlib.suppress(ProcessLookupError):
-        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (most_bytes, resource.RLIM_INFINITY))
 
 
 def spoil_last(run: Path, rng: random.Random) -> Path | None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from cellflax.planning.spread import Spread
-from tests.planning.measured import measured, reason, shapes, values
+from tests.planning.measured import channel, measured, reason, shapes, values
 
 
 @pytest.mark.parametrize("diameter", [8.0, 15.0, 20.0, 40.0, 60.0, 90.0])
@@ -37,6 +37,16 @@ def test_augmentation_follows_spread_and_number_of_images():
     assert values(measured(wide))["sampler.augment.scale"] == 1.25
     assert "sampler.augment.rotate_degrees" not in values()
     assert values(measured(images=3))["sampler.augment.rotate_degrees"] == 45.0
+
+
+def test_a_stain_in_few_images_is_varied_in_exposure():
+    exposure = ("sampler.augment.gamma", "sampler.augment.noise", "sampler.augment.blur_px")
+    stain, light = measured(images=9), measured(images=9, channels=(channel(contrast=0.1),))
+    assert [values(stain)[key] for key in exposure] == [0.3, 0.1, 1.0]
+    for other in (measured(images=10), light):
+        assert not set(exposure) & values(other).keys()
+    assert values(stain, {"sampler.augment.noise": 0.0})["sampler.augment.noise"] == 0.0
+    assert reason(exposure[0], stain) == "9 images of a stain: others will be dimmer or less sharp"
 
 
 def test_time_and_steps():
