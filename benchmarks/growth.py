@@ -178,6 +178,7 @@ def by_processes(folder: Path, count: int) -> Used:
         "cellflax.train",
         "+debug=quick",
         f"trainer.steps={STEPS}",
+        "sampler.batch=4",
         f"run={folder / 'run'}",
         "logger.wandb=disabled",
     ]

@@ -47,7 +47,7 @@ def end_at_once_around_commands() -> None:
     """Before and after `ending_in_one_line`, end the process at Ctrl-C or SIGTERM in the same line, with its status.
 
     `python -m cellflax.COMMAND` imports for seconds before its `main` begins, and Python takes a moment to end after
-    it. Nothing is open then.
+    it. Nothing of ours is open then.
     """
     if threading.current_thread() is threading.main_thread():
         for number, usual in _USUAL.items():

@@ -92,9 +92,9 @@ class Running:
         Returns:
             Whether it still runs.
         """
+        while self.process.poll() is None and not _handles_signals(self.process.pid):
+            time.sleep(0.005)
         if moment == "starting":
-            while self.process.poll() is None and not _handles_signals(self.process.pid):
-                time.sleep(0.005)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(rng.uniform(0, start_s))
         elif moment == "running":
