@@ -121,7 +121,7 @@ def cells_by_image(cells: pd.DataFrame) -> Callable[[str], pd.DataFrame]:
 def _with_frames(rows: pd.DataFrame) -> pd.DataFrame:
     if results.FRAME not in rows:
         return rows
-    if len(rows) and rows[results.FRAME].isna().all():
+    if len(rows) and np.isnan(rows[results.FRAME].to_numpy()).all():
         return rows.drop(columns=results.FRAME)
     return rows.astype({results.FRAME: np.int64})
 
