@@ -230,10 +230,12 @@ def test_a_new_split_is_refused(tiny, tmp_path, monkeypatch):
         (("tune=true", "refine=whole_cell"), "refine=whole_cell starts from the classes nucleus and cytoplasm"),
     ],
 )
-def test_mistakes_in_one_line(tiny, arguments, message):
-    before = record_of(tiny.path, load_model(tiny.path).step)
-    assert message in run_command(validate.main, f"checkpoint={tiny.path}", *arguments).error
-    assert record_of(tiny.path, load_model(tiny.path).step) == before
+def test_mistakes_in_one_line(tiny, tmp_path, arguments, message):
+    run = tmp_path / "run"
+    shutil.copytree(tiny.path, run)
+    before = record_of(run, load_model(run).step)
+    assert message in run_command(validate.main, f"checkpoint={run}", *arguments).error
+    assert record_of(run, load_model(run).step) == before
 
 
 @pytest.mark.parametrize(
