@@ -4,8 +4,8 @@ python -m benchmarks.growth [--output DIR] [--only pixels cells images frames sh
 
 Every row is one or more commands in processes of their own, start and compilation included (a first run, not shown,
 fills the cache of compiled programs where shapes repeat). The exponent is that of the processor time between a row and
-the one before it: 1 is linear, and n log n is 1.1 to 1.2 at these numbers. Shards and processes divide a fixed work, so
-that 0 is ideal there. --output DIR takes a log-log figure of each, as SVG.
+the one before it: 1 is linear, and n log n is 1.06 (pixels) to 1.2 at these numbers. Shards and processes divide a
+fixed work, so that 0 is ideal there. --output DIR takes a log-log figure of each, as SVG.
 
 pixels: `predict` of one image with the network `nuclei`, a disc in every 1,500 pixels.
 cells: `predict` of 2,048 x 2,048 pixels by the number of discs in it.

@@ -25,30 +25,28 @@ def test_imports_of_a_command_end_in_one_line(number, status, line):
     assert (ended.returncode, ended.stdout, ended.stderr) == (status, "", line)
 
 
-@pytest.mark.parametrize(("number", "status", "line"), ENDS)
-def test_a_command_that_has_begun_cleans_up(number, status, line):
-    command = (
-        "from cellflax.interruption import ending_in_one_line\n"
-        "with ending_in_one_line():\n"
-        "    try:\n"
-        f"        signal.raise_signal({int(number)})\n"
-        "    finally:\n"
-        "        print('cleaned up')\n"
-    )
-    ended = run(f"{AS_COMMAND}\n{command}")
-    assert (ended.returncode, ended.stdout, ended.stderr) == (status, "cleaned up\n", line)
+DURING = """
+try:
+    signal.raise_signal({number})
+finally:
+    print("cleaned up")
+"""
+AFTER = """
+pass
+signal.raise_signal({number})
+print("went on")
+"""
 
 
 @pytest.mark.parametrize(("number", "status", "line"), ENDS)
-def test_a_command_that_is_done_ends_in_one_line_too(number, status, line):
-    command = (
-        "from cellflax.interruption import ending_in_one_line\n"
-        "with ending_in_one_line():\n"
-        "    pass\n"
-        f"signal.raise_signal({int(number)}); print('went on')"
-    )
-    ended = run(f"{AS_COMMAND}\n{command}")
-    assert (ended.returncode, ended.stdout, ended.stderr) == (status, "", line)
+@pytest.mark.parametrize(("code", "within", "out"), [(DURING, 4, "cleaned up\n"), (AFTER, 1, "")])
+def test_a_command_cleans_up_and_one_that_is_done_ends_at_once(number, status, line, code, within, out):
+    """The first `within` lines of the code are the command."""
+    lines = code.strip().format(number=int(number)).splitlines()
+    indented = [f"    {one}" for one in lines[:within]] + lines[within:]
+    head = "from cellflax.interruption import ending_in_one_line\nwith ending_in_one_line():"
+    ended = run("\n".join([AS_COMMAND, head, *indented]))
+    assert (ended.returncode, ended.stdout, ended.stderr) == (status, out, line)
 
 
 def test_who_ignores_a_signal_keeps_doing_so():
