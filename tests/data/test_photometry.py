@@ -9,6 +9,7 @@ import pytest
 from scipy import ndimage
 
 from cellflax.data.augment import AugmentConfig, augment
+from cellflax.data.photometry import median
 from cellflax.errors import UserError
 
 DRAWS = 600
@@ -105,6 +106,30 @@ def test_all_together_are_a_function_of_the_key_and_finite():
     assert np.isfinite(first).all()
     assert len({one.tobytes() for one in first}) == DRAWS
     np.testing.assert_array_equal(draw(noise()), np.broadcast_to(noise(), (DRAWS, 12, 12, 2)))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 2, 3), (5, 5, 2), (7, 6, 1), (40, 41, 3)])
+def test_median_is_that_of_numpy(shape):
+    rng = np.random.default_rng(0)
+    crops = [
+        rng.normal(0, 3, shape),
+        rng.integers(-2, 3, shape),  # many of a kind, on both sides of 0
+        np.full(shape, -4.5),
+        rng.choice([0.0, -0.0, 1e-20, -1e20, 3e38], shape),
+        np.where(rng.random(shape) < 0.4, np.inf, rng.normal(size=shape)),
+    ]
+    for crop in np.asarray(crops, np.float32):
+        expected = np.median(crop.astype(np.float64), axis=(0, 1), keepdims=True)
+        np.testing.assert_array_equal(median(jnp.asarray(crop)), expected.astype(np.float32))
+        np.testing.assert_array_equal(
+            median(jnp.asarray(crop)), jnp.median(jnp.asarray(crop), axis=(0, 1), keepdims=True)
+        )
+
+
+def test_a_channel_with_nan_has_no_median():
+    crop = np.zeros((3, 3, 2), np.float32)
+    crop[1, 1, 0] = np.nan
+    assert np.asarray(median(jnp.asarray(crop))).tolist() == [[[pytest.approx(np.nan, nan_ok=True), 0]]]
 
 
 @pytest.mark.parametrize(
