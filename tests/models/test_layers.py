@@ -30,19 +30,25 @@ def reference_pool(x: jax.Array, step: int) -> jax.Array:
     ("kernel_size", "pad", "filters", "unfolded", "devices"),
     [
         ((3, 3), 1, 6, 2**17, 1),  # all images at once; x moves, as it has fewer channels than there are filters
-        ((3, 3), 1, 3, 3000, 1),  # blocks of rows, the last of which overlaps; the gradient moves
-        ((4, 2), 0, 6, 3000, 1),
+        ((3, 3), 1, 3, 1000, 1),  # blocks of rows, the last of which overlaps; the gradient moves
+        ((4, 2), 0, 6, 1000, 1),
         ((5, 3), 2, 3, 1, 1),  # row by row
-        ((4, 2), 0, 3, 3000, 4),  # on several devices
+        ((4, 2), 0, 3, 1000, 4),  # on several devices
         ((5, 3), 2, 6, 2**17, 4),
+        ((3, 7), 1, 6, 1000, 1),
     ],
 )
+@pytest.mark.parametrize(
+    ("width", "channels"),
+    [(11, 5), (14, 5), (16, 5), (12, 20)],
+    ids=["pixel by pixel", "5 channels, mostly two pixels", "5 channels, mostly four pixels", "20 channels"],
+)
 def test_convolution_for_cpu_has_the_values_and_gradients_of_xla(
-    kernel_size, pad, filters, unfolded, devices, monkeypatch
+    kernel_size, pad, filters, unfolded, devices, width, channels, monkeypatch
 ):
     monkeypatch.setattr("cellflax.models.convolution.UNFOLDED", unfolded)
     monkeypatch.setattr(jax, "device_count", lambda: devices)
-    x, kernel = normal(0, 2, 9, 11, 5), normal(1, *kernel_size, 5, filters)
+    x, kernel = normal(0, 2, 9, width, channels), normal(1, *kernel_size, channels, filters)
     reference = partial(reference_convolution, padding=[(pad, pad), (pad, pad)])
     in_parts = partial(convolution_for_cpu, pad=pad)
     expected = reference(x, kernel)
