@@ -24,7 +24,8 @@ def normalizing(model: TrainedModel, image: Image) -> Callable[[], np.ndarray]:
 
 def predicting(model: TrainedModel, normalized: np.ndarray, inference: Inference) -> Callable[[], np.ndarray]:
     """Predicts class probabilities (H, W, K) of the whole image."""
-    return lambda: inference.predict(model.probabilities, normalized, model.geometry, tile=inference.tile_px)
+    tile = inference.tile_px(model.geometry)
+    return lambda: inference.predict(model.probabilities, normalized, model.geometry, tile=tile)
 
 
 def measuring(model: TrainedModel, image: Image, labels: np.ndarray, probability: np.ndarray) -> Callable[[], int]:

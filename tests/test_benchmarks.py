@@ -11,7 +11,24 @@ from tests.commands import run_command
 @pytest.mark.parametrize(
     ("name", "arguments", "row"),
     [
-        ("train_step", ["--size", "8", "--patches", "2", "--rounds", "1"], "| cellflax, 2 patches |"),
+        (
+            "train_step",
+            [
+                "--networks",
+                "skip FCN (P2)",
+                "--crop",
+                "16",
+                "--batch",
+                "2",
+                "--size",
+                "8",
+                "--patches",
+                "2",
+                "--rounds",
+                "1",
+            ],
+            "| skip FCN (P2) | 2 x 16 x 16 |",
+        ),
         ("dense_inference", ["--size", "64", "64", "--tiles", "64", "--rounds", "1"], "| JAX, dilated kernels |"),
         (
             "convolution",
