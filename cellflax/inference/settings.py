@@ -19,7 +19,9 @@ class Tiling(Enum):
     gaussian = "gaussian"  # P2: tiles see only themselves; two passes, half a tile apart, blended
 
 
-_DEFAULT_TILE = {Tiling.seamless: 512, Tiling.gaussian: 240}
+_SEAMLESS_TILE, _GAUSSIAN_TILE = 512, 240
+# Around a tile, the network computes its border as well: of 96 px (P3), it is 0.9 of a tile of 512 px.
+_WIDE_BORDER, _TILE_OF_WIDE_BORDER = 64, 1024
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class Inference:
 
     Attributes:
         tiling: how tiles are joined.
-        tile: largest edge of a tile in pixels; None for 512 (seamless) or 240 (gaussian, P2).
+        tile: largest edge of a tile in pixels; None for 512, or 1024 where the network's border is wider than 64 px
+            (seamless), or 240 (gaussian, P2).
         transforms: rotations and reflections averaged, 1, 4 or 8.
         block: largest edge in pixels of what is segmented at once; it bounds the memory beyond the image's own.
         largest_cell_px: length of the largest cell in pixels; each block is given this much context on every side.
@@ -42,10 +45,14 @@ class Inference:
     block: int = 2048
     largest_cell_px: int = 200
 
-    @property
-    def tile_px(self) -> int:
-        """`tile`, or its default."""
-        return self.tile or _DEFAULT_TILE[self.tiling]
+    def tile_px(self, geometry: Geometry) -> int:
+        """`tile`, or its default for a network."""
+        if self.tile is not None:
+            return self.tile
+        if self.tiling is Tiling.gaussian:
+            return _GAUSSIAN_TILE
+        wide = geometry.border > _WIDE_BORDER and self.block >= _TILE_OF_WIDE_BORDER
+        return _TILE_OF_WIDE_BORDER if wide else _SEAMLESS_TILE
 
     @property
     def predict(self) -> Callable[..., np.ndarray]:
@@ -56,5 +63,5 @@ class Inference:
         """Cut an image of a height and width into blocks for a network; see `split_blocks`."""
         margin, multiple = geometry.border, geometry.multiple
         if self.tiling is Tiling.gaussian:  # then a pixel depends on all of the tiles that it is in
-            multiple = margin = max(self.tile_px // multiple, 1) * multiple
+            multiple = margin = max(self.tile_px(geometry) // multiple, 1) * multiple
         return split_blocks(shape, block=self.block, halo=self.largest_cell_px, margin=margin, multiple=multiple)

@@ -35,8 +35,8 @@ class PredictionSettings:
             pixel size.
         tiling: seamless: tiles see their neighbours, so that the result is that of the whole image; gaussian: the
             two blended passes of P2, whose tiles see only themselves.
-        tile: largest edge in pixels of what the network sees at once, null for 512 (seamless) or 240 (gaussian, as
-            in P2); smaller tiles take less memory.
+        tile: largest edge in pixels of what the network sees at once, null for 512, 1024 if the network sees more
+            than 64 px to each side, or 240 (gaussian, as in P2); smaller tiles take less memory.
         block: largest edge in pixels of what is segmented at once. Larger images are segmented in blocks, which
             bounds the memory beyond the image's own; each cell is found by one of them.
         largest_cell_px: length of the largest cell in pixels (those of the network, if it resamples). Each block

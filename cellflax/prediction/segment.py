@@ -215,7 +215,7 @@ class _Predictor:
         """
         model, inference = self._model, self._inference
         source, window = self._image.window(block.source), inside(block.window, block.source)
-        options = {"tile": inference.tile_px, "predict": inference.predict}
+        options = {"tile": inference.tile_px(model.geometry), "predict": inference.predict}
         if model.members == 1:
             each = predict_transforms(model.probabilities, source, inference.transforms, model.geometry, **options)
             return [prediction[window] for prediction in each]

@@ -113,7 +113,7 @@ class BlockSegmenter:
             model.probabilities,
             model.geometry,
             source.image.shape,
-            tile=inference.tile_px,
+            tile=inference.tile_px(model.geometry),
             transforms=inference.transforms,
         )
 
