@@ -22,12 +22,15 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 import cellflax
 from cellflax.annotation.files import simulation_note
 from cellflax.checks import at_least, check
 from cellflax.config import entry, to_json
 from cellflax.correction.continuing import train_words
 from cellflax.correction.files import write_candidate, write_lists, write_simulated
+from cellflax.correction.groups import describe, spread_over_groups
 from cellflax.correction.predicted import PredictedImage, PredictedSet
 from cellflax.correction.ranking import Candidate, RankBy, ranked_candidates
 from cellflax.data.folder import FolderData
@@ -50,8 +53,9 @@ class CorrectConfig:
         checkpoint: the network that segmented them, if it is elsewhere now; null for where `predict` found it.
         output: new directory for the images to correct.
         count: number of images, or frames of movies.
-        by: mean: the images with the highest mean uncertainty of their cells; total: the highest sum, which prefers
-            images of many cells; random: by chance, to compare with.
+        by: spread: of each of `count` groups of images that look alike, the one with the highest mean uncertainty of
+            its cells; mean: the images with the highest of all; total: the highest sum, which prefers images of many
+            cells; random: by chance, to compare with.
         seed: seed of `by=random`.
         cells: number of cells that are named of each image, the most uncertain first.
         overwrite: whether to replace what an earlier run wrote to `output`, which is refused otherwise. What was
@@ -63,7 +67,7 @@ class CorrectConfig:
     checkpoint: str | None = None
     output: str = "corrected"
     count: int = 10
-    by: RankBy = RankBy.mean
+    by: RankBy = RankBy.spread
     seed: int = 0
     cells: int = 10
     overwrite: bool = False
@@ -95,6 +99,8 @@ def correct(config: CorrectConfig) -> list[Candidate]:
     ranked = ranked_candidates(predicted.cells, config.by, config.seed)
     if not ranked:
         raise UserError(f"{predicted.folder / results.CELLS}: no cell has an {results.UNCERTAINTY}; predict again")
+    if config.by is RankBy.spread and config.count < len(ranked):
+        ranked = _spread(predicted, ranked, config.count)
     chosen = ranked[: config.count]
     _name_those_without_cells(predicted)
     data = predicted.model.config.data
@@ -103,7 +109,7 @@ def correct(config: CorrectConfig) -> list[Candidate]:
     with result_set(config.output, config.overwrite, command="correct") as found:
         contents: dict[str, dict[str, int]] = {}
         notes: list[str] = []
-        for i, candidate in enumerate(each(chosen, lambda candidate: candidate.name)):
+        for i, candidate in enumerate(each(chosen, _name_of)):
             image = predicted.read(candidate.image, candidate.frame)
             labels, numbers = renumber_away(image.labels, [value for value in reserved if value])
             candidate = chosen[i] = _renumbered(candidate, numbers)
@@ -124,6 +130,17 @@ def correct(config: CorrectConfig) -> list[Candidate]:
     say(f"then: cellflax train {shlex.join(train_words(folder, training))}")
     print(f"results: {config.output}")
     return chosen
+
+
+def _spread(predicted: PredictedSet, ranked: list[Candidate], count: int) -> list[Candidate]:
+    """The candidates in an order that takes each group of images that look alike in turn; reads all of them."""
+    say(f"comparing {len(ranked)} images")
+    looks = [describe(predicted.read(candidate.image, candidate.frame)) for candidate in each(ranked, _name_of)]
+    return spread_over_groups(ranked, np.stack(looks), count)
+
+
+def _name_of(candidate: Candidate) -> str:
+    return candidate.name
 
 
 def _require_free(output: Path) -> None:

@@ -131,6 +131,17 @@ def test_images_labels_and_lists_are_written(predicted, folder):
     assert json.loads((folder / "provenance.correct.json").read_text())["simulated"] is True
 
 
+def test_spread_compares_all_images(predicted, tmp_path):
+    output = tmp_path / "corrected"
+    result = run_command(correct.main, f"predictions={predicted}", f"output={output}", "by=spread", "count=1")
+    assert result.status == 0, result.err
+    assert "comparing 2 images" in result.err
+    listed = pd.read_csv(output / "to_correct.csv")
+    worst = pd.read_csv(predicted / results.CELLS).groupby("image")["uncertainty"].mean().idxmax()
+    assert list(listed["image"]) == [worst]
+    assert "group of 2 that look alike" in listed["why"].item()
+
+
 def test_predictions_that_nobody_corrected_are_not_truth(folder, capsys):
     with pytest.raises(UserError, match=r"2 of 2 images are not corrected yet.*done=yes"):
         read_folder(folder_data(folder))

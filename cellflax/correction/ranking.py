@@ -15,11 +15,13 @@ class RankBy(Enum):
     """By what images are chosen.
 
     `mean`: mean uncertainty of their cells. `total`: sum over their cells, which is larger where there are many.
-    `random`: none, to compare with or to judge a network by.
+    `spread`: by the mean, within groups of images that look alike (`correction.groups`). `random`: none, to compare
+    with or to judge a network by.
     """
 
     mean = "mean"
     total = "total"
+    spread = "spread"
     random = "random"
 
 
@@ -52,7 +54,7 @@ def ranked_candidates(cells: pd.DataFrame, by: RankBy, seed: int) -> list[Candid
 
     Args:
         cells: rows of `cells.csv`, with `uncertainty` unless `by` is random.
-        by: what to rank by.
+        by: what to rank by; `spread` ranks by the mean here.
         seed: seed of the order of `random`.
     """
     keys = [results.IMAGE, results.FRAME] if results.FRAME in cells else [results.IMAGE]
@@ -75,9 +77,10 @@ def _candidate(image: str, frame: int | None, rows: pd.DataFrame, by: RankBy) ->
     if not uncertainty.size:
         return None
     unsure = int((uncertainty > UNSURE).sum())
-    score = float(uncertainty.mean() if by is RankBy.mean else uncertainty.sum())
+    total = by is RankBy.total
+    score = float(uncertainty.sum() if total else uncertainty.mean())
     count = f"{len(rows)} cell{'s' * (len(rows) > 1)}"
-    why = f"{by.name} uncertainty {score:.3g} of {count}, {unsure} above {UNSURE}"
+    why = f"{'total' if total else 'mean'} uncertainty {score:.3g} of {count}, {unsure} above {UNSURE}"
     return Candidate(image, frame, _uncertain_first(rows), score, why)
 
 

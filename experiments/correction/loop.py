@@ -1,17 +1,20 @@
 """Accuracy after correcting the 10 most uncertain images, against 10 random ones, on simulated nuclei.
 
-python experiments/correction/loop.py OUTPUT [--seeds 0 1 2] [--count 10] [--steps 150]
+python experiments/correction/loop.py OUTPUT [--seeds 0 1 2] [--repeats 1] [--count 10] [--steps 150]
 
 A network learns from fields of the usual kind. It then segments a pool of other fields, most of that kind, some dense
 and some dim, as a series of experiments has them. `cellflax correct` chooses COUNT fields of the pool, by the mean
-uncertainty of their cells, by its sum, or by chance. The truth of the simulator takes the place of the person who
-corrects their labels. The network goes on to learn from the old fields and the corrected ones, with the same settings
-and the same number of steps in all cases; `none` goes on with the old fields alone. All are scored on test fields that
-nothing else has seen.
+uncertainty of their cells, by its sum, by the mean within groups of fields that look alike, or by chance. The truth of
+the simulator takes the place of the person who corrects their labels. The network goes on to learn from the old fields
+and the corrected ones, with the same settings and the same number of steps in all cases; `none` goes on with the old
+fields alone. All are scored on test fields that nothing else has seen.
+A seed is of the fields and of the first network; REPEATS goes on from that several times, with other seeds of the
+training and, of `random`, of the choice.
 Steps that are done are not done again: remove a folder to repeat them. Writes OUTPUT/table.md, and prints it.
 """
 
 import argparse
+import itertools
 import json
 import shutil
 import subprocess
@@ -36,7 +39,7 @@ NETWORK = (
 )  # fmt: skip
 _COUNTS = ("true_positives", "false_positives", "false_negatives")
 # How each network goes on: with the choice of `cellflax correct by=...`, or with the old fields alone.
-CHOICES = {"none": None, "random": "random", "uncertain": "mean", "uncertain_total": "total"}
+CHOICES = {"none": None, "random": "random", "uncertain": "mean", "uncertain_total": "total", "spread": "spread"}
 
 
 def main() -> None:
@@ -44,36 +47,39 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("output", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--count", type=int, default=10)
     parser.add_argument("--steps", type=int, default=150)
     options = parser.parse_args()
     rows = []
     for seed in options.seeds:
-        rows += one_seed(options.output.expanduser().resolve() / f"seed_{seed}", seed, options.count, options.steps)
+        folder = options.output.expanduser().resolve() / f"seed_{seed}"
+        rows += one_seed(folder, seed, options.count, options.steps, options.repeats)
         table = summary(pd.DataFrame(rows))
         (options.output / "table.md").write_text(table, encoding="utf-8")
     print(table, end="")
 
 
-def one_seed(folder: Path, seed: int, count: int, steps: int) -> list[dict]:
+def one_seed(folder: Path, seed: int, count: int, steps: int, repeats: int) -> list[dict]:
     """The scores of the start and of each way to go on."""
     for number, (part, fields) in enumerate(PARTS.items()):
         simulate(folder / part, fields, 1000 * seed + 100 * number)
-    settings = (*NETWORK, f"seed={seed}", f"trainer.steps={steps}", f"trainer.validate_every={steps // 2}")
+    settings = (*NETWORK, f"trainer.steps={steps}", f"trainer.validate_every={steps // 2}")
     start = folder / "start"
-    cellflax(start, "train", *settings, f"data.root={folder / 'old'}", output="run")
+    cellflax(start, "train", *settings, f"seed={seed}", f"data.root={folder / 'old'}", output="run")
     pool = folder / "predicted_pool"
     cellflax(pool, "predict", f"checkpoint={start}", f"input={folder / 'pool/images'}", "test_time_augmentation=4")
     rows = [{"seed": seed, "network": "start", **score(folder, start)}]
-    for choice, by in CHOICES.items():
-        chosen, more = folder / f"chosen_{choice}", ()
+    for repeat, (choice, by) in itertools.product(range(repeats), CHOICES.items()):
+        name, other = (choice if repeat == 0 else f"{choice}_{repeat}"), seed + 1000 * repeat
+        chosen, more = folder / f"chosen_{name}", ()
         if by is not None:
-            cellflax(chosen, "correct", f"predictions={pool}", f"by={by}", f"seed={seed}", f"count={count}")
+            cellflax(chosen, "correct", f"predictions={pool}", f"by={by}", f"seed={other}", f"count={count}")
             correct_by_truth(chosen, folder / "pool")
             more = (f"data.more=[{chosen}]",)
-        run = folder / f"after_{choice}"
+        run = folder / f"after_{name}"
         given = (f"data.root={folder / 'old'}", *more, f"start_from={start}")
-        cellflax(run, "train", *settings, *given, output="run")
+        cellflax(run, "train", *settings, f"seed={other}", *given, output="run")
         rows.append({"seed": seed, "network": choice, **score(folder, run), **kinds_of(chosen)})
     return rows
 
