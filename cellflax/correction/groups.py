@@ -18,7 +18,7 @@ _CHANNEL_STEPS = {"contrast": 0.1, "level": 0.05, "contrast to noise": 0.15, "sh
 _CELL_STEPS = {"diameter": 0.1, "density": 0.3}
 
 
-def describe(image: PredictedImage) -> np.ndarray:
+def traits_of(image: PredictedImage) -> np.ndarray:
     """How an image and its predicted cells look, (4 C + 2,) in steps that tell kinds of images apart.
 
     Of each channel: contrast, level of the median, contrast to noise, and sharpness. Of the cells: their median
@@ -38,15 +38,15 @@ def describe(image: PredictedImage) -> np.ndarray:
     return np.array(parts)
 
 
-def spread_over_groups(candidates: Sequence[Candidate], descriptions: np.ndarray, count: int) -> list[Candidate]:
+def spread_over_groups(candidates: Sequence[Candidate], traits: np.ndarray, count: int) -> list[Candidate]:
     """Candidates in another order: the best of each group, then the second best of each, and so on.
 
     Args:
         candidates: the best first.
-        descriptions: (N, D) of their images, as from `describe`.
+        traits: (N, D) of their images, as from `traits_of`.
         count: number of groups; there are fewer where images are the same.
     """
-    groups = _groups_of(descriptions, count)
+    groups = _groups_of(traits, count)
     sizes, taken = Counter(groups), Counter()
     chosen: list[tuple[int, Candidate]] = []
     for candidate, group in zip(candidates, groups, strict=True):
@@ -57,12 +57,12 @@ def spread_over_groups(candidates: Sequence[Candidate], descriptions: np.ndarray
     return [candidate for _, candidate in sorted(chosen, key=lambda pair: pair[0])]  # stable: the best first
 
 
-def _groups_of(descriptions: np.ndarray, most: int) -> list[int]:
+def _groups_of(traits: np.ndarray, most: int) -> list[int]:
     """The group of each image by Ward's method. What is unknown of an image counts as the median of the others."""
-    if len(descriptions) < 2:
-        return [0] * len(descriptions)
+    if len(traits) < 2:
+        return [0] * len(traits)
     columns = []
-    for column in descriptions.T:
+    for column in traits.T:
         known = np.isfinite(column)
         columns.append(np.where(known, column, np.median(column[known]) if known.any() else 0.0))
     return fcluster(linkage(np.stack(columns, axis=1), "ward"), most, "maxclust").tolist()

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cellflax.correction.groups import describe, spread_over_groups
+from cellflax.correction.groups import traits_of, spread_over_groups
 from cellflax.correction.predicted import PredictedImage
 from cellflax.correction.ranking import Candidate
 from cellflax.io.images import Image
@@ -29,7 +29,7 @@ def candidate(name: str, score: float) -> Candidate:
 def spread(images: dict[str, PredictedImage], count: int) -> list[Candidate]:
     """The first is the most uncertain."""
     candidates = [candidate(name, -i) for i, name in enumerate(images)]
-    return spread_over_groups(candidates, np.stack([describe(image) for image in images.values()]), count)
+    return spread_over_groups(candidates, np.stack([traits_of(image) for image in images.values()]), count)
 
 
 @pytest.mark.parametrize("kind", [{"edge": 10}, {"noise": 25.0}, {"bright": 400.0}], ids=lambda kind: next(iter(kind)))
@@ -60,10 +60,10 @@ def test_images_that_are_the_same_are_one_group():
 def test_what_cannot_be_measured_is_as_in_most_images():
     blank = squares(0)
     blank.image.pixels[:] = 7
-    looks = describe(blank)
+    looks = traits_of(blank)
     assert np.isnan(looks[:4]).all()
     assert np.isfinite(looks[4:]).all()
-    empty = describe(PredictedImage(blank.image, np.zeros_like(blank.labels), None))
+    empty = traits_of(PredictedImage(blank.image, np.zeros_like(blank.labels), None))
     assert np.isnan(empty).all()
     images = {"blank": blank, "usual": squares(1), "large": squares(2, edge=12)}
     assert [c.name for c in spread(images, 2)] == ["blank", "large", "usual"]  # its cells are those of `usual`
