@@ -30,7 +30,7 @@ from cellflax.checks import at_least, check
 from cellflax.config import entry, to_json
 from cellflax.correction.continuing import train_words
 from cellflax.correction.files import write_candidate, write_lists, write_simulated
-from cellflax.correction.groups import traits_of, spread_over_groups
+from cellflax.correction.groups import spread_over_groups, traits_of
 from cellflax.correction.predicted import PredictedImage, PredictedSet
 from cellflax.correction.ranking import Candidate, RankBy, ranked_candidates
 from cellflax.data.folder import FolderData
@@ -135,8 +135,8 @@ def correct(config: CorrectConfig) -> list[Candidate]:
 def _spread(predicted: PredictedSet, ranked: list[Candidate], count: int) -> list[Candidate]:
     """The candidates in an order that takes each group of images that look alike in turn; reads all of them."""
     say(f"comparing {len(ranked)} images")
-    looks = [traits_of(predicted.read(candidate.image, candidate.frame)) for candidate in each(ranked, _name_of)]
-    return spread_over_groups(ranked, np.stack(looks), count)
+    traits = [traits_of(predicted.read(candidate.image, candidate.frame)) for candidate in each(ranked, _name_of)]
+    return spread_over_groups(ranked, np.stack(traits), count)
 
 
 def _name_of(candidate: Candidate) -> str:

@@ -12,14 +12,14 @@ from cellflax.correction.predicted import PredictedImage
 from cellflax.correction.ranking import Candidate
 from cellflax.measure.appearance import appearance_of, equivalent_diameters
 
-# What of each description counts as a step: differences below it are usual among images of one kind. Logarithms are
+# What of each trait counts as a step: differences below it are usual among images of one kind. Logarithms are
 # natural, so that 0.1 is 10 %.
 _CHANNEL_STEPS = {"contrast": 0.1, "level": 0.05, "contrast to noise": 0.15, "sharpness": 0.05}
 _CELL_STEPS = {"diameter": 0.1, "density": 0.3}
 
 
 def traits_of(image: PredictedImage) -> np.ndarray:
-    """How an image and its predicted cells look, (4 C + 2,) in steps that tell kinds of images apart.
+    """How an image and its predicted cells look, (4 C + 2,), in steps that tell kinds of images apart.
 
     Of each channel: contrast, level of the median, contrast to noise, and sharpness. Of the cells: their median
     diameter in pixels and how many there are per pixel. NaN where something cannot be measured.

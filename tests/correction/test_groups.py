@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cellflax.correction.groups import traits_of, spread_over_groups
+from cellflax.correction.groups import spread_over_groups, traits_of
 from cellflax.correction.predicted import PredictedImage
 from cellflax.correction.ranking import Candidate
 from cellflax.io.images import Image
