@@ -27,24 +27,24 @@ def reference_pool(x: jax.Array, step: int) -> jax.Array:
 
 
 @pytest.mark.parametrize(
-    ("kernel_size", "pad", "filters", "unfolded", "devices"),
+    ("kernel_size", "pad", "width", "channels", "filters", "unfolded", "devices"),
     [
-        ((3, 3), 1, 6, 2**17, 1),  # all images at once; x moves, as it has fewer channels than there are filters
-        ((3, 3), 1, 3, 1000, 1),  # blocks of rows, the last of which overlaps; the gradient moves
-        ((4, 2), 0, 6, 1000, 1),
-        ((5, 3), 2, 3, 1, 1),  # row by row
-        ((4, 2), 0, 3, 1000, 4),  # on several devices
-        ((5, 3), 2, 6, 2**17, 4),
-        ((3, 7), 1, 6, 1000, 1),
+        # Pixel by pixel.
+        ((3, 3), 1, 11, 5, 6, 2**17, 1),  # all images at once; x moves, having fewer channels than there are filters
+        ((3, 3), 1, 11, 5, 3, 1000, 1),  # blocks of rows, the last of which overlaps; the gradient moves
+        ((5, 3), 2, 11, 5, 3, 1, 1),  # row by row
+        ((5, 3), 2, 11, 5, 6, 2**17, 4),  # on several devices
+        # By two pixels or four.
+        ((4, 2), 0, 11, 5, 6, 1000, 1),
+        ((4, 2), 0, 11, 5, 3, 1000, 4),
+        ((3, 3), 1, 16, 5, 6, 1000, 1),
+        ((3, 3), 1, 12, 20, 30, 2**17, 1),
+        ((3, 7), 1, 16, 5, 3, 1000, 1),  # a group sees two groups beyond itself
+        ((3, 7), 1, 14, 5, 6, 1, 1),
     ],
 )
-@pytest.mark.parametrize(
-    ("width", "channels"),
-    [(11, 5), (14, 5), (16, 5), (12, 20)],
-    ids=["pixel by pixel", "5 channels, mostly two pixels", "5 channels, mostly four pixels", "20 channels"],
-)
 def test_convolution_for_cpu_has_the_values_and_gradients_of_xla(
-    kernel_size, pad, filters, unfolded, devices, width, channels, monkeypatch
+    kernel_size, pad, width, channels, filters, unfolded, devices, monkeypatch
 ):
     monkeypatch.setattr("cellflax.models.convolution.UNFOLDED", unfolded)
     monkeypatch.setattr(jax, "device_count", lambda: devices)
