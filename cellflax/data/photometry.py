@@ -72,7 +72,7 @@ def to_range(crop: jax.Array) -> jax.Array:
 def median(crop: jax.Array) -> jax.Array:
     """The median of each channel of (H, W, C) float32, (1, 1, C); that of `jnp.median`, without its sort.
 
-    A number is found bit by bit, from the highest: 32 passes that count what is smaller. On CPU the sort is much slower.
+    A number is found bit by bit, from the highest: 32 passes that count what is smaller. On CPU a sort is slower.
     """
     values = jnp.moveaxis(crop, -1, 0).reshape(crop.shape[-1], -1)
     count = values.shape[1]
