@@ -35,6 +35,16 @@ TINY = (
     "trainer.log_every=2",
 )
 
+# A U-Net that compiles in seconds.
+TINY_UNET = (
+    "model=unet_local",
+    "model.down=[[4],[4],[4]]",
+    "model.bottom=[4]",
+    "model.up=[{upsample:4,filters:[4]},{upsample:4,filters:[4]},{upsample:4,filters:[4]}]",
+    "sampler.size=64",
+    "sampler.batch=1",
+)
+
 
 @dataclass(frozen=True)
 class Result:

@@ -3,7 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.commands import REPOSITORY
@@ -22,12 +22,16 @@ class Line:
         command: name of the command; "" for `cellflax --help` and its like.
         words: its arguments.
         runs: whether it stands in a cell of a tutorial, which is run.
+        variables: of the environment, `NAME=value`, before the call.
+        block: number of the block in the page; lines of one block follow each other.
     """
 
     page: str
     command: str
     words: tuple[str, ...]
     runs: bool
+    variables: tuple[str, ...] = ()
+    block: int = field(default=0, compare=False)
 
     def __str__(self) -> str:
         return f"{self.page}: cellflax {self.command} {shlex.join(self.words)}"
@@ -43,7 +47,11 @@ def pages() -> list[Path]:
 def lines_of(page: Path) -> list[Line]:
     """All calls of cellflax in the shell blocks and shell cells of a page."""
     name = str(page.relative_to(REPOSITORY))
-    return [line for kind, text in _blocks(page) for line in _calls(name, _HEREDOC.sub("", text), kind != "bash")]
+    return [
+        line
+        for block, (kind, text) in enumerate(_blocks(page))
+        for line in _calls(name, _HEREDOC.sub("", text), kind != "bash", block)
+    ]
 
 
 def files_of(page: Path) -> dict[str, str]:
@@ -63,12 +71,13 @@ def _blocks(page: Path) -> Iterator[tuple[str, str]]:
             yield "cell", match["text"].partition("\n")[2]
 
 
-def _calls(page: str, text: str, runs: bool) -> Iterator[Line]:
+def _calls(page: str, text: str, runs: bool, block: int) -> Iterator[Line]:
     for line in text.replace("\\\n", " ").splitlines():
         for part in re.split(r"&&|;", line):
             words = shlex.split(part, comments=True)
+            variables = []
             while words and _ASSIGNMENT.fullmatch(words[0]):
-                words.pop(0)
+                variables.append(words.pop(0))
             if words and Path(words[0]).name.startswith("python") and words[1:2] == ["-m"]:
                 module, *words = words[2:]
                 if module == "cellflax":
@@ -78,4 +87,5 @@ def _calls(page: str, text: str, runs: bool) -> Iterator[Line]:
             if words[:1] == ["cellflax"]:
                 command, *arguments = words[1:]
                 options = command.startswith("--")
-                yield Line(page, "" if options else command, tuple(words[1:] if options else arguments), runs)
+                arguments = words[1:] if options else arguments
+                yield Line(page, "" if options else command, tuple(arguments), runs, tuple(variables), block)

@@ -1,4 +1,7 @@
-"""Every command line of the documentation is run, or composed as far as its configuration; the tutorials run."""
+"""Every command line of the documentation composes as far as its configuration, and the tutorials run.
+
+The lines run by tests/test_documented_lines.py.
+"""
 
 import ast
 import importlib
@@ -19,18 +22,11 @@ from cellflax.commands import COMMANDS, module_of
 from cellflax.config import config_directory, typed_config
 from cellflax.launching import results
 from cellflax.schema_source import read_schema
+from tests import reader
 from tests.commands import REPOSITORY, Result, run_command
 from tests.documentation import Line, files_of, lines_of, pages
 from tests.test_launchers import is_installed
 
-# Pages whose lines are only composed: they need real data, hours, or a training that a reader has done. What they do is
-# run on small simulated data by the tests of the commands, and README's first five lines by tests/test_wheel.py.
-ONLY_COMPOSED = {
-    *("README.md", "docs/start.md"),
-    *(f"docs/howto/{name}.md" for name in ("annotate", "clusters", "data", "evaluate", "large_images", "predict")),
-    *(f"docs/howto/{name}.md" for name in ("correct", "gpu", "sweep", "track", "train")),
-}
-COMPOSED_IN_TUTORIALS = {"docs/tutorials/cytoplasm.md"}  # a block there is not run: it takes 5 minutes
 IN_CI = "reporter"  # it needs no training
 
 # Files that a reader has by then.
@@ -97,10 +93,10 @@ def test_every_command_line_composes(compose, page, tmp_path):
             assert (result.status, result.err) == (0, ""), f"{line}\n{result.err}"
 
 
-def test_every_page_is_run_or_listed():
-    not_run = {line.page for page in PAGES for line in lines_of(page) if not line.runs and line.command}
-    others = {page for page in not_run if (REPOSITORY / page).name not in ("export.md", "export_networks.md")}
-    assert others == ONLY_COMPOSED | COMPOSED_IN_TUTORIALS
+def test_every_page_has_a_reader():
+    """What stands in a cell runs with its tutorial, and the other lines by tests/test_documented_lines.py."""
+    typed = {line.page for page in PAGES for line in lines_of(page) if line.command and not line.runs}
+    assert typed == set(reader.PAGES)
     assert sum(line.runs for page in PAGES for line in lines_of(page)) > 20
 
 
@@ -121,7 +117,7 @@ def test_lines_are_read_as_a_shell_reads_them(tmp_path, monkeypatch):
         "```python\ncellflax no\n```\n"
     )
     assert lines_of(page) == [
-        Line("page.md", "predict", ("channels=[a,b]", "input=x"), False),
+        Line("page.md", "predict", ("channels=[a,b]", "input=x"), False, ("A=1",)),
         Line("page.md", "train", (), False),
         Line("page.md", "", ("--help",), True),
     ]

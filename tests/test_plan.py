@@ -16,16 +16,11 @@ from cellflax.models.patch_net import PatchNetConfig
 from cellflax.models.unet import UNetConfig
 from cellflax.planning.plan_file import EXPERIMENT, PLAN_FILE
 from cellflax.training.config import TrainConfig
-from tests.commands import metrics_of, run_command
+from tests.commands import TINY_UNET, metrics_of, run_command
 from tests.planning.discs import discs, stained, write_folder
 
-TINY_UNET = (
-    "model=unet_local",
-    "model.down=[[4],[4],[4]]",
-    "model.bottom=[4]",
-    "model.up=[{upsample:4,filters:[4]},{upsample:4,filters:[4]},{upsample:4,filters:[4]}]",
-    "sampler.size=64",
-    "sampler.batch=1",
+SMALL = (
+    *TINY_UNET,
     "test_time_augmentation=1",
     "logger.wandb=disabled",
     "tune=false",
@@ -281,7 +276,7 @@ def test_odd_data_have_a_plan(tmp_path):
 @pytest.fixture(scope="module")
 def small_run(mine) -> tuple[Path, tuple[str, ...]]:
     """A planned training of two steps of a tiny network."""
-    given = (*TINY_UNET, "data=folder", f"data.root={mine}", f"run={mine.parent / 'run'}", "trainer.steps=2")
+    given = (*SMALL, "data=folder", f"data.root={mine}", f"run={mine.parent / 'run'}", "trainer.steps=2")
     run_train(*given, "scale.factor=2")
     return mine.parent / "run", given
 
