@@ -22,7 +22,7 @@ def test_extended_h_maxima_by_definition(h):
         reached = np.asarray(measure.label(height >= height[y, x] - h, connectivity=2))
         if height[reached == reached[y, x]].max() == height[y, x]:
             prominent.append((y, x))
-    markers = prominent_maxima(height, np.ones(height.shape, bool), h)
+    (markers,) = prominent_maxima([height], [np.ones(height.shape, bool)], h)
     assert sorted(markers[y, x] for y, x in prominent) == list(range(1, markers.max() + 1))
     assert len(prominent) < len(maxima)
 
