@@ -2,6 +2,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from cellflax.errors import UserError
 from cellflax.labels import (
@@ -14,7 +15,9 @@ from cellflax.labels import (
     overlap_table,
     remove_small,
     renumber,
+    squared_distance,
     whole_numbers,
+    within,
 )
 from tests.metrics.drawing import grid, random_labels
 
@@ -101,6 +104,21 @@ def test_memory_does_not_grow_with_the_numbers(largest):
     assert list(values) == [3, largest]
     assert table.intersection.sum() == (labels > 0).sum()
     assert peak < 40 * labels.size  # bytes
+
+
+@pytest.mark.parametrize("reach", [0, 1, 2.0**0.5, 3**0.5, 5**0.5, 2.7, 6.1, 50])
+def test_distances_within_reach_are_those_of_the_distance_transform(reach):
+    rng = np.random.default_rng(0)
+    for density in (0.02, 0.2, 0.7):
+        for shape in ((1, 1), (1, 30), (30, 1), (25, 40), (40, 7)):
+            mask = rng.random(shape) < density
+            mask[0, 0] = True
+            distance = ndimage.distance_transform_edt(~mask)
+            np.testing.assert_array_equal(within(mask, reach), distance <= reach)
+            found, squared = squared_distance(mask, int(reach)), np.rint(distance**2)
+            limit = (int(reach) + 1) ** 2
+            np.testing.assert_array_equal(np.minimum(found, limit), np.minimum(squared, limit))
+    assert not within(np.zeros((4, 5), bool), reach).any()
 
 
 def test_components_meet_at_edges_not_at_corners():

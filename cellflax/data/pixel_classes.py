@@ -11,7 +11,7 @@ from skimage import morphology
 
 from cellflax.data.example import BACKGROUND, CLASS_NAMES, EDGE, IGNORE, INTERIOR
 from cellflax.ignored import UNDRAWN, visible
-from cellflax.labels import components, remove_small, renumber
+from cellflax.labels import components, remove_small, renumber, within
 
 
 class Annotation(Enum):
@@ -89,7 +89,7 @@ def _known_classes(
         classes[beside] = 0 if annotation is Annotation.boundaries else 1
         known |= beside
     if annotation is Annotation.boundaries:
-        known &= ~((classes == BACKGROUND) & _within(unknown, edge_px))
+        known &= ~((classes == BACKGROUND) & within(unknown, edge_px))
     return np.where(known, classes, IGNORE).astype(np.int8)
 
 
@@ -130,7 +130,7 @@ def classes_from_labels(labels: np.ndarray, edge_px: int = 2) -> np.ndarray:
     """
     cell = labels > 0
     classes = np.full(labels.shape, BACKGROUND, np.int8)
-    classes[_within(cell, edge_px)] = EDGE
+    classes[within(cell, edge_px)] = EDGE
     classes[cell & ~_touching(labels, edge_px)] = INTERIOR
     return classes
 
@@ -148,12 +148,6 @@ def _near(edge_px: int) -> np.ndarray:
     """Pixels around one at which another cell touches it."""
     reach = (edge_px + 1) // 2
     return np.asarray(morphology.disk(reach)) if reach > 1 else np.ones((3, 3), bool)  # corners count as touching
-
-
-def _within(cell: np.ndarray, distance_px: int) -> np.ndarray:
-    if not cell.any():
-        return cell
-    return np.asarray(ndimage.distance_transform_edt(~cell)) <= distance_px
 
 
 def cells_from_classes(classes: np.ndarray, min_area_px: int = 0) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 from skimage import measure, segmentation
 
-from cellflax.labels import components
+from cellflax.labels import components, squared_distance
 
 
 class ExpandShape(Enum):
@@ -98,9 +98,20 @@ def expand(labels: np.ndarray, distance_px: int, shape: ExpandShape = ExpandShap
         return labels
     if shape is ExpandShape.square:
         distance = np.asarray(ndimage.distance_transform_cdt(labels == 0, metric="chessboard"))
+        near = distance <= distance_px
     else:
-        distance = np.asarray(ndimage.distance_transform_edt(labels == 0))
-    near = distance <= distance_px
-    order = np.zeros(labels.shape, np.int32)  # a watershed alone resolves ties by the state of its queue
-    order[near] = np.argsort(np.argsort(distance[near], kind="stable"))
+        distance = squared_distance(labels > 0, distance_px)
+        near = distance <= distance_px**2
+    # Every pixel has its own place in the queue, because a watershed alone resolves ties by the state of its queue.
+    inside, grown = labels > 0, near & (labels == 0)
+    order = np.zeros(labels.shape, np.int32)
+    order[inside] = np.arange(np.count_nonzero(inside))
+    order[grown] = np.count_nonzero(inside) + _ranks(distance[grown])
     return segmentation.watershed(order, labels, mask=near)
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Place of each value among all; of equal ones, the first comes first."""
+    ranks = np.empty(values.size, np.int32)
+    ranks[np.argsort(values, kind="stable")] = np.arange(values.size, dtype=np.int32)
+    return ranks

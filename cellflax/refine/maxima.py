@@ -9,7 +9,10 @@ from scipy import ndimage
 from skimage import measure, morphology, segmentation
 
 from cellflax.labels import components
-from cellflax.refine.sheet import Sheet, batches
+from cellflax.refine.sheet import Sheet, sheetfuls
+
+# Pixels of a region in which several maxima are so likely that nothing else is tried.
+_HARDLY_ONE_CELL = 1 << 18
 
 
 class _IgnoringShapesSet:
@@ -55,7 +58,7 @@ def prominent_maxima(heights: Sequence[np.ndarray], regions: Sequence[np.ndarray
         Of each region, (h, w) int32 markers 1...n in reading order, 0 elsewhere; n is at least 1.
     """
     found: list[np.ndarray] = []
-    for some in batches([region.shape for region in regions]):
+    for some in sheetfuls([region.shape for region in regions]):
         sheet = Sheet(regions[some])
         markers, is_open = _by_levels(sheet.put(heights[some]), sheet.labels, depth)
         crops = [sheet.take(markers, i) for i in range(len(regions[some]))]
@@ -88,9 +91,10 @@ def _by_levels(height: np.ndarray, numbers: np.ndarray, depth: float) -> tuple[n
     n = int(numbers.max())
     top = _largest(height, numbers, n)
     shallow = top <= depth
-    is_open = np.zeros(n + 1, bool)
+    is_open = ~shallow & (np.bincount(numbers.ravel(), minlength=n + 1) > _HARDLY_ONE_CELL)
+    is_open[0] = False
     markers = np.where(shallow[numbers], numbers, 0)
-    level = np.where(shallow, np.inf, top - depth)
+    level = np.where(shallow | is_open, np.inf, top - depth)
     level[0] = np.inf
     is_first = True
     while np.isfinite(level).any():
@@ -190,7 +194,7 @@ def split_at_necks(
 
 def _smooth_distances(masks: Sequence[np.ndarray], pixel_size: float, smoothing_px: float) -> Iterator[np.ndarray]:
     """Distance of each pixel of a mask to the nearest one that is not of it."""
-    for some in batches([mask.shape for mask in masks]):
+    for some in sheetfuls([mask.shape for mask in masks]):
         sheet = Sheet(masks[some])
         # Background around each mask is nearer to its pixels than another mask is.
         distance = np.asarray(ndimage.distance_transform_edt(sheet.labels)) * pixel_size

@@ -47,8 +47,8 @@ class Sheet:
         return array[rows.start - margin : rows.stop + margin, columns.start - margin : columns.stop + margin]
 
 
-def batches(shapes: Sequence[tuple[int, ...]]) -> Iterator[slice]:
-    """Cut a list of crops into runs that fit a sheet each."""
+def sheetfuls(shapes: Sequence[tuple[int, ...]]) -> Iterator[slice]:
+    """Cut a list of crops into runs that fill a sheet each."""
     first, pixels = 0, 0
     for i, (height, width) in enumerate(shapes):
         if i > first and pixels + height * width > _PIXELS:

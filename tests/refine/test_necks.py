@@ -6,8 +6,9 @@ from scipy import ndimage
 from skimage import measure, morphology, segmentation
 
 from cellflax.labels import components
+from cellflax.refine import maxima
 from cellflax.refine.maxima import maxima_inside, prominent_maxima, split_at_necks
-from cellflax.refine.sheet import Sheet, batches
+from cellflax.refine.sheet import Sheet, sheetfuls
 
 
 def _by_reconstruction(height, region, depth):
@@ -21,8 +22,11 @@ def _by_reconstruction(height, region, depth):
 @pytest.mark.filterwarnings("ignore:Setting the shape")
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
 @pytest.mark.parametrize("depth", [0.02, 0.1, 0.3, 0.7])
-def test_maxima_of_many_regions_are_those_of_each_alone(depth, kind):
+@pytest.mark.parametrize("large", [False, True])
+def test_maxima_of_many_regions_are_those_of_each_alone(depth, kind, large, monkeypatch):
     """Also of regions with one maximum, with several, with none, and with a small maximum far below the highest."""
+    if large:
+        monkeypatch.setattr(maxima, "_HARDLY_ONE_CELL", 50)
     rng = np.random.default_rng(round(100 * depth))
     for blur in (0.7, 1.5, 4.0):
         field = ndimage.gaussian_filter(rng.normal(size=(150, 110)), blur)
@@ -68,10 +72,10 @@ def test_crops_lie_apart_on_a_sheet_and_come_back():
 
 def test_objects_are_in_one_batch_each():
     shapes = [(1000, 1000)] * 9 + [(9000, 9000)] + [(2, 3)] * 5
-    found = [range(len(shapes))[run] for run in batches(shapes)]
+    found = [range(len(shapes))[run] for run in sheetfuls(shapes)]
     assert [i for run in found for i in run] == list(range(len(shapes)))
     assert [len(run) for run in found] == [4, 4, 1, 1, 5]
-    assert not list(batches([]))
+    assert not list(sheetfuls([]))
 
 
 def _by_watershed(labels, depth, smoothing_px):
