@@ -55,8 +55,8 @@ def squared_distance(mask: np.ndarray, reach_px: int) -> np.ndarray:
     return distance
 
 
-def within(mask: np.ndarray, distance_px: float) -> np.ndarray:
-    """Pixels at most this far from a mask, and the mask itself.
+def dilated(mask: np.ndarray, distance_px: float) -> np.ndarray:
+    """A mask dilated by a disc: its own pixels, and those at most this far from them.
 
     Args:
         mask: (H, W) bool.

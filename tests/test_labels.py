@@ -9,6 +9,7 @@ from cellflax.labels import (
     cells_of,
     compact,
     components,
+    dilated,
     is_mask,
     label_values,
     majority_owners,
@@ -17,7 +18,6 @@ from cellflax.labels import (
     renumber,
     squared_distance,
     whole_numbers,
-    within,
 )
 from tests.metrics.drawing import grid, random_labels
 
@@ -114,11 +114,11 @@ def test_distances_within_reach_are_those_of_the_distance_transform(reach):
             mask = rng.random(shape) < density
             mask[0, 0] = True
             distance = ndimage.distance_transform_edt(~mask)
-            np.testing.assert_array_equal(within(mask, reach), distance <= reach)
+            np.testing.assert_array_equal(dilated(mask, reach), distance <= reach)
             found, squared = squared_distance(mask, int(reach)), np.rint(distance**2)
             limit = (int(reach) + 1) ** 2
             np.testing.assert_array_equal(np.minimum(found, limit), np.minimum(squared, limit))
-    assert not within(np.zeros((4, 5), bool), reach).any()
+    assert not dilated(np.zeros((4, 5), bool), reach).any()
 
 
 def test_components_meet_at_edges_not_at_corners():

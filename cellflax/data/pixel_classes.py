@@ -11,7 +11,7 @@ from skimage import morphology
 
 from cellflax.data.example import BACKGROUND, CLASS_NAMES, EDGE, IGNORE, INTERIOR
 from cellflax.ignored import UNDRAWN, visible
-from cellflax.labels import components, remove_small, renumber, within
+from cellflax.labels import components, dilated, remove_small, renumber
 
 
 class Annotation(Enum):
@@ -89,7 +89,7 @@ def _known_classes(
         classes[beside] = 0 if annotation is Annotation.boundaries else 1
         known |= beside
     if annotation is Annotation.boundaries:
-        known &= ~((classes == BACKGROUND) & within(unknown, edge_px))
+        known &= ~((classes == BACKGROUND) & dilated(unknown, edge_px))
     return np.where(known, classes, IGNORE).astype(np.int8)
 
 
@@ -130,7 +130,7 @@ def classes_from_labels(labels: np.ndarray, edge_px: int = 2) -> np.ndarray:
     """
     cell = labels > 0
     classes = np.full(labels.shape, BACKGROUND, np.int8)
-    classes[within(cell, edge_px)] = EDGE
+    classes[dilated(cell, edge_px)] = EDGE
     classes[cell & ~_touching(labels, edge_px)] = INTERIOR
     return classes
 

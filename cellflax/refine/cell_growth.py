@@ -7,7 +7,7 @@ from scipy import ndimage
 from skimage import segmentation
 
 from cellflax.checks import above, at_least, check
-from cellflax.labels import within
+from cellflax.labels import dilated
 from cellflax.refine.blob_nuclei import BlobNucleiConfig
 from cellflax.refine.clean import fill_holes
 from cellflax.refine.otsu import multi_otsu
@@ -91,7 +91,7 @@ def grow_cells(
     ]
     inside = min(foregrounds, key=lambda foreground: abs(np.count_nonzero(foreground) - expected_px))
     # A watershed floods dark parts last: before it left a dark nucleus, a bright neighbour would have flooded the cell.
-    near = within(nuclei > 0, config.nucleus_margin_um / pixel_size_um)
+    near = dilated(nuclei > 0, config.nucleus_margin_um / pixel_size_um)
     height = np.where(near, -1, -marker_image)
     cells = segmentation.watershed(height, nuclei, mask=inside).astype(np.int32)
     return fill_holes(cells) if config.fill_holes else cells
