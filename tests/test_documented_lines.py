@@ -118,7 +118,8 @@ def results_of(block: list[Line], folder: Path, public: Path | None, monkeypatch
                 words = [f"trainer.coordinator={address}" if "coordinator" in word else word for word in words]
                 patch.setenv("JAX_NUM_CPU_DEVICES", "1")
                 processes.append((line, start_command("cellflax", line.command, *words, cwd=folder)))
-            elif any(word.startswith("hydra/launcher=") for word in words):
+            elif any(word.startswith(("hydra/launcher=", "hydra/sweeper=", "+sweep=learning_rate")) for word in words):
+                # Processes of their own, also because Optuna 2 has many warnings.
                 patch.setenv("JAX_NUM_CPU_DEVICES", "1")
                 yield line, finish_command(start_command("cellflax", line.command, *words, cwd=folder), 900)
             else:
