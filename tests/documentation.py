@@ -78,6 +78,8 @@ def _calls(page: str, text: str, runs: bool, block: int) -> Iterator[Line]:
             variables = []
             while words and _ASSIGNMENT.fullmatch(words[0]):
                 variables.append(words.pop(0))
+            if words[:1] == ["srun"]:
+                words = words[next((i for i, word in enumerate(words) if i and word[0] != "-"), len(words)) :]
             if words and Path(words[0]).name.startswith("python") and words[1:2] == ["-m"]:
                 module, *words = words[2:]
                 if module == "cellflax":

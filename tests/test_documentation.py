@@ -112,13 +112,14 @@ def test_lines_are_read_as_a_shell_reads_them(tmp_path, monkeypatch):
     page = tmp_path / "page.md"
     page.write_text(
         "```bash\nA=1 cellflax predict 'channels=[a,b]' \\\n    input=x  # why\n"
-        ".venv/bin/python -m cellflax.train && ls\n"
+        ".venv/bin/python -m cellflax.train && ls\nsrun --ntasks=2 cellflax train run=y\nsrun\n"
         "cat > f.yaml <<'END'\ncellflax no\nEND\n```\n```{code-cell} ipython3\n%%bash\ncellflax --help\n```\n"
         "```python\ncellflax no\n```\n"
     )
     assert lines_of(page) == [
         Line("page.md", "predict", ("channels=[a,b]", "input=x"), False, ("A=1",)),
         Line("page.md", "train", (), False),
+        Line("page.md", "train", ("run=y",), False),
         Line("page.md", "", ("--help",), True),
     ]
     assert files_of(page) == {"f.yaml": "cellflax no\n"}
