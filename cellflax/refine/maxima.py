@@ -130,8 +130,10 @@ def _largest(values: np.ndarray, labels: np.ndarray, n: int) -> np.ndarray:
 
 def _numbered(labels: np.ndarray) -> np.ndarray:
     """Number labels 1...n in their own order."""
-    present = np.unique(labels)
-    return np.searchsorted(present[present > 0], labels, side="right").astype(np.int32)
+    numbered = np.zeros(labels.shape, np.int32)
+    is_any = labels > 0
+    numbered[is_any] = 1 + np.unique(labels[is_any], return_inverse=True)[1]
+    return numbered
 
 
 def maxima_inside(height: np.ndarray, inside: np.ndarray, smoothing_px: float, depth: float) -> np.ndarray:

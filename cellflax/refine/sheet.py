@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-# Pixels of a sheet, unless one object has more.
-_PIXELS = 1 << 22
+# Pixels of a sheet, unless one object has more. Larger sheets do not fit a processor's cache.
+_PIXELS = 1 << 16
 
 
 class Sheet:
@@ -22,7 +22,7 @@ class Sheet:
         """Lay the masks, (h, w) bool, on shelves, the highest first."""
         shapes = [mask.shape for mask in masks]
         self._windows: dict[int, tuple[slice, slice]] = {}
-        area = sum((height + 1) * (width + 1) for height, width in shapes)
+        area = sum((height + 1) * (width + 1) for height, width in shapes) if len(shapes) > 1 else 0
         edge = max(int(np.sqrt(area)), max(width for _, width in shapes)) + 2
         top, left, shelf = 1, 1, 0
         for i in sorted(range(len(shapes)), key=lambda i: -shapes[i][0]):
