@@ -106,7 +106,7 @@ def test_memory_does_not_grow_with_the_numbers(largest):
     assert peak < 40 * labels.size  # bytes
 
 
-@pytest.mark.parametrize("reach", [0, 1, 2.0**0.5, 3**0.5, 5**0.5, 2.7, 6.1, 50])
+@pytest.mark.parametrize("reach", [0, 1, 2.0**0.5, 3**0.5, 5**0.5, 2.7, 6.1, 39, 50, 1e12, np.inf])
 def test_distances_within_reach_are_those_of_the_distance_transform(reach):
     rng = np.random.default_rng(0)
     for density in (0.02, 0.2, 0.7):
@@ -115,8 +115,9 @@ def test_distances_within_reach_are_those_of_the_distance_transform(reach):
             mask[0, 0] = True
             distance = ndimage.distance_transform_edt(~mask)
             np.testing.assert_array_equal(dilated(mask, reach), distance <= reach)
-            found, squared = squared_distance(mask, int(reach)), np.rint(distance**2)
-            limit = (int(reach) + 1) ** 2
+            whole = int(min(reach, 10**9))
+            found, squared = squared_distance(mask, whole).astype(float), np.rint(distance**2)
+            limit = (whole + 1) ** 2
             np.testing.assert_array_equal(np.minimum(found, limit), np.minimum(squared, limit))
     assert not dilated(np.zeros((4, 5), bool), reach).any()
 
