@@ -11,6 +11,7 @@ from typing import Any
 import jax
 
 from cellflax.device import set_up_jax
+from cellflax.huge_pages import TUNABLES, start_again_with_huge_pages
 
 try:
     import torch
@@ -52,8 +53,9 @@ COLUMNS = ["seconds", "core-seconds", "ratio", "ratio of core-seconds"]
 
 
 def start() -> None:
-    """Give PyTorch the same cores as JAX, and print the machine on which the figures are measured."""
-    line = f"{date.today()}; {set_up_jax()}"
+    """Take huge pages as commands do, give PyTorch the same cores as JAX, and print the machine that is measured."""
+    start_again_with_huge_pages("benchmarks")
+    line = f"{date.today()}; {set_up_jax()}; {TUNABLES}={os.environ.get(TUNABLES, '')}"
     if torch is not None:
         pinned = hasattr(os, "sched_getaffinity")  # Linux only
         torch.set_num_threads(len(os.sched_getaffinity(0)) if pinned else os.cpu_count() or 1)

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from cellflax.tracking.tracker import TrackerConfig
 
 if sys.argv[:1] == ["-m"]:  # so it stands while Python looks for the module of `python -m cellflax.COMMAND`
+    from cellflax.huge_pages import start_again_with_huge_pages
     from cellflax.interruption import end_at_once_around_commands
 
+    start_again_with_huge_pages()
     end_at_once_around_commands()
 
 __version__ = version("cellflax")

@@ -5,6 +5,7 @@ import sys
 from difflib import get_close_matches
 
 from cellflax.commands import COMMANDS, module_of, overview
+from cellflax.huge_pages import start_again_with_huge_pages
 from cellflax.interruption import ending_in_one_line
 from cellflax.progress import closing_pipe_ends
 
@@ -23,6 +24,7 @@ def main() -> None:
             print(f"error: {_unknown(name)}", file=sys.stderr)
             sys.exit(1)
         elif not _print_help(name, arguments):
+            start_again_with_huge_pages()
             sys.argv = [f"cellflax {name}", *arguments]
             importlib.import_module(module_of(name)).main()
 

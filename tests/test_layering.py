@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "cellflax"
 # Every room of the house (a module or folder of cellflax/), from the ground floor up, as ARCHITECTURE.md draws them.
 # A room imports rooms of lower ranks alone: none of its own rank, none above.
 RANKS = (
-    "errors schema_source home interruption locks",
+    "errors schema_source home huge_pages interruption locks",
     "atomic checks commands wholefile progress",
     "jsonfile labels frame_sequence ignored directory_lock device",
     "schemas models io simulation targets networks launching",

@@ -19,6 +19,9 @@ _UNBOUNDED_SPAN = 1_000_000
 _MOST_WARMUP = 0.1
 # The speed is that of the last part of the time, this share of the budget.
 _MEMORY = 0.01
+# A call of so many times the expected seconds counts no more than that: a computer that sleeps is not a slow one, and
+# one that became slow is believed call by call. Calls that the host sees at once, after it was away, are fewer.
+_LONGEST_CALL = 5
 # Until a validation was measured, this share of the budget is kept for the last one.
 _UNKNOWN_RESERVE = 0.05
 # From this part of the schedule on, the rest changes the weights little.
@@ -96,7 +99,9 @@ class Pace:
         """Note that the device has just finished all steps before `step`."""
         now = self._clock.seconds()
         if self._mark is not None and step > self._done:
-            seconds = now - self._mark
+            seconds, speed = now - self._mark, self.steps_per_second
+            if speed is not None:
+                seconds = min(seconds, _LONGEST_CALL * (step - self._done) / speed)
             fade = math.exp(-seconds / (_MEMORY * self.budget_s)) if math.isfinite(self.budget_s) else 1.0
             self._sums = fade * self._sums[0] + step - self._done, fade * self._sums[1] + seconds
         self._done, self._mark = step, now

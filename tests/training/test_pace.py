@@ -92,6 +92,36 @@ def test_a_machine_that_slows_down_in_the_middle_leaves_no_jump():
     )  # three times as much per step, as each takes three times as long
 
 
+@pytest.mark.parametrize("stall_s", [20.0, 120.0, 600.0])
+def test_a_stall_costs_its_time_and_leaves_no_jump(stall_s):
+    """As of a laptop that sleeps: what the machine does afterwards is as fast as before."""
+    stalled = []
+
+    def seconds(now):
+        if now > 600 and not stalled:
+            stalled.append(now)
+            return stall_s
+        return 0.5
+
+    machine = Machine(seconds)
+    pace, step, positions = machine.train(budget(30))
+    ways = np.diff(positions)
+    before, after = ways[1000], ways[1400:-20]
+    assert pace.position == pace.span
+    assert step == pytest.approx((1800 - 20 - stall_s) / 0.5, rel=0.01)
+    lost = 1200 / (1200 - stall_s)  # the steps that are left share what is left of the schedule
+    assert ways[1000:].max() < 1.6 * lost * before
+    np.testing.assert_allclose(after, lost * before, rtol=0.1)
+
+
+def test_a_machine_that_becomes_much_slower_is_believed():
+    machine = Machine(slow_from(600, 40))
+    pace, *_ = machine.train(budget(30))
+    assert pace.position == pace.span
+    assert machine.now == pytest.approx(1800, abs=60)
+    assert pace.steps_per_second == pytest.approx(1 / 20, rel=0.05)
+
+
 def test_time_for_the_end_is_kept():
     machine = Machine(lambda now: 0.5)
     machine.train(budget(15.0), reserve=100.0)
