@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from cellflax.models.convolution import convolution, convolution_for_cpu
+from cellflax.models.convolution import convolution, convolution_for_cpu, product_for_cpu
 from cellflax.models.large_kernel import LARGE_KERNEL, fourier_convolution
 
 
@@ -39,7 +39,7 @@ class Convolution(nnx.Module):
         """(N, H, W, C) -> (N, H, W, filters) with `same`, (N, H-k+1, W-k+1, filters) without."""
         kernel = self.kernel[...].astype(x.dtype)
         if kernel.shape[:2] == (1, 1):  # a matrix product: its gradient is several times as fast on CPU
-            x = x @ kernel[0, 0]
+            x = _pixel_product(x, kernel[0, 0])
         elif not self.pad and kernel.shape[:2] == x.shape[1:3]:
             # One window, as at the end of a patch: also a product, else the input's gradient would convolve zeros.
             x = (x.reshape(len(x), -1) @ kernel.reshape(-1, kernel.shape[-1]))[:, None, None]
@@ -52,12 +52,28 @@ class Convolution(nnx.Module):
         return x if self.bias is None else x + self.bias[...].astype(x.dtype).reshape(1, 1, 1, -1)
 
 
+def _pixel_product(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """(N, H, W, C) times (C, M) at every pixel."""
+    return product_for_cpu(x, kernel) if jax.default_backend() == "cpu" else x @ kernel
+
+
 def hidden_linear(filters_in: int, filters: int, *, use_bias: bool, rngs: nnx.Rngs) -> nnx.Linear:
     """A linear map at every pixel, he-normal, which is not the last layer: it returns the type of its input."""
     initializer = nnx.initializers.he_normal()
     return nnx.Linear(
-        filters_in, filters, use_bias=use_bias, kernel_init=initializer, promote_dtype=_to_first_type, rngs=rngs
+        filters_in,
+        filters,
+        use_bias=use_bias,
+        kernel_init=initializer,
+        promote_dtype=_to_first_type,
+        dot_general=_pixel_dot_general,
+        rngs=rngs,
     )
+
+
+def _pixel_dot_general(x: Any, kernel: Any, *_: Any, **__: Any) -> jax.Array:
+    """The product of `hidden_linear`, which is the same at every pixel of (N, H, W, C)."""
+    return _pixel_product(x, kernel)
 
 
 def _to_first_type(arrays: Any, **_: Any) -> Any:
@@ -94,7 +110,7 @@ class Upsampling(nnx.Module):
         """(N, H, W, C) -> (N, 2 H, 2 W, filters)."""
         n, height, width, _ = x.shape
         kernel, bias = self.kernel[...].astype(x.dtype), self.bias[...].astype(x.dtype)
-        x = (x @ kernel).reshape(n, height, width, 2, 2, -1).transpose(0, 1, 3, 2, 4, 5)
+        x = _pixel_product(x, kernel).reshape(n, height, width, 2, 2, -1).transpose(0, 1, 3, 2, 4, 5)
         return x.reshape(n, 2 * height, 2 * width, -1) + bias.reshape(1, 1, 1, -1)
 
 

@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 from jax import lax
 
-from cellflax.models.convolution import convolution_for_cpu
+from cellflax.models.convolution import convolution_for_cpu, product_for_cpu
 from cellflax.models.large_kernel import LARGE_KERNEL
 from cellflax.models.layers import (
     Convolution,
@@ -62,6 +62,30 @@ def test_convolution_for_cpu_has_the_values_and_gradients_of_xla(
     wanted = gradients(reference, x, kernel)
     for a, b in zip(gradients(in_parts, x, kernel), wanted, strict=True):
         assert_relative(a, b, 1e-4)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize(
+    ("channels", "filters", "unfolded", "devices"),
+    [(3, 6, 2**17, 1), (40, 6, 1000, 1), (5, 2, 1, 1), (5, 6, 100, 4)],
+    ids=["at once", "blocks of rows", "row by row", "several devices"],
+)
+def test_product_for_cpu_has_the_values_and_gradients_of_xla(channels, filters, unfolded, devices, dtype, monkeypatch):
+    monkeypatch.setattr("cellflax.models.convolution.UNFOLDED", unfolded)
+    monkeypatch.setattr(jax, "device_count", lambda: devices)
+    x, kernel = normal(0, 4, 9, 8, channels).astype(dtype), normal(1, channels, filters).astype(dtype)
+    cotangent = normal(2, 4, 9, 8, filters).astype(dtype)
+
+    @partial(jax.jit, static_argnums=0)
+    def product_and_gradients(product, x, kernel):
+        value, back = jax.vjp(product, x, kernel)
+        return value, *back(cotangent.astype(value.dtype))
+
+    actual = product_and_gradients(product_for_cpu, x, kernel)
+    exact = product_and_gradients(jnp.matmul, x.astype(jnp.float32), kernel.astype(jnp.float32))
+    for a, b in zip(actual, exact, strict=True):
+        assert a.dtype == dtype
+        assert_relative(a.astype(jnp.float32), b, 1e-5 if dtype == jnp.float32 else 0.005)
 
 
 @pytest.mark.parametrize(
