@@ -10,54 +10,22 @@ import pandas as pd
 import pytest
 import tifffile
 
-from cellflax import annotate
 from cellflax.data.datasets import load_dataset
 from cellflax.data.folder import FolderData
 from cellflax.io.images import read_image, read_labels, read_stack, write_image, write_labels
 from cellflax.metrics.score import score_cells
-from tests.commands import Result, run_command
-
-PATTERN = "pattern={well}_{site}_{channel}_z{plane}.tif"
-STAINS = ("nuclear=dapi", "cell=actin", "images=[brightfield]")
-SIZE = 120
-CENTRES = [(25, 25), (25, 80), (70, 40), (75, 95), (100, 60), (100, 20)]
-
-
-def _cells(radius: int, shift: int) -> np.ndarray:
-    y, x = np.mgrid[:SIZE, :SIZE]
-    labels = np.zeros((SIZE, SIZE), np.int32)
-    for label, (row, column) in enumerate(CENTRES, 1):
-        labels[(y - row) ** 2 + (x - column - shift) ** 2 < radius**2] = label
-    return labels
-
-
-def _plane(labels: np.ndarray, brightness: float, seed: int) -> np.ndarray:
-    """Counts of evenly stained cells on a background that rises from left to right."""
-    light = brightness * (labels > 0) + np.linspace(50, 150, SIZE)
-    return np.random.default_rng(seed).poisson(light).astype(np.uint16)
+from tests.stained_plate import CENTRES, PATTERN, SIZE, STAINS, annotate_stains, cells, write_plate
 
 
 @pytest.fixture(scope="module")
 def plate(tmp_path_factory) -> Path:
-    """Two wells with a site each: two planes of bright field, DAPI and actin."""
-    folder = tmp_path_factory.mktemp("plate")
-    for shift, name in enumerate(("A1_1", "B1_1")):
-        nuclei, cells = _cells(6, shift), _cells(12, shift)
-        for plane, z_um in enumerate((-2.0, 2.0)):
-            write_image(folder / f"{name}_dapi_z{plane}.tif", _plane(nuclei, 900, plane), 0.5, z_um)
-            write_image(folder / f"{name}_actin_z{plane}.tif", _plane(cells, 400, 2 + plane), 0.5, z_um)
-            write_image(folder / f"{name}_brightfield_z{plane}.tif", _plane(cells, -30, 4 + plane), 0.5, z_um)
-    return folder
-
-
-def _annotate(*arguments: str) -> Result:
-    return run_command(annotate.main, *arguments)
+    return write_plate(tmp_path_factory.mktemp("plate"))
 
 
 @pytest.fixture(scope="module")
 def annotated(plate, tmp_path_factory) -> Path:
     output = tmp_path_factory.mktemp("annotated") / "out"
-    result = _annotate(f"input={plate}", PATTERN, *STAINS, f"output={output}", "save_illumination=true")
+    result = annotate_stains(f"input={plate}", PATTERN, *STAINS, f"output={output}", "save_illumination=true")
     assert result.status == 0, result.err
     assert result.out == f"2 sites, 12 cells, 0 sites flagged\nreport: {output}/report.html\nresults: {output}\n"
     return output
@@ -95,7 +63,7 @@ def test_labels_against_what_was_drawn(annotated):
         for kind, radius in (("nuclei", 6), ("labels", 12)):
             found = read_labels(annotated / kind / f"{site}.tif")
             assert found.max() == len(CENTRES)
-            assert score_cells(_cells(radius, shift), found).accuracy.mean_dice > 0.85
+            assert score_cells(cells(radius, shift), found).accuracy.mean_dice > 0.85
 
 
 def test_training_accepts_the_folder(annotated):
@@ -135,7 +103,7 @@ def test_only_accepted_sites_are_copied_with_their_corrections(annotated, tmp_pa
     (folder / "review.csv").write_text(table.replace("yes", "No", 1))
     corrected = np.where(read_labels(folder / "labels/B1_1.tif") == 2, 0, read_labels(folder / "labels/B1_1.tif"))
     write_labels(folder / "labels/B1_1.tif", corrected)
-    result = _annotate(f"review={folder}/review.csv", f"output={tmp_path}/accepted")
+    result = annotate_stains(f"review={folder}/review.csv", f"output={tmp_path}/accepted")
     assert (result.status, result.out.splitlines()[0]) == (0, "1 of 2 sites accepted"), result.err
     assert _files(tmp_path / "accepted") == sorted(
         [
@@ -165,7 +133,7 @@ def test_reviews_that_cannot_be_used(annotated, tmp_path, old, new, message):
         shutil.copy(annotated / name, tmp_path)
     table = tmp_path / "review.csv"
     table.write_text(table.read_text().replace(old, new))
-    result = _annotate(f"review={table}", f"output={tmp_path}/out")
+    result = annotate_stains(f"review={table}", f"output={tmp_path}/out")
     assert result.status == 1
     assert message in result.error
     assert not (tmp_path / "out").exists()
@@ -175,7 +143,7 @@ def test_nuclei_alone_in_one_file_per_site(plate, tmp_path):
     (tmp_path / "in").mkdir()
     for name in ("A1_1", "B1_1"):
         shutil.copy(plate / f"{name}_dapi_z0.tif", tmp_path / "in" / f"{name}.tif")
-    result = _annotate(f"input={tmp_path}/in", "pattern={site}.tif", f"output={tmp_path}/out")
+    result = annotate_stains(f"input={tmp_path}/in", "pattern={site}.tif", f"output={tmp_path}/out")
     assert result.status == 0, result.err
     assert [file for file in _files(tmp_path / "out") if file.startswith("images")] == [
         "images/A1_1.tif",
@@ -183,7 +151,7 @@ def test_nuclei_alone_in_one_file_per_site(plate, tmp_path):
     ]
     labels, nuclei = (read_labels(tmp_path / "out" / kind / "A1_1.tif") for kind in ("labels", "nuclei"))
     np.testing.assert_array_equal(labels, nuclei)
-    assert score_cells(_cells(6, 0), nuclei).matches[0].f1 == 1
+    assert score_cells(cells(6, 0), nuclei).matches[0].f1 == 1
 
 
 def test_a_blurred_and_an_empty_site_are_flagged(plate, tmp_path):
@@ -194,7 +162,7 @@ def test_a_blurred_and_an_empty_site_are_flagged(plate, tmp_path):
     spectrum = np.fft.fft2(pixels) * np.exp(-400 * np.add.outer(*(np.fft.fftfreq(SIZE) ** 2,) * 2))
     write_image(tmp_path / "in/blurred.tif", np.fft.ifft2(spectrum).real.astype(np.float32))
     write_image(tmp_path / "in/empty.tif", np.random.default_rng(0).poisson(100, (SIZE, SIZE)).astype(np.uint16))
-    result = _annotate(f"input={tmp_path}/in", "pattern={site}.tif", f"output={tmp_path}/out")
+    result = annotate_stains(f"input={tmp_path}/in", "pattern={site}.tif", f"output={tmp_path}/out")
     assert result.status == 0, result.err
     table = pd.read_csv(tmp_path / "out/review.csv", index_col="site", keep_default_na=False)
     assert "out of focus" in table.loc["blurred", "flags"]
@@ -208,83 +176,22 @@ def test_simulated_images_stay_marked(plate, tmp_path):
     for plane in (0, 1):
         shutil.copy(plate / f"A1_1_dapi_z{plane}.tif", tmp_path / "in")
     (tmp_path / "in/SIMULATED.txt").write_text("Simulated by a test\n")
-    result = _annotate(f"input={tmp_path}/in", PATTERN, f"output={tmp_path}/out")
+    result = annotate_stains(f"input={tmp_path}/in", PATTERN, f"output={tmp_path}/out")
     assert "SIMULATED DATA" in result.err
     assert "SIMULATED DATA" in (tmp_path / "out/report.html").read_text()
-    _annotate(f"review={tmp_path}/out/review.csv", f"output={tmp_path}/accepted")
+    annotate_stains(f"review={tmp_path}/out/review.csv", f"output={tmp_path}/accepted")
     for folder in ("out", "accepted"):
         assert json.loads((tmp_path / folder / "provenance.json").read_text())["simulated"]
         for kind in ("images", "labels", "nuclei"):
             assert (tmp_path / folder / kind / "SIMULATED.txt").read_text() == "Simulated by a test\n"
 
 
-def _without(*names: str):
-    return lambda folder: [(folder / name).unlink() for name in names]
-
-
-def _constant(folder: Path) -> None:
-    write_image(folder / "B1_1_dapi_z0.tif", np.zeros((SIZE, SIZE), np.uint16))
-
-
-def _noise(folder: Path) -> None:
-    for index, file in enumerate(sorted(folder.glob("*_dapi_*"))):
-        write_image(file, np.random.default_rng(index).poisson(100, (SIZE, SIZE)).astype(np.uint16))
-
-
-def _smaller(folder: Path) -> None:
-    write_image(folder / "B1_1_brightfield_z1.tif", np.eye(50, dtype=np.uint16))
-
-
-@pytest.mark.parametrize(
-    ("spoil", "arguments", "message"),
-    [
-        (_without("B1_1_brightfield_z1.tif"), [], "site B1_1: plane 1 of channel brightfield is missing"),
-        (_without("B1_1_dapi_z0.tif", "B1_1_dapi_z1.tif"), [], "site B1_1: no file of channel dapi"),
-        (_smaller, [], r"B1_1_brightfield_z1.tif: its size (50, 50) differs from (120, 120)"),
-        (_constant, [], "B1_1_dapi_z0.tif: channel dapi is 0 everywhere, nothing was recorded"),
-        (_noise, [], "nuclear=dapi: no nucleus at any site"),
-        (None, ["pattern={site}-{channel}.tif"], "fits none of the 12 images"),
-        (None, ["pattern={well}_{site}_{channel}_*.tif"], "A1_1_actin_z1.tif: A1_1_actin_z0.tif is the same image"),
-        (None, ["pattern={wall}.tif"], "unknown field {wall}; there are well, site, channel, plane, z_um"),
-        (None, ["nuclear=null"], "nuclear is not given; add nuclear=..., one of actin, brightfield, dapi"),
-        (None, ["nuclear=hoechst"], "no file has the channel hoechst; the pattern finds actin, brightfield, dapi"),
-        (None, ["cell=dapi"], "nuclear=dapi and cell=dapi: must be different channels"),
-        (None, ["images=[dapi,dapi]"], "name each channel once"),
-        (None, ["pixel_size_um=0"], "pixel_size_um must be above 0, or null, got 0"),
-        (None, ["pattern="], "pattern is not given"),
-        (None, ["input="], "input is not given"),
-        (None, ["input=/nowhere"], "input=/nowhere: no such folder"),
-        (None, ["method=alkofahi", "cell=null"], "method=alkofahi needs a stain of whole cells"),
-        (None, ["sadanandan.nuclei.split_depth=0"], "sadanandan.nuclei.split_depth must be above 0, got 0"),
-        (None, ["output={}"], "already exists; give a new directory"),
-        (None, ["review=/nowhere.csv"], "/nowhere.csv: cannot be opened"),
-    ],
-)
-def test_mistakes_are_one_line_and_leave_nothing(plate, tmp_path, spoil, arguments, message):
-    folder = tmp_path / "in"
-    shutil.copytree(plate, folder)
-    if spoil is not None:
-        spoil(folder)
-    given = {argument.split("=")[0]: argument for argument in (f"input={folder}", PATTERN, *STAINS)}
-    given["output"] = f"output={tmp_path}/out"
-    given |= {argument.split("=")[0]: argument.replace("output={}", f"output={folder}") for argument in arguments}
-    result = _annotate(*given.values())
-    assert result.status == 1
-    assert message in result.error
-    if spoil in (_smaller, _constant):  # the other sites are annotated
-        record = json.loads((tmp_path / "out/provenance.json").read_text())
-        assert (record["complete"], list(record["failed"]), list(record["sites"])) == (False, ["B1_1"], ["A1_1"])
-        assert "Not used: B1_1: " in (tmp_path / "out/report.html").read_text()
-    else:
-        assert [path.name for path in tmp_path.iterdir()] == ["in"]
-
-
 def test_alkofahi_runs_on_the_same_stains(plate, tmp_path):
-    result = _annotate(
+    result = annotate_stains(
         f"input={plate}", PATTERN, *STAINS, "method=alkofahi", "alkofahi.cell_area_um2=110", f"output={tmp_path}/out"
     )
     assert result.status == 0, result.err
-    assert score_cells(_cells(6, 0), read_labels(tmp_path / "out/nuclei/A1_1.tif")).matches[0].f1 == 1
+    assert score_cells(cells(6, 0), read_labels(tmp_path / "out/nuclei/A1_1.tif")).matches[0].f1 == 1
 
 
 def test_a_channel_name_inside_a_file_is_no_path(plate, tmp_path):
@@ -298,7 +205,7 @@ def test_a_channel_name_inside_a_file_is_no_path(plate, tmp_path):
     stack = np.stack([plane.astype(np.float32) for plane in planes])
     tifffile.imwrite(tmp_path / "plate/s1.tif", stack, ome=True, photometric="minisblack", metadata=metadata)
     options = ("nuclear=dapi", "pixel_size_um=0.5", f"output={tmp_path / 'out'}")
-    result = _annotate(f"input={tmp_path / 'plate'}", "pattern={site}.tif", *options)
+    result = annotate_stains(f"input={tmp_path / 'plate'}", "pattern={site}.tif", *options)
     assert result.status == 0, result.err
     assert (tmp_path / "precious" / "evil.tif").read_text() == "precious"
     assert "images/s1_x_.._.._.._precious_evil.tif" in _files(tmp_path / "out")
