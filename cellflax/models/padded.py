@@ -1,6 +1,6 @@
 """Zero-padded networks of several resolutions: their blocks, what an output sees, and which outputs are returned."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -11,6 +11,39 @@ from cellflax.checks import above, at_least, check, odd
 from cellflax.errors import UserError
 from cellflax.models.base import Geometry, ModelConfig, Network
 from cellflax.models.layers import Convolution, Normalization
+
+
+@dataclass(frozen=True)
+class Extent:
+    """The part of a level's map that the expanding path computes, in pixels of that level.
+
+    Attributes:
+        first: row and column that it begins with.
+        stop: row and column after its last.
+    """
+
+    first: tuple[int, int]
+    stop: tuple[int, int]
+
+    @property
+    def below(self) -> "Extent":
+        """The part of the next coarser map that this one is upsampled from."""
+        return Extent(_each(lambda i: i // 2, self.first), _each(lambda i: i // 2, self.stop))
+
+    def grown(self, reach: int, shape: tuple[int, int]) -> "Extent":
+        """With so many more pixels on each side, and with even bounds, within a map of an even height and width."""
+        first = _each(lambda i: max(i - reach, 0) // 2 * 2, self.first)
+        stop = _each(lambda i, size: min(-(-(i + reach) // 2) * 2, size), self.stop, shape)
+        return Extent(first, stop)
+
+    def cut(self, x: jax.Array, origin: tuple[int, int] = (0, 0)) -> jax.Array:
+        """This part of (N, H, W, C), whose first row and column are `origin`."""
+        rows, columns = (slice(i - at, j - at) for i, j, at in zip(self.first, self.stop, origin, strict=True))
+        return x[:, rows, columns]
+
+
+def _each(function: Callable[..., int], *pairs: tuple[int, int]) -> tuple[int, int]:
+    return function(*(pair[0] for pair in pairs)), function(*(pair[1] for pair in pairs))
 
 
 @dataclass
@@ -152,7 +185,7 @@ class PaddedNetwork(Network):
     The convolutions pad with zeros; in prediction, only outputs that no padding reaches are returned. So an
     output is a function of the input pixels around it and of its place among the `multiple` pixels that share
     one at the bottom. Windows of an image agree wherever they overlap, provided that their offsets differ by
-    multiples of `multiple`.
+    multiples of `multiple`. The expanding path, which is most of the work, computes little more than what is returned.
 
     Training returns outputs up to `train_border` from the window's edge, because prediction's border would take
     up most of a crop. The outermost outputs see zeros instead of the image beyond the crop. That is harmless:
@@ -161,6 +194,8 @@ class PaddedNetwork(Network):
     Attributes:
         geometry: what it sees around each output; `border` is a multiple of `multiple`, by which input sizes must be
             divisible in training.
+        up_reach: how far the convolutions of each level of the expanding path reach, from above the bottom to full
+            resolution.
         output: the last layer, from features to logits.
 
     Args:
@@ -170,6 +205,7 @@ class PaddedNetwork(Network):
     output: nnx.Linear
 
     def __init__(self, config: PaddedConfig):
+        self.up_reach = tuple(config.kernel // 2 * count for count in config.convolutions[1])
         self.geometry = Geometry(
             receptive_field=2 * config.radius + 1,
             border=config.border,
@@ -200,9 +236,40 @@ class PaddedNetwork(Network):
             if train:  # padding would enter the batch statistics
                 raise ValueError(f"training needs windows divisible by {self.geometry.multiple}, got {x.shape[1:3]}")
             x = jnp.pad(x, ((0, 0), (0, extra[0]), (0, extra[1]), (0, 0)))
-        x = self.features(x, train, key)
-        return self.output(x[:, border : border + height, border : border + width])
+        inner = Extent((border, border), (border + height, border + width))
+        # In training, all of the window enters the batch statistics.
+        parts = self.parts(x.shape[1:3], Extent((0, 0), x.shape[1:3]) if train else inner)
+        x = self.features(x, parts, train=train, key=key)
+        return self.output(inner.cut(x, parts[-1].first))
 
-    def features(self, x: jax.Array, train: bool, key: jax.Array | None) -> jax.Array:
-        """Everything before the last layer: (N, H, W, C) -> (N, H, W, F), H and W divisible by `multiple`."""
+    def parts(self, shape: tuple[int, int], wanted: Extent) -> list[Extent]:
+        """What enters each level of the expanding path, so that the wanted outputs are right.
+
+        Zeros around a part spoil as many of its outermost pixels as the convolutions of the level reach, and no more.
+
+        Args:
+            shape: height and width of the window, divisible by `multiple`.
+            wanted: outputs at full resolution.
+
+        Returns:
+            the parts, from above the bottom to full resolution.
+        """
+        parts: list[Extent] = []
+        for level, reach in enumerate(reversed(self.up_reach)):
+            part = parts[-1].below if parts else wanted
+            parts.append(part.grown(reach, (shape[0] >> level, shape[1] >> level)))
+        return parts[::-1]
+
+    def features(self, x: jax.Array, parts: list[Extent], *, train: bool, key: jax.Array | None) -> jax.Array:
+        """Everything before the last layer.
+
+        Args:
+            x: (N, H, W, C), H and W divisible by `multiple`.
+            parts: what enters each level of the expanding path; see `parts`.
+            train: as in `__call__`.
+            key: as in `__call__`.
+
+        Returns:
+            (N, h, w, F), the last of `parts`.
+        """
         raise NotImplementedError

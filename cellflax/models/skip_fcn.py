@@ -8,7 +8,7 @@ from flax import nnx
 from cellflax.checks import above, at_least, check
 from cellflax.errors import UserError
 from cellflax.models.layers import Upsampling, max_pool, output_layer
-from cellflax.models.padded import Blocks, PaddedConfig, PaddedNetwork
+from cellflax.models.padded import Blocks, Extent, PaddedConfig, PaddedNetwork
 
 
 @dataclass
@@ -151,8 +151,8 @@ class SkipFcn(PaddedNetwork):
         self.down, self.up = nnx.List(down), nnx.List(up)
         self.output = output_layer(width, classes, rngs)
 
-    def features(self, x: jax.Array, train: bool, key: jax.Array | None) -> jax.Array:
-        """Everything before the last layer: (N, H, W, C) -> (N, H, W, filters[0]); no dropout, so no use for `key`."""
+    def features(self, x: jax.Array, parts: list[Extent], *, train: bool, key: jax.Array | None) -> jax.Array:
+        """Everything before the last layer; see `PaddedNetwork.features`. No dropout, so no use for `key`."""
         skips = []
         for level in self.down:
             if skips:
@@ -160,6 +160,7 @@ class SkipFcn(PaddedNetwork):
             x = level(x, train=train)
             skips.append(x)
         skips.pop()
-        for up in self.up:
-            x = up(x, skips.pop(), train=train)
+        origin = (0, 0)
+        for up, part in zip(self.up, parts, strict=True):
+            x, origin = up(part.below.cut(x, origin), part.cut(skips.pop()), train=train), part.first
         return x

@@ -10,7 +10,7 @@ from flax import nnx
 from cellflax.checks import at_least, check, check_value, within
 from cellflax.errors import UserError
 from cellflax.models.layers import Upsampling, max_pool, output_layer
-from cellflax.models.padded import Blocks, PaddedConfig, PaddedNetwork
+from cellflax.models.padded import Blocks, Extent, PaddedConfig, PaddedNetwork
 
 
 @dataclass
@@ -120,15 +120,17 @@ class UNet(PaddedNetwork):
         self.down, self.upsampling, self.up = nnx.List(down), nnx.List(upsampling), nnx.List(up)
         self.output = output_layer(width, classes, rngs)
 
-    def features(self, x: jax.Array, train: bool, key: jax.Array | None) -> jax.Array:
-        """Everything before the last layer: (N, H, W, C) -> (N, H, W, last filters)."""
+    def features(self, x: jax.Array, parts: list[Extent], *, train: bool, key: jax.Array | None) -> jax.Array:
+        """Everything before the last layer; see `PaddedNetwork.features`."""
         skips = []
         for i, level in enumerate(self.down):
             skips.append(self._drop(level(x, train=train), train, key, i))
             x = max_pool(skips[-1], 2)
         x = self._drop(self.bottom(x, train=train), train, key, len(self.down))
-        for upsampling, level in zip(self.upsampling, self.up, strict=True):
-            x = level(jnp.concatenate([skips.pop(), upsampling(x)], axis=-1), train=train)
+        origin = (0, 0)
+        for upsampling, level, part in zip(self.upsampling, self.up, parts, strict=True):
+            joined = [part.cut(skips.pop()), upsampling(part.below.cut(x, origin))]
+            x, origin = level(jnp.concatenate(joined, axis=-1), train=train), part.first
         return x
 
     def _drop(self, x: jax.Array, train: bool, key: jax.Array | None, level: int) -> jax.Array:

@@ -14,6 +14,7 @@ from cellflax.config import config_directory
 from cellflax.errors import UserError
 from cellflax.inference.dense import predict_tiles
 from cellflax.models.layers import max_pool
+from cellflax.models.padded import Extent
 from cellflax.models.skip_fcn import SkipFcn, SkipFcnConfig
 from tests.models.networks import assert_aligned_windows_agree, load_config, normal, trained_like
 
@@ -129,7 +130,8 @@ def test_order_of_the_blocks():
     second = network.down[1](max_pool(first, 2), train=False)
     bottom = network.down[2](max_pool(second, 2), train=False)
     expected = network.up[1](network.up[0](bottom, second, train=False), first, train=False)
-    np.testing.assert_allclose(network.features(x, False, None), expected, atol=1e-5)
+    parts = network.parts((16, 16), Extent((0, 0), (16, 16)))
+    np.testing.assert_allclose(network.features(x, parts, train=False, key=None), expected, atol=1e-5)
 
 
 def test_kernels_begin_he_normal():
