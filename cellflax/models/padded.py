@@ -237,8 +237,9 @@ class PaddedNetwork(Network):
                 raise ValueError(f"training needs windows divisible by {self.geometry.multiple}, got {x.shape[1:3]}")
             x = jnp.pad(x, ((0, 0), (0, extra[0]), (0, extra[1]), (0, 0)))
         inner = Extent((border, border), (border + height, border + width))
+        shape = x.shape[1], x.shape[2]
         # In training, all of the window enters the batch statistics.
-        parts = self.parts(x.shape[1:3], Extent((0, 0), x.shape[1:3]) if train else inner)
+        parts = self.parts(shape, Extent((0, 0), shape) if train else inner)
         x = self.features(x, parts, train=train, key=key)
         return self.output(inner.cut(x, parts[-1].first))
 
