@@ -13,6 +13,8 @@ from pathlib import Path, PurePath
 
 TUNABLES = "GLIBC_TUNABLES"
 _HUGE_PAGES = "glibc.malloc.hugetlb"
+# Number of the process that has asked. Where something takes the tunables away at every start, it asks once.
+_ASKED = "CELLFLAX_ASKED_FOR_HUGE_PAGES"
 _SINCE = (2, 35)  # version of glibc
 _MODE = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
@@ -28,10 +30,10 @@ def start_again_with_huge_pages(package: str = "cellflax") -> None:
     """
     if not sys.executable or not starts_a_command(sys.orig_argv, package) or not _to_be_had():
         return
-    environment = asking_for_huge_pages(os.environ)
-    if environment is not None:
+    environment, process = asking_for_huge_pages(os.environ), str(os.getpid())
+    if environment is not None and os.environ.get(_ASKED) != process:
         try:
-            os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
+            os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**environment, _ASKED: process})
         except OSError:  # the interpreter may be gone or arguments too long; small pages do, too
             return
 

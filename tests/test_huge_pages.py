@@ -34,8 +34,8 @@ def starts(words, environment):
 def can_have_them():
     mode = Path("/sys/kernel/mm/transparent_hugepage/enabled")
     try:
-        version = os.confstr("CS_GNU_LIBC_VERSION").split()[1]
-    except (AttributeError, OSError, ValueError):
+        version = (os.confstr("CS_GNU_LIBC_VERSION") or "").split()[1]
+    except (AttributeError, IndexError, OSError, ValueError):
         return False
     return mode.exists() and "[madvise]" in mode.read_text() and tuple(map(int, version.split("."))) >= (2, 35)
 
@@ -58,6 +58,14 @@ def test_a_command_starts_again_once_in_the_same_process(words, tells_its_starts
     assert first == second
     assert (before, after) == ("None", "glibc.malloc.hugetlb=1")
     assert status == ("--help" not in words)  # the words came along, and so does the exit status
+
+
+@pytest.mark.skipif(not can_have_them(), reason="Linux gives no huge pages here, or gives them to all")
+def test_a_command_that_loses_its_tunables_asks_once(tells_its_starts, tmp_path):
+    """As the loader takes them from programs with privileges."""
+    (tmp_path / "sitecustomize.py").write_text(f'{STARTED}\nos.environ.pop("GLIBC_TUNABLES", None)')
+    found, _ = starts([sys.executable, "-m", "cellflax.predict", "--help"], tells_its_starts)
+    assert [tunables for _, tunables in found] == ["None", "glibc.malloc.hugetlb=1"]
 
 
 @pytest.mark.parametrize("value", ["glibc.malloc.hugetlb=0", "glibc.malloc.hugetlb=2:glibc.malloc.arena_max=1"])
