@@ -11,7 +11,6 @@ from typing import Any
 
 import hydra._internal.hydra as hydra_internals
 import yaml
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository, IConfigRepository
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra._internal.sources_registry import SourcesRegistry
@@ -26,6 +25,7 @@ from omegaconf.errors import GrammarParseError, OmegaConfBaseException
 from omegaconf.grammar.gen.OmegaConfGrammarParser import OmegaConfGrammarParser
 from omegaconf.grammar_parser import parse
 
+from cellflax.composed_once import KeepingLoader, compose_once
 from cellflax.errors import UserError
 from cellflax.home import expand_home
 from cellflax.launching.settings import (
@@ -54,6 +54,7 @@ _RESOLVERS = {"now", "hydra", "oc.select"}
 _GROUPS_OF_SETTINGS = {"run", "sweep", "sweeper"}
 _NESTED_SETTINGS = {"launcher", "sweeper.sampler"}
 _MOST_BYTES = 1 << 17
+_QUICK_PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # of the C library, where PyYAML is built with it
 _DEEPEST = 32
 _MOST_ALIASES = 8
 # What `config_errors` turns into one line that names the key or the file.
@@ -62,6 +63,7 @@ _IN_ONE_LINE = (UserError, HydraException, OmegaConfBaseException, yaml.MarkedYA
 
 def check_all_compositions() -> None:
     """Let Hydra read configurations by the loader that checks them, from now on in this process."""
+    compose_once()
     setattr(hydra_internals, "ConfigLoaderImpl", _CheckedLoader)  # noqa: B010 (Hydra has no other way to set it)
     Plugins.instance()  # registers Hydra's own reader of files, which is then replaced
     SourcesRegistry.instance().types[FileConfigSource.scheme()] = _CheckedFiles
@@ -90,7 +92,7 @@ def _check_yaml(path: Path, text: str) -> None:
     """Refuse a text that nests or repeats without end; other faults are for the parser to report."""
     depth = aliases = 0
     with contextlib.suppress(yaml.YAMLError):
-        for event in yaml.parse(text, yaml.SafeLoader):
+        for event in yaml.parse(text, _QUICK_PARSER):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             aliases += isinstance(event, yaml.AliasEvent)
             if depth > _DEEPEST or aliases > _MOST_ALIASES:
@@ -103,7 +105,7 @@ def _reason(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-class _CheckedLoader(ConfigLoaderImpl):
+class _CheckedLoader(KeepingLoader):
     """Hydra's loader, which refuses what could run code and expands `~`."""
 
     def load_configuration(

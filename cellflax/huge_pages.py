@@ -59,7 +59,7 @@ def asking_for_huge_pages(environment: Mapping[str, str]) -> dict[str, str] | No
 def _to_be_had() -> bool:
     """Whether glibc can ask for them, and Linux gives them to those who ask, and not to all or to none."""
     try:
-        name, version = os.confstr("CS_GNU_LIBC_VERSION").split()  # type: ignore[union-attr]
+        name, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").split()
         new_enough = name == "glibc" and tuple(map(int, version.split(".")[:2])) >= _SINCE
         return new_enough and "[madvise]" in _MODE.read_text()
     except (AttributeError, OSError, ValueError):  # another system or library

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "cellflax"
 # A room imports rooms of lower ranks alone: none of its own rank, none above.
 RANKS = (
     "errors schema_source home huge_pages interruption locks",
-    "atomic checks commands wholefile progress",
+    "atomic checks commands wholefile progress composed_once",
     "jsonfile labels frame_sequence ignored directory_lock device",
     "schemas models io simulation targets networks launching",
     "config_errors command_help overrides composition losses conversion refine data",
@@ -36,7 +36,7 @@ ENTRIES = set(RANKS[-1].split())
 # Who may use what lives at the edges; no library package is among them.
 USERS_OF = {
     "hydra": {
-        *("config", "config_errors", "overrides", "composition", "recomposition"),
+        *("config", "config_errors", "overrides", "composition", "composed_once", "recomposition"),
         *("launching/results", "launching/own_process"),
     },
     "wandb": {"training/runlog"},
