@@ -28,8 +28,8 @@ class TunerConfig:
             few are compared on all.
         share: largest part of `trainer.max_minutes` that the search may take, by its usual time for a megapixel, so
             that the number of settings depends on no clock; unlimited where `trainer.max_minutes` is null.
-        margin: the chosen settings replace the first ones if the gain is larger than this many of its standard
-            errors, which a jackknife over parts of the held-out regions estimates.
+        margin: so many standard errors are taken from every gain. The search makes large what is left, and the first
+            settings stay if that is never above 0. A jackknife over parts of the held-out regions estimates the error.
     """
 
     index: TuneIndex = TuneIndex.pq

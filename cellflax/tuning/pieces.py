@@ -84,6 +84,8 @@ def whole_regions(held_out: Sequence[HeldOut], probabilities: Sequence[np.ndarra
 def sample(pieces: Sequence[Piece], pixels: float, seed: int) -> list[Piece]:
     """Pieces of at most so many pixels together, at least one; all regions as they are if they have no more.
 
+    The fewer the pieces, the finer the grid of each, as for regions.
+
     Args:
         pieces: all regions.
         pixels: largest number of pixels.
@@ -101,7 +103,8 @@ def sample(pieces: Sequence[Piece], pixels: float, seed: int) -> list[Piece]:
         if chosen and total > pixels:
             break
         chosen.append(i)
-    return [tiles[i] for i in sorted(chosen)]
+    count = math.ceil(_PARTS / len(chosen))
+    return [replace(tiles[i], parts=_grid(tiles[i].region.cells.shape, count)) for i in sorted(chosen)]
 
 
 def known_cells(held_out: Sequence[HeldOut]) -> KnownCells | None:

@@ -72,6 +72,9 @@ def tune(
 ) -> Tuning:
     """Search the settings of `validator.refine` for those whose cells are nearest to the held-out references.
 
+    What is made large is not the gain of the index, but what is left of it after `settings.margin` of its standard
+    errors. The search therefore prefers settings that help in all parts of the regions to those that help one image much.
+
     Args:
         validator: the held-out regions, and the refinement to begin with. Nothing else of the data is read.
         probabilities: what `validator.predict` gave, one array per region.
@@ -95,27 +98,25 @@ def tune(
     axes = [Axis.of(name, values, getattr(start, name)) for name, values in space.items()]
     with Progress(evaluations, unit="settings") as bar, ThreadPoolExecutor(_workers()) as pool:
         scorer = _Scorer(validator, settings, axes, pool, bar)
-        trials = coordinate_search(axes, lambda positions: scorer.values(positions, tried), evaluations)
-        best = sorted(trials, key=lambda trial: rank(axes, trial.position, trial.score), reverse=True)
-        finalists = list(dict.fromkeys([trials[0].position, *(trial.position for trial in best[:_FINALISTS])]))
-        whole = scorer.counts(finalists, regions)
-    chosen = max(finalists, key=lambda position: rank(axes, position, _value(whole[position])))
-    first, winner = whole[finalists[0]], whole[chosen]
-    assert first is not None
-    assert winner is not None, "settings that make no sense are never best"
-    error = gain_error(first, winner)
-    better = winner.value - first.value > settings.margin * error
-    taken = chosen if better else finalists[0]
+        trials = coordinate_search(axes, lambda positions: scorer.sure_gains(positions, tried), evaluations)
+        first, *others = (trial.position for trial in trials)
+        # The highest index is among them, so that a gain which may be chance can be told.
+        best = sorted(others, key=lambda p: rank(axes, p, scorer.sure_gain(p)), reverse=True)[:_FINALISTS]
+        highest = sorted(others, key=lambda p: rank(axes, p, _value(scorer.tried[p])), reverse=True)[:1]
+        whole = scorer.counts(list(dict.fromkeys([first, *best, *highest])), regions)
+    gains = {position: _sure_gain(whole[first], counts, settings.margin) for position, counts in whole.items()}
+    taken = max(whole, key=lambda position: rank(axes, position, gains[position]))
+    told = taken if taken != first else max(whole, key=lambda position: rank(axes, position, _value(whole[position])))
     return Tuning(
         start=start,
         refine=scorer.refinement(taken) or start,
-        before=first.value,
-        after=winner.value if better else first.value,
-        best=winner.value,
-        best_error=error,
+        before=_value(whole[first]),
+        after=_value(whole[taken]),
+        best=_value(whole[told]),
+        best_error=_error(whole[first], whole[told]),
         evaluations=len(trials),
         fragments=fragments,
-        trials=_table(axes, trials, {p: _value(counts) for p, counts in whole.items()}, taken),
+        trials=_table(axes, trials, scorer.tried, whole, taken),
     )
 
 
@@ -126,7 +127,7 @@ class _Scorer:
         self, validator: Validator, settings: TunerConfig, axes: Sequence[Axis], pool: ThreadPoolExecutor, bar: Progress
     ):
         self._validator, self._settings, self._axes, self._pool, self._bar = validator, settings, axes, pool, bar
-        self._known: dict[tuple[int, Position], PartCounts] = {}
+        self.tried: dict[Position, PartCounts | None] = {}  # in order, the start first
 
     def refinement(self, position: Position) -> RefineConfig | None:
         """The refinement of a position; None where its settings exclude each other."""
@@ -135,13 +136,16 @@ class _Scorer:
         except UserError:
             return None
 
-    def values(self, positions: Sequence[Position], pieces: Sequence[Piece]) -> list[float]:
-        """The index of each position, -inf where it makes no sense."""
-        counts = self.counts(positions, pieces)
+    def sure_gains(self, positions: Sequence[Position], pieces: Sequence[Piece]) -> list[float]:
+        """Try positions, the start first of all: as `sure_gain`."""
+        self.tried |= self.counts(positions, pieces)
         for position in positions:
-            value = _value(counts[position])
-            self._bar.done(f"{self._settings.index.name} {value:.3f}")
-        return [_value(counts[position]) for position in positions]
+            self._bar.done(f"{self._settings.index.name} {_value(self.tried[position]):.3f}")
+        return [self.sure_gain(position) for position in positions]
+
+    def sure_gain(self, position: Position) -> float:
+        """What a position that was tried gains over the start beyond chance."""
+        return _sure_gain(next(iter(self.tried.values())), self.tried[position], self._settings.margin)
 
     def counts(self, positions: Sequence[Position], pieces: Sequence[Piece]) -> dict[Position, PartCounts | None]:
         """Sums over the parts of the pieces for each position; None where it makes no sense."""
@@ -165,6 +169,18 @@ def _value(counts: PartCounts | None) -> float:
     return float("-inf") if counts is None else counts.value
 
 
+def _error(first: PartCounts | None, other: PartCounts | None) -> float:
+    return float("inf") if first is None or other is None else gain_error(first, other)
+
+
+def _sure_gain(first: PartCounts | None, other: PartCounts | None, margin: float) -> float:
+    """What an index gains, less so many standard errors of the gain; 0 for the same, -inf where nothing is known."""
+    if first is other:
+        return 0.0
+    gain = _value(other) - _value(first)
+    return gain if margin == 0 else gain - margin * _error(first, other)
+
+
 def _limits(settings: TunerConfig, total_pixels: int, max_minutes: float | None) -> tuple[int, float]:
     """Largest number of settings, and of pixels on which each is tried."""
     pixels = min(1e6 * settings.sample_megapixels, total_pixels)
@@ -180,9 +196,14 @@ def _workers() -> int:
 
 
 def _table(
-    axes: Sequence[Axis], trials: Sequence[Trial], on_all: dict[Position, float], taken: Position
+    axes: Sequence[Axis],
+    trials: Sequence[Trial],
+    tried: dict[Position, PartCounts | None],
+    on_all: dict[Position, PartCounts | None],
+    taken: Position,
 ) -> pd.DataFrame:
     """One row per trial in order, with its settings by their full keys."""
+    first = tried[trials[0].position]
     rows = []
     for number, trial in enumerate(trials):
         settings = settings_at(axes, trial.position)
@@ -190,10 +211,15 @@ def _table(
             {
                 "trial": number,
                 **{f"refine.{name}": getattr(value, "name", value) for name, value in settings.items()},
-                "index": None if np.isinf(trial.score) else trial.score,
-                "index_all": on_all.get(trial.position),
+                "index": _finite(_value(tried[trial.position])),
+                "gain_error": _finite(_error(first, tried[trial.position])),
+                "index_all": _finite(_value(on_all.get(trial.position))),
                 "accepted": trial.accepted,
                 "chosen": trial.position == taken,
             }
         )
     return pd.DataFrame(rows)
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
