@@ -85,6 +85,8 @@ def plan_refinement(draft: Draft) -> None:
     diameter, width = cells.diameter.median * draft.factor, cells.width.median * draft.factor
     if draft.value("sampler.balance", 1.0) == INTERIOR:
         draft.set("refine.interior", INTERIOR, f"for sampler.balance={INTERIOR}")
+    if draft.value("target") == "classes_distances":
+        draft.set("refine.landscape", "classes", "the edges that the network learns between cells")
     smoothing = min(_half(diameter * LANDSCAPE_PER_DIAMETER), MOST_SMOOTHING)
     draft.set("refine.smoothing_px", smoothing, f"{smoothing / diameter:.2f} diameters of a cell ({diameter:.0f} px)")
     small = cells.smallest_area[1] * draft.factor**2

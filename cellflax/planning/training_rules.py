@@ -6,6 +6,7 @@ The constants follow the recipes of `experiments/`. They are not yet compared wi
 import math
 
 from cellflax.planning.draft import Draft, count_of, width_words
+from cellflax.planning.rules import IMAGES_TO_HOLD_OUT
 
 # Crops. Their edge is so many times the median, or the 95th percentile, of the diameters.
 CELLS_ACROSS, LARGE_CELLS_ACROSS = 4.0, 3.0  # median and 95th percentile of the diameters
@@ -21,7 +22,6 @@ FEW_EXPOSURES = {"gamma": 0.3, "noise": 0.1, "blur_px": 1.0}  # left-out images:
 LEARNING_RATE, OTHER_LEARNING_RATE = 0.003, 0.002  # of the U-Nets; of the other networks
 WARMUP_STEPS, WARMUP_SHARE = 100, 0.05
 MAX_MINUTES, STARTED_MINUTES = 30.0, 15.0  # from random weights, from those of start_from
-TARGET = "classes"  # of conf/target; refine=distances follows from the others
 EPOCHS, LEAST_STEPS, MOST_STEPS = 100, 2000, 10_000
 VALIDATIONS, LEAST_BETWEEN, MOST_BETWEEN = 20, 50, 250
 
@@ -76,13 +76,27 @@ def plan_target(draft: Draft) -> None:
     if draft.source is not None:
         draft.choose("target", draft.source.target, draft.source.target, draft.source.reason)
         return
-    draft.choose("target", TARGET, TARGET, "what the network learns of each pixel")
+    if _distances_help(draft):
+        words = f"{count_of(draft.measured.with_cells, 'image')} of a stain, whose cells are found without nuclei"
+        draft.choose("target", "classes_distances", "classes_distances", f"{words}: distances merge fewer of them")
+    else:
+        draft.choose("target", "classes", "classes", "what the network learns of each pixel")
+
+
+def _distances_help(draft: Draft) -> bool:
+    """Where it was measured: many images of one stain (left-out images of dsb2018, experiments/own/README.md)."""
+    many = draft.measured.with_cells >= IMAGES_TO_HOLD_OUT and len(draft.measured.channels) == 1
+    return many and draft.value("normalize.subtract_local_mean") is False and not _has_compartments(draft)
+
+
+def _has_compartments(draft: Draft) -> bool:
+    return draft.value("data.annotation") == "compartments"
 
 
 def plan_training(draft: Draft) -> None:
     """How long, how fast, and how often it is validated."""
     measured = draft.measured
-    if draft.value("data.annotation") == "compartments":
+    if _has_compartments(draft):
         why = "nucleus and cytoplasm are independent outputs, as in Al-Kofahi 2018"
         if draft.choose("loss", "composite_rmsd", "composite_rmsd", why):
             draft.set("loss.weights", COMPARTMENT_WEIGHTS, "small nuclei would vanish from the outputs at first")

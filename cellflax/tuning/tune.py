@@ -73,7 +73,7 @@ def tune(
     """Search the settings of `validator.refine` for those whose cells are nearest to the held-out references.
 
     What is made large is not the gain of the index, but what is left of it after `settings.margin` of its standard
-    errors. The search therefore prefers settings that help in all parts of the regions to those that help one image much.
+    errors. The search therefore prefers settings that help in all parts of the regions to those that help one image.
 
     Args:
         validator: the held-out regions, and the refinement to begin with. Nothing else of the data is read.

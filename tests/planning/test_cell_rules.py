@@ -48,7 +48,7 @@ def test_channels_without_a_known_name():
 
 
 def test_refinement_follows_the_sizes_of_cells():
-    found = values(measured(shapes(18.0, 15.0)))
+    found = values(measured(shapes(18.0, 15.0)), choices={"target": "classes"})
     assert found["refine"] == "watershed"
     assert found["refine.seed_smoothing_px"] == 2.0
     assert found["refine.smoothing_px"] == 0.5

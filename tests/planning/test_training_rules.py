@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from cellflax.planning.spread import Spread
-from tests.planning.measured import channel, measured, reason, shapes, values
+from tests.planning.measured import channel, even, measured, reason, shapes, values
 
 
 @pytest.mark.parametrize("diameter", [8.0, 15.0, 20.0, 40.0, 60.0, 90.0])
@@ -64,14 +64,29 @@ def test_time_and_steps():
     assert (as_many["trainer.steps"], as_many["optimizer.warmup_steps"]) == (None, 100)
 
 
-def test_distances_are_refined_by_distances():
-    assert (values()["target"], values()["refine"]) == ("classes", "watershed")
-    found = values(choices={"target": "classes_distances"})
-    assert (found["target"], found["refine"], found["refine.seed_smoothing_px"]) == (
-        "classes_distances",
-        "distances",
-        1.0,
+def test_distances_are_learnt_of_many_images_of_one_stain():
+    assert (values()["target"], values()["refine"]) == ("classes_distances", "distances")
+    assert "40 images of a stain" in reason("target")
+    others = (
+        measured(images=5),
+        measured(channels=(channel("phase", contrast=0.1),)),
+        measured(channels=(channel("a"), channel("b"))),
+        measured(shapes(diameter_um=even(10.0)), has_nuclei=True),
     )
+    for found in others:
+        assert values(found)["target"] == "classes"
+    assert values(given={"normalize.subtract_local_mean": True})["target"] == "classes"
+
+
+def test_the_refinement_follows_the_target():
+    found = values(choices={"target": "classes"})
+    assert (found["target"], found["refine"], "refine.landscape" in found) == ("classes", "watershed", False)
+    found = values(choices={"target": "distances"})
+    assert (found["refine"], "refine.landscape" in found) == ("distances", False)
+    found = values(measured(images=5), choices={"target": "classes_distances"})
+    assert (found["refine"], found["refine.landscape"]) == ("distances", "classes")
+    assert found["refine.seed_smoothing_px"] == 1.0
+    assert values(choices={"refine": "watershed"})["refine"] == "watershed"
 
 
 def test_precision_of_an_accelerator():
