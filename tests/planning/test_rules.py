@@ -67,7 +67,8 @@ def test_the_pixel_size_is_used_where_all_have_one():
 
 
 def test_a_given_scale_is_that_of_all_lengths():
-    plain, doubled = values(), values(None, {"scale.factor": 2.0})
+    classes = {"target": "classes"}
+    plain, doubled = values(choices=classes), values(None, {"scale.factor": 2.0}, choices=classes)
     assert doubled["sampler.size"] == 2 * 80
     assert plain["sampler.size"] == 128
     assert doubled["refine.seed_smoothing_px"] == pytest.approx(2 * plain["refine.seed_smoothing_px"], abs=0.5)
