@@ -19,7 +19,6 @@ from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigResult
-from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import GrammarParseError, OmegaConfBaseException
 from omegaconf.grammar.gen.OmegaConfGrammarParser import OmegaConfGrammarParser
@@ -108,16 +107,9 @@ def _reason(error: Exception) -> str:
 class _CheckedLoader(KeepingLoader):
     """Hydra's loader, which refuses what could run code and expands `~`."""
 
-    def load_configuration(
-        self,
-        config_name: str | None,
-        overrides: list[str],
-        run_mode: RunMode,
-        from_shell: bool = True,
-        validate_sweep_overrides: bool = True,
-    ) -> DictConfig:
+    def load_configuration(self, *arguments: Any, **named: Any) -> DictConfig:
         try:
-            config = super().load_configuration(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
+            config = super().load_configuration(*arguments, **named)
             _check_hydra(config)
             _expand(config)
         except _IN_ONE_LINE:
