@@ -48,8 +48,7 @@ def compose(monkeypatch, tmp_path):
     monkeypatch.setattr(
         config._Command, "_job", lambda self, composed: 0.0 if typed_config(composed, self.schema) else 1
     )
-    # Composing is all of the time: once for a line (not also to ask for its mode), and the first job of a sweep.
-    monkeypatch.setattr("hydra._internal.hydra.Hydra.get_mode", lambda *_, **__: None)
+    # Composing is all of the time: the first job of a sweep is enough.
     monkeypatch.setattr(BasicSweeper, "split_arguments", lambda *a: [_split(*a)[0][:1]])
     # No launcher starts another process.
     monkeypatch.setattr(results, "_instantiate", lambda self, **known: basic_launcher(**known))
