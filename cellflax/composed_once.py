@@ -1,10 +1,15 @@
-"""A configuration is composed once. Hydra itself composes it to see whether it is a sweep, and again to run it."""
+"""A configuration is composed once, and without a copy of all schemas.
 
-from typing import Any, override
+Hydra itself composes it to see whether it is a sweep, and again to run it. Each time it copies all that it could read.
+"""
+
+import copy
+from typing import Any, Self, override
 
 import hydra._internal.hydra as hydra_internals
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import CachingConfigRepository
+from hydra._internal.config_repository import CachingConfigRepository, ConfigRepository
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.default_element import ResultDefault
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
@@ -16,11 +21,22 @@ def compose_once() -> None:
     setattr(hydra_internals, "Hydra", _Application)  # noqa: B010 (Hydra has no other way to set it)
 
 
+class _Repository(ConfigRepository):
+    """Hydra's files and schemas. Hydra copies it to set other places in the copy, which gets a new list of them."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return copy.copy(self)
+
+
 class KeepingLoader(ConfigLoaderImpl):
     """Hydra's loader, which can give a configuration out again, for the same words."""
 
     _kept: tuple[str | None, list[str], DictConfig] | None = None
     _complete = False  # whether every group of the last composition had its choice: only sweeps may lack some
+
+    def __init__(self, config_search_path: ConfigSearchPath):
+        super().__init__(config_search_path)
+        self.repository = _Repository(config_search_path)
 
     def keep(self, config_name: str | None, overrides: list[str], config: DictConfig) -> None:
         """Keep the configuration that was composed last, to be used once."""

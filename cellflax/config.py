@@ -168,13 +168,12 @@ class _Command[T]:
             sys.exit(1)
 
     def _store_schemas(self) -> None:
-        store = ConfigStore.instance()
         # A configuration that builds on another command's file (conf/plan.yaml) stands for that command's schema.
         for name in (self.name, *getattr(self.schema, "builds_on", ())):
-            store.store(name=name + SCHEMA_SUFFIX, node=self.schema)
+            _store(name, self.schema)
         for group in _groups_of(self.schema):
             for kind, schema in group_types(group).items():
-                store.store(group=group, name=kind + SCHEMA_SUFFIX, node=schema)
+                _store(kind, schema, group)
 
     def _job(self, config: DictConfig) -> float | None:
         try:
@@ -247,6 +246,15 @@ def _check_member(node: DictConfig, group: str, key: str) -> None:
     if OmegaConf.get_type(node, group) not in kinds.values():
         options = " or ".join(kind + SCHEMA_SUFFIX for kind in kinds)
         raise UserError(f"{key} has no schema: its file must begin with the defaults [{options}, _self_]")
+
+
+def _store(name: str, schema: type, group: str | None = None) -> None:
+    """Give Hydra a schema, unless a command of this process has done it: to take it apart takes a while."""
+    store = ConfigStore.instance()
+    options = store.repo if group is None else store.repo.get(group, {})
+    kept = options.get(f"{name}{SCHEMA_SUFFIX}.yaml")
+    if kept is None or OmegaConf.get_type(kept.node) is not schema:
+        store.store(name + SCHEMA_SUFFIX, schema, group)
 
 
 def _groups_of(schema: type) -> list[str]:

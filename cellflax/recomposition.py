@@ -34,13 +34,16 @@ class Given:
         values: values by dotted key, as JSON types; lists count as one value.
         choices: options of groups that they chose.
         options: options of all groups.
-        experiment: the experiment, if there is one.
     """
 
     values: dict[str, Any]
     choices: dict[str, str]
     options: dict[str, str]
-    experiment: str | None = None
+
+
+def experiment_of_job() -> str | None:
+    """The running job's experiment, if there is one."""
+    return HydraConfig.get().runtime.choices.get("experiment")
 
 
 def given_in_job(config: Any) -> Given:
@@ -66,7 +69,7 @@ def given_in_job(config: Any) -> Given:
         values |= _leaves(key, content)
     values = {key: value for key, value in values.items() if key.partition(".")[0] not in _NOT_GIVEN}
     options = {group: option for group, option in groups.items() if option is not None}
-    return Given(values, choices, options, hydra.runtime.choices.get("experiment"))
+    return Given(values, choices, options)
 
 
 def compose_over[T](folder: Path, experiment: str, schema: type[T]) -> T:

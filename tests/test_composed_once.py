@@ -1,13 +1,28 @@
 """What is composed once is what Hydra would compose a second time, and errors are those of Hydra."""
 
+from dataclasses import dataclass
+
 import pytest
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import CachingConfigRepository
+from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
+from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from cellflax import config
 from cellflax.composed_once import KeepingLoader
 from tests.test_config import files, run  # noqa: F401 (fixtures)
+
+
+@dataclass
+class ModelA:
+    width: int = 1
+
+
+@dataclass
+class ModelB:
+    depth: int = 2
 
 
 @pytest.fixture
@@ -69,3 +84,36 @@ def test_what_is_wrong_is_told_as_before(run, monkeypatch, files, words):  # noq
     assert err.count("\n") == 1
     monkeypatch.setattr(KeepingLoader, "keep", lambda *_: None)
     assert run("input=a", *words) == (1, "", err)
+
+
+def test_a_composition_does_not_copy_all_schemas(run, monkeypatch):  # noqa: F811
+    def fail(*_):
+        raise AssertionError("all schemas are copied")
+
+    monkeypatch.setattr(ConfigStore, "__deepcopy__", fail, raising=False)
+    assert run("input=a", "model=unet")[::2] == (0, "")
+
+
+def test_other_places_are_those_of_one_composition(tmp_path):
+    path = ConfigSearchPathImpl()
+    path.append("main", f"file://{tmp_path}")
+    loader = KeepingLoader(path)
+    before = list(loader.get_sources())
+    other = CachingConfigRepository(loader.repository)
+    path.append("more", f"file://{tmp_path / 'more'}")
+    other.initialize_sources(path)
+    assert [source.provider for source in other.get_sources()] == ["main", "more"]
+    assert loader.get_sources() == before
+
+
+def test_a_schema_is_stored_once_and_again_where_it_differs():
+    store = ConfigStore.instance()
+    config._store("test_composed_once", ModelA, "model")
+    first = store.repo["model"]["test_composed_once_schema.yaml"]
+    config._store("test_composed_once", ModelA, "model")
+    assert store.repo["model"]["test_composed_once_schema.yaml"] is first
+    config._store("test_composed_once", ModelB, "model")
+    try:
+        assert store.load("model/test_composed_once_schema.yaml").node == {"depth": 2}
+    finally:
+        del store.repo["model"]["test_composed_once_schema.yaml"]

@@ -13,7 +13,7 @@ from cellflax.planning.plan_file import EXPERIMENT, MEASUREMENTS_FILE, PLAN_FILE
 from cellflax.planning.plan_table import table_lines
 from cellflax.planning.source import source_of
 from cellflax.progress import say
-from cellflax.recomposition import compose_over, given_in_job
+from cellflax.recomposition import compose_over, experiment_of_job, given_in_job
 from cellflax.training.config import TrainConfig
 from cellflax.training.starting import SIZES
 from cellflax.wholefile import is_blank
@@ -70,8 +70,7 @@ def sizes_are_known(config: TrainConfig, run: Path) -> bool:
         config: the configuration of the job as composed, or with its plan.
         run: directory of the run.
     """
-    given = given_in_job(config).values
-    return (run / results.PLAN / PLAN_FILE).exists() or any(key in given for key in SIZES)
+    return (run / results.PLAN / PLAN_FILE).exists() or any(key in given_in_job(config).values for key in SIZES)
 
 
 def write_plan(plan: Plan, folder: Path, final: Path) -> None:
@@ -92,4 +91,4 @@ def write_plan(plan: Plan, folder: Path, final: Path) -> None:
 def _wants_plan(config: TrainConfig) -> bool:
     if config.plan is not None:
         return config.plan
-    return isinstance(config.data, FolderData) and given_in_job(config).experiment is None
+    return isinstance(config.data, FolderData) and experiment_of_job() is None
