@@ -34,6 +34,7 @@ from cellflax.launching.settings import (
     check_sweeper,
     check_target,
 )
+from cellflax.quick_yaml import PARSER, read_quickly
 from cellflax.wholefile import read_utf8
 
 # What a file may say to Hydra: where a job writes, what a sweep varies, and how much a job of it may use.
@@ -53,7 +54,7 @@ _RESOLVERS = {"now", "hydra", "oc.select"}
 _GROUPS_OF_SETTINGS = {"run", "sweep", "sweeper"}
 _NESTED_SETTINGS = {"launcher", "sweeper.sampler"}
 _MOST_BYTES = 1 << 17
-_QUICK_PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # of the C library, where PyYAML is built with it
+_HEADER = 512  # characters in which Hydra looks for `# @package`
 _DEEPEST = 32
 _MOST_ALIASES = 8
 # What `config_errors` turns into one line that names the key or the file.
@@ -73,10 +74,18 @@ class _CheckedFiles(FileConfigSource):
 
     def load_config(self, config_path: str) -> ConfigResult:
         path = Path(self.path, self._normalize_file_name(config_path))
-        if path.exists():  # Hydra reports the others
-            _check_yaml(path, read_utf8(path, "save it as text", _MOST_BYTES))
+        if not path.exists():
+            return super().load_config(config_path)  # which reports it
+        text = read_utf8(path, "save it as text", _MOST_BYTES)
+        _check_yaml(path, text)
         try:
-            return super().load_config(config_path)
+            content = None
+            with contextlib.suppress(yaml.YAMLError):
+                content = read_quickly(text)
+            if not isinstance(content, dict):
+                return super().load_config(config_path)  # which reports what is wrong, and where
+            header = self._get_header_dict(text[:_HEADER])
+            return ConfigResult(self.provider, f"{self.scheme()}://{self.path}", OmegaConf.create(content), header)
         except _IN_ONE_LINE:
             raise
         except Exception as error:  # YAML's constructors raise anything
@@ -91,7 +100,7 @@ def _check_yaml(path: Path, text: str) -> None:
     """Refuse a text that nests or repeats without end; other faults are for the parser to report."""
     depth = aliases = 0
     with contextlib.suppress(yaml.YAMLError):
-        for event in yaml.parse(text, _QUICK_PARSER):
+        for event in yaml.parse(text, PARSER):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             aliases += isinstance(event, yaml.AliasEvent)
             if depth > _DEEPEST or aliases > _MOST_ALIASES:

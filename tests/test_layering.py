@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "cellflax"
 # A room imports rooms of lower ranks alone: none of its own rank, none above.
 RANKS = (
     "errors schema_source home huge_pages interruption locks",
-    "atomic checks commands wholefile progress composed_once",
+    "atomic checks commands wholefile progress composed_once quick_yaml",
     "jsonfile labels frame_sequence ignored directory_lock device",
     "schemas models io simulation targets networks launching",
     "config_errors command_help overrides composition losses conversion refine data",
