@@ -1,12 +1,12 @@
 """YAML as OmegaConf reads it, by the parser of the C library where PyYAML has it: the same values, sooner."""
 
 import functools
-from typing import Any, override
+from typing import Any
 
 import yaml
 from omegaconf._utils import get_yaml_loader
 
-PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+PARSER: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_quickly(text: str) -> Any:
@@ -22,11 +22,10 @@ def read_quickly(text: str) -> Any:
 def _loader() -> type[Any]:
     plain = get_yaml_loader()
 
-    class Loader(PARSER):
+    class Loader(PARSER):  # pyright: ignore[reportGeneralTypeIssues] (which of both is known when this runs)
         yaml_implicit_resolvers = plain.yaml_implicit_resolvers
         yaml_constructors = plain.yaml_constructors
 
-        @override
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
             keys = [key.value for key, _ in node.value if key.tag == yaml.resolver.BaseResolver.DEFAULT_SCALAR_TAG]
             if len(set(keys)) < len(keys):

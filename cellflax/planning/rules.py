@@ -32,10 +32,10 @@ PIXEL_SIZES_ALIKE = 1.1  # ratio of the largest to the smallest pixel size
 # Network: options of conf/model with what an output sees to each side in pixels, from the cheapest on.
 NETWORKS = {"unet_local": 51, "unet": 107}
 SEEN_CELLS, SEEN_LARGE_CELLS = 2.0, 1.5  # median and 95th percentile of the diameters
-WIDTHS: dict[str, list[int] | None] = {
-    "unet_local": None,
-    "unet": None,
-}  # filters of each level; None: as in conf/model
+# Filters on the way down with one convolution at full resolution instead of two, and one less on the way up. There a
+# processor spends most of a step (left-out images of dsb2018, experiments/own/README.md).
+ONE_AT_FULL = {"unet_local": [[24], [32, 32], [48, 48]], "unet": [[24], [32, 32], [48, 48], [64, 64]]}
+ONE_AT_FULL_SEES = -2  # pixels, beside NETWORKS
 
 
 def plan_channels(draft: Draft) -> None:
@@ -204,15 +204,28 @@ def plan_network(draft: Draft) -> None:
     cells = draft.measured.cells
     typical, large = cells.diameter.median * draft.factor, cells.diameter.high * draft.factor
     needed = max(SEEN_CELLS * typical, SEEN_LARGE_CELLS * large)
+    cheaper = not draft.accelerator and many_of_one_stain(draft)
     option = next((name for name, seen in NETWORKS.items() if seen >= needed), list(NETWORKS)[-1])
     reason = (
-        f"an output sees {NETWORKS[option]} px to each side; cells are {typical:.0f} px wide, 95 % of them below "
-        f"{large:.0f} px"
+        f"an output sees {NETWORKS[option] + ONE_AT_FULL_SEES * cheaper} px to each side; cells are {typical:.0f} px "
+        f"wide, 95 % of them below {large:.0f} px"
     )
-    widths = WIDTHS[option]
-    if draft.choose("model", option, "unet", reason) and widths is not None:
-        why = f"{' - '.join(map(str, widths))} filters from full resolution to the bottom"
-        draft.set("model.down", [[width, width] for width in widths[:-1]], why)
-        draft.set("model.bottom", [widths[-1]] * 2, why)
-        up = [{"upsample": width, "filters": [width, width]} for width in reversed(widths[:-1])]
-        draft.set("model.up", up, why)
+    if draft.choose("model", option, "unet", reason) and cheaper:
+        down = ONE_AT_FULL[option]
+        why = "one convolution at full resolution, not two: a third more steps in the same time on a processor"
+        draft.set("model.down", down, why)
+        draft.set("model.up", [{"upsample": level[-1], "filters": level} for level in reversed(down)], why)
+
+
+def many_of_one_stain(draft: Draft) -> bool:
+    """Whether the data are of a kind for which targets and networks were compared: many images of one stain.
+
+    The comparison is of left-out images of dsb2018 (experiments/own/README.md).
+    """
+    many = draft.measured.with_cells >= IMAGES_TO_HOLD_OUT and len(draft.measured.channels) == 1
+    return many and draft.value("normalize.subtract_local_mean") is False and not plans_compartments(draft)
+
+
+def plans_compartments(draft: Draft) -> bool:
+    """Whether nucleus and cytoplasm are learnt beside each other."""
+    return draft.value("data.annotation") == "compartments"

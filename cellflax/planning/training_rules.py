@@ -6,7 +6,7 @@ The constants follow the recipes of `experiments/`. They are not yet compared wi
 import math
 
 from cellflax.planning.draft import Draft, count_of, width_words
-from cellflax.planning.rules import IMAGES_TO_HOLD_OUT
+from cellflax.planning.rules import many_of_one_stain, plans_compartments
 
 # Crops. Their edge is so many times the median, or the 95th percentile, of the diameters.
 CELLS_ACROSS, LARGE_CELLS_ACROSS = 4.0, 3.0  # median and 95th percentile of the diameters
@@ -76,27 +76,17 @@ def plan_target(draft: Draft) -> None:
     if draft.source is not None:
         draft.choose("target", draft.source.target, draft.source.target, draft.source.reason)
         return
-    if _distances_help(draft):
+    if many_of_one_stain(draft):
         words = f"{count_of(draft.measured.with_cells, 'image')} of a stain, whose cells are found without nuclei"
         draft.choose("target", "classes_distances", "classes_distances", f"{words}: distances merge fewer of them")
     else:
         draft.choose("target", "classes", "classes", "what the network learns of each pixel")
 
 
-def _distances_help(draft: Draft) -> bool:
-    """Where it was measured: many images of one stain (left-out images of dsb2018, experiments/own/README.md)."""
-    many = draft.measured.with_cells >= IMAGES_TO_HOLD_OUT and len(draft.measured.channels) == 1
-    return many and draft.value("normalize.subtract_local_mean") is False and not _has_compartments(draft)
-
-
-def _has_compartments(draft: Draft) -> bool:
-    return draft.value("data.annotation") == "compartments"
-
-
 def plan_training(draft: Draft) -> None:
     """How long, how fast, and how often it is validated."""
     measured = draft.measured
-    if _has_compartments(draft):
+    if plans_compartments(draft):
         why = "nucleus and cytoplasm are independent outputs, as in Al-Kofahi 2018"
         if draft.choose("loss", "composite_rmsd", "composite_rmsd", why):
             draft.set("loss.weights", COMPARTMENT_WEIGHTS, "small nuclei would vanish from the outputs at first")

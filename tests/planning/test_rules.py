@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from cellflax.errors import UserError
+from cellflax.models.unet import UpLevel
 from cellflax.planning.markers import NuclearMarker
-from cellflax.planning.rules import NETWORKS
+from cellflax.planning.rules import NETWORKS, ONE_AT_FULL_SEES
 from cellflax.planning.spread import Spread
 from tests.planning.measured import channel, even, measured, plan, reason, shapes, values
 from tests.test_configs import chosen
@@ -106,6 +107,26 @@ def test_an_output_sees_two_cells(diameter, network):
 @pytest.mark.parametrize("network", NETWORKS)
 def test_what_the_networks_see(network):
     assert chosen("model", network).radius == NETWORKS[network]
+
+
+@pytest.mark.parametrize(("diameter", "network"), [(15.0, "unet_local"), (30.0, "unet")])
+def test_many_images_of_one_stain_have_one_convolution_at_full_resolution(diameter, network):
+    """Which is the network of `conf/model` otherwise."""
+    usual, found = chosen("model", network), values(measured(shapes(diameter)))
+    assert found["model"] == network
+    up = [UpLevel(**level) for level in found["model.up"]]
+    cheaper = replace(usual, down=found["model.down"], up=up)
+    assert (cheaper.down[0], up[-1].filters) == (usual.down[0][:1], usual.up[-1].filters[:1])
+    assert (cheaper.down[1:], up[:-1], up[-1].upsample) == (usual.down[1:], usual.up[:-1], usual.up[-1].upsample)
+    assert cheaper.radius == NETWORKS[network] + ONE_AT_FULL_SEES
+    assert f"sees {cheaper.radius} px" in reason("model", measured(shapes(diameter)))
+    for other in (
+        measured(shapes(diameter), images=5),
+        measured(shapes(diameter), channels=(channel("a"), channel("b"))),
+    ):
+        assert not {"model.down", "model.up"} & values(other).keys()
+    assert not {"model.down", "model.up"} & values(measured(shapes(diameter)), accelerator=True).keys()
+    assert not {"model.down", "model.up"} & values(measured(shapes(diameter)), choices={"model": network}).keys()
 
 
 def test_what_is_given_stays():
