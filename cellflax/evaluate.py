@@ -63,6 +63,7 @@ from cellflax.metrics.table import cell_metrics
 from cellflax.metrics.uncertainty import error_detection
 from cellflax.pictures.curves import f_score_figure, roc_figure
 from cellflax.pictures.overlay import save_overlay
+from cellflax.pictures.png import save_png
 from cellflax.progress import each, show
 from cellflax.report.page import save_report
 
@@ -208,12 +209,12 @@ def _score(config: EvaluateConfig, pairs: Sequence[Pair], failures: Failures, ou
         write_table(output / results.UNCERTAINTY_TABLE, uncertain)
     if curves := pixels.curves():
         write_table(output / results.ROC_TABLE, roc_table(curves))
-        roc_figure(curves).savefig(output / results.ROC_FIGURE)
+        save_png(roc_figure(curves), output / results.ROC_FIGURE)
     write_json(output / results.METRICS, metrics)
     cells, f_score_curves = score_table(scores), curve_table(f_scores)
     write_table(output / results.PER_CELL, cells)
     write_table(output / results.F_SCORE_CURVE, f_score_curves)
-    f_score_figure(f_scores).savefig(output / results.F_SCORE_FIGURE)
+    save_png(f_score_figure(f_scores), output / results.F_SCORE_FIGURE)
     save_overlay(output / results.OVERLAY, drawn)
     crops = partial(cell_crops, pairs, accuracy, sparse=sparse, **comparison)
     return Evaluated(metrics, cells, f_score_curves, drawn, crops, curves, uncertain)

@@ -22,6 +22,7 @@ from cellflax.io.result_set import result_set
 from cellflax.io.tables import write_table
 from cellflax.pictures.comparison import comparison_figure
 from cellflax.pictures.curves import roc_figure
+from cellflax.pictures.png import save_png
 from cellflax.progress import say, show
 from cellflax.report.page import save_report
 from cellflax.summary.markdown import markdown, notes, title
@@ -85,7 +86,7 @@ def summarize(config: SummarizeConfig) -> Summary:
         write_table(found.folder / results.SETTINGS_TABLE, setting_table(summary))
         write_table(found.folder / results.RUNS_TABLE, run_table(summary))
         (found.folder / results.SETTINGS_PAGE).write_text(markdown(summary), encoding="utf-8")
-        comparison_figure(compare(summary)).savefig(found.folder / results.SETTINGS_FIGURE)
+        save_png(comparison_figure(compare(summary)), found.folder / results.SETTINGS_FIGURE)
         _write_tested(summary, found.folder)
         settings = to_json(config)
         save_report(found.report(), lambda: summary_report(summary, settings))
@@ -101,7 +102,7 @@ def _write_tested(summary: Summary, output: Path) -> None:
     if curves:
         figure = roc_figure(curves)
         figure.suptitle(textwrap.fill(title(summary), 60), color="red" if summary.simulated else "black")
-        figure.savefig(output / results.ROC_FIGURE)
+        save_png(figure, output / results.ROC_FIGURE)
 
 
 def _check_simulated(runs: list[FinishedRun]) -> None:

@@ -37,6 +37,7 @@ from cellflax.jsonfile import write_json
 from cellflax.measure.tracks import graph_tables, track_table
 from cellflax.metrics.lineage import tracking_summary
 from cellflax.pictures.animation import save_animation
+from cellflax.pictures.png import save_png
 from cellflax.pictures.tracks import lineage_tree, track_movie
 from cellflax.progress import Progress, say
 from cellflax.report.of_tracks import tracks_report
@@ -178,7 +179,7 @@ def _track(
         )
 
     _write_tables(output, config, tracking, table, tracked, times_s)
-    lineage_tree(tracking.lineage, times_s).savefig(output / results.TREE)
+    save_png(lineage_tree(tracking.lineage, times_s), output / results.TREE)
     if config.overlay:
         save_animation(output / results.OVERLAY, track_movie(_by_track(tracking), shown), len(movie.labels))
     if config.export:

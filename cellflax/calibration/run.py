@@ -16,6 +16,7 @@ from cellflax.data.example import Dataset
 from cellflax.io import results
 from cellflax.io.tables import write_table
 from cellflax.metrics.calibration import Reliability, bins_table, reliability
+from cellflax.pictures.png import save_png
 from cellflax.pictures.reliability import reliability_figure
 from cellflax.prediction.calibration import ENTRY, Calibration, refinement
 from cellflax.prediction.held_out_maps import HeldOutMaps
@@ -173,7 +174,7 @@ def _write(run: Path, found: Calibrated) -> None:
     if curves:
         write_table(run / results.CALIBRATION_TABLE, bins_table(found.after))
         with replacing(run / results.CALIBRATION_FIGURE) as temporary:
-            reliability_figure(curves).savefig(temporary, format="png")
+            save_png(reliability_figure(curves), temporary)
 
 
 def _lines(found: Calibrated) -> list[str]:

@@ -12,6 +12,7 @@ from cellflax.io.pairs import Pair
 from cellflax.io.tables import write_table
 from cellflax.metrics.calibration import Reliability, bins_table, reliability
 from cellflax.metrics.score import CellScores
+from cellflax.pictures.png import save_png
 from cellflax.pictures.reliability import reliability_figure
 
 
@@ -45,7 +46,7 @@ def score_probabilities(
     if not found:
         return {}, notes
     write_table(output / results.RELIABILITY_TABLE, bins_table(found))
-    reliability_figure(found).savefig(output / results.RELIABILITY_FIGURE)
+    save_png(reliability_figure(found), output / results.RELIABILITY_FIGURE)
     return {"calibration": {n: score.to_json() | {"n_without": without[n]} for n, score in found.items()}}, notes
 
 

@@ -25,6 +25,7 @@ from cellflax.io.tables import write_table
 from cellflax.metrics.score import CellScores, pool
 from cellflax.pictures.doubts import crops_figure
 from cellflax.pictures.overlay import Panel
+from cellflax.pictures.png import save_png
 from cellflax.prediction.trained import TrainedModel
 from cellflax.progress import say
 from cellflax.refine import RefineConfig
@@ -236,7 +237,7 @@ def _write_tables(
     if crops:
         panels = [replace(crop, title=f"{rank}  {crop.title}") for rank, crop in enumerate(crops, start=1)]
         with replacing(figure) as temporary:
-            crops_figure(panels).savefig(temporary, format="png", bbox_inches="tight")
+            save_png(crops_figure(panels), temporary, trim=True)
     else:
         figure.unlink(missing_ok=True)
     words: dict[str, list[str]] = {}

@@ -16,6 +16,7 @@ from cellflax.io import results
 from cellflax.io.tables import read_table, write_table
 from cellflax.jsonfile import parse_json, read_json
 from cellflax.pictures.learning import learning_figure
+from cellflax.pictures.png import save_png
 from cellflax.progress import say
 from cellflax.training.config import TrainConfig
 from cellflax.training.run_directory import holding_run
@@ -112,7 +113,7 @@ def learning_curve(
     table = pd.DataFrame([vars(point) for point in points])
     write_table(run / results.LEARNING_TABLE, table)
     with replacing(run / results.LEARNING_FIGURE) as temporary:
-        learning_figure(table).savefig(temporary, format="png")
+        save_png(learning_figure(table), temporary)
     words = curve_words(points, interval)
     say(f"learning curve: {words}")
     return {"points": [vars(point) for point in points], "words": words}

@@ -12,6 +12,7 @@ from matplotlib.patches import Patch
 from skimage.segmentation import find_boundaries
 
 from cellflax.pictures.palette import BOTH_COLOUR, PREDICTED_COLOUR, REFERENCE_COLOUR
+from cellflax.pictures.png import save_png
 
 # Of predicted outlines, of reference outlines, and where they coincide.
 OUTLINE_COLOURS = (PREDICTED_COLOUR, REFERENCE_COLOUR, BOTH_COLOUR)
@@ -124,4 +125,4 @@ def overlay_figure(panels: Sequence[Panel]) -> Figure:
 
 def save_overlay(path: Path, panels: Sequence[Panel]) -> None:
     """Write `overlay_figure` as a PNG."""
-    overlay_figure(panels).savefig(path, bbox_inches="tight")
+    save_png(overlay_figure(panels), path, trim=True)

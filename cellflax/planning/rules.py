@@ -212,7 +212,7 @@ def plan_network(draft: Draft) -> None:
     )
     if draft.choose("model", option, "unet", reason) and cheaper:
         down = ONE_AT_FULL[option]
-        why = "one convolution at full resolution, not two: a third more steps in the same time on a processor"
+        why = "one convolution at full resolution, not two: a step takes less time on a processor"
         draft.set("model.down", down, why)
         draft.set("model.up", [{"upsample": level[-1], "filters": level} for level in reversed(down)], why)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from cellflax.pictures.png import save_png
 from cellflax.pictures.vector import Figure, vector_of
 from cellflax.report.model import Drawing, Report, Table
 from cellflax.report.origin import facts_of, failed_notices, note_notices, settings_table, simulated_notes
@@ -37,7 +38,7 @@ class Shown:
             title: its heading in the report.
             text: what it shows, in a sentence.
         """
-        figure.savefig(self.output / name)
+        save_png(figure, self.output / name)
         self.figures.append((figure, title, text))
 
 
